@@ -1,0 +1,135 @@
+"""The checked configuration as plain frozen values: what a worker is handed. Nothing here reads a file or imports pydantic.
+
+Durations are seconds (`math.inf` for `never`), sizes bytes. File contents are read once, when the configuration is
+loaded, and travel inside these values, so that a generation never mixes old and new files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proxy.policy import Listener as ListenerPolicy
+from proxy.policy import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the configuration and what was in it. `where` is the `file:line` that names it."""
+
+    path: str
+    data: bytes = field(repr=False)
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """One server or client certificate: the PEM chain (leaf first) and its unencrypted PEM key."""
+
+    chain: File
+    key: File
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAuthSettings:
+    """What `client_auth` says, effective for a listener or for one tenant on it."""
+
+    mode: str = "none"  # none | optional | required
+    ca: Mapping[str, File] = field(default_factory=dict)  # name -> PEM bundle; a file without a name is "default"
+    pinned: tuple[File, ...] = ()  # peers[].cert.file of the tenants concerned
+    crl: tuple[File, ...] = ()
+    crl_expired: str = "refuse"  # refuse | accept
+    revoked: frozenset[str] = frozenset()  # SHA-256, lower-case hex without colons
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """One effective `tls` block: of a listener without SNI, or of one tenant on one listener."""
+
+    profile: str
+    certificates: tuple[KeyPair, ...]
+    client_auth: ClientAuthSettings = ClientAuthSettings()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One listener. `tls` None: plaintext. `tenant_tls`: tenant name -> its effective TLS here (tenants with server names)."""
+
+    name: str
+    bind: tuple[tuple[str, int], ...]
+    policy: ListenerPolicy
+    tls: TlsSettings | None = None
+    tenant_tls: Mapping[str, TlsSettings] = field(default_factory=dict)
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server of an upstream: host name or address literal, and port."""
+
+    host: str
+    port: int
+    weight: int = 1
+    backup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A configured PACS."""
+
+    name: str
+    servers: tuple[Server, ...]
+    balance: str = "least_associations"
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Every wait in the proxy is one of these (seconds)."""
+
+    proxy_header: float = 5.0
+    client_hello: float = 10.0
+    tls_handshake: float = 10.0
+    artim: float = 10.0
+    identity: float = 5.0
+    upstream_connect: float = 5.0
+    upstream_accept: float = 30.0
+    idle: float = 1800.0
+    close: float = 5.0
+    unacknowledged: float = 600.0
+    drain_delay: float = 0.0
+    drain: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps that no peer can raise."""
+
+    connections: int = 10_000
+    connections_per_address: int = 256
+    handshakes_per_address: int = 32
+    associate_rq: int = 256 * 1024
+    presentation_contexts: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """`log` and `access_log`. `format` None: console on a terminal, else json. `access_path` "-" is standard output."""
+
+    level: str = "info"
+    format: str | None = None
+    access_path: str = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One generation of the configuration."""
+
+    path: str
+    listeners: tuple[Listener, ...]
+    tenants: Mapping[str, Tenant]
+    upstreams: Mapping[str, Upstream]
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    log: Log = Log()
+    admin: tuple[str, int] | None = ("127.0.0.1", 9280)
+    workers: int | None = None  # None: auto

@@ -1,0 +1,224 @@
+"""What the decision reads (facts, listener, tenant, peer) and what it answers. Plain frozen values; no I/O, no clock.
+
+The configuration layer builds listeners and tenants once per generation; the network layer builds one `Facts` per
+association; `decide` and `select_tenant` read nothing else.
+"""
+
+import enum
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proxy.pdu import AAssociateRQ
+from proxy.policy.reasons import Answer, Reason
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class ClientAuthMode(enum.StrEnum):
+    """Whether a client certificate is asked for: optional means absent is fine, invalid never."""
+
+    NONE = "none"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateConditions:
+    """`peers[].cert`: every given kind must match the verified client certificate, inside a kind any one may.
+
+    A kind that is None was not given. Fingerprints are lower-case hex without colons; `spki_sha256` is base64.
+    """
+
+    file: frozenset[str] | None = None  # SHA-256 of each pinned certificate
+    san_dns: tuple[str, ...] | None = None  # lower case; `*` stands for one label
+    san_uri: tuple[str, ...] | None = None  # `*` does not cross a `/`
+    subject_cn: tuple[str, ...] | None = None
+    sha256: frozenset[str] | None = None
+    spki_sha256: frozenset[str] | None = None
+    ca: tuple[str, ...] | None = None  # names from client_auth.ca
+
+
+@dataclass(frozen=True, slots=True)
+class UserConditions:
+    """`peers[].user`: either list may match."""
+
+    names: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One entry of a tenant's allowlist. `where` is `file:line`, for `explain`."""
+
+    name: str
+    aet: tuple[str, ...]  # titles and patterns as written, `*` for any
+    allow: frozenset[str]
+    source: tuple[Network, ...] | None = None  # `from`; None: any
+    cert: CertificateConditions | None = None
+    user: UserConditions | None = None
+    refuse: bool = False  # action: refuse
+    sop_classes: frozenset[str] | None = None
+    transfer_syntaxes: frozenset[str] | None = None
+    move_destinations: tuple[str, ...] = ("self",)
+    max_associations: int | None = None
+    rewrite_calling_aet: str | None = None
+    comment: str | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One tenant's policy, independent of the listener on which it is reached."""
+
+    name: str
+    upstream: str
+    peers: tuple[Peer, ...]
+    server_names: tuple[str, ...] = ()  # lower case, `*.` stands for one label
+    networks: tuple[Network, ...] | None = None
+    called_aets: frozenset[str] | None = None  # None: any
+    routes: Mapping[str, str] = field(default_factory=dict)  # called AE title -> upstream
+    observe_until: float | None = None  # seconds since the epoch
+    uniform_rejects: bool = False
+    fold_case: bool = False  # aet_case: fold
+    accept_nul_padding: bool = False
+    max_associations: int | None = None
+    idle: float | None = None  # seconds; None: timeouts.idle; math.inf: never
+    rewrite_called_aet: str | None = None
+    where: Mapping[str, str] = field(default_factory=dict)  # key -> file:line; "" for the tenant itself
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAuth:
+    """Which client certificates are asked for and trusted: of a listener, or of one tenant on one listener.
+
+    `anchors`: SHA-256 (hex) of every CA certificate trusted -> the names it has in the configuration.
+    `pinned`: SHA-256 (hex) of the certificates under `peers[].cert.file`; trusted as themselves, never as issuers.
+    """
+
+    mode: ClientAuthMode = ClientAuthMode.NONE
+    anchors: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    pinned: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """A tenant as it is reached through one listener: the tenant and its effective client authentication there."""
+
+    tenant: Tenant
+    client_auth: ClientAuth = ClientAuth()
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What policy knows of a listener."""
+
+    name: str
+    entrances: tuple[Entrance, ...]
+    tls: bool = True
+    networks: tuple[Network, ...] | None = None  # None: any
+    client_auth: ClientAuth = ClientAuth()  # without SNI
+    reject_without_sni: bool = False
+    match_unknown_sni: bool = False
+    default_tenant: str | None = None
+    max_presentation_contexts: int = 128
+    where: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A client certificate that OpenSSL verified. Names are in no order of trust; `not_after` in seconds since the epoch."""
+
+    sha256: str  # lower-case hex
+    spki_sha256: str  # base64
+    subject: str = ""  # RFC 4514, for the record
+    subject_cn: tuple[str, ...] = ()
+    san_dns: tuple[str, ...] = ()  # lower case
+    san_uri: tuple[str, ...] = ()
+    issuers: tuple[str, ...] = ()  # SHA-256 (hex) of the certificates above the leaf in the verified chain
+    serial: str = ""
+    not_after: float = 0.0
+    # What the TLS layer found wrong after the handshake (revoked, CRL stale, weak, wrong CA): told as an RJ once the request is read.
+    problem: Reason | None = None
+    problem_detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A verified user."""
+
+    name: str
+    groups: frozenset[str] = frozenset()
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is known of one association when it is decided. `now` is in seconds since the epoch."""
+
+    source: Address  # IPv4-mapped addresses are already IPv4
+    request: AAssociateRQ
+    now: float
+    sni: str | None = None  # lower case, without a trailing dot
+    certificate: Certificate | None = None
+    user: User | None = None
+
+
+class Outcome(enum.StrEnum):
+    """What one rule said."""
+
+    PASS = "pass"  # noqa: S105 - not a secret
+    FAIL = "fail"
+    SKIP = "skip"
+    WOULD_REFUSE = "would_refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rule tried, in words, with the line of the configuration that it came from."""
+
+    rule: str
+    outcome: Outcome
+    detail: str
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The association may be forwarded. What is None is forwarded as it came."""
+
+    tenant: Tenant
+    peer: Peer | None  # None only where observe_until let an unknown peer pass
+    upstream: str
+    operations: frozenset[str]
+    keep_contexts: frozenset[int] | None = None  # None: all
+    called_ae_title: str | None = None  # rewritten, or put into canonical form
+    calling_ae_title: str | None = None
+    strip_user_identity: bool = False
+    would_refuse: tuple[Reason, ...] = ()
+    trace: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The association is refused. `detail` names values that the peer sent: escape it before it is shown."""
+
+    reason: Reason
+    answer: Answer
+    detail: str
+    tenant: Tenant | None = None
+    peer: Peer | None = None
+    trace: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsIdentity:
+    """The user must be verified first; then `decide` is called again with `Facts.user`."""
+
+    tenant: Tenant
+    providers: tuple[str, ...]
+    trace: tuple[Step, ...] = ()
+
+
+Decision = Accept | Refuse | NeedsIdentity
