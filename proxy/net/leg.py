@@ -1,0 +1,350 @@
+"""One side of an association: a non-blocking socket, TLS or plain, read into buffers that the whole process shares.
+
+A leg knows bytes, not DICOM. Whoever drives it (`LegOwner`: the stages, then the relay) is told when there is
+something to read, when everything that waited was written, and when the connection broke.
+"""
+
+import errno
+import fcntl
+import socket
+import struct
+import termios
+from collections import deque
+from typing import Protocol
+
+from proxy.net.poller import BROKEN, IN, OUT, Poller
+from proxy.pdu.scanner import LONGEST_HEADER
+from proxy.tls.endpoint import RECORD, SLICE, BarrenTraffic, TlsEndpoint
+
+#: Read from a socket at most at once: bounds the work of one event, and what may have to wait in memory per direction.
+RECEIVE = 128 * 1024
+# In front of what was read there is room for what the scanner left over, so that the two are sent as one piece.
+_HEADROOM = 2 * LONGEST_HEADER
+# Used and drained inside one callback, never across an await: one pair serves every association of the process.
+_CIPHERTEXT = memoryview(bytearray(RECEIVE))
+_PLAINTEXT = memoryview(bytearray(_HEADROOM + RECEIVE + 2 * RECORD))
+_NOTHING = memoryview(b"")
+_LINGER_ZERO = struct.pack("ii", 1, 0)
+_KEEPALIVE_IDLE = 60  # seconds of silence before the kernel probes
+
+
+class LegOwner(Protocol):
+    """Who drives a leg."""
+
+    def readable(self, leg: "Leg") -> None:
+        """There is something to read, or the end of it."""
+
+    def drained(self, leg: "Leg") -> None:
+        """What waited to be written is written (or can never be)."""
+
+    def broken(self, leg: "Leg") -> None:
+        """The connection broke while nobody was reading."""
+
+    def crashed(self, leg: "Leg", error: Exception) -> None:
+        """A bug showed in one of these calls."""
+
+
+class Leg:
+    """A connected socket and, where it speaks TLS, its endpoint. All sizes and counts are of plaintext unless said."""
+
+    __slots__ = (
+        "_close_notify",
+        "_control_waits",
+        "_finishing",
+        "_mask",
+        "_poller",
+        "_reading",
+        "_waiting",
+        "blocked",
+        "closed",
+        "descriptor",
+        "eof",
+        "finished",
+        "lost",
+        "owner",
+        "received",
+        "sent",
+        "socket",
+        "tls",
+        "tls_failure",
+    )
+
+    def __init__(self, sock: socket.socket, poller: Poller, owner: LegOwner, *, connecting: bool = False) -> None:
+        self.socket = sock
+        self.descriptor = sock.fileno()
+        self.owner = owner
+        self.tls: TlsEndpoint | None = None
+        self.tls_failure: Exception | None = None
+        self.received = 0
+        self.sent = 0
+        self.eof = False  # nothing more will come
+        self.lost: OSError | None = None  # the connection broke
+        self.blocked = False  # the other leg cannot take more
+        self.finished = False  # our FIN is sent
+        self.closed = False
+        self._poller = poller
+        self._waiting: deque[memoryview] = deque()  # ciphertext on a TLS leg
+        self._control_waits = False
+        self._finishing = False
+        self._close_notify = False
+        self._reading = not connecting
+        self._mask = OUT if connecting else IN
+        poller.register(self.descriptor, self._mask, self)
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def ready(self, mask: int) -> None:
+        """Called by the poller."""
+        if mask & OUT and self._mask & OUT:
+            if self._waiting:
+                self._flush()
+            if not self._waiting:
+                self._update()
+                self.owner.drained(self)
+        if self.closed:
+            return
+        if self._mask & IN:
+            if mask & (IN | BROKEN):
+                self.owner.readable(self)
+        elif mask & BROKEN:
+            # Level-triggered and not maskable: it would be reported at every turn until somebody reads again.
+            self._poller.unregister(self.descriptor)
+            self._mask = -1
+            if not self.eof:
+                self.owner.broken(self)
+
+    def crashed(self, error: Exception) -> None:
+        """Called by the poller."""
+        self.owner.crashed(self, error)
+
+    def set_reading(self, reading: bool) -> None:
+        """Whether the owner wants to be told of bytes to read."""
+        self._reading = reading
+        self._update()
+
+    def set_blocked(self, blocked: bool) -> None:
+        """Whether reading must wait because the other leg cannot take more."""
+        self.blocked = blocked
+        self._update()
+
+    def _update(self) -> None:
+        """Tell the poller what this leg waits for."""
+        if self.closed:
+            return
+        mask = 0
+        # A peer that makes TLS answer and does not read the answers is not read either.
+        if self._reading and not self.blocked and not self._control_waits and not self.eof:
+            mask = IN
+        if self._waiting:
+            mask |= OUT
+        if mask == self._mask:
+            return
+        if self._mask == -1:
+            if not mask:
+                return
+            self._poller.register(self.descriptor, mask, self)
+        else:
+            self._poller.modify(self.descriptor, mask)
+        self._mask = mask
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def receive_raw(self) -> memoryview:
+        """One read of what is on the wire, before or during the TLS handshake; empty at EOF and when nothing is there."""
+        size = self._receive(_CIPHERTEXT)
+        return _CIPHERTEXT[:size]
+
+    def receive(self, held_back: bytes = b"") -> memoryview:
+        """One read: `held_back` followed by new plaintext, valid until the next call on any leg. Sets `eof` and `lost`."""
+        start = _HEADROOM - len(held_back)
+        if held_back:
+            _PLAINTEXT[start:_HEADROOM] = held_back
+        if self.tls is None:
+            size = self._receive(_PLAINTEXT[_HEADROOM : _HEADROOM + RECEIVE])
+        else:
+            arrived = self._receive(_CIPHERTEXT)
+            size = self._decrypt(_CIPHERTEXT[:arrived], _PLAINTEXT[_HEADROOM:])
+        self.received += size
+        return _PLAINTEXT[start : _HEADROOM + size]
+
+    def receive_decrypted(self) -> memoryview:
+        """Plaintext that already came with the end of the handshake. Reads no socket."""
+        size = self._decrypt(_NOTHING, _PLAINTEXT[_HEADROOM:])
+        self.received += size
+        return _PLAINTEXT[_HEADROOM : _HEADROOM + size]
+
+    def _receive(self, buffer: memoryview) -> int:
+        try:
+            size = self.socket.recv_into(buffer)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self.lost = error
+            self.eof = True
+            self._update()
+            return 0
+        if not size:
+            self.eof = True
+            self._update()
+        elif size < RECEIVE:
+            # Not sticky, so again after every short read: DCMTK sends a response in two pieces, and Nagle's algorithm
+            # holds the second one back until the first is acknowledged, for 40 ms if we let the kernel delay that.
+            try:
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            except OSError:
+                pass  # the connection broke meanwhile: the next read says so
+        return size
+
+    def _decrypt(self, ciphertext: memoryview, into: memoryview) -> int:
+        tls = self.tls
+        assert tls is not None
+        size = tls.decrypt(ciphertext, into)
+        if tls.has_output:  # a KeyUpdate's answer, or an alert
+            self._write(tls.output())
+            if self._waiting:
+                self._control_waits = True
+                self._update()
+        if tls.closed or tls.failure is not None:
+            self.eof = True
+            self.tls_failure = tls.failure
+            self._update()
+        return size
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a TLS peer ended without close_notify."""
+        return self.tls is not None and self.eof and not self.tls.closed and self.lost is None
+
+    @property
+    def barren(self) -> bool:
+        """Whether the peer was cut for keeping TLS busy without data."""
+        return isinstance(self.tls_failure, BarrenTraffic)
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def send(self, data: memoryview | bytes) -> bool:
+        """Send plaintext; False when some of it has to wait (`drained` will be called). Nothing is ever refused."""
+        size = len(data)
+        self.sent += size
+        if self.tls is None:
+            self._write(data)
+        elif self.tls.failure is None:
+            view = memoryview(data)
+            for start in range(0, size, SLICE):
+                self.tls.encrypt(view[start : start + SLICE])
+                self._write(self.tls.output())
+        return not self._waiting
+
+    def send_raw(self, data: bytes) -> bool:
+        """Send bytes that go on the wire as they are: a TLS handshake, an alert."""
+        self._write(data)
+        return not self._waiting
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something has to wait until the peer reads."""
+        return bool(self._waiting)
+
+    def _write(self, data: memoryview | bytes) -> None:
+        if self.lost is not None or self.closed:
+            return
+        if not self._waiting:
+            try:
+                sent = self.socket.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                self._write_failed(error)
+                return
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]
+        self._waiting.append(memoryview(bytes(data)))
+        self._update()
+
+    def _flush(self) -> None:
+        waiting = self._waiting
+        while waiting:
+            head = waiting[0]
+            try:
+                sent = self.socket.send(head)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._write_failed(error)
+                return
+            if sent < len(head):
+                waiting[0] = head[sent:]
+                return
+            waiting.popleft()
+        self._control_waits = False
+        if self._finishing:
+            self._shut()
+
+    def _write_failed(self, error: OSError) -> None:
+        """The peer is gone for writing. What it sent before that can still be read."""
+        self._waiting.clear()
+        self._control_waits = False
+        if error.errno not in (errno.EPIPE, errno.ECONNRESET):
+            self.lost = error
+        self.finished = True
+        self._update()
+
+    # --- ending -----------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Say that nothing more will be sent, behind what waits: close_notify and FIN. Reading goes on."""
+        if self._finishing or self.closed:
+            return
+        self._finishing = True
+        if self._waiting:
+            return
+        self._shut()
+
+    def _shut(self) -> None:
+        if self.tls is not None and self.tls.failure is None and not self._close_notify:
+            self._close_notify = True
+            # Everything fed so far was decrypted by the callback that fed it: at most a part of a record is inside.
+            self.tls.close()
+            if self.tls.has_output:
+                self._write(self.tls.output())
+                if self._waiting:
+                    return  # `_flush` comes back here
+        self.finished = True
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # already gone
+
+    def undelivered(self) -> int:
+        """Bytes that the peer's kernel has not acknowledged yet; 0 once the connection is gone."""
+        if self.closed or self.lost is not None:
+            return 0
+        try:
+            queued = struct.unpack("i", fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+        except OSError:
+            return 0
+        return int(queued) + sum(len(chunk) for chunk in self._waiting)
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close the socket, with a RST where `reset` says so. The only place that does; may be called twice."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._mask != -1:
+            self._poller.unregister(self.descriptor)
+        self._waiting.clear()
+        if reset:
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+            except OSError:
+                pass
+        self.socket.close()
+
+
+def tune(sock: socket.socket, unacknowledged: float) -> None:
+    """Options of every association socket: no Nagle, keepalive, and an end to a peer that acknowledges nothing."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(unacknowledged * 1000))

@@ -1,0 +1,299 @@
+"""The relay of an accepted association: two flows of bytes, and the rules by which they end (design section 3, invariant 4).
+
+An association ends by PDUs. When a leg dies without them, what was received from it is delivered first; then the other
+leg gets an A-ABORT if the last byte it was given ended a PDU, and is reset if it did not: bytes of ours inside a PDU of
+theirs would be taken for pixel data and stored.
+"""
+
+import asyncio
+import enum
+from typing import Protocol
+
+from proxy.net.leg import Leg
+from proxy.net.linger import linger, reset_when_delivered
+from proxy.pdu import encode_abort
+from proxy.pdu.errors import PduError
+from proxy.pdu.scanner import PduScanner
+from proxy.policy import Ended, Reason
+
+_BY_SERVICE_PROVIDER = 2  # PS3.8 Table 9-26
+
+
+class RelayOwner(Protocol):
+    """The association that a relay works for."""
+
+    def relay_paused(self, side: str) -> None:
+        """A side is not read from for a while, because the other one cannot take more."""
+
+    def relay_ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
+        """Both legs are closed."""
+
+
+class _State(enum.Enum):
+    RUNNING = enum.auto()
+    ENDING = enum.auto()  # goes on to the next PDU boundary, then ends with an A-ABORT
+    DONE = enum.auto()  # nothing more goes to the sink; what the source still says is dropped
+
+
+class _Flow:
+    """One direction: bytes from `source` to `sink`, and what the scanner left over of them."""
+
+    __slots__ = ("held_back", "reset_sink", "scanner", "sink", "source", "state")
+
+    def __init__(self, source: Leg, sink: Leg, scanner: PduScanner) -> None:
+        self.source = source
+        self.sink = sink
+        self.scanner = scanner
+        self.held_back = b""
+        self.state = _State.RUNNING
+        self.reset_sink = False
+
+
+class Relay:
+    """Moves bytes between the two legs of one association until both are closed. Owns the legs from here on."""
+
+    __slots__ = (
+        "_abort_reason",
+        "_close_timeout",
+        "_closing",
+        "_deadline",
+        "_down",
+        "_loop",
+        "_open_legs",
+        "_outcome",
+        "_owner",
+        "_unacknowledged",
+        "_up",
+    )
+
+    def __init__(
+        self,
+        owner: RelayOwner,
+        requestor: Leg,
+        upstream: Leg,
+        accepted_contexts: frozenset[int],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        close_timeout: float,
+        unacknowledged: float,
+    ) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._close_timeout = close_timeout
+        self._unacknowledged = unacknowledged
+        self._up = _Flow(requestor, upstream, PduScanner(accepted_contexts))
+        self._down = _Flow(upstream, requestor, PduScanner(accepted_contexts))
+        self._up.scanner.opposite = self._down.scanner
+        self._down.scanner.opposite = self._up.scanner
+        self._abort_reason = 0
+        self._outcome: tuple[Ended, Reason | None, str] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._open_legs = 2
+
+    @property
+    def to_upstream(self) -> PduScanner:
+        """What went from the requestor to the upstream."""
+        return self._up.scanner
+
+    @property
+    def to_requestor(self) -> PduScanner:
+        """What went from the upstream to the requestor."""
+        return self._down.scanner
+
+    def start(self, from_upstream: bytes) -> None:
+        """Begin. `from_upstream` came behind the A-ASSOCIATE-AC in the same read."""
+        self._up.source.owner = self
+        self._down.source.owner = self
+        if from_upstream:
+            self._pass_on(self._down, memoryview(from_upstream))
+        for flow in (self._up, self._down):
+            flow.source.set_reading(True)
+            if flow.source.eof:
+                self._source_ended(flow)
+
+    # --- LegOwner ---------------------------------------------------------------------------------------------------
+
+    def readable(self, leg: Leg) -> None:
+        """Move what one leg has to the other. Runs to completion; keeps nothing of the shared buffers."""
+        flow = self._up if leg is self._up.source else self._down
+        data = leg.receive(flow.held_back)
+        if flow.state is not _State.DONE and data:
+            self._pass_on(flow, data)
+        if leg.eof:
+            self._source_ended(flow)
+
+    def drained(self, leg: Leg) -> None:
+        """The sink of a flow took all that waited: its source is read again."""
+        source = self._down.source if leg is self._down.sink else self._up.source
+        if source.blocked:
+            source.set_blocked(False)
+
+    def broken(self, leg: Leg) -> None:
+        """A leg broke while it was not read. What it sent before is still in its socket; it is read when there is room."""
+
+    def crashed(self, leg: Leg, error: Exception) -> None:
+        """A bug in this association: it ends alone, by resets, as its state cannot be trusted."""
+        self._set_outcome(Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL, f"{type(error).__name__}: {error}")
+        self._loop.call_exception_handler(
+            {"message": "an association failed on a bug of the gateway", "exception": error}
+        )
+        self._closing = True
+        self._up.source.close(reset=True)
+        self._down.source.close(reset=True)
+        self._open_legs = 0
+        self._report()
+
+    # --- the flows --------------------------------------------------------------------------------------------------
+
+    def _pass_on(self, flow: _Flow, data: memoryview) -> None:
+        scanner = flow.scanner
+        if flow.state is _State.ENDING:
+            data = data[: scanner.pdu_left]
+        allowed, violation = scanner.feed(data)
+        if allowed and not flow.sink.send(data[:allowed]):
+            flow.source.set_blocked(True)
+            self._owner.relay_paused("client" if flow is self._up else "upstream")
+        flow.held_back = bytes(data[allowed:])
+        if violation is not None:
+            self._violated(flow, violation)
+        elif flow.state is _State.ENDING:
+            if scanner.boundary:
+                self._finish(flow, abort=True)
+        elif scanner.aborted:
+            by = Ended.ABORTED_BY_REQUESTOR if flow is self._up else Ended.ABORTED_BY_UPSTREAM
+            self._set_outcome(by, Reason.UPSTREAM_ABORTED if flow is self._down else None, "")
+            self._finish(self._up)
+            self._finish(self._down)
+        elif scanner.release_answered and self._deadline is None:
+            self._set_outcome(Ended.RELEASED, None, "")
+            self._arm()
+
+    def _violated(self, flow: _Flow, violation: PduError) -> None:
+        """The source broke the protocol: the valid part is forwarded, both legs get an A-ABORT (PS3.8 9.2, AA-8)."""
+        reason = Reason.PDU_UNEXPECTED if int(violation.abort_reason) in (1, 2) else Reason.PDU_INVALID
+        who = "requestor" if flow is self._up else "upstream"
+        self._abort_reason = int(violation.abort_reason)
+        self._set_outcome(Ended.ABORTED_BY_GATEWAY, reason, f"{who}: {violation}")
+        self._end_at_boundary(self._down if flow is self._up else self._up)
+        self._finish_abruptly(flow)
+
+    def _source_ended(self, flow: _Flow) -> None:
+        """EOF, RST or a TLS failure of a source."""
+        if flow.state is _State.DONE:
+            self._close_legs_when_done()
+            return
+        leg = flow.source
+        scanner = flow.scanner
+        opposite = self._down if flow is self._up else self._up
+        said_goodbye = scanner.release_requested or scanner.release_answered or opposite.scanner.aborted
+        if said_goodbye and scanner.boundary and leg.tls_failure is None:
+            # Devices that close right behind their A-RELEASE-RQ are common; the answer still has the way back.
+            self._set_outcome(Ended.RELEASED, None, "")
+            self._finish(flow)
+            self._arm()
+            return
+        side = "requestor" if flow is self._up else "upstream"
+        ended = Ended.REQUESTOR_LOST if flow is self._up else Ended.UPSTREAM_LOST
+        reason = None
+        if leg.tls_failure is not None:
+            ended, reason, detail = Ended.ABORTED_BY_GATEWAY, Reason.TLS_FAILED, f"{side}: {leg.tls_failure}"
+        elif leg.lost is not None:
+            detail = f"{side}: {leg.lost.strerror}"
+        elif leg.truncated:
+            reason, detail = Reason.TLS_TRUNCATED, f"{side}: TCP closed without close_notify or A-RELEASE"
+        else:
+            detail = f"{side}: closed without A-RELEASE"
+        self._set_outcome(ended, reason, detail)
+        self._finish_abruptly(flow)
+        self._finish_abruptly(opposite)
+
+    # --- ending -----------------------------------------------------------------------------------------------------
+
+    def abort(self, ended: Ended, reason: Reason | None, detail: str) -> None:
+        """End it from our side: A-ABORT on both legs, each at its next PDU boundary, by reset when that does not come."""
+        self._set_outcome(ended, reason, detail)
+        self._end_at_boundary(self._up)
+        self._end_at_boundary(self._down)
+
+    def abort_now(self, ended: Ended, reason: Reason | None, detail: str) -> None:
+        """End it without waiting for anything."""
+        self._set_outcome(ended, reason, detail)
+        self._finish_abruptly(self._up)
+        self._finish_abruptly(self._down)
+
+    def _end_at_boundary(self, flow: _Flow) -> None:
+        if flow.state is not _State.RUNNING:
+            return
+        flow.state = _State.ENDING
+        if flow.scanner.boundary:
+            self._finish(flow, abort=True)
+        else:
+            self._arm()
+
+    def _finish_abruptly(self, flow: _Flow) -> None:
+        if flow.state is _State.DONE:
+            return
+        if flow.scanner.boundary:
+            self._finish(flow, abort=not flow.scanner.aborted)
+        else:
+            flow.reset_sink = True
+            self._finish(flow)
+
+    def _finish(self, flow: _Flow, *, abort: bool = False) -> None:
+        """Nothing more goes to this flow's sink, but for an A-ABORT and the FIN."""
+        if flow.state is _State.DONE:
+            return
+        flow.state = _State.DONE
+        flow.held_back = b""
+        if abort:
+            flow.sink.send(encode_abort(_BY_SERVICE_PROVIDER, self._abort_reason))
+        if not flow.reset_sink:
+            flow.sink.finish()
+        flow.source.set_blocked(False)
+        self._close_legs_when_done()
+
+    def _close_legs_when_done(self) -> None:
+        if self._closing or self._up.state is not _State.DONE or self._down.state is not _State.DONE:
+            return
+        self._closing = True
+        self._disarm()
+        for flow in (self._up, self._down):
+            if flow.reset_sink:
+                reset_when_delivered(flow.sink, self._loop, self._unacknowledged, self._leg_closed)
+            else:
+                linger(flow.sink, self._loop, self._close_timeout, self._unacknowledged, self._leg_closed)
+
+    def _leg_closed(self) -> None:
+        self._open_legs -= 1
+        if not self._open_legs:
+            self._report()
+
+    def _report(self) -> None:
+        self._disarm()
+        ended, reason, detail = self._outcome or (Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL, "no outcome")
+        self._owner.relay_ended(ended, reason, detail)
+
+    def _set_outcome(self, ended: Ended, reason: Reason | None, detail: str) -> None:
+        """The first cause stands; what follows from it does not change it."""
+        if self._outcome is None:
+            self._outcome = (ended, reason, detail)
+
+    def _arm(self) -> None:
+        if self._deadline is None:
+            self._deadline = self._loop.call_later(self._close_timeout, self._expired)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _expired(self) -> None:
+        """`timeouts.close` is over: a boundary, an answer to a release or an EOF did not come."""
+        self._deadline = None
+        released = self._outcome is not None and self._outcome[0] is Ended.RELEASED
+        for flow in (self._up, self._down):
+            if released and flow.scanner.boundary:
+                self._finish(flow)
+            else:
+                self._finish_abruptly(flow)
