@@ -1,0 +1,48 @@
+"""Starting real servers for tests: a port that is free, and waiting until somebody listens there without connecting."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_listening(port: int) -> bool:
+    """Read from the kernel's table: a probe connection would be an association to a single-process SCP."""
+    wanted = f":{port:04X}"
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            local, _, state = line.split()[1:4]
+            if local.endswith(wanted) and state == "0A":
+                return True
+    return False
+
+
+@contextlib.contextmanager
+def server(*command: str | Path, port: int, cwd: Path | None = None, timeout: float = 20) -> Iterator[int]:
+    """A server process that listens on `port` while the body runs; skips the test where the program is missing."""
+    if shutil.which(str(command[0])) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=cwd
+    )
+    try:
+        deadline = time.monotonic() + timeout
+        while not is_listening(port):
+            assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
+            assert time.monotonic() < deadline, f"{command[0]} does not listen on {port}"
+            time.sleep(0.005)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout)
