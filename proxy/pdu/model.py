@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 
+#: Odd numbers from 1 to 255 (PS3.8 section 9.3.2.2): with more, an id must repeat.
+MAX_PRESENTATION_CONTEXTS = 128
+
 
 class PduType(enum.IntEnum):
     """PS3.8 section 9.3.1."""
@@ -77,7 +80,10 @@ class PresentationContext:
 
 @dataclass(frozen=True, slots=True)
 class PresentationContextResult:
-    """A Presentation Context Item of an A-ASSOCIATE-AC (PS3.8 Table 9-18). `transfer_syntax` is None where it is absent."""
+    """A Presentation Context Item of an A-ASSOCIATE-AC (PS3.8 Table 9-18).
+
+    `transfer_syntax` is None unless the result is acceptance: elsewhere it is not significant, and not read.
+    """
 
     context_id: int
     result: int
@@ -149,11 +155,15 @@ class UserInformation:
     common_extended_negotiations: tuple[CommonExtendedNegotiation, ...] = ()
     user_identity: UserIdentity | None = None  # RQ
     user_identity_response: bytes | None = None  # AC
+    user_identity_response_span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AAssociateRQ:
-    """A-ASSOCIATE-RQ (PS3.8 Table 9-11)."""
+    """A-ASSOCIATE-RQ (PS3.8 Table 9-11).
+
+    Of a request with more than MAX_PRESENTATION_CONTEXTS contexts only one more than that is read: it must be refused.
+    """
 
     protocol_version: int
     called: AeTitle
@@ -165,7 +175,10 @@ class AAssociateRQ:
 
 @dataclass(frozen=True, slots=True)
 class AAssociateAC:
-    """A-ASSOCIATE-AC (PS3.8 Table 9-17). Its AE title fields are not significant and not read."""
+    """A-ASSOCIATE-AC (PS3.8 Table 9-17). Its AE title fields are not significant and not read.
+
+    Without a User Information Item, `user_information.span` is the empty one at the end of the PDU.
+    """
 
     protocol_version: int
     presentation_contexts: tuple[PresentationContextResult, ...]

@@ -1,0 +1,159 @@
+"""Parses complete A-ASSOCIATE-RQ and -AC PDUs (PS3.8 sections 9.3.2 and 9.3.3), in time linear in their length."""
+
+from proxy.pdu.errors import InvalidPduParameter, RequestAmbiguous, UnexpectedPdu
+from proxy.pdu.items import accept_items, request_items
+from proxy.pdu.model import (
+    MAX_PRESENTATION_CONTEXTS,
+    AAssociateAC,
+    AAssociateRQ,
+    AeTitle,
+    ItemType,
+    PduType,
+    PresentationContext,
+    PresentationContextResult,
+    Span,
+    UserInformation,
+)
+from proxy.pdu.reader import ByteReader
+from proxy.pdu.user_information import parse_accept_user_information, parse_request_user_information
+
+# Where the fixed fields stand (PS3.8 Table 9-11); items begin behind 32 reserved bytes.
+PDU_HEADER = 6
+CALLED_AE_TITLE = slice(10, 26)
+CALLING_AE_TITLE = slice(26, 42)
+FIRST_ITEM = 74
+
+ACCEPTANCE = 0  # PS3.8 Table 9-18
+
+_REQUEST_ITEMS = frozenset({ItemType.APPLICATION_CONTEXT, ItemType.PRESENTATION_CONTEXT_RQ, ItemType.USER_INFORMATION})
+_ACCEPT_ITEMS = frozenset({ItemType.APPLICATION_CONTEXT, ItemType.PRESENTATION_CONTEXT_AC, ItemType.USER_INFORMATION})
+_CONTEXT_ITEMS = frozenset({ItemType.ABSTRACT_SYNTAX, ItemType.TRANSFER_SYNTAX})
+_RESULT_ITEMS = frozenset({ItemType.TRANSFER_SYNTAX})
+
+_PRINTABLE = frozenset(range(0x20, 0x7F)) - {ord("\\")}  # PS3.5 Table 6.2-1, AE
+
+
+def parse_associate_rq(pdu: bytes) -> AAssociateRQ:
+    """Parse an A-ASSOCIATE-RQ with its header. Raises PduError, or RequestAmbiguous where parsers would differ."""
+    body = _open(pdu, PduType.A_ASSOCIATE_RQ)
+    application_context: str | None = None
+    user_information: UserInformation | None = None
+    contexts: list[PresentationContext] = []
+    for item_type, item in request_items(body, _REQUEST_ITEMS):
+        if item_type == ItemType.PRESENTATION_CONTEXT_RQ:
+            # One too many is enough to refuse it; parsing all of a megabyte of them would only cost.
+            if len(contexts) <= MAX_PRESENTATION_CONTEXTS:
+                contexts.append(_parse_presentation_context(item))
+        elif item_type == ItemType.APPLICATION_CONTEXT:
+            application_context = item.uid()
+        else:
+            user_information = parse_request_user_information(item)
+    if application_context is None:
+        raise InvalidPduParameter("no application context item")
+    if user_information is None:
+        raise InvalidPduParameter("no user information item")
+    if len(contexts) <= MAX_PRESENTATION_CONTEXTS:
+        _check_context_ids(contexts)
+    return AAssociateRQ(
+        protocol_version=int.from_bytes(pdu[6:8], "big"),
+        # After the items: a title that is too long shifts them, and that is an invalid PDU, not an ambiguous one.
+        called=read_ae_title(pdu[CALLED_AE_TITLE]),
+        calling=read_ae_title(pdu[CALLING_AE_TITLE]),
+        application_context=application_context,
+        presentation_contexts=tuple(contexts),
+        user_information=user_information,
+    )
+
+
+def parse_associate_ac(pdu: bytes) -> AAssociateAC:
+    """Parse an A-ASSOCIATE-AC with its header. Raises PduError."""
+    body = _open(pdu, PduType.A_ASSOCIATE_AC)
+    user_information = UserInformation(span=Span(len(pdu), len(pdu)))
+    results: dict[int, PresentationContextResult] = {}
+    for item_type, item in accept_items(body, _ACCEPT_ITEMS):
+        if item_type == ItemType.PRESENTATION_CONTEXT_AC:
+            result = _parse_presentation_context_result(item)
+            if result.context_id in results:
+                raise InvalidPduParameter(f"context {result.context_id}: second answer")
+            results[result.context_id] = result
+        elif item_type == ItemType.USER_INFORMATION:
+            user_information = parse_accept_user_information(item)
+    return AAssociateAC(
+        protocol_version=int.from_bytes(pdu[6:8], "big"),
+        presentation_contexts=tuple(results.values()),
+        user_information=user_information,
+    )
+
+
+def read_ae_title(raw: bytes) -> AeTitle:
+    """Read one 16-byte AE title field (PS3.8 Table 9-11, PS3.5 Table 6.2-1).
+
+    Raises RequestAmbiguous for what implementations read differently or the Standard forbids. A blank title is "".
+    """
+    head, nul, tail = raw.partition(b"\0")
+    if tail.strip(b"\0 "):
+        raise RequestAmbiguous(f"AE title with a NUL inside: {raw!r}")
+    if not _PRINTABLE.issuperset(head):
+        raise RequestAmbiguous(f"AE title with characters that are not allowed: {raw!r}")
+    title = head.strip(b" ")
+    return AeTitle(
+        title=title.decode("ascii"),
+        raw=raw,
+        nul_padded=bool(nul),
+        leading_spaces=bool(title) and head.startswith(b" "),
+    )
+
+
+def _open(pdu: bytes, expected: PduType) -> ByteReader:
+    """A reader of the items, once header and fixed fields are there."""
+    if len(pdu) < FIRST_ITEM:
+        raise InvalidPduParameter(f"{len(pdu)} bytes where the fixed fields need {FIRST_ITEM}")
+    if pdu[0] != expected:
+        raise UnexpectedPdu(f"PDU type {pdu[0]:02X}H where {expected:02X}H was due")
+    length = int.from_bytes(pdu[2:6], "big")
+    if length != len(pdu) - PDU_HEADER:
+        raise InvalidPduParameter(f"PDU length field {length} on {len(pdu) - PDU_HEADER} bytes")
+    return ByteReader(pdu, FIRST_ITEM)
+
+
+def _parse_presentation_context(body: ByteReader) -> PresentationContext:
+    """Parse the body of a Presentation Context Item of an A-ASSOCIATE-RQ (PS3.8 Table 9-13)."""
+    context_id = body.uint8()
+    body.skip(3)  # reserved: not tested on receipt
+    abstract_syntax: str | None = None
+    transfer_syntaxes: list[str] = []
+    for item_type, item in request_items(body, _CONTEXT_ITEMS):
+        if item_type == ItemType.TRANSFER_SYNTAX:
+            transfer_syntaxes.append(item.uid())
+        elif abstract_syntax is not None:
+            raise InvalidPduParameter(f"context {context_id}: second abstract syntax")
+        else:
+            abstract_syntax = item.uid()
+    if abstract_syntax is None or not transfer_syntaxes:
+        raise InvalidPduParameter(f"context {context_id}: incomplete")
+    return PresentationContext(context_id, abstract_syntax, tuple(transfer_syntaxes), body.span)
+
+
+def _check_context_ids(contexts: list[PresentationContext]) -> None:
+    """Ids are odd and unique (PS3.8 section 9.3.2.2); of a repeated one some parsers take the first, some the last."""
+    seen: set[int] = set()
+    for context in contexts:
+        if context.context_id % 2 == 0:
+            raise RequestAmbiguous(f"context id {context.context_id} is not odd")
+        if context.context_id in seen:
+            raise RequestAmbiguous(f"context id {context.context_id} twice")
+        seen.add(context.context_id)
+
+
+def _parse_presentation_context_result(body: ByteReader) -> PresentationContextResult:
+    """Parse the body of a Presentation Context Item of an A-ASSOCIATE-AC (PS3.8 Table 9-18)."""
+    context_id = body.uint8()
+    body.skip(1)
+    result = body.uint8()
+    body.skip(1)
+    if result != ACCEPTANCE:
+        return PresentationContextResult(context_id, result, None, body.span)
+    transfer_syntaxes = [item.uid() for _, item in accept_items(body, _RESULT_ITEMS)]
+    if len(transfer_syntaxes) != 1:
+        raise InvalidPduParameter(f"context {context_id}: accepted with {len(transfer_syntaxes)} transfer syntaxes")
+    return PresentationContextResult(context_id, result, transfer_syntaxes[0], body.span)

@@ -1,0 +1,99 @@
+"""Reads fields and items out of a received PDU, never past the end of the item that holds them."""
+
+import re
+from collections.abc import Iterator
+
+from proxy.pdu.errors import InvalidPduParameter
+from proxy.pdu.model import Span
+
+_UID = re.compile(rb"[0-9]+(?:\.[0-9]+)*")
+_LONGEST_UID = 64  # PS3.5 section 9
+_ITEM_HEADER = 4  # type, reserved, 16-bit length (PS3.8 section 9.3.1)
+
+
+class ByteReader:
+    """A cursor over `data[offset:end]`. Offsets are those of the whole PDU; every read that would pass `end` raises InvalidPduParameter."""
+
+    __slots__ = ("_data", "_start", "end", "offset")
+
+    def __init__(
+        self, data: bytes | memoryview, offset: int = 0, end: int | None = None, start: int | None = None
+    ) -> None:
+        """`start` is where the header of the item stands whose body this is; `offset` if it has none."""
+        self._data = data
+        self.offset = offset
+        self.end = len(data) if end is None else end
+        self._start = offset if start is None else start
+
+    @property
+    def span(self) -> Span:
+        """The item with its header, wherever the cursor is."""
+        return Span(self._start, self.end)
+
+    @property
+    def remaining(self) -> int:
+        return self.end - self.offset
+
+    def _advance(self, count: int) -> int:
+        at = self.offset
+        if at + count > self.end:
+            raise InvalidPduParameter(
+                f"item at byte {self._start}: {self.end - at} bytes left where {count} are needed"
+            )
+        self.offset = at + count
+        return at
+
+    def uint8(self) -> int:
+        return self._data[self._advance(1)]
+
+    def uint16(self) -> int:
+        at = self._advance(2)
+        return int.from_bytes(self._data[at : at + 2], "big")
+
+    def uint32(self) -> int:
+        at = self._advance(4)
+        return int.from_bytes(self._data[at : at + 4], "big")
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes, copied."""
+        at = self._advance(count)
+        return bytes(self._data[at : at + count])
+
+    def skip(self, count: int) -> None:
+        self._advance(count)
+
+    def part(self, count: int) -> "ByteReader":
+        """A reader of the next `count` bytes alone."""
+        at = self._advance(count)
+        return ByteReader(self._data, at, at + count, self._start)
+
+    def expect_end(self) -> None:
+        """Raise InvalidPduParameter if the item is longer than what was read of it."""
+        if self.offset != self.end:
+            raise InvalidPduParameter(f"item at byte {self._start}: {self.end - self.offset} bytes too long")
+
+    def uid(self, length: int | None = None) -> str:
+        """A UID (PS3.8 annex F) of `length` bytes, or the whole rest. One trailing NUL or space is padding of old devices and is cut."""
+        raw = self.take(self.remaining if length is None else length)
+        unpadded = raw[:-1] if raw.endswith((b"\0", b" ")) else raw
+        if len(unpadded) > _LONGEST_UID or _UID.fullmatch(unpadded) is None:
+            raise InvalidPduParameter(f"item at byte {self._start}: not a UID: {raw[: _LONGEST_UID + 1]!r}")
+        return unpadded.decode("ascii")
+
+    def items(self) -> Iterator[tuple[int, "ByteReader"]]:
+        """The items in the rest: type and a reader of the body. Each is bounded by this reader; the last must end where it ends."""
+        data, end = self._data, self.end
+        while self.offset < end:
+            start = self.offset
+            body = start + _ITEM_HEADER
+            if body > end:
+                raise InvalidPduParameter(
+                    f"{end - start} bytes left at byte {start} where an item header needs {_ITEM_HEADER}"
+                )
+            item_end = body + (data[start + 2] << 8 | data[start + 3])
+            if item_end > end:
+                raise InvalidPduParameter(
+                    f"item {data[start]:02X}H at byte {start} is {item_end - end} bytes longer than what holds it"
+                )
+            self.offset = item_end
+            yield data[start], ByteReader(data, body, item_end, start)
