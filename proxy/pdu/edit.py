@@ -80,11 +80,12 @@ def restore_associate_ac(
     titles: bool = False,
     identity_response: bytes | None = None,
 ) -> bytes:
-    """The upstream's A-ASSOCIATE-AC as the answer to the request before it was edited; `pdu` itself where nothing changes.
+    """The upstream's A-ASSOCIATE-AC as the answer to what the requestor sent; `pdu` itself where nothing changes.
 
-    `accept` is `pdu` parsed, `request` is `original_request` parsed, as the requestor sent it. `refused` contexts are put back as user-rejections with their first transfer syntax, `titles` restores the AE title
-    fields, `identity_response` is the gateway's own answer to the user identity. Raises InvalidPduParameter if the
-    upstream answered a context that it was never asked for, or the response does not fit.
+    `accept` is `pdu` parsed, `request` is `original_request` parsed: the request before it was edited. `refused`
+    contexts are put back as user-rejections with their first transfer syntax, `titles` restores the AE title fields,
+    `identity_response` is the gateway's own answer to the user identity. Raises InvalidPduParameter if the upstream
+    answered a refused context, which it was not asked for, or if the response does not fit.
     """
     patches: list[_Patch] = []
     if titles:

@@ -87,7 +87,7 @@ def encode_abort(source: int, reason: int) -> bytes:
 
 
 def encode_p_data(context_id: int, control: int, fragment: bytes) -> bytes:
-    """P-DATA-TF with one PDV (PS3.8 Tables 9-22 and 9-23). `control`: bit 0 command, bit 1 last fragment (annex E.2)."""
+    """P-DATA-TF with one PDV (PS3.8 Tables 9-22 and 9-23, annex E.2). `control`: bit 0 command, bit 1 last."""
     value = bytes((context_id, control)) + fragment
     return encode_pdu(PduType.P_DATA_TF, len(value).to_bytes(4, "big") + value)
 

@@ -1,4 +1,7 @@
-"""What a peer can do wrong in a PDU, and the A-ABORT that answers it. Every message is safe to log: no secrets, peer bytes escaped."""
+"""What a peer can do wrong in a PDU, and the A-ABORT that answers it.
+
+Every message is safe to log: it holds no secret, and the peer's bytes only escaped.
+"""
 
 import enum
 from typing import ClassVar
@@ -56,4 +59,4 @@ class PduTooLarge(InvalidPduParameter):
 
 
 class RequestAmbiguous(Exception):
-    """Two reasonable parsers could read this A-ASSOCIATE-RQ differently (design invariant 9): answered by a rejection, not an abort."""
+    """Two reasonable parsers could read this A-ASSOCIATE-RQ differently (design invariant 9). Answered by RJ 1/1/1."""

@@ -1,4 +1,4 @@
-"""Which items may stand where in an A-ASSOCIATE-RQ or -AC, and how often (PS3.8 section 9.3.2 and 9.3.3, PS3.7 annex D.3.3).
+"""Which items may stand where in an A-ASSOCIATE-RQ or -AC, and how often (PS3.8 9.3.2 and 9.3.3, PS3.7 D.3.3).
 
 Parsers disagree on an item that stands twice (some take the first, some the last), and on a known item in a foreign
 place: DCMTK reads a context item of an A-ASSOCIATE-AC as a proposal when it comes in a request. What policy decided on
@@ -45,7 +45,10 @@ def request_items(parent: ByteReader, allowed: frozenset[ItemType]) -> Iterator[
 
 
 def accept_items(parent: ByteReader, allowed: frozenset[ItemType]) -> Iterator[tuple[int, ByteReader]]:
-    """The allowed items of a part of an A-ASSOCIATE-AC; all others are skipped. Raises InvalidPduParameter for a repeated singleton."""
+    """The allowed items of a part of an A-ASSOCIATE-AC; all others are skipped.
+
+    Raises InvalidPduParameter for a repeated singleton.
+    """
     seen: set[int] = set()
     for item_type, item in parent.items():
         if item_type not in allowed:

@@ -1,7 +1,7 @@
 """The PDUs and items of PS3.8 section 9.3 and PS3.7 annex D as plain values. Offsets are into the complete PDU."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 
@@ -154,7 +154,7 @@ class UserInformation:
     extended_negotiations: tuple[ExtendedNegotiation, ...] = ()
     common_extended_negotiations: tuple[CommonExtendedNegotiation, ...] = ()
     user_identity: UserIdentity | None = None  # RQ
-    user_identity_response: bytes | None = None  # AC
+    user_identity_response: bytes | None = field(default=None, repr=False)  # AC; may be a Kerberos ticket
     user_identity_response_span: Span | None = None
 
 

@@ -12,7 +12,10 @@ _ITEM_HEADER = 4  # type, reserved, 16-bit length (PS3.8 section 9.3.1)
 
 
 class ByteReader:
-    """A cursor over `data[offset:end]`. Offsets are those of the whole PDU; every read that would pass `end` raises InvalidPduParameter."""
+    """A cursor over `data[offset:end]`. Offsets are those of the whole PDU.
+
+    Every read that would pass `end` raises InvalidPduParameter.
+    """
 
     __slots__ = ("_data", "_start", "end", "offset")
 
@@ -73,7 +76,7 @@ class ByteReader:
             raise InvalidPduParameter(f"item at byte {self._start}: {self.end - self.offset} bytes too long")
 
     def uid(self, length: int | None = None) -> str:
-        """A UID (PS3.8 annex F) of `length` bytes, or the whole rest. One trailing NUL or space is padding of old devices and is cut."""
+        """A UID (PS3.8 annex F) of `length` bytes, or the whole rest. One trailing NUL or space is cut: devices pad."""
         raw = self.take(self.remaining if length is None else length)
         unpadded = raw[:-1] if raw.endswith((b"\0", b" ")) else raw
         if len(unpadded) > _LONGEST_UID or _UID.fullmatch(unpadded) is None:
@@ -81,7 +84,7 @@ class ByteReader:
         return unpadded.decode("ascii")
 
     def items(self) -> Iterator[tuple[int, "ByteReader"]]:
-        """The items in the rest: type and a reader of the body. Each is bounded by this reader; the last must end where it ends."""
+        """The items in the rest: type and a reader of the body, bounded by this one. The last ends where this ends."""
         data, end = self._data, self.end
         while self.offset < end:
             start = self.offset
