@@ -1,0 +1,48 @@
+"""The `dicomgate` command: finds the verb and runs it. One verb is one file of this folder.
+
+A verb's module has either `command`, a function with typer's annotations, or `app`, a typer application with verbs of
+its own. Only the module of the verb that was typed is imported, and a verb imports what is heavy where it is used.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+VERBS = ("run", "check", "explain", "echo", "init", "pki", "schema", "demo", "version")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Exit codes: 0 yes or ok, 1 no or findings, 2 usage or configuration, 3 peer not reachable."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments in (["version"], ["--version"]):  # without typer, which alone takes longer than all else here
+        importlib.import_module("proxy.cli.version").command()
+        return 0
+
+    import typer
+
+    from proxy.cli.output import CommandError, complain
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+    @app.callback()
+    def dicomgate() -> None:
+        """A DICOM TLS gateway: decides on the A-ASSOCIATE-RQ, forwards plain DICOM to the PACS."""
+
+    for verb in arguments[:1] if arguments and arguments[0] in VERBS else VERBS:
+        module = importlib.import_module(f"proxy.cli.{verb}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb)(module.command)
+    try:
+        app(arguments, prog_name="dicomgate")
+    except CommandError as error:
+        complain(str(error))
+        return error.exit_code
+    except SystemExit as end:  # how typer ends, with 2 after a usage error
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
