@@ -1,0 +1,213 @@
+"""The access record: one line per association, when it ends or is refused (design section 12).
+
+`access_record.schema.json` is its public form. What is not known is left out, never null. There is no field for a
+passcode, a token or patient data. Text that a peer chose is cut to a fixed length here and escaped by the event log.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from proxy.observe.answers import describe_answer
+from proxy.pdu.model import PresentationContext, PresentationContextResult
+from proxy.policy import Answer, Certificate, Ended, Reason, Reject, Step
+
+SCHEMA_VERSION = 1
+EVENT = "association"
+
+#: The longest text of a peer's choice that is recorded: a certificate subject may be of any length.
+MAX_TEXT = 512
+#: The most names of one certificate that are recorded.
+MAX_NAMES = 32
+#: The most presentation contexts that are listed: PS3.8 has odd ids from 1 to 255.
+MAX_CONTEXTS = 128
+#: The most transfer syntaxes that are listed of one proposed context.
+MAX_TRANSFER_SYNTAXES = 8
+
+Json = str | int | float | bool | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(slots=True)
+class AccessRecord:
+    """All that is known of one association; filled in as it goes. Times in seconds (`ts_start` since the epoch).
+
+    `bytes_in` and `pdus_in` come from the requestor, `bytes_out` and `pdus_out` go to it.
+    """
+
+    id: str
+    ts_start: float
+    listener: str
+    tenant: str | None = None
+    peer: str | None = None
+    decision: str = "failed"  # accepted | refused | failed
+    rule: str | None = None  # the peer entry or the reason that decided
+    reason: Reason | None = None
+    detail: str | None = None
+    answer: Answer | None = None  # what the requestor was told, the upstream's own A-ASSOCIATE-RJ included
+    would_refuse: tuple[Reason, ...] = ()
+    client_ip: ipaddress.IPv4Address | ipaddress.IPv6Address | str | None = None
+    client_port: int | None = None
+    client_via: str = "socket"  # socket | proxy_header
+    sni: str | None = None
+    tls_version: str | None = None
+    tls_cipher: str | None = None
+    certificate: Certificate | None = None
+    certificate_ca: tuple[str, ...] = ()  # configured names of the CA
+    calling_aet: str | None = None  # as sent
+    called_aet: str | None = None
+    forwarded_calling_aet: str | None = None  # as the upstream got it
+    forwarded_called_aet: str | None = None
+    implementation_class_uid: str | None = None
+    implementation_version_name: str | None = None
+    max_pdu: int | None = None
+    user_type: int | None = None  # PS3.7 Table D.3-14
+    user_name: str | None = None  # verified
+    contexts_proposed: Sequence[PresentationContext] = ()
+    contexts_kept: frozenset[int] | None = None  # None: all
+    contexts_accepted: Sequence[PresentationContextResult] = ()  # the results of the A-ASSOCIATE-AC
+    upstream: str | None = None
+    server: str | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    pdus_in: int = 0
+    pdus_out: int = 0
+    ended: Ended = Ended.REFUSED
+    duration_s: float = 0.0
+    upstream_setup_s: float | None = None
+    trace: Sequence[Step] = field(default=())  # at log level debug
+
+    def to_dict(self, now: float) -> dict[str, Json]:
+        """The record for the log, written at `now` (seconds since the epoch): JSON-able, without what is unknown."""
+        answer = self.answer
+        return _known(
+            {
+                "ts": rfc3339(now),
+                "level": "info",
+                "event": EVENT,
+                "schema": SCHEMA_VERSION,
+                "id": self.id,
+                "ts_start": rfc3339(self.ts_start),
+                "duration_s": round(self.duration_s, 6),
+                "listener": self.listener,
+                "tenant": self.tenant,
+                "peer": self.peer,
+                "decision": self.decision,
+                "ended": str(self.ended),
+                "rule": self.rule,
+                "reason": None if self.reason is None else str(self.reason),
+                "detail": self.detail,
+                "answer": None if answer is None else describe_answer(answer),
+                "rj": {"result": answer.result, "source": answer.source, "reason": answer.reason}
+                if isinstance(answer, Reject)
+                else None,
+                "would_refuse": [str(reason) for reason in self.would_refuse],
+                "client": _known(
+                    {
+                        "ip": None if self.client_ip is None else str(self.client_ip),
+                        "port": self.client_port,
+                        "via": self.client_via,
+                    }
+                ),
+                "sni": self.sni,
+                "tls": self._tls(),
+                "calling_aet": self.calling_aet,
+                "called_aet": self.called_aet,
+                "forwarded": _known(
+                    {"calling_aet": self.forwarded_calling_aet, "called_aet": self.forwarded_called_aet}
+                ),
+                "implementation": _known(
+                    {"class_uid": self.implementation_class_uid, "version_name": self.implementation_version_name}
+                ),
+                "max_pdu": self.max_pdu,
+                "user": _known({"type": self.user_type, "name": self.user_name}),
+                "contexts": self._contexts(),
+                "upstream": self.upstream,
+                "server": self.server,
+                "upstream_setup_s": None if self.upstream_setup_s is None else round(self.upstream_setup_s, 6),
+                "bytes_in": self.bytes_in,
+                "bytes_out": self.bytes_out,
+                "pdus_in": self.pdus_in,
+                "pdus_out": self.pdus_out,
+                "trace": [
+                    _known({"rule": s.rule, "outcome": str(s.outcome), "detail": s.detail, "where": s.where or None})
+                    for s in self.trace
+                ],
+            }
+        )
+
+    def _tls(self) -> dict[str, Json]:
+        certificate = self.certificate
+        names: list[Json] = []
+        if certificate is not None:
+            names.extend((*certificate.san_dns, *certificate.san_uri)[:MAX_NAMES])
+        return _known(
+            {
+                "version": self.tls_version,
+                "cipher": self.tls_cipher,
+                "client_cert": None
+                if certificate is None
+                else _known(
+                    {
+                        "sha256": certificate.sha256,
+                        "spki_sha256": certificate.spki_sha256,
+                        "subject": certificate.subject or None,
+                        "names": names,
+                        "ca": list(self.certificate_ca),
+                        "serial": certificate.serial or None,
+                        "not_after": rfc3339(certificate.not_after),
+                    }
+                ),
+            }
+        )
+
+    def _contexts(self) -> dict[str, Json]:
+        proposed, kept = self.contexts_proposed, self.contexts_kept
+        if not proposed:
+            return {}
+        results = {result.context_id: result for result in self.contexts_accepted}
+        rows: list[Json] = []
+        for context in proposed[:MAX_CONTEXTS]:
+            result = results.get(context.context_id)
+            rows.append(
+                _known(
+                    {
+                        "id": context.context_id,
+                        "abstract_syntax": context.abstract_syntax,
+                        "transfer_syntaxes": list(context.transfer_syntaxes[:MAX_TRANSFER_SYNTAXES]),
+                        "kept": kept is None or context.context_id in kept,
+                        "result": None if result is None else result.result,
+                        "transfer_syntax": result.transfer_syntax
+                        if result is not None and result.result == 0
+                        else None,
+                    }
+                )
+            )
+        return {
+            "proposed": len(proposed),
+            "kept": len(proposed) if kept is None else len(kept),
+            "accepted": sum(result.result == 0 for result in self.contexts_accepted),
+            "list": rows,
+        }
+
+
+def rfc3339(seconds: float) -> str:
+    """Seconds since the epoch as UTC, RFC 3339 with milliseconds. Outside the years 1 to 9999: the nearest."""
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        moment = datetime.max if seconds > 0 else datetime.min
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _known(fields: dict[str, Json | None]) -> dict[str, Json]:
+    """Without what is None or empty; text is cut to MAX_TEXT."""
+    return {key: _bounded(value) for key, value in fields.items() if value is not None and value not in ("", [], {})}
+
+
+def _bounded(value: Json) -> Json:
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "..."
+    if isinstance(value, list):
+        return [_bounded(item) for item in value]
+    return value

@@ -1,0 +1,70 @@
+"""The application log and the access log: events with a stable name, UTC times, one line each."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from proxy.observe.access import rfc3339
+from proxy.observe.lines import console_line, json_line
+from proxy.observe.writer import LineWriter
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+#: What may wait for a slow sink in all, in bytes (design section 6).
+CAPACITY = 1024 * 1024
+
+
+class EventLog:
+    """Events and access records to one sink: a path, or a stream that has a descriptor (standard output).
+
+    `format` is json or console. No call waits for the sink but `close`. Raises OSError where the file cannot be opened.
+    """
+
+    def __init__(
+        self,
+        sink: str | Path | IO[str] | IO[bytes],
+        *,
+        format: str = "json",
+        level: str = "info",
+        capacity_bytes: int = CAPACITY,
+    ) -> None:
+        self._format = console_line if format == "console" else json_line
+        self._threshold = LEVELS[level]
+        self._writer = LineWriter(
+            sink, capacity_bytes, lambda name, fields: self._line(_event("warning", name, fields))
+        )
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost since the start: for `log_dropped_total`."""
+        return self._writer.dropped
+
+    def enabled(self, level: str) -> bool:
+        """Whether events of this level are written: ask before making one that costs something."""
+        return LEVELS[level] >= self._threshold
+
+    def event(self, level: str, name: str, /, **fields: object) -> None:
+        """Write an event if its level is enabled. Fields that are None are left out."""
+        if self.enabled(level):
+            self._writer.put(self._line(_event(level, name, fields)))
+
+    def access(self, record: Mapping[str, object]) -> None:
+        """Write an access record (`AccessRecord.to_dict`), whatever the level."""
+        self._writer.put(self._line(record))
+
+    def reopen(self) -> None:
+        """Open the file anew before the next line (SIGUSR1, after log rotation)."""
+        self._writer.reopen()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what waits, for at most `timeout` seconds; what is left then is dropped and counted."""
+        self._writer.close(timeout)
+
+    def _line(self, record: Mapping[str, object]) -> bytes:
+        return self._format(record).encode("ascii") + b"\n"
+
+
+def _event(level: str, name: str, fields: Mapping[str, object]) -> dict[str, object]:
+    known = {key: value for key, value in fields.items() if value is not None}
+    return {"ts": rfc3339(time.time()), "level": level, "event": name, **known}

@@ -1,0 +1,327 @@
+"""Every metric that exists, and the values that a label may take. Workers and the exposition read the same table.
+
+A label value is never what a stranger chose: it comes from the configuration or from a closed set (`Labels`). A family
+whose combinations are few is created with zeros at start, so that `rate()` sees the first event.
+"""
+
+import enum
+import itertools
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from proxy.config.values import Config, Server
+from proxy.pdu import PduType
+from proxy.policy import Ended, Reason
+
+PREFIX = "dicomgate_"
+#: The tenant of what happened before one was chosen.
+NO_TENANT = "none"
+#: What stands for a value outside the closed set of its label.
+OTHER = "other"
+
+
+class Kind(enum.StrEnum):
+    """The types of Prometheus that are used."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric. `highest`: over workers a gauge takes the highest value, else the sum.
+
+    `reasons`: those that are created at start; any other Reason is created when it first happens. `at_start` False:
+    nothing is created at start, because the combinations are many, or because one process alone knows the value.
+    """
+
+    name: str  # without PREFIX; counters with `_total`
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    highest: bool = False
+    at_start: bool = True
+    reasons: tuple[Reason, ...] = ()
+
+
+_TLS = (
+    Reason.SNI_UNKNOWN,
+    Reason.SNI_MISMATCH,
+    Reason.SNI_MISSING,
+    Reason.TLS_VERSION,
+    Reason.TLS_NO_SHARED_CIPHER,
+    Reason.CLIENT_CERTIFICATE_MISSING,
+    Reason.CLIENT_CERTIFICATE_UNTRUSTED,
+    Reason.CLIENT_CERTIFICATE_EXPIRED,
+    Reason.CLIENT_CERTIFICATE_NOT_YET_VALID,
+    Reason.CLIENT_CERTIFICATE_WRONG_USAGE,
+    Reason.CLIENT_CERTIFICATE_WEAK,
+    Reason.TLS_PEER_ALERT,
+    Reason.TLS_TIMEOUT,
+    Reason.TLS_FAILED,
+    Reason.TLS_TRUNCATED,
+)
+_CONNECTION = (
+    Reason.ADDRESS_DENIED,
+    Reason.CONNECTION_LIMIT,
+    Reason.ADDRESS_LIMIT,
+    Reason.PROXY_HEADER_MISSING,
+    Reason.PROXY_HEADER_MALFORMED,
+    Reason.PROXY_HEADER_UNTRUSTED,
+    Reason.PROXY_HEADER_TIMEOUT,
+    Reason.NOT_TLS,
+    Reason.CLIENT_HELLO_TIMEOUT,
+    Reason.CLIENT_HELLO_MALFORMED,
+    Reason.TLS_ON_PLAIN,
+    Reason.PROBE_DISCONNECT,
+    Reason.INTERNAL,
+)
+_ASSOCIATION = tuple(r for r in Reason if r is Reason.INTERNAL or r not in {*_TLS, *_CONNECTION})
+_PDU = (Reason.PDU_INVALID, Reason.PDU_UNEXPECTED, Reason.REQUEST_TOO_LARGE, Reason.UPSTREAM_PROTOCOL_ERROR)
+
+_HANDSHAKE_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0)  # timeouts.tls_handshake is 10 s
+_SETUP_SECONDS = (0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0)  # timeouts.upstream_accept is 30 s
+_CONNECT_SECONDS = (0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0)  # timeouts.upstream_connect is 5 s
+_ASSOCIATION_SECONDS = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0)
+_LAG_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
+
+_C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
+
+FAMILIES = (
+    Family(
+        "build_info",
+        Kind.INFO,
+        "Versions of the gateway and of what it stands on.",
+        ("version", "python", "openssl", "uvloop"),
+        highest=True,
+        at_start=False,
+    ),
+    Family("connections_total", _C, "Connections accepted.", ("listener",)),
+    Family("connections_active", _G, "Open connections by what they wait for.", ("listener", "phase")),
+    Family(
+        "connections_rejected_total",
+        _C,
+        "Connections closed before TLS, by reason.",
+        ("listener", "reason"),
+        reasons=_CONNECTION,
+    ),
+    Family(
+        "tls_handshakes_total",
+        _C,
+        "TLS handshakes completed.",
+        ("listener", "role", "version", "cipher", "resumed", "client_cert"),
+        at_start=False,
+    ),
+    Family(
+        "tls_handshake_failures_total",
+        _C,
+        "TLS handshakes that failed or were refused, by reason.",
+        ("listener", "role", "reason"),
+        reasons=_TLS,
+    ),
+    Family(
+        "tls_handshake_duration_seconds",
+        _H,
+        "From the ClientHello to the end of the TLS handshake.",
+        ("listener", "role"),
+        _HANDSHAKE_SECONDS,
+    ),
+    Family("sni_lookups_total", _C, "What the server name of a ClientHello selected.", ("listener", "result")),
+    Family(
+        "associations_total",
+        _C,
+        "Associations requested: accepted, refused (by policy or upstream), failed.",
+        ("listener", "tenant", "outcome"),
+    ),
+    Family(
+        "association_refusals_total",
+        _C,
+        "Associations refused or ended by the gateway, by reason.",
+        ("tenant", "reason"),
+        reasons=_ASSOCIATION,
+    ),
+    Family("associations_ended_total", _C, "How associations ended.", ("tenant", "ended")),
+    Family("associations_active", _G, "Associations established now.", ("tenant",)),
+    Family(
+        "associations_limit",
+        _G,
+        "The most associations that may be established at once.",
+        ("tenant",),
+        highest=True,
+        at_start=False,
+    ),
+    Family(
+        "association_setup_duration_seconds",
+        _H,
+        "From the end of the TLS handshake to the answer to the A-ASSOCIATE-RQ.",
+        ("tenant",),
+        _SETUP_SECONDS,
+    ),
+    Family(
+        "association_duration_seconds",
+        _H,
+        "From the A-ASSOCIATE-AC to the end of the association.",
+        ("tenant",),
+        _ASSOCIATION_SECONDS,
+    ),
+    Family(
+        "policy_decisions_total",
+        _C,
+        "Decisions on association requests by the peer entry that made them, or else by the reason.",
+        ("tenant", "rule", "decision"),
+    ),
+    Family("received_bytes_total", _C, "Plaintext bytes received.", ("tenant", "side")),
+    Family("sent_bytes_total", _C, "Plaintext bytes sent.", ("tenant", "side")),
+    Family("pdus_total", _C, "PDUs relayed; direction in is from the requestor.", ("tenant", "direction", "type")),
+    Family("pdu_errors_total", _C, "PDUs that break PS3.8.", ("tenant", "side", "reason"), reasons=_PDU),
+    Family(
+        "backpressure_pauses_total",
+        _C,
+        "Times that reading one side stopped because the other side was slower.",
+        ("tenant", "side"),
+    ),
+    Family("upstream_connect_attempts_total", _C, "Connection attempts to a server.", ("upstream", "server", "result")),
+    Family(
+        "upstream_connect_duration_seconds",
+        _H,
+        "From the start of a connection attempt to the connection.",
+        ("upstream", "server"),
+        _CONNECT_SECONDS,
+    ),
+    Family("upstream_associations_active", _G, "Associations open to a server now.", ("upstream", "server")),
+    Family(
+        "tls_certificate_not_after_timestamp_seconds",
+        _G,
+        "When a configured certificate ends.",
+        ("use", "name", "serial"),
+        highest=True,
+        at_start=False,
+    ),
+    Family(
+        "tls_certificate_not_before_timestamp_seconds",
+        _G,
+        "When a configured certificate begins.",
+        ("use", "name", "serial"),
+        highest=True,
+        at_start=False,
+    ),
+    Family(
+        "crl_next_update_timestamp_seconds",
+        _G,
+        "When the next revocation list of an issuer is due.",
+        ("issuer",),
+        highest=True,
+        at_start=False,
+    ),
+    Family(
+        "config_last_reload_successful",
+        _G,
+        "1 if the configuration was last loaded without an error, else 0.",
+        highest=True,
+        at_start=False,
+    ),
+    Family(
+        "config_last_reload_success_timestamp_seconds",
+        _G,
+        "When a configuration was last loaded without an error.",
+        highest=True,
+        at_start=False,
+    ),
+    Family("draining", _G, "1 while new associations are refused because the gateway drains.", highest=True),
+    Family("workers", _G, "Worker processes by state.", ("state",), at_start=False),
+    Family("event_loop_lag_seconds", _H, "How much later than planned the event loop ran a timer.", (), _LAG_SECONDS),
+    Family("label_overflow_total", _C, "Label values outside the closed set, shown as `other`.", ("label",)),
+    Family("log_dropped_total", _C, "Log lines and access records dropped because the sink was too slow or full."),
+)
+
+BY_NAME = {family.name: family for family in FAMILIES}
+
+#: Labels whose values this process itself makes from its configuration files and libraries, never from a peer.
+_OWN = {"version", "python", "openssl", "uvloop", "use", "name", "serial", "issuer"}
+
+
+def server_label(server: Server) -> str:
+    """How a server of an upstream is named in metrics and records: as in the configuration, `host:port`."""
+    return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
+
+
+class Labels:
+    """The closed set of every label under one configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        any_cipher = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        any_cipher.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+        reasons = tuple(str(reason) for reason in Reason)
+        peers = tuple(peer.name for tenant in config.tenants.values() for peer in tenant.peers)
+        self.values: Mapping[str, tuple[str, ...]] = {
+            "listener": tuple(listener.name for listener in config.listeners),
+            "phase": ("proxy_header", "tls_handshake", "waiting_associate", "associated", "closing"),
+            "reason": reasons,
+            "role": ("server", "client"),
+            "cipher": tuple(cipher["name"] for cipher in any_cipher.get_ciphers()),
+            "resumed": ("no", "yes"),
+            "client_cert": ("none", "given"),
+            "tenant": (*config.tenants, NO_TENANT),
+            "outcome": ("accepted", "refused", "failed"),
+            "ended": tuple(str(ended) for ended in Ended),
+            "rule": (*peers, *reasons),
+            "decision": ("accept", "refuse", "would_refuse"),
+            "side": ("client", "upstream"),
+            "direction": ("in", "out"),
+            "type": tuple(pdu_type.name.lower() for pdu_type in PduType),
+            "upstream": tuple(config.upstreams),
+            "server": tuple(server_label(s) for upstream in config.upstreams.values() for s in upstream.servers),
+            "state": ("starting", "running", "draining", "silent"),
+        }
+        # Where a label has another closed set in one family than elsewhere.
+        self._of_family: Mapping[tuple[str, str], tuple[str, ...]] = {
+            ("tls_handshakes_total", "version"): ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+            ("sni_lookups_total", "result"): ("exact", "wildcard", "unknown", "absent", "unused"),
+            ("upstream_connect_attempts_total", "result"): ("ok", "refused", "timeout", "dns", "tls", "error"),
+            ("label_overflow_total", "label"): tuple(sorted({*self.values, "version", "result"})),
+        }
+        self._sets: Mapping[tuple[str, str], frozenset[str] | None] = {
+            (family.name, label): self._closed_set(family, label) for family in FAMILIES for label in family.labels
+        }
+
+    def is_known(self, family: str, label: str, value: str) -> bool:
+        """Whether the value belongs to the label's closed set."""
+        known = self._sets[family, label]
+        return known is None or value in known
+
+    def at_start(self, family: Family) -> Iterator[tuple[str, ...]]:
+        """The label values with which a family is created at start."""
+        if not family.at_start:
+            return iter(())
+        if family.name == "policy_decisions_total":
+            return self._decisions()
+        if family.labels[:2] == ("upstream", "server"):
+            rest = (self._possible(family, label) for label in family.labels[2:])
+            servers = ((u.name, server_label(s)) for u in self._config.upstreams.values() for s in u.servers)
+            return (pair + tuple(values) for pair, values in itertools.product(servers, itertools.product(*rest)))
+        return itertools.product(*(self._at_start(family, label) for label in family.labels))
+
+    def _decisions(self) -> Iterator[tuple[str, ...]]:
+        for tenant in self._config.tenants.values():
+            for peer in tenant.peers:
+                yield tenant.name, peer.name, "refuse" if peer.refuse else "accept"
+
+    def _possible(self, family: Family, label: str) -> tuple[str, ...]:
+        return self._of_family.get((family.name, label)) or self.values[label]
+
+    def _at_start(self, family: Family, label: str) -> tuple[str, ...]:
+        if label == "reason":
+            return tuple(str(reason) for reason in family.reasons)
+        if label == "role":
+            return ("server",)  # towards the upstream TLS is rare: created when it happens
+        return self._possible(family, label)
+
+    def _closed_set(self, family: Family, label: str) -> frozenset[str] | None:
+        if label in _OWN and (family.name, label) not in self._of_family:
+            return None
+        return frozenset(self._possible(family, label))

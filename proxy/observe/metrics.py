@@ -1,0 +1,115 @@
+"""Counting inside one worker: plain numbers in plain dictionaries, merged over workers where they are shown.
+
+`prometheus_client` stays out of the workers: its multiprocess mode forbids custom collectors and leaks files.
+"""
+
+import platform
+import ssl
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+
+from proxy import __version__
+from proxy.config.values import Config
+from proxy.observe.families import BY_NAME, FAMILIES, OTHER, Kind, Labels
+
+#: Family name -> its children: label values, then the value; of a histogram the counts per bucket (the last: above
+#: the highest bound), then the sum. It may travel as pickle or JSON.
+Child = tuple[tuple[str, ...], float | list[float]]
+Snapshot = Mapping[str, list[Child]]
+
+
+class Metrics:
+    """The metrics of one worker under one configuration.
+
+    `labels` are given in the order of the family's table; a value outside a label's closed set becomes `other` and is
+    counted in `label_overflow_total`. What happens before a tenant is known has the tenant `none`.
+    """
+
+    __slots__ = ("_histograms", "_labels", "_values")
+
+    def __init__(self, config: Config) -> None:
+        self._labels = Labels(config)
+        self._values: dict[str, dict[tuple[str, ...], float]] = {}
+        self._histograms: dict[str, dict[tuple[str, ...], list[float]]] = {}
+        for family in FAMILIES:
+            if family.kind is Kind.HISTOGRAM:
+                empty = len(family.buckets) + 2
+                self._histograms[family.name] = {labels: [0] * empty for labels in self._labels.at_start(family)}
+            else:
+                self._values[family.name] = dict.fromkeys(self._labels.at_start(family), 0)
+        for tenant in config.tenants.values():
+            limit = config.limits.connections if tenant.max_associations is None else tenant.max_associations
+            self.set("associations_limit", (tenant.name,), limit)
+        versions = (__version__, platform.python_version(), ssl.OPENSSL_VERSION, _uvloop_version())
+        self.set("build_info", versions, 1)
+
+    def add(self, name: str, labels: tuple[str, ...] = (), amount: float = 1) -> None:
+        """Add to a counter, or to a gauge (which may go down again)."""
+        children = self._values[name]
+        try:
+            children[labels] += amount
+        except KeyError:
+            known = self._admit(name, labels)
+            children[known] = children.get(known, 0) + amount
+
+    def set(self, name: str, labels: tuple[str, ...], value: float) -> None:
+        """Set a gauge, or a counter whose total is kept elsewhere."""
+        children = self._values[name]
+        children[labels if labels in children else self._admit(name, labels)] = value
+
+    def observe(self, name: str, labels: tuple[str, ...], value: float) -> None:
+        """Count a value in a histogram."""
+        children, buckets = self._histograms[name], BY_NAME[name].buckets
+        child = children.get(labels)
+        if child is None:
+            child = children.setdefault(self._admit(name, labels), [0] * (len(buckets) + 2))
+        child[bisect_left(buckets, value)] += 1
+        child[-1] += value
+
+    def snapshot(self) -> Snapshot:
+        """All values now, independent of what is counted later."""
+        copy: dict[str, list[Child]] = {name: list(children.items()) for name, children in self._values.items()}
+        for name, histograms in self._histograms.items():
+            copy[name] = [(labels, list(child)) for labels, child in histograms.items()]
+        return copy
+
+    def _admit(self, name: str, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The label values with everything outside its closed set as `other`. Raises ValueError on a wrong number."""
+        admitted = []
+        for label, value in zip(BY_NAME[name].labels, labels, strict=True):
+            if self._labels.is_known(name, label, value):
+                admitted.append(value)
+            else:
+                admitted.append(OTHER)
+                if value != OTHER:
+                    self.add("label_overflow_total", (label,))
+        return tuple(admitted)
+
+
+def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """One snapshot of several workers: counters and histograms are summed, gauges by their family's rule."""
+    totals: dict[str, dict[tuple[str, ...], float | list[float]]] = {family.name: {} for family in FAMILIES}
+    for snapshot in snapshots:
+        for name, children in snapshot.items():
+            total, highest = totals[name], BY_NAME[name].highest
+            for label_values, value in children:
+                labels = tuple(label_values)
+                before = total.get(labels)
+                if isinstance(value, list):
+                    total[labels] = (
+                        [a + b for a, b in zip(before, value, strict=True)] if isinstance(before, list) else list(value)
+                    )
+                elif isinstance(before, (int, float)):
+                    total[labels] = max(before, value) if highest else before + value
+                else:
+                    total[labels] = value
+    return {name: list(children.items()) for name, children in totals.items()}
+
+
+def _uvloop_version() -> str:
+    """The version of uvloop, "none" where it is not installed."""
+    try:
+        return metadata.version("uvloop")
+    except metadata.PackageNotFoundError:
+        return "none"

@@ -1,0 +1,152 @@
+"""Lines to a sink from one thread, so that a slow, stalled or full sink never stops who writes them.
+
+Lines wait in a queue of bounded bytes; what does not fit is dropped and counted, and once the queue is empty again
+a line says how many. The thread waits until the sink is writable and then writes at most PIPE_BUF bytes: a pipe
+takes as much without blocking (pipe(7)), so that the thread of a stalled one can still end.
+"""
+
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+#: How long the thread waits for a stalled sink before it looks whether it shall end, and before it tries a failed
+#: one again (disk full, reader gone).
+PATIENCE_S = 0.25
+
+
+class LineWriter:
+    """One sink: a file (opened to append, reopened on request) or a stream that has a descriptor.
+
+    `note(event, fields)` formats the writer's own lines. Raises OSError where the file cannot be opened. Any thread may
+    call; only `close` waits.
+    """
+
+    def __init__(
+        self,
+        sink: str | Path | IO[str] | IO[bytes],
+        capacity_bytes: int,
+        note: Callable[[str, dict[str, object]], bytes],
+    ) -> None:
+        self._path = Path(sink) if isinstance(sink, (str, Path)) else None
+        # A descriptor of our own: nobody else closes it, so that no line lands in what gets its number next.
+        self._fd = os.dup(sink.fileno()) if not isinstance(sink, (str, Path)) else _open(Path(sink))
+        self._capacity = capacity_bytes
+        self._note = note
+        self._changed = threading.Condition()  # guards what follows
+        self._lines: deque[bytes] = deque()  # the first one is being written
+        self._queued = 0
+        self._dropped = 0
+        self._reported = 0
+        self._reopen = False
+        self._closing = False
+        self._abandoned = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost since the start."""
+        return self._dropped
+
+    def put(self, line: bytes) -> None:
+        """Queue a line, its newline included; drop and count it where it does not fit."""
+        with self._changed:
+            if self._closing or self._queued + len(line) > self._capacity:
+                self._dropped += 1
+            else:
+                self._append(line)
+
+    def reopen(self) -> None:
+        """Open the file anew (log rotation). If that fails, the old one goes on and says so. A stream: nothing."""
+        with self._changed:
+            self._reopen = self._path is not None
+            self._changed.notify()
+
+    def close(self, timeout: float) -> None:
+        """Write what waits, for at most `timeout` seconds; what is left then is dropped and counted."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout)
+        self._abandoned.set()
+        with self._changed:
+            self._dropped += len(self._lines)
+            self._lines.clear()
+
+    def _append(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._queued += len(line)
+        self._changed.notify()
+
+    def _run(self) -> None:
+        try:
+            while self._wait():
+                self._reopen_if_wanted()
+                self._write_first()
+        finally:
+            os.close(self._fd)
+
+    def _wait(self) -> bool:
+        """Wait for something to do; False: it is over."""
+        with self._changed:
+            while not self._lines and not self._reopen:
+                if self._dropped > self._reported:
+                    lost, self._reported = self._dropped - self._reported, self._dropped
+                    self._append(self._note("log_dropped", {"lines": lost}))
+                elif self._closing:
+                    return False
+                else:
+                    self._changed.wait()
+            return not self._abandoned.is_set()
+
+    def _write_first(self) -> None:
+        """Write the first line of the queue to its end; a line cut by a full disk is continued, not repeated."""
+        with self._changed:
+            if not self._lines:
+                return
+            line = self._lines[0]
+        written = 0
+        while written < len(line) and not self._abandoned.is_set():
+            if self._reopen_if_wanted():
+                written = 0  # the new file gets the whole line
+            try:
+                if _writable(self._fd):
+                    written += os.write(self._fd, line[written : written + select.PIPE_BUF])
+            except OSError:  # full, or the reader is gone: lines wait, then are dropped and counted
+                self._abandoned.wait(PATIENCE_S)
+        with self._changed:
+            if self._lines:  # `close` may have taken them away
+                self._lines.popleft()
+                self._queued -= len(line)
+
+    def _reopen_if_wanted(self) -> bool:
+        """Whether there is a new file now."""
+        with self._changed:
+            wanted, self._reopen = self._reopen, False
+        if not wanted or self._path is None:
+            return False
+        try:
+            fresh = _open(self._path)
+        except OSError as error:
+            with self._changed:
+                self._append(self._note("log_reopen_failed", {"path": str(self._path), "error": error.strerror}))
+            return False
+        os.close(self._fd)
+        self._fd = fresh
+        return True
+
+
+def _open(path: Path) -> int:
+    """Open to append. O_NONBLOCK: a FIFO without a reader is an error, not a wait."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK, 0o640)
+
+
+def _writable(fd: int) -> bool:
+    """Wait for PATIENCE_S until at least PIPE_BUF bytes may be written, or the write tells what is wrong."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(PATIENCE_S * 1000))
