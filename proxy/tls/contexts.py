@@ -1,0 +1,160 @@
+"""One `ssl.SSLContext` per tenant and listener, built once, chosen before the TLS object exists.
+
+A context is never swapped while a handshake runs: verify mode, versions and tickets would stay those of the first one,
+and a client without certificate would get in. The `sni_callback` only compares what OpenSSL read with what we read.
+"""
+
+import ssl
+from typing import cast
+
+from proxy.config.values import Listener, TlsSettings
+from proxy.policy import Certificate, ClientAuthMode
+from proxy.tls.client import client_context
+from proxy.tls.errors import TlsSetupError
+from proxy.tls.hello import ClientHelloMalformed, normalize_server_name
+from proxy.tls.judging import CertificateJudge
+from proxy.tls.memory_file import load_key_pair
+from proxy.tls.profiles import PROFILES
+from proxy.tls.strength import MINIMUM_EC_BITS
+from proxy.tls.trust import TrustStore
+
+ALPN = "dicom"  # IANA, TLS ALPN protocol ids
+
+#: OpenSSL keeps about 10 KiB of every TLS 1.2 session, up to 20480 of them for two hours, and Python cannot turn that
+#: off. The store goes with its context, so the context is made anew after this many handshakes (5 MiB; takes 1 ms).
+RENEW_AFTER = 512
+
+_VERIFY_MODES = {
+    ClientAuthMode.NONE: ssl.CERT_NONE,
+    ClientAuthMode.OPTIONAL: ssl.CERT_OPTIONAL,
+    ClientAuthMode.REQUIRED: ssl.CERT_REQUIRED,
+}
+
+
+class ServerObject(ssl.SSLObject):
+    """The server's side of one connection, and the name that its ClientHello was read to ask for."""
+
+    server_name_known = False
+    expected_server_name: str | None = None
+    sni_mismatch = False
+
+
+class ServerContext:
+    """What one `tls` block says, ready to accept with: `ssl` makes the TLS object, `expect_server_name` tells it the name."""
+
+    def __init__(self, settings: TlsSettings) -> None:
+        """Raises `TlsSetupError`."""
+        self.settings = settings
+        self.client_auth_mode = ClientAuthMode(settings.client_auth.mode)
+        self.profile = PROFILES[settings.profile]
+        self._trust = TrustStore(settings.client_auth)
+        self._judge = CertificateJudge(self._trust, MINIMUM_EC_BITS if self.profile.checks_strength else None)
+        self._handshakes = 0
+        self.ssl = self._build()
+
+    def _build(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            self.profile.apply(context)
+        except ssl.SSLError:
+            problem = f"this OpenSSL has none of the cipher suites of profile {self.profile.name}"
+            raise TlsSetupError(self.settings.where, problem) from None
+        if not self.settings.certificates:
+            raise TlsSetupError(self.settings.where, "no certificate")
+        for pair in self.settings.certificates:
+            load_key_pair(context, pair)
+        if self.client_auth_mode is not ClientAuthMode.NONE:
+            if not self._trust.anchors:
+                raise TlsSetupError(self.settings.where, "client certificates are asked for, but there is no CA")
+            context.load_verify_locations(cadata=self._trust.der)
+        context.verify_mode = _VERIFY_MODES[self.client_auth_mode]
+        # An intermediate CA, or a pinned certificate that is not self-signed, is an anchor as well.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        # A TLS 1.3 ticket of one tenant must not be good at another, nor outlive a reload.
+        context.num_tickets = 0
+        context.set_alpn_protocols([ALPN])
+        context.sslobject_class = ServerObject
+        context.sni_callback = _check_server_name
+        return context
+
+    def expect_server_name(self, ssl_object: ssl.SSLObject, server_name: str | None) -> None:
+        """Say what name the ClientHello asks for (None: none), before the handshake; without this it is refused."""
+        server_object = cast(ServerObject, ssl_object)
+        server_object.expected_server_name = server_name
+        server_object.server_name_known = True
+        self._handshakes += 1
+        if self._handshakes >= RENEW_AFTER:
+            try:
+                self.ssl = self._build()
+            except OSError:
+                return  # out of descriptors or memory: the present one is as good, and the next handshake tries again
+            self._handshakes = 0
+
+    def server_name_mismatch(self, ssl_object: ssl.SSLObject) -> bool:
+        """Whether the handshake failed because OpenSSL read another server name than was expected."""
+        return cast(ServerObject, ssl_object).sni_mismatch
+
+    def client_certificate(self, ssl_object: ssl.SSLObject, now: float) -> Certificate | None:
+        """The client's certificate after the handshake; `now` in seconds since the epoch."""
+        return self._judge.certificate(ssl_object, now)
+
+    def self_test(self) -> None:
+        """One handshake with ourselves in memory. Raises `TlsSetupError` where the certificates do not serve."""
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = self.ssl.wrap_bio(to_server, to_client, server_side=True)
+        cast(ServerObject, server).server_name_known = True
+        client = client_context(self.profile, verify=False).wrap_bio(to_client, to_server)
+        try:
+            for side in (client, server, client, server, client):
+                try:
+                    side.do_handshake()
+                except ssl.SSLWantReadError:
+                    continue
+        except ssl.SSLError as error:
+            # A client without certificate must come exactly as far as this.
+            if self.client_auth_mode is ClientAuthMode.REQUIRED and _MISSING in str(error.reason):
+                return
+            problem = f"handshake with itself failed ({error.reason})"
+            raise TlsSetupError(self.settings.certificates[0].chain, problem) from None
+        if self.client_auth_mode is ClientAuthMode.REQUIRED or client.version() is None:
+            raise TlsSetupError(self.settings.where, "handshake with itself went wrong")
+
+
+_MISSING = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+
+
+def _check_server_name(ssl_object: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
+    """Refuse with unrecognized_name where OpenSSL read another name than the one that selected this context."""
+    server_object = cast(ServerObject, ssl_object)
+    try:
+        seen = None if name is None else normalize_server_name(name.encode())
+    except ClientHelloMalformed:
+        seen = ""
+    if server_object.server_name_known and seen == server_object.expected_server_name:
+        return None
+    server_object.sni_mismatch = True
+    return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+
+
+class ListenerTls:
+    """All contexts of one TLS listener: its own, and one per tenant that has server names."""
+
+    def __init__(self, listener: Listener) -> None:
+        """Raises `TlsSetupError`."""
+        if listener.tls is None:
+            raise TlsSetupError(listener.where, f"listener {listener.name} has no TLS")
+        self.default = ServerContext(listener.tls)
+        self._tenants = {name: ServerContext(settings) for name, settings in listener.tenant_tls.items()}
+
+    def tenant(self, name: str) -> ServerContext:
+        """The context of a tenant that was chosen by SNI; KeyError for one that has none here."""
+        return self._tenants[name]
+
+    def contexts(self) -> list[ServerContext]:
+        """Every context, the listener's own first."""
+        return [self.default, *self._tenants.values()]
+
+    def self_test(self) -> None:
+        """One handshake per context. Raises `TlsSetupError`."""
+        for context in self.contexts():
+            context.self_test()

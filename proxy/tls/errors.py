@@ -1,0 +1,12 @@
+"""What is wrong with our own TLS material: told to whoever runs the gateway, never to a peer."""
+
+from proxy.config.values import File
+
+
+class TlsSetupError(Exception):
+    """A certificate, key, CA, CRL or profile cannot be used. `source`: the file, or the line of the configuration."""
+
+    def __init__(self, source: File | str, problem: str) -> None:
+        places = (source.where, source.path) if isinstance(source, File) else (source,)
+        super().__init__(": ".join([*filter(None, places), problem]))
+        self.problem = problem

@@ -1,0 +1,298 @@
+"""Reads the ClientHello before any TLS object exists (RFC 8446 4.1.2, RFC 5246 7.4.1.2): it says which tenant is meant.
+
+What is read here decides whose certificate rules apply, so wherever two readers could see two names it is refused.
+OpenSSL gets the very same bytes afterwards and must see the same name (`contexts.py`).
+"""
+
+import struct
+from dataclasses import dataclass
+
+#: Body of the handshake message; real ones stay below 2 KiB, with post-quantum key shares below 4 KiB.
+MAX_HANDSHAKE = 16 * 1024
+#: RFC 8446 5.1: a plaintext record holds 2^14 bytes at most.
+MAX_RECORD = 16 * 1024
+#: Small records are legal, but each brings a header of 5 bytes that the limit of the handshake does not count.
+MAX_RECORDS = 2048
+MAX_SERVER_NAME = 253  # a DNS name in text (RFC 1035 2.3.4: 255 octets on the wire)
+MAX_LABEL = 63  # RFC 1035 2.3.4
+
+DECODE_ERROR = 50  # RFC 8446 6.2
+
+_HANDSHAKE = 22  # record content types, RFC 8446 5.1
+_OTHER_RECORDS = {20: "change_cipher_spec", 21: "alert", 23: "application_data", 24: "heartbeat"}
+_CLIENT_HELLO = 1
+
+_SERVER_NAME, _GROUPS, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 10, 13, 16, 43
+
+_VERSIONS = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
+
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+_OTHER_PROTOCOLS = (
+    (b"\x01\x00", "plain DICOM"),  # A-ASSOCIATE-RQ and its reserved byte (PS3.8 Table 9-11)
+    *((method + b" ", "HTTP") for method in (b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"DELETE", b"PATCH")),
+    (b"CONNECT ", "HTTP"),
+    (b"TRACE ", "HTTP"),
+    (b"PRI * HTTP", "HTTP"),
+    (b"SSH-", "SSH"),
+    (b"EHLO", "SMTP"),
+    (b"HELO", "SMTP"),
+    (b"\x03\x00", "RDP"),  # TPKT, RFC 1006
+    (b"PROXY ", "PROXY protocol"),
+    (b"\r\n\r\n\x00\r\nQUIT\n", "PROXY protocol"),
+)
+
+
+class NotTls(Exception):
+    """The first bytes are another protocol; `what` names it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class ClientHelloMalformed(Exception):
+    """It is TLS, but not a ClientHello that can be read in one way only; the answer is alert `description`."""
+
+    description = DECODE_ERROR
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class ClientHello:
+    """What a client offers, in its order, GREASE values (RFC 8701) left out."""
+
+    server_name: str | None  # lower case, without a trailing dot
+    versions: tuple[int, ...]
+    cipher_suites: tuple[int, ...]
+    alpn: tuple[bytes, ...] = ()
+    signature_algorithms: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
+
+
+class ClientHelloReader:
+    """Collects bytes until the ClientHello is whole. `raw` holds all that was fed, for OpenSSL to read again."""
+
+    def __init__(self) -> None:
+        self.raw = bytearray()
+        self._next_record = 0  # offset into raw
+        self._records = 0
+        self._handshake = bytearray()
+
+    def feed(self, data: bytes | memoryview) -> ClientHello | None:
+        """Take the next bytes; the ClientHello once it is whole. Not to be called again after that.
+
+        Raises `NotTls` and `ClientHelloMalformed` as soon as the bytes are certain to be so.
+        """
+        self.raw += data
+        while (fragment := self._take_record()) is not None:
+            self._handshake += fragment
+            if len(self._handshake) < 4:
+                continue
+            message_type, length = self._handshake[0], int.from_bytes(self._handshake[1:4], "big")
+            if message_type != _CLIENT_HELLO:
+                raise ClientHelloMalformed(f"handshake message {message_type} where a ClientHello belongs")
+            if length > MAX_HANDSHAKE:
+                raise ClientHelloMalformed(f"ClientHello of {length} bytes, more than {MAX_HANDSHAKE}")
+            if len(self._handshake) >= 4 + length:
+                return parse_client_hello(bytes(self._handshake[4 : 4 + length]))
+        return None
+
+    def _take_record(self) -> bytearray | None:
+        """The fragment of the next whole record; None until it is there."""
+        start = self._next_record
+        header = self.raw[start : start + 5]
+        if start == 0 and header:
+            _check_first_bytes(self.raw)
+        elif header and header[0] != _HANDSHAKE:
+            raise ClientHelloMalformed(f"record of type {header[0]} inside the ClientHello")
+        if len(header) < 5:
+            return None
+        length = int.from_bytes(header[3:5], "big")
+        if header[1] != 3:
+            raise ClientHelloMalformed(f"record version {header[1]}.{header[2]}")
+        if not 0 < length <= MAX_RECORD:
+            raise ClientHelloMalformed(f"record of {length} bytes")
+        end = start + 5 + length
+        if len(self.raw) < end:
+            return None
+        self._records += 1
+        if self._records > MAX_RECORDS:
+            raise ClientHelloMalformed(f"ClientHello in more than {MAX_RECORDS} records")
+        self._next_record = end
+        return self.raw[start + 5 : end]
+
+
+def _check_first_bytes(data: bytearray) -> None:
+    """Refuse what does not begin like a TLS record of type handshake."""
+    like_a_record = len(data) < 2 or data[1] == 3  # the major version
+    if like_a_record and data[0] in _OTHER_RECORDS:
+        raise ClientHelloMalformed(f"first record is {_OTHER_RECORDS[data[0]]}, not handshake")
+    if not like_a_record or data[0] != _HANDSHAKE:
+        raise NotTls(_name_protocol(bytes(data[:16])))
+
+
+def _name_protocol(first: bytes) -> str:
+    """What is spoken instead of TLS, by as many bytes as there are."""
+    for signature, what in _OTHER_PROTOCOLS:
+        if first[: len(signature)] == signature[: len(first)]:
+            return what
+    # RFC 5246 E.2: two bytes of length with the top bit set, CLIENT-HELLO, version.
+    if first[0] & 0x80 and first[2:3] in (b"", b"\x01") and first[3:4] in (b"", b"\x00", b"\x02", b"\x03"):
+        return "SSLv2"
+    return "unknown bytes"
+
+
+def parse_client_hello(body: bytes) -> ClientHello:
+    """Parse the body of a ClientHello (RFC 8446 4.1.2). Raises `ClientHelloMalformed`."""
+    reader = _Reader(body)
+    legacy_version = reader.uint16("legacy_version")
+    reader.take(32, "random")
+    if len(reader.vector8("session id")) > 32:
+        raise ClientHelloMalformed("session id longer than 32 bytes")
+    cipher_suites = _uint16s(reader.vector16("cipher suites"), "cipher suites")
+    if not reader.vector8("compression methods"):
+        raise ClientHelloMalformed("no compression method")
+    extensions = _parse_extensions(reader)
+    if not reader.at_end():
+        raise ClientHelloMalformed("bytes behind the extensions")
+
+    versions: tuple[int, ...] = (legacy_version,)
+    if (extension := extensions.get(_SUPPORTED_VERSIONS)) is not None:
+        versions = _uint16s(_only_vector8(extension, "supported versions"), "supported versions")
+    signatures = extensions.get(_SIGNATURE_ALGORITHMS)
+    groups = extensions.get(_GROUPS)
+    return ClientHello(
+        _parse_server_name(extensions[_SERVER_NAME]) if _SERVER_NAME in extensions else None,
+        versions,
+        cipher_suites,
+        _parse_alpn(extensions[_ALPN]) if _ALPN in extensions else (),
+        () if signatures is None else _uint16s(_only_vector16(signatures, "signature algorithms"), "algorithms"),
+        () if groups is None else _uint16s(_only_vector16(groups, "groups"), "groups"),
+    )
+
+
+def _parse_extensions(reader: "_Reader") -> dict[int, bytes]:
+    """The extensions by type (RFC 8446 4.2); a type that comes twice is an error, as it could be read twice."""
+    if reader.at_end():
+        return {}
+    extensions: dict[int, bytes] = {}
+    items = _Reader(reader.vector16("extensions"))
+    while not items.at_end():
+        extension_type = items.uint16("extension type")
+        if extension_type in extensions:
+            raise ClientHelloMalformed(f"extension {extension_type} twice")
+        extensions[extension_type] = items.vector16("extension")
+    return extensions
+
+
+def _parse_server_name(extension: bytes) -> str:
+    """The one host name of a server_name extension (RFC 6066 section 3)."""
+    names = _Reader(_only_vector16(extension, "server name list"))
+    name_type = names.uint8("server name type")
+    if name_type != 0:
+        raise ClientHelloMalformed(f"server name of type {name_type}")
+    name = names.vector16("server name")
+    if not names.at_end():
+        raise ClientHelloMalformed("two server names")
+    return normalize_server_name(name)
+
+
+def normalize_server_name(name: bytes) -> str:
+    """A server name in the form in which names are compared. Raises `ClientHelloMalformed` where it is no DNS name."""
+    try:
+        text = name.decode("ascii").lower()
+    except UnicodeDecodeError:
+        raise ClientHelloMalformed("server name is not ASCII") from None
+    text = text.removesuffix(".")
+    labels = text.split(".")
+    if len(text) > MAX_SERVER_NAME or any(not 0 < len(label) <= MAX_LABEL for label in labels):
+        raise ClientHelloMalformed(f"server name of {len(name)} bytes is not a DNS name")
+    if not _NAME_CHARACTERS.issuperset(text):
+        raise ClientHelloMalformed("server name holds a character that no DNS name has")
+    if labels[-1].isdigit():
+        raise ClientHelloMalformed("server name is an address literal (RFC 6066 section 3)")
+    return text
+
+
+def _parse_alpn(extension: bytes) -> tuple[bytes, ...]:
+    """The protocol names of RFC 7301."""
+    names = _Reader(_only_vector16(extension, "ALPN list"))
+    protocols: list[bytes] = []
+    while not names.at_end():
+        protocol = names.vector8("ALPN name")
+        if not protocol:
+            raise ClientHelloMalformed("empty ALPN name")
+        protocols.append(protocol)
+    return tuple(protocols)
+
+
+def _only_vector8(extension: bytes, what: str) -> bytes:
+    reader = _Reader(extension)
+    vector = reader.vector8(what)
+    if not reader.at_end():
+        raise ClientHelloMalformed(f"bytes behind the {what}")
+    return vector
+
+
+def _only_vector16(extension: bytes, what: str) -> bytes:
+    reader = _Reader(extension)
+    vector = reader.vector16(what)
+    if not reader.at_end():
+        raise ClientHelloMalformed(f"bytes behind the {what}")
+    return vector
+
+
+def _uint16s(data: bytes, what: str) -> tuple[int, ...]:
+    if not data or len(data) % 2:
+        raise ClientHelloMalformed(f"{what}: {len(data)} bytes")
+    return tuple(value for (value,) in struct.iter_unpack(">H", data) if not _is_grease(value))
+
+
+def _is_grease(value: int) -> bool:
+    """RFC 8701 section 2: both bytes alike, low nibble 0xA."""
+    return value & 0x0F0F == 0x0A0A and value >> 8 == value & 0xFF
+
+
+class _Reader:
+    """Reads one vector from its start to its end; every length is bound by it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    def at_end(self) -> bool:
+        return self._position == len(self._data)
+
+    def take(self, length: int, what: str) -> bytes:
+        end = self._position + length
+        if end > len(self._data):
+            raise ClientHelloMalformed(f"{what}: cut off")
+        taken = self._data[self._position : end]
+        self._position = end
+        return taken
+
+    def uint8(self, what: str) -> int:
+        return self.take(1, what)[0]
+
+    def uint16(self, what: str) -> int:
+        return int.from_bytes(self.take(2, what), "big")
+
+    def vector8(self, what: str) -> bytes:
+        return self.take(self.uint8(what), what)
+
+    def vector16(self, what: str) -> bytes:
+        return self.take(self.uint16(what), what)
+
+
+def describe_version(version: int) -> str:
+    """A protocol version in words."""
+    return _VERSIONS.get(version, f"version 0x{version:04X}")
+
+
+def encode_alert(description: int) -> bytes:
+    """A fatal alert in a plaintext record (RFC 8446 6), in the record version that the oldest client reads."""
+    return bytes((21, 3, 1, 0, 2, 2, description))

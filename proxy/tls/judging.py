@@ -1,0 +1,131 @@
+"""Judges the client certificate after the handshake.
+
+OpenSSL verified the chain up to some anchor. It cannot be told that a pinned certificate is no issuer, which issuers
+have a CRL, that a fingerprint is revoked, or, under security level 0, what is weak. That is judged here and told as
+`problem`, because the sender is to read of it in an A-ASSOCIATE-RJ.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from ssl import SSLObject
+from typing import Any, cast
+
+from cryptography import x509
+
+from proxy.policy import Certificate, Reason
+from proxy.tls.certificates import UNREADABLE, fingerprint, read_certificate
+from proxy.tls.revocation import RevocationStatus
+from proxy.tls.strength import weakness
+from proxy.tls.trust import TrustStore
+
+#: Judged leaf certificates that are remembered per context; a hospital has some hundred devices.
+MAX_REMEMBERED = 1024
+
+_DER = 2  # _ssl.ENCODING_DER
+
+
+def verified_chain(ssl_object: SSLObject) -> list[bytes]:
+    """The chain that OpenSSL verified, DER, leaf first; empty without a certificate and in a resumed session."""
+    if sys.version_info >= (3, 13):
+        return ssl_object.get_verified_chain()
+    # Python 3.11 and 3.12 have the very function, one layer below its public name.
+    chain = cast(Any, ssl_object)._sslobj.get_verified_chain()
+    return [certificate.public_bytes(_DER) for certificate in chain or ()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What stays true of a verified chain as long as the trust store lives, and the lists on which that rests."""
+
+    chain: tuple[str, ...]  # fingerprints, leaf first
+    certificate: Certificate
+    crl: RevocationStatus
+
+
+class CertificateJudge:
+    """Reads and judges the client certificates of one context."""
+
+    def __init__(self, trust: TrustStore, minimum_ec_bits: int | None) -> None:
+        """`minimum_ec_bits` None: OpenSSL's security level has said what is too weak."""
+        self._trust = trust
+        self._minimum_ec_bits = minimum_ec_bits
+        self._remembered: dict[str, _Judged] = {}
+
+    def certificate(self, ssl_object: SSLObject, now: float) -> Certificate | None:
+        """The certificate of a completed handshake, `problem` set where it must be refused nevertheless."""
+        leaf = ssl_object.getpeercert(True)
+        if leaf is None:
+            return None
+        return self.judge(verified_chain(ssl_object) or [leaf], now, resumed=bool(ssl_object.session_reused))
+
+    def judge(self, chain: Sequence[bytes], now: float, *, resumed: bool = False) -> Certificate:
+        """The facts of a verified chain (DER, leaf first). A resumed session has its leaf alone, judged before."""
+        fingerprints = tuple(map(fingerprint, chain))
+        judged = self._remembered.get(fingerprints[0])
+        if judged is None or not (resumed or judged.chain == fingerprints):
+            judged = self._judge_chain(chain, fingerprints)
+            if resumed:
+                forgotten = "session resumed, but its certificate is no longer remembered"
+                return _refuse(judged.certificate, Reason.CLIENT_CERTIFICATE_UNTRUSTED, forgotten)
+            self._remember(judged)
+        return self._judge_time(judged, now)
+
+    def _remember(self, judged: _Judged) -> None:
+        self._remembered.pop(judged.chain[0], None)
+        while len(self._remembered) >= MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[judged.chain[0]] = judged
+
+    def _judge_time(self, judged: _Judged, now: float) -> Certificate:
+        certificate = judged.certificate
+        if certificate.problem is not None:
+            return certificate
+        if now > certificate.not_after:  # OpenSSL does not look again when a session is resumed
+            return _refuse(certificate, Reason.CLIENT_CERTIFICATE_EXPIRED, "expired since the session began")
+        crl = judged.crl.first_to_end
+        if crl is not None and now > crl.next_update and self._trust.refuses_stale_crl:
+            detail = f"the CRL {crl.path} is past its nextUpdate"
+            return _refuse(certificate, Reason.CLIENT_CERTIFICATE_CRL_STALE, detail)
+        return certificate
+
+    def _judge_chain(self, chain: Sequence[bytes], fingerprints: tuple[str, ...]) -> _Judged:
+        issuers = self._issuers(fingerprints)
+        if issuers is None:
+            chain, issuers, anchored = chain[:1], (), fingerprints[0] in self._trust.pinned
+        else:
+            chain, anchored = chain[: 1 + len(issuers)], True
+        try:
+            certificates = [x509.load_der_x509_certificate(der) for der in chain]
+            certificate = replace(read_certificate(certificates[0]), issuers=issuers)
+            weak = None if self._minimum_ec_bits is None else weakness(certificates, self._minimum_ec_bits)
+            crl = self._trust.revocation.status(certificates)
+        except UNREADABLE as error:
+            unreadable = Certificate(fingerprints[0], "")
+            refused = _refuse(unreadable, Reason.CLIENT_CERTIFICATE_UNTRUSTED, f"cannot be read ({error})")
+            return _Judged(fingerprints, refused, RevocationStatus())
+        if not anchored:
+            detail = "issued by a pinned certificate, which may not issue, or by no CA of these settings"
+            certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WRONG_CA, detail)
+        elif listed := self._trust.revoked.intersection(fingerprints[: len(chain)]):
+            detail = f"{min(listed)} is listed under `revoked`"
+            certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
+        elif crl.revoked_by is not None:
+            detail = f"revoked in the CRL {crl.revoked_by.path}"
+            certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
+        elif weak is not None:
+            certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WEAK, weak)
+        return _Judged(fingerprints, certificate, crl)
+
+    def _issuers(self, fingerprints: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The issuers that count: those below any pinned certificate. None where no CA of ours is among them."""
+        issuers: list[str] = []
+        for issuer in fingerprints[1:]:
+            if issuer in self._trust.pinned:
+                break  # it may sign for itself, not for others: nothing from here on vouches for the leaf
+            issuers.append(issuer)
+        return tuple(issuers) if self._trust.authorities.keys() & set(issuers) else None
+
+
+def _refuse(certificate: Certificate, reason: Reason, detail: str) -> Certificate:
+    return replace(certificate, problem=reason, problem_detail=detail)

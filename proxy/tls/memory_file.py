@@ -1,0 +1,54 @@
+"""Key material reaches OpenSSL through anonymous memory: `ssl` takes paths, but a generation read its files once."""
+
+import contextlib
+import os
+import ssl
+from collections.abc import Iterator
+
+from proxy.config.values import KeyPair
+from proxy.tls.errors import TlsSetupError
+
+
+@contextlib.contextmanager
+def memory_path(data: bytes) -> Iterator[str]:
+    """A path under which `data` can be read while the block runs; nothing reaches a disk. Raises OSError."""
+    descriptor = os.memfd_create("dicomgate", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+class _KeyIsEncrypted(Exception):
+    """OpenSSL wanted a password."""
+
+
+def _refuse_password() -> str:
+    # Without a password function OpenSSL would ask on the terminal, and a service would hang there.
+    raise _KeyIsEncrypted
+
+
+def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
+    """Give `context` a certificate chain and its key. Raises `TlsSetupError`."""
+    with memory_path(pair.chain.data) as chain, memory_path(pair.key.data) as key:
+        try:
+            context.load_cert_chain(chain, key, password=_refuse_password)
+        except _KeyIsEncrypted:
+            raise TlsSetupError(pair.key, "the key is encrypted; give an unencrypted one") from None
+        except ssl.SSLError as error:
+            raise _explain(pair, error) from None
+
+
+def _explain(pair: KeyPair, error: ssl.SSLError) -> TlsSetupError:
+    reason = error.reason or str(error)
+    if reason == "KEY_VALUES_MISMATCH":
+        return TlsSetupError(pair.key, f"is not the key of the certificate in {pair.chain.path}")
+    if reason in ("EE_KEY_TOO_SMALL", "CA_MD_TOO_WEAK", "CA_KEY_TOO_SMALL"):
+        return TlsSetupError(pair.chain, f"too weak for the profile ({reason.replace('_', ' ').lower()})")
+    if b"-----BEGIN CERTIFICATE-----" not in pair.chain.data:
+        return TlsSetupError(pair.chain, "holds no PEM certificate")
+    if b"PRIVATE KEY-----" not in pair.key.data:
+        return TlsSetupError(pair.key, "holds no PEM private key")
+    return TlsSetupError(pair.chain, f"cannot be used with {pair.key.path} ({reason.replace('_', ' ').lower()})")

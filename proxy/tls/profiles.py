@@ -1,0 +1,147 @@
+"""The DICOM TLS profiles (PS3.15 annex B) as data, and what OpenSSL has to be told for each.
+
+Cipher suites stand in the order of preference. `set_ecdh_curve` is never called: it would leave one single group,
+and DCMTK, which has no X25519, needs P-256.
+"""
+
+import ssl
+import warnings
+from dataclasses import dataclass
+
+from proxy.tls.memory_file import memory_path
+
+_ECDHE_RSA_256, _ECDHE_RSA_128 = "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"
+_ECDHE_ECDSA_256, _ECDHE_ECDSA_128 = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"
+_DHE_RSA_256, _DHE_RSA_128 = "DHE-RSA-AES256-GCM-SHA384", "DHE-RSA-AES128-GCM-SHA256"
+_NON_DOWNGRADING = (_ECDHE_RSA_256, _ECDHE_RSA_128, _DHE_RSA_256, _DHE_RSA_128)
+_RETIRED_FALLBACK = ("AES128-SHA", "DES-CBC3-SHA")
+_TLS13 = ("TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256")
+
+_FFDHE2048 = b"""\
+-----BEGIN DH PARAMETERS-----
+MIIBCAKCAQEA//////////+t+FRYortKmq/cViAnPTzx2LnFg84tNpWp4TZBFGQz
++8yTnc4kmz75fS/jY2MMddj2gbICrsRhetPfHtXV/WVhJDP1H18GbtCFY2VVPe0a
+87VXE15/V8k1mE8McODmi3fipona8+/och3xWKE2rec1MKzKT0g6eXq8CrGCsyT7
+YdEIqUuyyOP7uWrat2DX9GgdT0Kj3jlN9K5W7edjcrsZCwenyO4KbXCeAvzhzffi
+7MA0BM0oNC9hkXL+nOmFg/+OTxIy7vKBg8P+OxtMb61zO7X8vC7CIAXFjvGDfRaD
+ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
+-----END DH PARAMETERS-----
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One profile. `security_level` is OpenSSL's; level 0 admits weak certificates, which then are checked here."""
+
+    name: str
+    section: str  # of PS3.15
+    minimum: ssl.TLSVersion
+    maximum: ssl.TLSVersion
+    cipher_suites: tuple[str, ...]  # up to TLS 1.2, OpenSSL's names
+    tls13_suites: tuple[str, ...] = _TLS13
+    security_level: int = 2
+    checks_strength: bool = False  # RSA >= 2048, EC >= 256 and SHA-2 of client certificates are checked by the gateway
+    retired: bool = False
+
+    def apply(self, context: ssl.SSLContext) -> None:
+        """Set versions, suites, groups and options. Raises `ssl.SSLError` where OpenSSL has none of the suites."""
+        with warnings.catch_warnings():
+            # A legacy profile is chosen by name, and `check` warns of it; Python need not again.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = self.minimum
+            context.maximum_version = self.maximum
+        context.set_ciphers(f"{':'.join(self.cipher_suites)}:@SECLEVEL={self.security_level}")
+        if any(suite.startswith("DHE-") for suite in self.cipher_suites):
+            with memory_path(_FFDHE2048) as path:
+                context.load_dh_params(path)
+        context.options |= (
+            ssl.OP_NO_COMPRESSION
+            | ssl.OP_NO_RENEGOTIATION
+            | ssl.OP_NO_TICKET
+            | ssl.OP_CIPHER_SERVER_PREFERENCE
+            | ssl.OP_SINGLE_DH_USE
+            | ssl.OP_SINGLE_ECDH_USE
+        )
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "bcp195-rfc8996",
+            "B.12",
+            ssl.TLSVersion.TLSv1_2,
+            ssl.TLSVersion.MAXIMUM_SUPPORTED,
+            (_ECDHE_ECDSA_256, _ECDHE_RSA_256, _ECDHE_ECDSA_128, _ECDHE_RSA_128),
+        ),
+        Profile(
+            "bcp195-rfc8996-modified",
+            "B.13",
+            ssl.TLSVersion.TLSv1_2,
+            ssl.TLSVersion.MAXIMUM_SUPPORTED,
+            (
+                _ECDHE_ECDSA_256,
+                _ECDHE_RSA_256,
+                "ECDHE-ECDSA-AES256-CCM",
+                "ECDHE-ECDSA-AES256-CCM8",
+                "ECDHE-ECDSA-CHACHA20-POLY1305",
+                "ECDHE-RSA-CHACHA20-POLY1305",
+                _ECDHE_RSA_128,
+                _ECDHE_ECDSA_128,
+                "ECDHE-ECDSA-AES128-CCM",
+                "ECDHE-ECDSA-AES128-CCM8",
+            ),
+            tls13_suites=(*_TLS13, "TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256"),
+            checks_strength=True,
+        ),
+        Profile(
+            "bcp195-extended",
+            "B.11",
+            ssl.TLSVersion.TLSv1_2,
+            ssl.TLSVersion.TLSv1_2,
+            (_ECDHE_ECDSA_256, *_NON_DOWNGRADING, _ECDHE_ECDSA_128),
+            tls13_suites=(),
+            retired=True,
+        ),
+        Profile(
+            "bcp195-nondowngrading",
+            "B.10",
+            ssl.TLSVersion.TLSv1_2,
+            ssl.TLSVersion.MAXIMUM_SUPPORTED,
+            _NON_DOWNGRADING,
+            retired=True,
+        ),
+        Profile(
+            "legacy-bcp195",
+            "B.9",
+            ssl.TLSVersion.TLSv1,
+            ssl.TLSVersion.MAXIMUM_SUPPORTED,
+            (*_NON_DOWNGRADING, *_RETIRED_FALLBACK),
+            # OpenSSL 3 speaks TLS 1.0 and 1.1 at level 0 only: their handshakes are signed with SHA-1.
+            security_level=0,
+            checks_strength=True,
+            retired=True,
+        ),
+        Profile(
+            "legacy-aes",
+            "B.3",
+            ssl.TLSVersion.TLSv1,
+            ssl.TLSVersion.TLSv1_2,
+            _RETIRED_FALLBACK,
+            tls13_suites=(),
+            security_level=0,
+            checks_strength=True,
+            retired=True,
+        ),
+    )
+}
+
+DEFAULT_PROFILE = PROFILES["bcp195-rfc8996"]
+
+
+def missing_suites(profile: Profile) -> list[str]:
+    """Suites of the profile that this OpenSSL, or Python's interface to it, cannot serve; by OpenSSL's names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    profile.apply(context)
+    served = {suite["name"] for suite in context.get_ciphers()}
+    return [suite for suite in (*profile.tls13_suites, *profile.cipher_suites) if suite not in served]

@@ -1,0 +1,44 @@
+"""Whom one `client_auth` trusts: its CAs, the certificates pinned as themselves, its revocation lists."""
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from proxy.config.values import ClientAuthSettings, File
+from proxy.tls.certificates import fingerprint
+from proxy.tls.errors import TlsSetupError
+from proxy.tls.revocation import RevocationLists
+
+
+class TrustStore:
+    """`anchors`: all certificates that OpenSSL may end a chain at, by fingerprint.
+
+    `pinned` are those that are trusted as themselves alone: one that is also configured as a CA counts as a CA.
+    """
+
+    def __init__(self, settings: ClientAuthSettings) -> None:
+        """Raises `TlsSetupError`."""
+        self.authorities: dict[str, x509.Certificate] = {}
+        for file in settings.ca.values():
+            self.authorities |= _load(file)
+        pinned: dict[str, x509.Certificate] = {}
+        for file in settings.pinned:
+            pinned |= _load(file)
+        self.anchors = self.authorities | pinned
+        self.pinned = frozenset(pinned) - frozenset(self.authorities)
+        self.revocation = RevocationLists(settings.crl, self.authorities.values())
+        self.revoked = settings.revoked
+        self.refuses_stale_crl = settings.crl_expired != "accept"
+
+    @property
+    def der(self) -> bytes:
+        """All anchors one behind the other, as `SSLContext.load_verify_locations(cadata=...)` takes them."""
+        return b"".join(certificate.public_bytes(Encoding.DER) for certificate in self.anchors.values())
+
+
+def _load(file: File) -> dict[str, x509.Certificate]:
+    """The certificates of a PEM file by fingerprint."""
+    try:
+        certificates = x509.load_pem_x509_certificates(file.data)
+    except ValueError as error:
+        raise TlsSetupError(file, f"holds no PEM certificate that can be read ({error})") from None
+    return {fingerprint(certificate.public_bytes(Encoding.DER)): certificate for certificate in certificates}
