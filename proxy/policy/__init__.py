@@ -1,5 +1,7 @@
 """The decision: which tenant, which peer, yes or no, and why. Pure."""
 
+from proxy.policy.advice import advice
+from proxy.policy.decision import decide, judge
 from proxy.policy.model import (
     Accept,
     Address,
@@ -21,7 +23,10 @@ from proxy.policy.model import (
     User,
     UserConditions,
 )
+from proxy.policy.names import SniLookup, SniResult
 from proxy.policy.reasons import ANSWERS, Abort, Alert, Answer, Close, Ended, PassOn, Reason, Reject, Status
+from proxy.policy.sni_table import SniRow, describe_sni
+from proxy.policy.tenants import entrance_for_sni, select_tenant
 
 __all__ = [
     "ANSWERS",
@@ -48,9 +53,18 @@ __all__ = [
     "Reason",
     "Refuse",
     "Reject",
+    "SniLookup",
+    "SniResult",
+    "SniRow",
     "Status",
     "Step",
     "Tenant",
     "User",
     "UserConditions",
+    "advice",
+    "decide",
+    "describe_sni",
+    "entrance_for_sni",
+    "judge",
+    "select_tenant",
 ]

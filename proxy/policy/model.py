@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proxy.pdu import AAssociateRQ
+from proxy.policy.patterns import TitleMatcher, fold_title
 from proxy.policy.reasons import Answer, Reason
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -87,6 +88,21 @@ class Tenant:
     idle: float | None = None  # seconds; None: timeouts.idle; math.inf: never
     rewrite_called_aet: str | None = None
     where: Mapping[str, str] = field(default_factory=dict)  # key -> file:line; "" for the tenant itself
+    # Compiled from the above, once per generation.
+    calling_matcher: TitleMatcher = field(init=False, repr=False, compare=False)
+    called_upstreams: Mapping[str, str] = field(init=False, repr=False, compare=False)  # titles named here -> upstream
+
+    def __post_init__(self) -> None:
+        matcher = TitleMatcher.build((peer.aet for peer in self.peers), fold=self.fold_case)
+        named = dict.fromkeys(self.called_aets or (), self.upstream) | dict(self.routes)
+        if self.fold_case:
+            named = {fold_title(title): upstream for title, upstream in named.items()}
+        object.__setattr__(self, "calling_matcher", matcher)
+        object.__setattr__(self, "called_upstreams", named)
+
+    def upstream_named(self, called_ae_title: str) -> str | None:
+        """The upstream of a called AE title that the tenant names literally."""
+        return self.called_upstreams.get(fold_title(called_ae_title) if self.fold_case else called_ae_title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +140,26 @@ class Listener:
     default_tenant: str | None = None
     max_presentation_contexts: int = 128
     where: Mapping[str, str] = field(default_factory=dict)
+    # Compiled from the above, once per generation.
+    exact_names: Mapping[str, Entrance] = field(init=False, repr=False, compare=False)
+    wildcard_names: Mapping[str, Entrance] = field(init=False, repr=False, compare=False)  # without the `*.`
+
+    def __post_init__(self) -> None:
+        exact: dict[str, Entrance] = {}
+        wildcard: dict[str, Entrance] = {}
+        for entrance in self.entrances:
+            for name in entrance.tenant.server_names:
+                if name.startswith("*."):
+                    wildcard.setdefault(name[2:], entrance)
+                else:
+                    exact.setdefault(name, entrance)
+        object.__setattr__(self, "exact_names", exact)
+        object.__setattr__(self, "wildcard_names", wildcard)
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A client certificate that OpenSSL verified. Names are in no order of trust; `not_after` in seconds since the epoch."""
+    """A client certificate that OpenSSL verified. Names are in no order of trust; `not_after` in seconds (epoch)."""
 
     sha256: str  # lower-case hex
     spki_sha256: str  # base64
@@ -139,7 +170,8 @@ class Certificate:
     issuers: tuple[str, ...] = ()  # SHA-256 (hex) of the certificates above the leaf in the verified chain
     serial: str = ""
     not_after: float = 0.0
-    # What the TLS layer found wrong after the handshake (revoked, CRL stale, weak, wrong CA): told as an RJ once the request is read.
+    # What the TLS layer found wrong after the handshake (revoked, CRL stale, weak, wrong CA): told as an RJ once the
+    # request is read.
     problem: Reason | None = None
     problem_detail: str = ""
 

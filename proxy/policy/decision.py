@@ -1,0 +1,224 @@
+"""The decision. `judge` is the one function of the live path, `explain`, observe mode, recheck after reload and replay.
+
+Every rule is tried in order and the first refusal wins; what nothing allows is refused. Among the peers the first that
+matches in full wins. When none does, the reason is that of the peer that came furthest: that is the one to mend.
+"""
+
+from dataclasses import replace
+
+from proxy.pdu import APPLICATION_CONTEXT, AeTitle
+from proxy.policy.addresses import contains
+from proxy.policy.certificates import check_conditions, describe
+from proxy.policy.model import (
+    Accept,
+    ClientAuth,
+    ClientAuthMode,
+    Decision,
+    Entrance,
+    Facts,
+    Listener,
+    Peer,
+    Refuse,
+    Tenant,
+)
+from proxy.policy.reasons import Reason
+from proxy.policy.tenants import describe_networks, select_tenant, wants_uniform_rejects
+from proxy.policy.trace import Trace
+
+_ALL_OPERATIONS = frozenset({"all"})
+#: How far a peer came: the conditions in the order in which they are tried.
+_PROGRESS = (
+    Reason.CALLING_AET_UNKNOWN,
+    Reason.SOURCE_NOT_ALLOWED,
+    Reason.CERTIFICATE_REQUIRED,
+    Reason.CERTIFICATE_NOT_BOUND,
+    Reason.IDENTITY_REQUIRED,
+)
+
+
+def judge(listener: Listener, entrance: Entrance | None, facts: Facts) -> Decision:
+    """Decide on one association. `entrance` is what `entrance_for_sni` gave; None: match the tenant."""
+    trace = Trace()
+    refusal = _check_request(listener, entrance, facts, trace) or _check_certificate(listener, entrance, facts, trace)
+    if refusal is not None:
+        return refusal
+    if facts.certificate is not None and not _asks_for_certificate(listener, entrance):
+        # It could not have been shown here today: `explain` and the recheck after a reload must not count it.
+        trace.skipped("certificate", f"{describe(facts.certificate)} does not count: none is asked for here")
+        facts = replace(facts, certificate=None)
+    selected = select_tenant(listener, entrance, facts, trace)
+    if isinstance(selected, Refuse):
+        return selected
+    return decide(facts, selected.tenant, selected, trace)
+
+
+def decide(facts: Facts, tenant: Tenant, entrance: Entrance | None = None, trace: Trace | None = None) -> Decision:
+    """Decide by the rules of one tenant. Without its `entrance` no CA is trusted: only exact certificates count."""
+    trace = trace or Trace()
+    refusal = _check_called_ae_title(facts, tenant, trace) or _check_ae_title_form(facts, tenant, trace)
+    if refusal is not None:
+        return refusal
+    auth = entrance.client_auth if entrance is not None else ClientAuth()
+    peer = _find_peer(facts, tenant, auth, trace)
+    if isinstance(peer, Refuse):
+        return peer
+    return _accept(facts, tenant, peer, trace)
+
+
+def _check_request(listener: Listener, entrance: Entrance | None, facts: Facts, trace: Trace) -> Refuse | None:
+    """What any request must be, whoever sends it."""
+    request = facts.request
+    tenant = entrance.tenant if entrance is not None else None
+    if not contains(listener.networks, facts.source):
+        networks = describe_networks(listener.networks or ())
+        detail = f"source {facts.source} is not in the networks of listener {listener.name} ({networks})"
+        return trace.failed("listener", Reason.ADDRESS_DENIED, detail, listener.where.get("networks", ""))
+    if not request.protocol_version & 1:
+        detail = f"protocol version {request.protocol_version:#06x} has not bit 0 (PS3.8 Table 9-11)"
+        return trace.failed("protocol_version", Reason.PROTOCOL_VERSION, detail, tenant=tenant)
+    if request.application_context != APPLICATION_CONTEXT:
+        detail = f"application context {request.application_context!r} is not DICOM's {APPLICATION_CONTEXT}"
+        return trace.failed("application_context", Reason.APPLICATION_CONTEXT, detail, tenant=tenant)
+    proposed, most = len(request.presentation_contexts), listener.max_presentation_contexts
+    if proposed > most:
+        detail = f"{proposed} presentation contexts, more than limits.presentation_contexts ({most})"
+        return trace.failed("presentation_contexts", Reason.TOO_MANY_CONTEXTS, detail, tenant=tenant)
+    if not proposed:
+        detail = "the request proposes no presentation context"
+        return trace.failed("presentation_contexts", Reason.NO_PERMITTED_CONTEXT, detail, tenant=tenant)
+    trace.passed("request", f"protocol version and application context are DICOM's, {proposed} presentation contexts")
+    return None
+
+
+def _check_certificate(listener: Listener, entrance: Entrance | None, facts: Facts, trace: Trace) -> Refuse | None:
+    """What the TLS layer found wrong after the handshake: an invalid certificate is never as good as none."""
+    certificate = facts.certificate
+    if certificate is None or certificate.problem is None:
+        return None
+    return trace.failed(
+        "certificate",
+        certificate.problem,
+        f"{describe(certificate)}: {certificate.problem_detail or certificate.problem}",
+        tenant=entrance.tenant if entrance is not None else None,
+        uniform=wants_uniform_rejects(listener, entrance),
+    )
+
+
+def _asks_for_certificate(listener: Listener, entrance: Entrance | None) -> bool:
+    auth = entrance.client_auth if entrance is not None else listener.client_auth
+    return listener.tls and auth.mode is not ClientAuthMode.NONE
+
+
+def _check_called_ae_title(facts: Facts, tenant: Tenant, trace: Trace) -> Refuse | None:
+    title = facts.request.called.title
+    rule, reason, where = "called_ae_title", Reason.CALLED_AET_UNKNOWN, tenant.where.get("called_aets", "")
+    if not title:
+        # Illegal (PS3.8 Table 9-11), not merely unknown: observe mode does not let it pass, nor does `any`.
+        return trace.failed(rule, reason, "the called AE title is blank", where, tenant=tenant)
+    upstream = tenant.upstream_named(title)
+    if upstream is not None:
+        trace.passed(rule, f"called AE title {title!r} goes to upstream {upstream}", where)
+    elif tenant.called_aets is None:
+        trace.passed(rule, f"called AE title {title!r}: any goes to upstream {tenant.upstream}", where)
+    else:
+        detail = f"called AE title {title!r} is not one of tenant {tenant.name}'s"
+        if not trace.observed(tenant, facts.now, rule, reason, detail, where):
+            return trace.failed(rule, reason, detail, where, tenant=tenant)
+    return None
+
+
+def _check_ae_title_form(facts: Facts, tenant: Tenant, trace: Trace) -> Refuse | None:
+    rule, request = "ae_title_form", facts.request
+    if not request.calling.title:
+        detail = "the calling AE title is blank"
+        return trace.failed(rule, Reason.CALLING_AET_UNKNOWN, detail, tenant=tenant)
+    if not tenant.accept_nul_padding and (request.called.nul_padded or request.calling.nul_padded):
+        field = "called" if request.called.nul_padded else "calling"
+        detail = f"the {field} AE title is padded with NULs, which not every implementation reads alike"
+        where = tenant.where.get("accept_nul_padding", "")
+        return trace.failed(rule, Reason.REQUEST_AMBIGUOUS, detail, where, tenant=tenant)
+    return None
+
+
+def _find_peer(facts: Facts, tenant: Tenant, auth: ClientAuth, trace: Trace) -> Peer | Refuse | None:
+    """The first peer that matches; None where observe mode lets an unmatched sender pass."""
+    title = facts.request.calling.title
+    candidates, literal = tenant.calling_matcher.find(title)
+    progress, refusal = 0, f"calling AE title {title!r} is in no peer of tenant {tenant.name}"
+    where = tenant.where.get("peers", "")
+    if candidates:
+        how = "named by" if literal else "in no peer by name, covered by the pattern of"
+        trace.passed(
+            "calling_ae_title", f"calling AE title {title!r} is {how} {len(candidates)} of {len(tenant.peers)} peers"
+        )
+    for index in candidates:
+        peer = tenant.peers[index]
+        unmet = _check_peer(facts, peer, auth)
+        if unmet is None:
+            return _matched(facts, tenant, peer, trace)
+        reason, words = unmet
+        detail = f"peer {peer.name}: {words}"
+        trace.skipped("peer", detail, peer.where)
+        # What an entry with `action: refuse` lacks is nothing that anybody should mend to get in.
+        if not peer.refuse and _PROGRESS.index(reason) > progress:
+            progress, refusal, where = _PROGRESS.index(reason), detail, peer.where
+    if candidates and not progress:
+        refusal = f"calling AE title {title!r} is in no peer of tenant {tenant.name} that accepts"
+    reason = _PROGRESS[progress]
+    if trace.observed(tenant, facts.now, "peer", reason, refusal, where):
+        return None
+    return trace.failed("peer", reason, refusal, where, tenant=tenant)
+
+
+def _check_peer(facts: Facts, peer: Peer, auth: ClientAuth) -> tuple[Reason, str] | None:
+    """Which condition of a peer whose title matches is not met."""
+    if peer.source is not None and not contains(peer.source, facts.source):
+        words = f"source {facts.source} is not in its from ({describe_networks(peer.source)})"
+        return Reason.SOURCE_NOT_ALLOWED, words
+    if peer.cert is not None:
+        if facts.certificate is None:
+            return Reason.CERTIFICATE_REQUIRED, "it is bound to a client certificate and the sender has shown none"
+        words_or_none = check_conditions(peer.cert, facts.certificate, auth)
+        if words_or_none is not None:
+            return Reason.CERTIFICATE_NOT_BOUND, words_or_none
+    if peer.user is not None:
+        user = facts.user
+        if user is None:
+            return Reason.IDENTITY_REQUIRED, "it is bound to a user and none was verified"
+        if user.name not in peer.user.names and user.groups.isdisjoint(peer.user.groups):
+            return Reason.IDENTITY_REQUIRED, f"user {user.name!r} is not one of its users, nor in one of its groups"
+    return None
+
+
+def _matched(facts: Facts, tenant: Tenant, peer: Peer, trace: Trace) -> Peer | Refuse | None:
+    title = facts.request.calling.title
+    if not peer.refuse:
+        trace.passed("peer", f"peer {peer.name} matches calling AE title {title!r} from {facts.source}", peer.where)
+        return peer
+    detail = f"peer {peer.name} matches calling AE title {title!r} from {facts.source} and says action: refuse"
+    if trace.observed(tenant, facts.now, "peer", Reason.PEER_REFUSED, detail, peer.where):
+        return None
+    return trace.failed("peer", Reason.PEER_REFUSED, detail, peer.where, tenant=tenant, peer=peer)
+
+
+def _accept(facts: Facts, tenant: Tenant, peer: Peer | None, trace: Trace) -> Accept:
+    request = facts.request
+    upstream = tenant.upstream_named(request.called.title) or tenant.upstream
+    # `rewrite.called_aet` is what the tenant's own upstream is called by; a route's title is known to its upstream.
+    rewrite_called = tenant.rewrite_called_aet if upstream == tenant.upstream else None
+    rewrite_calling = peer.rewrite_calling_aet if peer is not None else None
+    return Accept(
+        tenant=tenant,
+        peer=peer,
+        upstream=upstream,
+        operations=peer.allow if peer is not None else _ALL_OPERATIONS,
+        called_ae_title=rewrite_called or _canonical(request.called),
+        calling_ae_title=rewrite_calling or _canonical(request.calling),
+        would_refuse=tuple(trace.would_refuse),
+        trace=tuple(trace.steps),
+    )
+
+
+def _canonical(field: AeTitle) -> str | None:
+    """The title to write where implementations read the field differently; None: it is forwarded as it came."""
+    return field.title if field.leading_spaces or field.nul_padded else None

@@ -1,0 +1,64 @@
+"""The trace: every rule tried on the way to a decision, collected in order, and the refusal that ends it."""
+
+from proxy.policy.model import Outcome, Peer, Refuse, Step, Tenant
+from proxy.policy.reasons import ANSWERS, OBSERVABLE, Answer, Reason, Reject
+
+_NO_REASON_GIVEN = Reject(1, 1, 1)
+_CALLING_NOT_RECOGNIZED = Reject(1, 1, 3)
+_PERMANENT = 1
+#: Said of the request's form, not of who is known here: they stay as the Standard has them under `uniform_rejects`.
+_PROTOCOL = frozenset({Reason.PROTOCOL_VERSION, Reason.APPLICATION_CONTEXT})
+
+
+class Trace:
+    """The steps of one decision, and what observe mode has let pass so far."""
+
+    __slots__ = ("steps", "would_refuse")
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.would_refuse: list[Reason] = []
+
+    def passed(self, rule: str, detail: str, where: str = "") -> None:
+        """A rule that was met."""
+        self.steps.append(Step(rule, Outcome.PASS, detail, where))
+
+    def skipped(self, rule: str, detail: str, where: str = "") -> None:
+        """A rule or peer that does not concern this association, or a condition of a peer that is not met."""
+        self.steps.append(Step(rule, Outcome.SKIP, detail, where))
+
+    def failed(
+        self,
+        rule: str,
+        reason: Reason,
+        detail: str,
+        where: str = "",
+        *,
+        tenant: Tenant | None = None,
+        peer: Peer | None = None,
+        uniform: bool | None = None,
+    ) -> Refuse:
+        """The refusal, which is also the last step. `uniform` None: as the tenant says."""
+        self.steps.append(Step(rule, Outcome.FAIL, detail, where))
+        if uniform is None:
+            uniform = tenant is not None and tenant.uniform_rejects
+        return Refuse(reason, answer_to(reason, uniform=uniform), detail, tenant, peer, tuple(self.steps))
+
+    def observed(self, tenant: Tenant, now: float, rule: str, reason: Reason, detail: str, where: str = "") -> bool:
+        """Whether observe mode lets a refusal pass; it is then noted."""
+        if tenant.observe_until is None or now >= tenant.observe_until or reason not in OBSERVABLE:
+            return False
+        self.would_refuse.append(reason)
+        text = f"{detail}; let pass by observe_until, would be refused as {reason}"
+        self.steps.append(Step(rule, Outcome.WOULD_REFUSE, text, where))
+        return True
+
+
+def answer_to(reason: Reason, *, uniform: bool) -> Answer:
+    """The answer to a request that was read; a permanent rejection says nothing more where rejections are uniform."""
+    answer = ANSWERS[reason]
+    if reason is Reason.CLIENT_CERTIFICATE_WEAK:
+        answer = _CALLING_NOT_RECOGNIZED  # found after the handshake, when it is too late for an alert
+    if uniform and isinstance(answer, Reject) and answer.result == _PERMANENT and reason not in _PROTOCOL:
+        return _NO_REASON_GIVEN
+    return answer
