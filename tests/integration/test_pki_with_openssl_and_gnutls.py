@@ -9,7 +9,7 @@ import pytest
 
 from proxy.tls.issuing import Names
 from proxy.tls.pki import Pki
-from tests.support.listening import free_port, server
+from tests.support.listening import free_port, need, server
 
 pytestmark = pytest.mark.peers
 
@@ -17,8 +17,7 @@ NOW = datetime.datetime.now(datetime.UTC)
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    if shutil.which(str(command[0])) is None:
-        pytest.skip(f"{command[0]} is not installed")
+    need(str(command[0]))
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60)
 
 
@@ -84,6 +83,8 @@ def test_java_openssl_and_gnutls_read_the_bundle(authority: Pki, legacy: bool) -
     assert "BEGIN PRIVATE KEY" in openssl.stdout
     gnutls = run("certtool", "--p12-info", "--inder", "--password", "geheim", "--infile", bundle)
     assert "BEGIN CERTIFICATE" in gnutls.stdout
+    if shutil.which("keytool") is None:
+        return  # Java is none of the peers that a test machine must have
     java = run("keytool", "-list", "-keystore", bundle, "-storetype", "PKCS12", "-storepass", "geheim")
     assert "mr1, " in java.stdout
     assert "PrivateKeyEntry" in java.stdout

@@ -1,6 +1,7 @@
 """Starting real servers for tests: a port that is free, and waiting until somebody listens there without connecting."""
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+def need(program: str) -> None:
+    """Skips the test where the program is missing; with DICOMGATE_REQUIRE_PEERS=1 that is a failure."""
+    if shutil.which(program) is None:
+        (pytest.fail if os.environ.get("DICOMGATE_REQUIRE_PEERS") == "1" else pytest.skip)(
+            f"{program} is not installed"
+        )
 
 
 def free_port() -> int:
@@ -31,8 +40,7 @@ def is_listening(port: int) -> bool:
 @contextlib.contextmanager
 def server(*command: str | Path, port: int, cwd: Path | None = None, timeout: float = 20) -> Iterator[int]:
     """A server process that listens on `port` while the body runs; skips the test where the program is missing."""
-    if shutil.which(str(command[0])) is None:
-        pytest.skip(f"{command[0]} is not installed")
+    need(str(command[0]))
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=cwd
     )
