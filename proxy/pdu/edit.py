@@ -23,6 +23,7 @@ from proxy.pdu.model import (
 
 _USER_REJECTION = 1  # PS3.8 Table 9-18
 _LONGEST_ITEM = 0xFFFF
+_LONGEST_RESPONSE = _LONGEST_ITEM - 6  # alone in a User Information Item, behind its sub-item header and count
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,9 @@ def edit_associate_rq(
     if keep_contexts is not None:
         kept = [context for context in request.presentation_contexts if context.context_id in keep_contexts]
         if len(kept) < len(request.presentation_contexts):
-            contexts = request.presentation_contexts
-            patches += [_cut(context.span) for context in contexts if context.context_id not in keep_contexts]
+            patches += [
+                _cut(item.span) for item in request.presentation_contexts if item.context_id not in keep_contexts
+            ]
             inside += _negotiation_cuts(request.user_information, {context.abstract_syntax for context in kept})
     identity = request.user_information.user_identity
     if strip_user_identity and identity is not None:
@@ -96,6 +98,8 @@ def restore_associate_ac(
     information = accept.user_information
     inside: list[_Patch] = []
     if identity_response is not None:
+        if len(identity_response) > _LONGEST_RESPONSE:
+            raise InvalidPduParameter(f"user identity response of {len(identity_response)} bytes")
         item = encode_identity_response(identity_response)
         theirs = information.user_identity_response_span
         if information.span.start == information.span.end:

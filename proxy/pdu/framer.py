@@ -33,7 +33,7 @@ class PduFramer:
         self.received = 0
 
     def feed(self, data: bytes | bytearray | memoryview) -> bytes | None:
-        """Return the first PDU once, when its last byte is there. Raises PduError for a header that is not acceptable."""
+        """Return the first PDU once, when its last byte is there. Raises PduError for a header that will not do."""
         self._buffer += data
         self.received += len(data)
         if self._complete or not self._buffer:
