@@ -1,4 +1,4 @@
-"""The checked configuration as plain frozen values: what a worker is handed. Nothing here reads a file or imports pydantic.
+"""The checked configuration as plain frozen values: what a worker is handed. Nothing here reads or imports pydantic.
 
 Durations are seconds (`math.inf` for `never`), sizes bytes. File contents are read once, when the configuration is
 loaded, and travel inside these values, so that a generation never mixes old and new files.
@@ -52,7 +52,7 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One listener. `tls` None: plaintext. `tenant_tls`: tenant name -> its effective TLS here (tenants with server names)."""
+    """One listener. `tls` None: plaintext. `tenant_tls`: tenant with server names -> its effective TLS here."""
 
     name: str
     bind: tuple[tuple[str, int], ...]

@@ -1,0 +1,195 @@
+"""The effective TLS of each listener, and of each tenant on it: what a tenant leaves out is the listener's."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from proxy.config.findings import Path
+from proxy.config.material import CaFile, CrlFile, Material, Pinned, ServerCertificate
+from proxy.config.models import LEGACY_PROFILES, ClientAuth, ClientCa, ListenerTls, TenantTls
+from proxy.config.models_tenant import Tenant
+from proxy.config.values import ClientAuthSettings, File, KeyPair, TlsSettings
+from proxy.config.x509_facts import CertificateFacts
+from proxy.policy import ClientAuth as ClientAuthPolicy
+from proxy.policy import ClientAuthMode
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Effective `client_auth` with what its files hold. `path` is where it is said."""
+
+    path: Path
+    mode: str
+    ca: Mapping[str, CaFile]
+    pinned: tuple[Pinned, ...]
+    crls: tuple[tuple[Path, CrlFile], ...]
+    crl_expired: str
+    revoked: frozenset[str]
+
+    @property
+    def authorities(self) -> list[CertificateFacts]:
+        """Every CA certificate that is trusted."""
+        return [certificate for file in self.ca.values() for certificate in file.certificates]
+
+    @property
+    def trusts_somebody(self) -> bool:
+        return bool(self.ca or self.pinned)
+
+    @property
+    def policy(self) -> ClientAuthPolicy:
+        """For the decision: which anchor has which names."""
+        names: dict[str, set[str]] = {}
+        for name, file in self.ca.items():
+            for certificate in file.certificates:
+                names.setdefault(certificate.sha256, set()).add(name)
+        return ClientAuthPolicy(
+            ClientAuthMode(self.mode),
+            {anchor: frozenset(has) for anchor, has in names.items()},
+            frozenset(pinned.certificate.sha256 for pinned in self.pinned),
+        )
+
+    @property
+    def settings(self) -> ClientAuthSettings:
+        """For the TLS layer."""
+        return ClientAuthSettings(
+            mode=self.mode,
+            ca={name: file.file for name, file in self.ca.items()},
+            pinned=tuple({pinned.certificate.sha256: pinned.file for pinned in self.pinned}.values()),
+            crl=tuple(self._own_crls()),
+            crl_expired=self.crl_expired,
+            revoked=self.revoked,
+        )
+
+    def _own_crls(self) -> Iterator[File]:
+        """Of each file the CRLs of CAs trusted here: what is inherited may hold those of other tenants' CAs too."""
+        for _, crl_file in self.crls:
+            own = [crl.pem for crl in crl_file.crls if any(crl.is_of(ca) for ca in self.authorities)]
+            if own:
+                yield replace(crl_file.file, data=b"".join(own))
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveTls:
+    """One effective `tls` block. `certificates` is empty on a plaintext listener."""
+
+    path: Path
+    profile: str
+    certificates: tuple[ServerCertificate, ...]
+    trust: Trust
+
+    def settings(self, where: str) -> TlsSettings:
+        """For the TLS layer."""
+        pairs: tuple[KeyPair, ...] = tuple(certificate.pair for certificate in self.certificates)
+        return TlsSettings(self.profile, pairs, self.trust.settings, where)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A `tls` block and where it stands."""
+
+    path: Path
+    tls: TenantTls
+
+    def gives(self, key: str) -> bool:
+        """Whether the block says `key` itself."""
+        return key in self.tls.model_fields_set
+
+    def gives_auth(self, key: str) -> bool:
+        """Whether its client_auth says `key` itself."""
+        return self.gives("client_auth") and key in self.tls.client_auth.model_fields_set
+
+
+@dataclass(slots=True)
+class TlsCompiler:
+    """Builds effective TLS. `pinned`: the pinned certificates of each tenant."""
+
+    material: Material
+    tenants: Mapping[str, Tenant]
+    pinned: Mapping[str, tuple[Pinned, ...]]
+
+    def of_listener(self, name: str, tls: ListenerTls, reachable: tuple[str, ...]) -> EffectiveTls:
+        """What a client without server name meets; `from_tenants` are the CAs of all tenants that it may reach."""
+        path = ("listeners", name, "tls")
+        return self._effective(path, (Place(path, tls),), reachable)
+
+    def of_tenant(self, name: str, listener: str, tls: ListenerTls | None) -> EffectiveTls:
+        """What a client meets that names this tenant on a listener. `tls` None: a plaintext listener."""
+        own = self.tenants[name].tls
+        path: Path = ("tenants", name) if own is None else ("tenants", name, "tls")
+        places = [] if own is None else [Place(path, own)]
+        if tls is not None:
+            places.append(Place(("listeners", listener, "tls"), tls))
+        return self._effective(path, tuple(places) or (Place(path, TenantTls()),), (name,))
+
+    def _effective(self, path: Path, places: tuple[Place, ...], tenants: tuple[str, ...]) -> EffectiveTls:
+        def source(key: str) -> TenantTls:
+            return next((place.tls for place in places if place.gives(key)), places[-1].tls)
+
+        def auth(key: str) -> ClientAuth:
+            return next(
+                (place.tls.client_auth for place in places if place.gives_auth(key)), places[-1].tls.client_auth
+            )
+
+        profile = source("profile").profile
+        return EffectiveTls(
+            path,
+            profile,
+            tuple(self._certificates(places, profile)),
+            Trust(
+                path=path,
+                mode=auth("mode").mode,
+                ca=self._authorities(places, tenants),
+                pinned=tuple(pinned for tenant in tenants for pinned in self.pinned[tenant]),
+                crls=tuple(self._crls(places)),
+                crl_expired=auth("crl_expired").crl_expired,
+                revoked=frozenset(auth("revoked").revoked),
+            ),
+        )
+
+    def _certificates(self, places: tuple[Place, ...], profile: str) -> Iterator[ServerCertificate]:
+        place = next((place for place in places if place.gives("certificates")), None)
+        for index, certificate in enumerate((place and place.tls.certificates) or ()):
+            assert place is not None
+            path = (*place.path, "certificates", index)
+            found = self.material.server_certificate(certificate, path)
+            if found is not None:
+                if profile not in LEGACY_PROFILES:
+                    self.material.check_strength(found, path)
+                yield found
+
+    def _authorities(self, places: tuple[Place, ...], tenants: tuple[str, ...]) -> dict[str, CaFile]:
+        place = next((place for place in places if place.gives_auth("ca")), None)
+        if place is None:
+            return {}
+        ca, path = place.tls.client_auth.ca, (*place.path, "client_auth", "ca")
+        if ca is None or not ca.from_tenants:
+            return self._ca_files(ca, path)
+        if place.path[0] == "tenants":
+            self.material.tell("E110", path, "from_tenants is for listeners; name this tenant's own CAs")
+            return {}
+        found: dict[str, CaFile] = {}
+        for tenant in tenants:
+            tls = self.tenants[tenant].tls
+            own = None if tls is None else tls.client_auth.ca
+            for name, file in self._ca_files(own, ("tenants", tenant, "tls", "client_auth", "ca")).items():
+                # Two tenants may give the same name to different CAs.
+                known = found.setdefault(name, file)
+                if known.file.data != file.file.data:
+                    found[f"{tenant}/{name}"] = file
+        return found
+
+    def _ca_files(self, ca: ClientCa | None, path: Path) -> dict[str, CaFile]:
+        found = {}
+        for name, file in (ca.files if ca is not None else {}).items():
+            ca_file = self.material.ca_file(file, (*path, name))
+            if ca_file is not None:
+                found[name] = ca_file
+        return found
+
+    def _crls(self, places: tuple[Place, ...]) -> Iterator[tuple[Path, CrlFile]]:
+        place = next((place for place in places if place.gives_auth("crl")), None)
+        for index, file in enumerate((place and place.tls.client_auth.crl) or ()):
+            assert place is not None
+            path = (*place.path, "client_auth", "crl", index)
+            found = self.material.crl_file(file, path)
+            if found is not None:
+                yield path, found

@@ -1,0 +1,143 @@
+"""The types of the configuration's fields: each reads text, and says in the JSON Schema what an editor may offer."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
+from pydantic_core import CoreSchema
+
+from proxy.config import scalars
+from proxy.config.tree import Mark, Text
+from proxy.policy import Network
+
+T = TypeVar("T")
+JsonSchema = dict[str, Any]
+
+
+class Frozen(BaseModel):
+    """One mapping of the configuration: no key that is not named here, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+def default(value: object, description: str, **constraints: Any) -> Any:
+    """A field that may be left out. `value` is what one would write in the file, read as if it stood there."""
+    return Field(value, description=description, **constraints)
+
+
+def mandatory(description: str, **constraints: Any) -> Any:
+    """A field that must be there."""
+    return Field(..., description=description, **constraints)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """A path, resolved against the folder of the file that names it."""
+
+    path: str
+    mark: Mark | None = field(default=None, compare=False)
+
+
+def _file_path(value: object) -> FilePath:
+    text = scalars.scalar(value)
+    if "\0" in text:
+        raise ValueError("a path has no NUL in it")
+    if not isinstance(value, Text):
+        return FilePath(text)
+    return FilePath(os.path.join(os.path.dirname(value.mark.file), text), value.mark)
+
+
+def _plain(read: Callable[[object], object], **schema: Any) -> tuple[Any, Any]:
+    return PlainValidator(read), WithJsonSchema(schema)
+
+
+def null(value: object) -> object:
+    """An unquoted `null`, `~` or nothing at all."""
+    return None if isinstance(value, Text) and value.is_null else value
+
+
+class _AnySchema:
+    """In the schema, `any` instead of null."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        result = handler(schema)
+        choices = [choice for choice in result["anyOf"] if choice != {"type": "null"}]
+        return {"anyOf": [{"const": self.word}, *choices]}
+
+
+def _word(word: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: None if value == word else value)
+
+
+class _OneOrManySchema:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        result = handler(schema)
+        many = next((choice for choice in result.get("anyOf", ()) if choice.get("type") == "array"), result)
+        return {"anyOf": [many["items"], *result.get("anyOf", [result])]}
+
+
+Nullable = Annotated[T | None, BeforeValidator(null)]
+AnyOr = Annotated[T | None, _word("any"), _AnySchema("any")]
+AllOr = Annotated[T | None, _word("all"), _AnySchema("all")]
+OneOrMany = Annotated[
+    T,
+    BeforeValidator(lambda value: [value] if isinstance(value, str) and null(value) is not None else value),
+    _OneOrManySchema(),
+]
+#: In front of a Literal, whose choices are compared as plain strings.
+Word = Annotated[T, BeforeValidator(lambda value: str(value) if isinstance(value, str) else value)]
+
+_TEXT: JsonSchema = {"type": ["string", "number", "boolean"], "minLength": 1}  # `0123` and `ON` are text here
+_DURATION: JsonSchema = {"type": "string", "pattern": r"^\d{1,9}(ms|s|m|h|d)$"}
+_TITLE: JsonSchema = {**_TEXT, "maxLength": 16}
+
+Name = Annotated[str, *_plain(scalars.name, type="string", pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Label = Annotated[str, *_plain(scalars.label, **_TEXT, maxLength=64)]
+Comment = Annotated[str, *_plain(scalars.comment, **_TEXT, maxLength=256)]
+String = Annotated[str, *_plain(scalars.scalar, **_TEXT)]
+Boolean = Annotated[bool, *_plain(scalars.boolean, type="boolean")]
+Duration = Annotated[float, *_plain(scalars.duration(0.001), **_DURATION)]
+DurationOrZero = Annotated[float, *_plain(scalars.duration(), **_DURATION)]
+DurationOrNever = Annotated[
+    float, *_plain(scalars.duration(0.001, never=True), type="string", pattern=r"^(never|\d{1,9}(ms|s|m|h|d))$")
+]
+AeTitle = Annotated[str, *_plain(scalars.literal_ae_title, **_TITLE)]
+AeTitlePattern = Annotated[str, *_plain(scalars.ae_title, **_TITLE)]
+NetworkRange = Annotated[Network, *_plain(scalars.network, type="string")]
+LocalAddress = Annotated[tuple[str, int], *_plain(scalars.local_address, type="string", pattern=r":\d{1,5}$")]
+RemoteAddress = Annotated[tuple[str, int], *_plain(scalars.remote_address, type="string", pattern=r":\d{1,5}$")]
+Address = Annotated[str, *_plain(scalars.address, type="string")]
+ServerName = Annotated[str, *_plain(scalars.server_name, type="string", maxLength=253)]
+CertificateName = Annotated[str, *_plain(scalars.certificate_name, type="string", maxLength=253)]
+Uri = Annotated[str, *_plain(scalars.uri, type="string", minLength=1)]
+HttpUrl = Annotated[str, *_plain(scalars.url("http", "https"), type="string", pattern="^https?://")]
+LdapUrl = Annotated[str, *_plain(scalars.url("ldap", "ldaps"), type="string", pattern="^ldaps?://")]
+Fingerprint = Annotated[
+    str, *_plain(scalars.fingerprint, type="string", pattern="^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$")
+]
+SpkiPin = Annotated[str, *_plain(scalars.spki_pin, type="string", pattern="^[A-Za-z0-9+/]{43}=$")]
+UidOrKeyword = Annotated[str, *_plain(scalars.uid_or_keyword, type="string")]
+Moment = Annotated[float, *_plain(scalars.moment, type="string", pattern=r"^\d{4}-\d{2}-\d{2}")]
+Processes = Annotated[
+    int | None, *_plain(scalars.processes, anyOf=[{"const": "auto"}, {"type": "integer", "minimum": 1}])
+]
+AssociateRqSize = Annotated[
+    # From the shortest request that PS3.8 Table 9-11 allows to 128 contexts and a user information item of 64 KiB each.
+    int, *_plain(scalars.size(74, 8_454_667), type=["string", "integer"], pattern=r"^\d{1,12}(B|KiB|MiB|GiB)?$")
+]
+File = Annotated[FilePath, *_plain(_file_path, type="string", minLength=1)]
+
+
+def whole(minimum: int, maximum: int) -> tuple[Any, Any]:
+    """The annotations of an integer field."""
+    return _plain(scalars.integer(minimum, maximum), type="integer", minimum=minimum, maximum=maximum)
+
+
+Count = Annotated[int, *whole(1, 1_000_000)]
+Contexts = Annotated[int, *whole(1, 128)]
+Weight = Annotated[int, *whole(1, 1000)]

@@ -1,0 +1,74 @@
+"""Reading a configuration: from a path to checked values, with every mistake found on the way.
+
+text -> tree with positions (tree) -> includes, environment, tenant_defaults (assemble) -> models (validate) ->
+values (compile) -> meaning (checks). A stage that finds errors does not keep the next from finding more where it can.
+"""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.config.assemble import assemble, without_defaults
+from proxy.config.compile import compile_configuration
+from proxy.config.files import Files
+from proxy.config.findings import Finding, Report
+from proxy.config.material import Material
+from proxy.config.unbuilt import check_unbuilt
+from proxy.config.validate import validate
+from proxy.config.values import Config
+
+DEFAULT_PATH = "/etc/dicomgate/config.yaml"
+
+
+class ConfigNotFound(Exception):
+    """There is no configuration file; the text says what to type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading gave. `config` is None if there is any error. `files`: every file read, or looked for."""
+
+    config: Config | None
+    findings: list[Finding]
+    files: list[str]
+
+
+def find_config(option: str | None, environ: Mapping[str, str]) -> Path:
+    """The configuration file: `--config`, $DICOMGATE_CONFIG, /etc/dicomgate/config.yaml. Raises ConfigNotFound."""
+    if option is not None:
+        named, path = f"--config {option}", Path(option)
+    elif environ.get("DICOMGATE_CONFIG"):
+        named, path = f"$DICOMGATE_CONFIG ({environ['DICOMGATE_CONFIG']})", Path(environ["DICOMGATE_CONFIG"])
+    else:
+        named, path = DEFAULT_PATH, Path(DEFAULT_PATH)
+    try:
+        found = path.is_file()
+    except (OSError, ValueError):
+        found = False
+    if not found:
+        raise ConfigNotFound(
+            f"{named}: there is no such file. Name one with --config FILE or $DICOMGATE_CONFIG, "
+            "or write one with `dicomgate init --pacs HOST:PORT --aet TITLE`."
+        )
+    return path
+
+
+def load(path: Path, *, environ: Mapping[str, str], now: datetime.datetime | None = None) -> Loaded:
+    """Load and check a configuration. Mistakes of whoever wrote it are findings, never exceptions."""
+    report, files = Report(), Files()
+    config = _load(str(path), environ, files, report, now or datetime.datetime.now(datetime.UTC))
+    return Loaded(None if report.has_errors else config, report.findings, files.paths)
+
+
+def _load(path: str, environ: Mapping[str, str], files: Files, report: Report, now: datetime.datetime) -> Config | None:
+    root = assemble(path, environ, files, report)
+    if root is None:
+        return None
+    root = without_defaults(root)
+    configuration = validate(root, report)
+    if configuration is None:
+        return None
+    check_unbuilt(configuration, root, report)
+    compiled = compile_configuration(path, configuration, root, Material(root, files, environ, report, now))
+    return compiled.config

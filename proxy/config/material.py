@@ -1,0 +1,235 @@
+"""Certificates, keys, CAs and CRLs of one generation: read, checked, and kept as bytes for the workers."""
+
+import datetime
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proxy.config.fields import FilePath
+from proxy.config.files import FileProblem, Files
+from proxy.config.findings import Path, Report, locate
+from proxy.config.models import Certificate, Secret
+from proxy.config.tree import Block
+from proxy.config.values import File, KeyPair
+from proxy.config.x509_facts import (
+    CertificateFacts,
+    CrlFacts,
+    EncryptedKey,
+    public_key_of,
+    read_certificates,
+    read_crls,
+)
+
+EXPIRES_SOON = datetime.timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """A key pair, and what is known of its chain (leaf first)."""
+
+    pair: KeyPair
+    chain: tuple[CertificateFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CaFile:
+    """A PEM file of CAs."""
+
+    file: File
+    certificates: tuple[CertificateFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The one device certificate of a file."""
+
+    file: File
+    certificate: CertificateFacts
+
+
+@dataclass(frozen=True, slots=True)
+class CrlFile:
+    """A file of CRLs."""
+
+    file: File
+    crls: tuple[CrlFacts, ...]
+
+
+@dataclass(slots=True)
+class Material:
+    """Reads what the configuration names and reports what is wrong with it, at the line that names it."""
+
+    root: Block
+    files: Files
+    environ: Mapping[str, str]
+    report: Report
+    now: datetime.datetime
+    _pairs: dict[Certificate, ServerCertificate | None] = field(default_factory=dict)
+
+    def tell(self, code: str, path: Path, message: str) -> None:
+        """Report `message` at `path`."""
+        mark, dotted = locate(self.root, path)
+        self.report.add(code, mark, dotted, message)
+
+    def read(self, file: FilePath, path: Path) -> File | None:
+        """A file with its content, or None and a report."""
+        try:
+            content = self.files.read(file.path)
+        except FileProblem as problem:
+            self.tell("E301", path, str(problem))
+            return None
+        return File(file.path, content.data, "" if file.mark is None else file.mark.file_and_line)
+
+    def secret(self, secret: Secret, path: Path) -> File | None:
+        """A secret with its content, or None and a report."""
+        where = locate(self.root, path)[0].file_and_line
+        if secret.env is not None:
+            value = self.environ.get(secret.env)
+            if not value:
+                self.tell("E310", path, f"environment variable {secret.env} is not set")
+                return None
+            return File(f"env:{secret.env}", value.encode("utf-8", "surrogateescape"), where)
+        if secret.credential is not None:
+            folder = self.environ.get("CREDENTIALS_DIRECTORY")
+            if not folder:
+                self.tell(
+                    "E310", path, "$CREDENTIALS_DIRECTORY is not set: only a systemd unit with LoadCredential= has it"
+                )
+                return None
+            return self.read(FilePath(os.path.join(folder, secret.credential)), path)
+        assert secret.file is not None  # the model has made sure of one
+        return self._private(secret.file, path)
+
+    def _private(self, file: FilePath, path: Path) -> File | None:
+        found = self.read(file, path)
+        if found is not None and self.files.read(file.path).mode & 0o007:
+            self.tell(
+                "E304", path, f"{file.path} can be read by everybody: chmod o-rwx (on Kubernetes set defaultMode: 0440)"
+            )
+            return None
+        return found
+
+    def server_certificate(self, certificate: Certificate, path: Path) -> ServerCertificate | None:
+        """A certificate with its key, checked against each other and the clock."""
+        if certificate not in self._pairs:
+            self._pairs[certificate] = self._server_certificate(certificate, path)
+        return self._pairs[certificate]
+
+    def _server_certificate(self, certificate: Certificate, path: Path) -> ServerCertificate | None:
+        if certificate.dir is not None:
+            folder, mark = certificate.dir.path, certificate.dir.mark
+            chain = self.read(FilePath(os.path.join(folder, "tls.crt"), mark), (*path, "dir"))
+            key = self._private(FilePath(os.path.join(folder, "tls.key"), mark), (*path, "dir"))
+        else:
+            assert certificate.chain is not None and certificate.key is not None
+            chain = self.read(certificate.chain, (*path, "chain"))
+            key = self.secret(certificate.key, (*path, "key"))
+        if chain is None or key is None:
+            return None
+        try:
+            certificates = read_certificates(chain.data)
+        except ValueError as error:
+            self.tell("E302", (*path, "chain"), f"{chain.path} {error}")
+            return None
+        try:
+            public_key = public_key_of(key.data)
+        except ValueError as error:
+            self.tell("E305" if isinstance(error, EncryptedKey) else "E302", (*path, "key"), f"{key.path} {error}")
+            return None
+        leaf = certificates[0]
+        if public_key != leaf.public_key:
+            self.tell("E303", path, f"the certificate in {chain.path} does not belong to the key in {key.path}")
+            return None
+        self._check_server_leaf(leaf, chain.path, path)
+        return ServerCertificate(KeyPair(chain, key), certificates)
+
+    def _check_server_leaf(self, leaf: CertificateFacts, file: str, path: Path) -> None:
+        if leaf.not_after <= self.now:
+            self.tell("E306", path, f"{file}: expired on {leaf.not_after:%Y-%m-%d}")
+        elif leaf.not_before > self.now:
+            self.tell("E306", path, f"{file}: not valid before {leaf.not_before:%Y-%m-%d %H:%M} UTC")
+        elif leaf.not_after <= self.now + EXPIRES_SOON:
+            self.tell("W301", path, f"{file}: expires on {leaf.not_after:%Y-%m-%d}")
+        if leaf.is_edwards:
+            self.tell(
+                "W303", path, f"{file}: DCMTK and what is built on it cannot verify Ed25519 and Ed448 certificates"
+            )
+        if not leaf.for_servers:
+            self.tell(
+                "W303", path, f"{file}: its extended key usage is without serverAuth; many senders will refuse it"
+            )
+
+    def check_strength(self, certificate: ServerCertificate, path: Path) -> None:
+        """Outside the legacy profiles the chain must be as strong as they ask of clients."""
+        for link in certificate.chain:
+            if link.weak:
+                self.tell("E307", path, f"{certificate.pair.chain.path}: {link.subject}: {link.weak}")
+
+    def ca_file(self, file: FilePath, path: Path) -> CaFile | None:
+        """CAs of client certificates: every certificate of the file must be one."""
+        content = self.read(file, path)
+        if content is None:
+            return None
+        try:
+            certificates = read_certificates(content.data)
+        except ValueError as error:
+            self.tell("E302", path, f"{file.path} {error}")
+            return None
+        for certificate in certificates:
+            if not certificate.is_ca:
+                self.tell(
+                    "E308",
+                    path,
+                    f"{file.path}: {certificate.subject} is a device certificate (CA:FALSE), no CA; "
+                    "put it under cert.file of its peer",
+                )
+            elif certificate.not_after <= self.now:
+                self.tell(
+                    "W301",
+                    path,
+                    f"{file.path}: CA {certificate.subject} expired on {certificate.not_after:%Y-%m-%d}; "
+                    "its certificates are refused",
+                )
+        return CaFile(content, certificates)
+
+    def pinned(self, file: FilePath, path: Path) -> Pinned | None:
+        """A device certificate that is trusted as itself."""
+        content = self.read(file, path)
+        if content is None:
+            return None
+        try:
+            certificates = read_certificates(content.data)
+        except ValueError as error:
+            self.tell("E302", path, f"{file.path} {error}")
+            return None
+        if len(certificates) != 1:
+            self.tell(
+                "E302", path, f"{file.path} holds {len(certificates)} certificates; write one file for each device"
+            )
+            return None
+        certificate = certificates[0]
+        why = self._why_refused(certificate)
+        if why:
+            self.tell("W304", path, f"{file.path}: {certificate.subject} will be refused: {why}")
+        return Pinned(content, certificate)
+
+    def _why_refused(self, certificate: CertificateFacts) -> str:
+        if certificate.not_after <= self.now:
+            return f"expired on {certificate.not_after:%Y-%m-%d}"
+        if certificate.not_before > self.now:
+            return f"not valid before {certificate.not_before:%Y-%m-%d %H:%M} UTC"
+        if not certificate.for_clients:
+            return "its extended key usage is without clientAuth"
+        return certificate.weak
+
+    def crl_file(self, file: FilePath, path: Path) -> CrlFile | None:
+        """CRLs, PEM or DER."""
+        content = self.read(file, path)
+        if content is None:
+            return None
+        try:
+            crls = read_crls(content.data)
+        except ValueError as error:
+            self.tell("E309", path, f"{file.path} {error}")
+            return None
+        return CrlFile(content, crls)

@@ -1,0 +1,313 @@
+"""What a single value may say: text in, checked value out, ValueError with a sentence for the administrator. Pure."""
+
+import base64
+import binascii
+import datetime
+import ipaddress
+import math
+import re
+from collections.abc import Callable
+
+from proxy.config.tree import shown
+from proxy.policy import Network
+
+_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SIZE = re.compile(r"(\d{1,12})(B|KiB|MiB|GiB)?")
+_BYTES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_INTEGER = re.compile(r"0|[1-9]\d{0,9}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+
+
+def scalar(value: object) -> str:
+    """The text of one value; lists, mappings and an empty value are refused."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be a single value, not a {'list' if isinstance(value, list) else 'mapping'}")
+    if not value:
+        raise ValueError("is empty")
+    return str(value)
+
+
+def duration(minimum: float = 0.0, *, never: bool = False) -> Callable[[object], float]:
+    """A reader of durations in seconds. `never` is `math.inf`."""
+
+    def read(value: object) -> float:
+        text = scalar(value)
+        if never and text == "never":
+            return math.inf
+        match = _DURATION.fullmatch(text)
+        if match is None:
+            example = "30s, 10m, 1h, 250ms or never" if never else "30s, 10m, 1h or 250ms"
+            raise ValueError(f"{shown(text)} is not a duration: write it like {example}")
+        seconds = int(match[1]) * _SECONDS[match[2]]
+        if seconds < minimum or (minimum > 0 and seconds == 0):
+            raise ValueError(f"{text} is too short: at least {minimum * 1000:g}ms")
+        return seconds
+
+    return read
+
+
+def size(minimum: int, maximum: int) -> Callable[[object], int]:
+    """A reader of sizes in bytes."""
+
+    def read(value: object) -> int:
+        text = scalar(value)
+        match = _SIZE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{shown(text)} is not a size: write it like 256KiB, 1MiB or 8454667")
+        result = int(match[1]) * _BYTES[match[2] or ""]
+        if not minimum <= result <= maximum:
+            raise ValueError(f"{text} is not in {minimum}..{maximum} bytes")
+        return result
+
+    return read
+
+
+def integer(minimum: int, maximum: int) -> Callable[[object], int]:
+    """A reader of whole numbers."""
+
+    def read(value: object) -> int:
+        text = scalar(value)
+        if _INTEGER.fullmatch(text) is None:
+            raise ValueError(f"{shown(text)} is not a whole number")
+        if not minimum <= int(text) <= maximum:
+            raise ValueError(f"{text} is not in {minimum}..{maximum}")
+        return int(text)
+
+    return read
+
+
+def boolean(value: object) -> bool:
+    """`true` or `false`; YAML's other spellings are refused rather than guessed."""
+    text = scalar(value)
+    if text not in ("true", "false"):
+        raise ValueError(f"{shown(text)}: write true or false")
+    return text == "true"
+
+
+def name(value: object) -> str:
+    """A name of the administrator's own: it ends up in metric labels, logs and on the command line."""
+    text = scalar(value)
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(
+            f"{shown(text)}: a name has 1 to 63 letters, digits, `.`, `_` or `-` and begins with a letter or digit"
+        )
+    return text
+
+
+def label(value: object) -> str:
+    """A peer's name or comment: printable ASCII, so that it can be shown anywhere."""
+    text = scalar(value)
+    if len(text) > 64 or not text.isascii() or not text.isprintable():
+        raise ValueError(f"{shown(text)}: at most 64 printable ASCII characters")
+    return text
+
+
+def comment(value: object) -> str:
+    """Free text on one line."""
+    text = scalar(value)
+    if len(text) > 256 or not text.isprintable():
+        raise ValueError("a comment is one line of at most 256 printable characters")
+    return text
+
+
+def ae_title(value: object) -> str:
+    """An AE title or a pattern of one: 1 to 16 printable ASCII characters without backslash (PS3.5 6.2, VR AE)."""
+    text = scalar(value)
+    if len(text) > 16:
+        raise ValueError("longer than 16 characters")
+    if not text.strip(" "):
+        raise ValueError("only spaces, which is no AE title")
+    if text != text.strip(" "):
+        raise ValueError(f"{shown(text)}: spaces at the ends of an AE title mean nothing, leave them out")
+    for character in text:
+        if character == "\\" or not "\x20" <= character <= "\x7e":
+            raise ValueError(f"{character!a} is not allowed in an AE title")
+    return text
+
+
+def literal_ae_title(value: object) -> str:
+    """An AE title where a pattern would mean nothing."""
+    text = ae_title(value)
+    if "*" in text or "?" in text:
+        raise ValueError(f"{shown(text)}: a pattern is of no use here, name the title")
+    return text
+
+
+def network(value: object) -> Network:
+    """An address or a range in CIDR form, without host bits and leading zeros."""
+    text = scalar(value)
+    if "%" in text:
+        raise ValueError(f"{shown(text)}: leave the zone out")
+    address, slash, prefix = text.partition("/")
+    if slash and (not prefix.isdecimal() or (prefix.startswith("0") and prefix != "0")):
+        raise ValueError(f"{shown(text)}: write the range like 10.20.0.0/16")
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise ValueError(f"{shown(text)} is not an IP address or range{_leading_zero_hint(address)}") from None
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{shown(text)}: /{prefix} is longer than the address") from None
+    raise ValueError(f"{text} has bits set behind the /{prefix}: write {meant}, or {address} for the one address")
+
+
+def _leading_zero_hint(address: str) -> str:
+    octets = address.split(".")
+    if any(len(octet) > 1 and octet.startswith("0") and octet.isdecimal() for octet in octets):
+        return ": numbers with leading zeros are read differently by different programs"
+    return ""
+
+
+def port(text: str) -> int:
+    """A TCP port."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 65_535:
+        raise ValueError(
+            f"port {text if text.isascii() and text.isdecimal() and len(text) < 12 else shown(text)} is not in 1..65535"
+        )
+    return int(text)
+
+
+def local_address(value: object) -> tuple[str, int]:
+    """`address:port` to listen on; an IPv6 address stands in brackets. A name is refused: DNS has no say here."""
+    text = scalar(value)
+    host, number = _split(text)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{shown(text)}: write an address and a port, like 0.0.0.0:2762 or [::]:2762") from None
+    if (address.version == 6) != text.startswith("["):
+        raise ValueError(f"{shown(text)}: an IPv6 address stands in brackets, like [::]:2762")
+    return str(address), port(number)
+
+
+def remote_address(value: object) -> tuple[str, int]:
+    """`host:port` to dial: a DNS name or an address literal."""
+    text = scalar(value)
+    host, number = _split(text)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        if text.startswith("[") or not is_host_name(host.lower()) or host.replace(".", "").isdecimal():
+            raise ValueError(
+                f"{shown(text)}: write a host and a port, like 10.20.0.5:104 or pacs.example.org:104"
+            ) from None
+        return host.lower(), port(number)
+    if (address.version == 6) != text.startswith("["):
+        raise ValueError(f"{shown(text)}: an IPv6 address stands in brackets, like [2001:db8::5]:104")
+    return str(address), port(number)
+
+
+def _split(text: str) -> tuple[str, str]:
+    host, colon, number = text.rpartition(":")
+    if not colon or not host:
+        raise ValueError(f"{shown(text)}: write host:port")
+    if host.startswith("[") and host.endswith("]"):
+        return host[1:-1], number
+    return host, number
+
+
+def address(value: object) -> str:
+    """One IP address."""
+    text = scalar(value)
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f"{shown(text)} is not an IP address") from None
+
+
+def is_host_name(text: str) -> bool:
+    """Whether `text` (lower case) is a DNS name (RFC 1123; underscores are met in the field)."""
+    return len(text) <= 253 and all(_LABEL.fullmatch(part) for part in text.removesuffix(".").split("."))
+
+
+def server_name(value: object) -> str:
+    """A name that a client sends as SNI, lower case, without a trailing dot; `*.` stands for one label."""
+    text = scalar(value).lower().removesuffix(".")
+    wildcard = text.startswith("*.")
+    bare = text.removeprefix("*.")
+    if bare.replace(".", "").isdecimal() or ":" in bare:
+        raise ValueError(f"{shown(text)}: an address is never sent as server name (RFC 6066)")
+    if not is_host_name(bare) or (wildcard and "." not in bare):
+        raise ValueError(f"{shown(text)} is not a host name; a `*` may stand only for the whole first label")
+    return text
+
+
+def certificate_name(value: object) -> str:
+    """A dNSName of a client certificate; `*` stands for one label."""
+    text = scalar(value).lower()
+    if not all(part == "*" or _LABEL.fullmatch(part) for part in text.split(".")):
+        raise ValueError(f"{shown(text)} is not a DNS name; a `*` stands for one whole label")
+    return text
+
+
+def uri(value: object) -> str:
+    """A URI of a client certificate, or a pattern of one."""
+    text = scalar(value)
+    if not text.isascii() or not text.isprintable() or " " in text or ":" not in text:
+        raise ValueError(f"{shown(text)} is not a URI")
+    return text
+
+
+def url(*schemes: str) -> Callable[[object], str]:
+    """A reader of URLs with one of `schemes`."""
+
+    def read(value: object) -> str:
+        text = uri(value)
+        if text.partition("://")[0] not in schemes:
+            raise ValueError(f"{shown(text)}: write a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
+        return text
+
+    return read
+
+
+def fingerprint(value: object) -> str:
+    """SHA-256 in hex with or without colons, as 64 lower-case digits."""
+    text = scalar(value)
+    digits = text.replace(":", "").lower()
+    if not re.fullmatch("[0-9a-f]{64}", digits):
+        raise ValueError(f"{shown(text)} is not a SHA-256 fingerprint: 64 hex digits, colons allowed")
+    return digits
+
+
+def spki_pin(value: object) -> str:
+    """SHA-256 of a public key in base64, in its canonical spelling."""
+    text = scalar(value)
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != 32:
+        raise ValueError(f"{shown(text)} is not the base64 of a SHA-256 (44 characters)")
+    return base64.b64encode(digest).decode("ascii")
+
+
+def uid_or_keyword(value: object) -> str:
+    """A UID (PS3.5 9.1), or the keyword of one (PS3.6)."""
+    text = scalar(value)
+    if (len(text) <= 64 and _UID.fullmatch(text)) or _KEYWORD.fullmatch(text):
+        return text
+    raise ValueError(f"{shown(text)} is neither a UID nor the keyword of one")
+
+
+def moment(value: object) -> float:
+    """An ISO date or date and time as seconds since the epoch; UTC and midnight unless given."""
+    text = scalar(value)
+    try:
+        when = datetime.datetime.fromisoformat(text)
+        return (when if when.tzinfo else when.replace(tzinfo=datetime.UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f"{shown(text)} is not a date: write it like 2026-10-31 or 2026-10-31T18:00:00Z") from None
+
+
+def processes(value: object) -> int | None:
+    """`auto` (None), or how many worker processes."""
+    return None if value == "auto" else integer(1, 256)(value)

@@ -1,0 +1,90 @@
+"""What the configuration can say and this version cannot do. A line goes when its feature comes.
+
+Each line: a path, and the values that ask for nothing (the default, and what means the same or turns it off). Anything
+else is an error: a setting is never silently ignored.
+"""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from proxy.config.fields import FilePath
+from proxy.config.findings import Report, locate
+from proxy.config.models_root import Configuration
+from proxy.config.tree import Block
+
+UNBUILT: dict[str, tuple[object, ...]] = {
+    "workers": (None, 1),
+    "control": (FilePath("/run/dicomgate/control.sock"), None),
+    "reload.watch": ("certificates", "off"),
+    "reload.interval": (60.0,),
+    "listeners.*.proxy_protocol": (None,),
+    "tenants.*.rewrite.called_aet": (None,),
+    "tenants.*.user_identity.mode": ("off",),
+    "tenants.*.user_identity.providers": (None, []),
+    "tenants.*.user_identity.forward": ("strip",),
+    "tenants.*.user_identity.allow_plain": (False,),
+    "tenants.*.peers.*.user": (None,),
+    "tenants.*.peers.*.allow": (["all"],),
+    "tenants.*.peers.*.sop_classes": (None,),
+    "tenants.*.peers.*.transfer_syntaxes": (None,),
+    "tenants.*.peers.*.move_destinations": (["self"],),
+    "tenants.*.peers.*.rewrite.calling_aet": (None,),
+    "identity_providers": (None,),
+    "upstreams.*.servers.1": (),  # a second server
+    "upstreams.*.servers.*.weight": (1,),
+    "upstreams.*.servers.*.backup": (False,),
+    "upstreams.*.balance": ("least_associations",),
+    "upstreams.*.tls": (None,),
+    "upstreams.*.send_proxy_protocol": (None,),
+    "upstreams.*.source_address": (None,),
+    "upstreams.*.health_check": (None,),
+}
+
+Path = tuple[str | int, ...]
+
+
+def check_unbuilt(configuration: Configuration, root: Block, report: Report) -> None:
+    """Tell every setting that this version would not obey."""
+    for pattern, harmless in UNBUILT.items():
+        for path, value in _values(configuration, tuple(pattern.split("."))):
+            if value in harmless:
+                continue
+            mark, dotted = locate(root, path)
+            if harmless in ((), (None,)):
+                hint = "leave it out" if harmless else "only one is accepted so far"
+            else:
+                hint = f"only {_written(harmless[0])} is accepted so far"
+            report.add("E900", mark, dotted, f"not built yet: {hint}")
+
+
+def _written(value: object) -> str:
+    match value:
+        case None:
+            return "auto or 1"
+        case bool():
+            return str(value).lower()
+        case list():
+            return f"[{', '.join(value)}]"
+        case FilePath():
+            return f"{value.path} or null"
+        case float():
+            return f"{value:g}s"
+        case _:
+            return str(value)
+
+
+def _values(node: object, pattern: tuple[str, ...], path: Path = ()) -> Iterator[tuple[Path, object]]:
+    if not pattern:
+        yield path, node
+        return
+    head, rest = pattern[0], pattern[1:]
+    children: dict[str | int, object] = {}
+    if isinstance(node, BaseModel):
+        children = {head: getattr(node, head)}
+    elif isinstance(node, dict):
+        children = {key: value for key, value in node.items() if head in ("*", key)}
+    elif isinstance(node, list):
+        children = {index: value for index, value in enumerate(node) if head in ("*", str(index))}
+    for step, value in children.items():
+        yield from _values(value, rest, (*path, step))

@@ -1,0 +1,90 @@
+"""From the tree to the models, with every mistake told where it stands."""
+
+import difflib
+import types
+import typing
+from typing import Any
+
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic_core import ErrorDetails
+
+from proxy.config.findings import Report, locate
+from proxy.config.models_root import Configuration
+from proxy.config.tree import Block, shown
+
+
+def validate(root: Block, report: Report) -> Configuration | None:
+    """The models, or None with the reasons in `report`."""
+    try:
+        return Configuration.model_validate(root)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            _tell(details, root, report)
+        return None
+
+
+def _tell(details: ErrorDetails, root: Block, report: Report) -> None:
+    kind, location = details["type"], details["loc"]
+    context, value = details.get("ctx", {}), details["input"]
+    code, message, key = "E110", details["msg"], False
+    if location[-1:] == ("[key]",):
+        location, key = location[:-1], True
+    match kind:
+        case "value_error":
+            message = str(context["error"])
+        case "extra_forbidden":
+            code, message, key = "E111", _unknown_key(location), True
+        case "missing":
+            code, message, key = "E112", "is missing", True
+        case "union_tag_not_found":
+            code, message, location, key = "E112", "is missing", (*location, "type"), True
+        case "union_tag_invalid":
+            location = (*location, "type")
+            message = f"{shown(str(context['tag']))} is none of {context['expected_tags'].replace(chr(39), '')}"
+        case "literal_error":
+            expected = context["expected"].replace("'", "").replace(" or ", ", ")
+            message = (
+                f"{shown(value)} is none of {expected}" if isinstance(value, str) else f"must be one of {expected}"
+            )
+        case "list_type":
+            message = f"must be a list: write [{value}]" if isinstance(value, str) and value else "must be a list"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            message = "must be a mapping"
+    mark, path = locate(root, location, key=key)
+    report.add(code, mark, path, message)
+
+
+def _unknown_key(location: tuple[int | str, ...]) -> str:
+    known = _keys(Configuration, location[:-1])
+    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
+    if near:
+        return f"unknown key; did you mean {near[0]}?"
+    return f"unknown key; here one may write {', '.join(known)}"
+
+
+def _keys(annotation: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the model that `location` leads to."""
+    models = [
+        found for found in _step(annotation, location) if isinstance(found, type) and issubclass(found, BaseModel)
+    ]
+    return [field.alias or name for model in models for name, field in model.model_fields.items()]
+
+
+def _step(annotation: Any, location: tuple[int | str, ...]) -> list[Any]:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        tag = next((extra.tag for extra in arguments[1:] if isinstance(extra, Tag)), None)
+        if tag is not None:
+            return _step(arguments[0], location[1:]) if location[:1] == (tag,) else []
+        return _step(arguments[0], location)
+    if origin in (typing.Union, types.UnionType):
+        return [found for choice in arguments for found in _step(choice, location)]
+    if not location:
+        return [annotation]
+    if origin in (list, dict):
+        return _step(arguments[-1], location[1:])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            if location[0] == (field.alias or name):
+                return _step(field.annotation, location[1:])
+    return []
