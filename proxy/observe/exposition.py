@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them: the snapshots of the workers, merged, and this process's `process_*`, `python_*`."""
+"""Metrics as Prometheus reads them: snapshots of the workers, merged, and this process's `process_*` and `python_*`."""
 
 import itertools
 from collections.abc import Iterable
@@ -17,7 +17,6 @@ from prometheus_client.registry import Collector
 
 from proxy.observe.families import BY_NAME, PREFIX, Family, Kind
 from proxy.observe.metrics import Child, Snapshot, merge
-
 
 _OPENMETRICS = "application/openmetrics-text"
 

@@ -1,0 +1,161 @@
+"""The admin address: /metrics, /healthz, /readyz. Plain HTTP for Prometheus and probes, on a loop that carries traffic.
+
+One request per connection and one deadline for all of it: whoever is slow, or keeps connections open, costs little.
+"""
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+from aiohttp import web
+
+from proxy.observe.exposition import render
+from proxy.observe.metrics import Snapshot
+
+#: From accept to the last byte of the answer. Prometheus gives up on a scrape after 10 s by default.
+DEADLINE_S = 10.0
+#: Connections at once; a Prometheus pair and some probes need less than ten.
+MAX_CONNECTIONS = 64
+#: The longest request line or header field; also the most of them that are read.
+MAX_LINE = 4096
+MAX_HEADERS = 64
+
+_INDEX = """dicomgate
+
+/metrics  for Prometheus
+/healthz  200 while the process works
+/readyz   200 while new associations are taken, else 503 and why
+"""
+
+
+class AdminError(Exception):
+    """The admin address cannot be used; the message says which and why."""
+
+
+class AdminServer:
+    """Serves on `listen` (address and port; port 0: any free one) on the running loop.
+
+    `metrics` collects the snapshots of the workers; `ready` says whether new associations are taken, or why not.
+    """
+
+    def __init__(
+        self,
+        listen: tuple[str, int],
+        *,
+        metrics: Callable[[], Awaitable[Sequence[Snapshot]]],
+        ready: Callable[[], tuple[bool, str]],
+    ) -> None:
+        self._listen = listen
+        self._metrics = metrics
+        self._ready = ready
+        self._http: _Server | None = None
+        self._sockets: asyncio.Server | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, the port that was given for 0 included."""
+        if self._sockets is None:
+            return self._listen
+        host, port = self._sockets.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def start(self) -> None:
+        """Listen. Raises `AdminError`."""
+        host, port = self._listen
+        self._http = _Server(self._answer)
+        try:
+            self._sockets = await asyncio.get_running_loop().create_server(self._http, host, port)
+        except OSError as error:
+            why = "another process listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            raise AdminError(f"admin.listen: {host}:{port}: {why}") from error
+
+    async def close(self) -> None:
+        """Stop listening and end every connection."""
+        if self._sockets is not None:
+            self._sockets.close()
+        if self._http is not None:
+            await self._http.shutdown(timeout=1.0)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path not in ("/", "/metrics", "/healthz", "/readyz"):
+            return _text("not found\n", HTTPStatus.NOT_FOUND)
+        if request.method not in ("GET", "HEAD"):
+            refusal = _text("only GET and HEAD\n", HTTPStatus.METHOD_NOT_ALLOWED)
+            refusal.headers["Allow"] = "GET, HEAD"
+            return refusal
+        if request.path == "/metrics":
+            snapshots = await self._metrics()
+            # In a thread: with many tenants it takes tens of milliseconds, in which no association would be served.
+            body, content_type = await asyncio.to_thread(render, snapshots, request.headers.get("Accept", ""))
+            return _response(body, content_type, HTTPStatus.OK)
+        if request.path == "/readyz":
+            is_ready, why = self._ready()
+            return _text(f"{why}\n", HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
+        return _text("ok\n" if request.path == "/healthz" else _INDEX, HTTPStatus.OK)
+
+
+class _Server(web.Server):
+    """aiohttp's server with our own connections."""
+
+    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        super().__init__(answer)
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(
+            self,
+            loop=asyncio.get_running_loop(),
+            access_log=None,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
+            lingering_time=0,
+        )
+
+
+class _Connection(web.RequestHandler):
+    """One connection: one request, one deadline that trickled bytes and a reader that stalls cannot extend."""
+
+    __slots__ = ("_deadline", "_server")
+
+    def __init__(self, server: _Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._server = server
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        abort = cast(asyncio.Transport, transport).abort
+        if len(self._server.connections) > MAX_CONNECTIONS:
+            abort()
+        self._deadline = asyncio.get_running_loop().call_later(DEADLINE_S, abort)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer without repeating what was sent; what is not our own fault is not logged either."""
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log_exception("admin server: %s failed", request.path, exc_info=exc)
+        return _text(f"{HTTPStatus(status).phrase.lower()}\n", HTTPStatus(status))
+
+
+def _text(text: str, status: HTTPStatus) -> web.Response:
+    return _response(text.encode(), "text/plain; charset=utf-8", status)
+
+
+def _response(body: bytes, content_type: str, status: HTTPStatus) -> web.Response:
+    # The library would put its own name and version and Python's into `Server`.
+    headers = {"Content-Type": content_type, "Server": "dicomgate", "Cache-Control": "no-store"}
+    response = web.Response(body=body, status=status, headers=headers)
+    response.force_close()
+    return response
