@@ -23,6 +23,7 @@ _HEADROOM = 2 * LONGEST_HEADER
 # Used and drained inside one callback, never across an await: one pair serves every association of the process.
 _CIPHERTEXT = memoryview(bytearray(RECEIVE))
 _PLAINTEXT = memoryview(bytearray(_HEADROOM + RECEIVE + 2 * RECORD))
+_BEFORE_TLS = 16 * 1024  # what a peer that has proved nothing may make us hold
 _NOTHING = memoryview(b"")
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _KEEPALIVE_IDLE = 60  # seconds of silence before the kernel probes
@@ -35,7 +36,7 @@ class LegOwner(Protocol):
         """There is something to read, or the end of it."""
 
     def drained(self, leg: "Leg") -> None:
-        """What waited to be written is written (or can never be)."""
+        """What waited to be written is written (or can never be); or a connect came to its end, either way."""
 
     def broken(self, leg: "Leg") -> None:
         """The connection broke while nobody was reading."""
@@ -49,6 +50,7 @@ class Leg:
 
     __slots__ = (
         "_close_notify",
+        "_connecting",
         "_control_waits",
         "_finishing",
         "_mask",
@@ -87,6 +89,7 @@ class Leg:
         self._control_waits = False
         self._finishing = False
         self._close_notify = False
+        self._connecting = connecting
         self._reading = not connecting
         self._mask = OUT if connecting else IN
         poller.register(self.descriptor, self._mask, self)
@@ -96,6 +99,10 @@ class Leg:
     def ready(self, mask: int) -> None:
         """Called by the poller."""
         if mask & OUT and self._mask & OUT:
+            if self._connecting:
+                self._connecting = False
+                self.owner.drained(self)
+                return
             if self._waiting:
                 self._flush()
             if not self._waiting:
@@ -150,12 +157,12 @@ class Leg:
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def receive_raw(self) -> memoryview:
-        """One read of what is on the wire, before or during the TLS handshake; empty at EOF and when nothing is there."""
-        size = self._receive(_CIPHERTEXT)
+        """One read of what is on the wire, before or during the TLS handshake; empty at EOF and where nothing is."""
+        size = self._receive(_CIPHERTEXT[:_BEFORE_TLS])
         return _CIPHERTEXT[:size]
 
     def receive(self, held_back: bytes = b"") -> memoryview:
-        """One read: `held_back` followed by new plaintext, valid until the next call on any leg. Sets `eof` and `lost`."""
+        """One read: `held_back` and then new plaintext, valid until the next call on any leg. Sets `eof` and `lost`."""
         start = _HEADROOM - len(held_back)
         if held_back:
             _PLAINTEXT[start:_HEADROOM] = held_back

@@ -98,9 +98,7 @@ class _Reset:
 
     __slots__ = ("_closed", "_deadline", "_leg", "_look", "_loop", "_wait")
 
-    def __init__(
-        self, leg: Leg, loop: asyncio.AbstractEventLoop, deadline: float, closed: Callable[[], None]
-    ) -> None:
+    def __init__(self, leg: Leg, loop: asyncio.AbstractEventLoop, deadline: float, closed: Callable[[], None]) -> None:
         self._leg = leg
         self._loop = loop
         self._deadline = deadline

@@ -1,4 +1,4 @@
-"""The relay of an accepted association: two flows of bytes, and the rules by which they end (design section 3, invariant 4).
+"""The relay of an accepted association: two flows of bytes, and the rules by which they end (invariant 4).
 
 An association ends by PDUs. When a leg dies without them, what was received from it is delivered first; then the other
 leg gets an A-ABORT if the last byte it was given ended a PDU, and is reset if it did not: bytes of ours inside a PDU of
@@ -101,12 +101,13 @@ class Relay:
         """What went from the upstream to the requestor."""
         return self._down.scanner
 
-    def start(self, from_upstream: bytes) -> None:
-        """Begin. `from_upstream` came behind the A-ASSOCIATE-AC in the same read."""
+    def start(self, from_requestor: bytes, from_upstream: bytes) -> None:
+        """Begin, with what was read before: the start of an A-ABORT, and what came behind the A-ASSOCIATE-AC."""
         self._up.source.owner = self
         self._down.source.owner = self
-        if from_upstream:
-            self._pass_on(self._down, memoryview(from_upstream))
+        for flow, data in ((self._up, from_requestor), (self._down, from_upstream)):
+            if data:
+                self._pass_on(flow, memoryview(data))
         for flow in (self._up, self._down):
             flow.source.set_reading(True)
             if flow.source.eof:
@@ -130,7 +131,7 @@ class Relay:
             source.set_blocked(False)
 
     def broken(self, leg: Leg) -> None:
-        """A leg broke while it was not read. What it sent before is still in its socket; it is read when there is room."""
+        """A leg broke while it was not read. What it sent is still in its socket, and is read when there is room."""
 
     def crashed(self, leg: Leg, error: Exception) -> None:
         """A bug in this association: it ends alone, by resets, as its state cannot be trusted."""
@@ -211,7 +212,7 @@ class Relay:
     # --- ending -----------------------------------------------------------------------------------------------------
 
     def abort(self, ended: Ended, reason: Reason | None, detail: str) -> None:
-        """End it from our side: A-ABORT on both legs, each at its next PDU boundary, by reset when that does not come."""
+        """End it from our side: A-ABORT on each leg at its next PDU boundary, a reset where that does not come."""
         self._set_outcome(ended, reason, detail)
         self._end_at_boundary(self._up)
         self._end_at_boundary(self._down)

@@ -111,7 +111,7 @@ class PduScanner:
                     break
                 position, fragment, rest = pdu
             else:
-                if end - position < 6:
+                if rest >= 6 > end - position:
                     break
                 try:
                     fragment = self._check_pdv(data, position, rest)
@@ -139,7 +139,7 @@ class PduScanner:
             if length < 6:
                 raise InvalidPduParameter(f"P-DATA-TF of length {length}: no room for a PDV")
             if end - position < LONGEST_HEADER:
-                # Checked before the PDU header goes, so that no lone header is ever sent: some peers block on ten bytes.
+                # Checked before the PDU header goes, so that no lone header is ever sent: some peers block on ten.
                 return None
             fragment = self._check_pdv(data, position + 6, length)
             self.pdus[_P_DATA_TF] += 1

@@ -59,7 +59,7 @@ class TlsEndpoint:
             try:
                 # Until the TLS object is empty: plaintext left inside it raises no socket event.
                 while True:
-                    got = read(RECORD, into[filled:])  # type: ignore[arg-type]
+                    got = read(RECORD, into[filled:])
                     if not got:
                         self.closed = True
                         break
@@ -94,7 +94,7 @@ class TlsEndpoint:
         return self._outgoing.read()
 
     def close(self) -> None:
-        """Write a close_notify. Call once, right after `decrypt` returned: with data left inside, it poisons the object."""
+        """Write a close_notify. Call once, after `decrypt` returned: with data left inside, it poisons the object."""
         try:
             self.object.unwrap()
         except ssl.SSLError:

@@ -1,0 +1,34 @@
+"""`dicomgate run`."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from proxy.cli.output import CommandError, note
+
+
+def command(
+    config: Annotated[str | None, typer.Option("--config", "-c", help="The configuration file.")] = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    from proxy.config.load import ConfigNotFound, find_config, load
+    from proxy.observe.admin import AdminError
+    from proxy.process.serve import run
+    from proxy.process.sockets import BindError
+    from proxy.tls.errors import TlsSetupError
+
+    try:
+        loaded = load(find_config(config, os.environ), environ=os.environ)
+    except ConfigNotFound as error:
+        raise CommandError(str(error)) from None
+    for finding in loaded.findings:
+        note(str(finding))
+    if loaded.config is None:
+        raise CommandError("the configuration has errors: nothing was started. `dicomgate check` shows them all.")
+    try:
+        run(loaded.config)
+    except (BindError, TlsSetupError, AdminError) as error:
+        raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"{error.filename or 'the log'}: {error.strerror}") from None

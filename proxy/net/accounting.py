@@ -1,0 +1,255 @@
+"""What one association leaves behind: its access record, and its share of the metrics.
+
+Byte and PDU counts are plain integers on the legs and scanners; they are added to the metrics once a second and at the
+end, never per chunk.
+"""
+
+import itertools
+import os
+import ssl
+import time
+from typing import TYPE_CHECKING
+
+from proxy.config.values import Listener, Server, Upstream
+from proxy.net.leg import Leg
+from proxy.net.refused import Refused
+from proxy.observe.access import AccessRecord
+from proxy.observe.families import NO_TENANT, server_label
+from proxy.pdu import AAssociateAC, AAssociateRQ, PduType
+from proxy.policy import Accept, Address, Certificate, Decision, Ended, NeedsIdentity, Reason, Refuse
+from proxy.policy.names import lookup
+from proxy.tls.hello import ClientHello
+
+if TYPE_CHECKING:
+    from proxy.net.relay import Relay
+    from proxy.net.worker import Worker
+
+_RELAYED = (PduType.P_DATA_TF, PduType.A_RELEASE_RQ, PduType.A_RELEASE_RP, PduType.A_ABORT)
+_TLS_FAILURES = frozenset(
+    r for r in Reason if r.value.startswith(("tls_", "sni_", "client_certificate_")) and r is not Reason.TLS_ON_PLAIN
+) - {Reason.SNI_REQUIRED}
+_PDU_ERRORS = {Reason.PDU_INVALID, Reason.PDU_UNEXPECTED, Reason.REQUEST_TOO_LARGE}
+_GONE = {Reason.REQUESTOR_GONE, Reason.TLS_TRUNCATED, Reason.INTERNAL}
+_serial = itertools.count(1)
+_RUN = os.urandom(4).hex()  # tells the ids of this process from those of others
+
+
+class Account:
+    """The access record and the metrics of one association."""
+
+    __slots__ = (
+        "_dial_started",
+        "_flushed",
+        "_phase",
+        "_requested",
+        "_secured",
+        "_server",
+        "_started",
+        "_tenant",
+        "_worker",
+        "active_at",
+        "record",
+    )
+
+    def __init__(self, worker: "Worker", listener: Listener, address: Address, port: int) -> None:
+        self._worker = worker
+        self._started = self._secured = self.active_at = worker.loop.time()
+        self._requested = False
+        self._phase: str | None = None
+        self._tenant = NO_TENANT
+        self._server: tuple[str, str] | None = None
+        self._dial_started = 0.0
+        self._flushed = [0] * 12
+        self.record = AccessRecord(f"{_RUN}-{next(_serial):x}", time.time(), listener.name)
+        self.record.client_ip = address
+        self.record.client_port = port
+        worker.metrics.add("connections_total", (listener.name,))
+
+    def phase(self, phase: str | None) -> None:
+        """What the connection waits for now; None: it is closed."""
+        active = self._worker.metrics
+        if self._phase is not None:
+            active.add("connections_active", (self.record.listener, self._phase), -1)
+        if phase is not None:
+            active.add("connections_active", (self.record.listener, phase))
+        self._phase = phase
+
+    def hello(self, hello: ClientHello) -> None:
+        """The ClientHello was read."""
+        self._secured = self._worker.loop.time()
+        self.record.sni = hello.server_name
+        found = lookup(self._worker.listeners[self.record.listener].policy, hello.server_name)
+        self._worker.metrics.add("sni_lookups_total", (self.record.listener, str(found.result)))
+        if found.entrance is not None:
+            self._choose(found.entrance.tenant.name)
+
+    def secured(self, tls: ssl.SSLObject, certificate: Certificate | None) -> None:
+        """The TLS handshake is complete."""
+        now = self._worker.loop.time()
+        record = self.record
+        cipher = tls.cipher()
+        record.tls_version = tls.version()
+        record.tls_cipher = cipher[0] if cipher else None
+        record.certificate = certificate
+        resumed = "yes" if tls.session_reused else "no"
+        given = "none" if certificate is None else "given"
+        labels = (record.listener, "server", record.tls_version or "", record.tls_cipher or "", resumed, given)
+        self._worker.metrics.add("tls_handshakes_total", labels)
+        self._worker.metrics.observe("tls_handshake_duration_seconds", (record.listener, "server"), now - self._secured)
+        self._secured = now
+
+    def request(self, request: AAssociateRQ) -> None:
+        """The A-ASSOCIATE-RQ was read."""
+        self._requested = True
+        information = request.user_information
+        record = self.record
+        record.calling_aet = request.calling.title
+        record.called_aet = request.called.title
+        record.implementation_class_uid = information.implementation_class_uid
+        record.implementation_version_name = information.implementation_version_name
+        record.max_pdu = information.maximum_length
+        record.contexts_proposed = request.presentation_contexts
+        if information.user_identity is not None:
+            record.user_type = information.user_identity.identity_type
+
+    def decision(self, decision: Decision) -> None:
+        """The policy has spoken."""
+        record = self.record
+        if self._worker.debug:
+            record.trace = decision.trace
+        if decision.tenant is not None:
+            self._choose(decision.tenant.name)
+        if isinstance(decision, NeedsIdentity):
+            return
+        record.peer = decision.peer.name if decision.peer is not None else None
+        if isinstance(decision, Refuse):
+            record.rule = record.peer or str(decision.reason)
+            self._count_decision(record.rule, "refuse")
+            return
+        self._accepted_by_policy(decision)
+
+    def _accepted_by_policy(self, accept: Accept) -> None:
+        record = self.record
+        record.rule = record.peer
+        record.would_refuse = accept.would_refuse
+        record.contexts_kept = accept.keep_contexts
+        record.upstream = accept.upstream
+        record.forwarded_calling_aet = accept.calling_ae_title or record.calling_aet
+        record.forwarded_called_aet = accept.called_ae_title or record.called_aet
+        for reason in accept.would_refuse:
+            self._count_decision(str(reason), "would_refuse")
+        if record.peer is not None:
+            self._count_decision(record.peer, "accept")
+
+    def _count_decision(self, rule: str, decision: str) -> None:
+        self._worker.metrics.add("policy_decisions_total", (self._tenant, rule, decision))
+
+    def _choose(self, tenant: str) -> None:
+        self._tenant = self.record.tenant = tenant
+
+    def server(self, upstream: Upstream, server: Server) -> None:
+        """A server of the upstream is about to be dialled."""
+        self._server = (upstream.name, server_label(server))
+        self.record.server = self._server[1]
+        self._dial_started = self._worker.loop.time()
+
+    def dialled(self, result: str) -> None:
+        """How dialling it went: ok, refused, timeout, dns, tls, error."""
+        assert self._server is not None
+        metrics = self._worker.metrics
+        metrics.add("upstream_connect_attempts_total", (*self._server, result))
+        if result == "ok":
+            took = self._worker.loop.time() - self._dial_started
+            self.record.upstream_setup_s = took
+            metrics.observe("upstream_connect_duration_seconds", self._server, took)
+
+    def accepted(self, answer: AAssociateAC) -> None:
+        """The upstream accepted."""
+        assert self._server is not None
+        record = self.record
+        metrics = self._worker.metrics
+        self.active_at = now = self._worker.loop.time()
+        record.decision = "accepted"
+        record.contexts_accepted = answer.presentation_contexts
+        self.phase("associated")
+        metrics.add("associations_total", (record.listener, self._tenant, "accepted"))
+        metrics.add("associations_active", (self._tenant,))
+        metrics.add("upstream_associations_active", self._server)
+        metrics.observe("association_setup_duration_seconds", (self._tenant,), now - self._secured)
+        self._secured = now
+
+    def flush(self, requestor: Leg, upstream: Leg, relay: "Relay") -> bool:
+        """Add what has flowed since the last call to the metrics; whether anything has."""
+        to_upstream, to_requestor = relay.to_upstream.pdus, relay.to_requestor.pdus
+        counts = [requestor.received, requestor.sent, upstream.received, upstream.sent]
+        if counts == self._flushed[:4]:
+            return False
+        counts += [to_upstream[t] for t in _RELAYED]
+        counts += [to_requestor[t] for t in _RELAYED]
+        metrics, tenant = self._worker.metrics, self._tenant
+        new = [count - before for count, before in zip(counts, self._flushed, strict=True)]
+        metrics.add("received_bytes_total", (tenant, "client"), new[0])
+        metrics.add("sent_bytes_total", (tenant, "client"), new[1])
+        metrics.add("received_bytes_total", (tenant, "upstream"), new[2])
+        metrics.add("sent_bytes_total", (tenant, "upstream"), new[3])
+        for index, pdu_type in enumerate(_RELAYED):
+            if new[4 + index]:
+                metrics.add("pdus_total", (tenant, "in", pdu_type.name.lower()), new[4 + index])
+            if new[8 + index]:
+                metrics.add("pdus_total", (tenant, "out", pdu_type.name.lower()), new[8 + index])
+        self._flushed = counts
+        self.record.bytes_in, self.record.bytes_out = requestor.received, requestor.sent
+        self.record.pdus_in, self.record.pdus_out = sum(to_upstream), sum(to_requestor)
+        return True
+
+    def paused(self, side: str) -> None:
+        """A side is not read because the other is slower."""
+        self._worker.metrics.add("backpressure_pauses_total", (self._tenant, side))
+
+    def refused(self, refused: Refused) -> None:
+        """It ends without an association."""
+        record = self.record
+        metrics = self._worker.metrics
+        reason = refused.reason or Reason.REQUESTOR_GONE
+        record.reason = reason
+        record.detail = refused.detail
+        record.answer = refused.answer
+        record.ended = refused.ended
+        record.decision = "failed" if reason in _GONE else "refused"
+        if reason in _PDU_ERRORS:
+            metrics.add("pdu_errors_total", (self._tenant, "client", str(reason)))
+        if self._requested:
+            metrics.add("associations_total", (record.listener, self._tenant, record.decision))
+            metrics.add("association_refusals_total", (self._tenant, str(reason)))
+            if record.answer is not None:
+                took = self._worker.loop.time() - self._secured
+                metrics.observe("association_setup_duration_seconds", (self._tenant,), took)
+        elif reason in _TLS_FAILURES:
+            metrics.add("tls_handshake_failures_total", (record.listener, "server", str(reason)))
+        else:
+            metrics.add("connections_rejected_total", (record.listener, str(reason)))
+        # Load balancers connect and leave: that is neither a refusal nor worth a line.
+        if reason is not Reason.PROBE_DISCONNECT:
+            self._write()
+
+    def ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
+        """The association is over."""
+        assert self._server is not None
+        record = self.record
+        metrics = self._worker.metrics
+        record.ended = ended
+        record.reason = reason
+        record.detail = detail or None
+        metrics.add("associations_active", (self._tenant,), -1)
+        metrics.add("upstream_associations_active", self._server, -1)
+        metrics.add("associations_ended_total", (self._tenant, str(ended)))
+        took = self._worker.loop.time() - self._secured
+        metrics.observe("association_duration_seconds", (self._tenant,), took)
+        if reason in _PDU_ERRORS:
+            side = "upstream" if detail.startswith("upstream") else "client"
+            metrics.add("pdu_errors_total", (self._tenant, side, str(reason)))
+        self._write()
+
+    def _write(self) -> None:
+        self.record.duration_s = self._worker.loop.time() - self._started
+        self._worker.write_record(self.record)

@@ -1,0 +1,410 @@
+"""One association from accept to close: the coroutine that walks the stages, the refusal, the hand-over to the relay.
+
+Every stage has one deadline, set when it begins and not moved by bytes that trickle in. Whatever ends the stages
+(a deadline, a requestor that leaves, an operator) cancels the coroutine and leaves the reason in `_interruption`.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from proxy.config.values import Listener, Upstream
+from proxy.net.accounting import Account
+from proxy.net.leg import Leg, tune
+from proxy.net.linger import linger
+from proxy.net.refused import Refused
+from proxy.net.relay import Relay
+from proxy.net.stages import (
+    UpstreamRefused,
+    choose_entrance,
+    read_answer,
+    read_client_hello,
+    read_request,
+    tls_handshake,
+)
+from proxy.pdu import (
+    PduError,
+    PduFramer,
+    PduType,
+    edit_associate_rq,
+    encode_abort,
+    encode_associate_rj,
+    restore_associate_ac,
+)
+from proxy.policy import (
+    Abort,
+    Accept,
+    Address,
+    Alert,
+    Certificate,
+    Ended,
+    Entrance,
+    Facts,
+    NeedsIdentity,
+    Reason,
+    Refuse,
+    Reject,
+    judge,
+)
+from proxy.tls.hello import encode_alert
+from proxy.upstream.dialling import Destination, begin_connect, connect_error
+
+if TYPE_CHECKING:
+    from proxy.net.worker import Worker
+
+_ONLY_ABORT = frozenset({PduType.A_ABORT})
+_NO_DEADLINE_EXTENSION = 4  # an A-ABORT is four bytes behind its header
+
+
+class Association:
+    """A connection of a requestor and, once the policy said yes, the connection to its upstream."""
+
+    __slots__ = (
+        "_awaited",
+        "_deadline",
+        "_early",
+        "_early_bytes",
+        "_forwarded",
+        "_interruption",
+        "_relay",
+        "_requestor",
+        "_task",
+        "_upstream",
+        "_waiter",
+        "_worker",
+        "accept",
+        "account",
+        "address",
+        "listener",
+    )
+
+    def __init__(self, worker: "Worker", listener: Listener, sock: socket.socket, address: Address, port: int) -> None:
+        self._worker = worker
+        self.listener = listener
+        self.address = address
+        self.account = Account(worker, listener, address, port)
+        self.accept: Accept | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._awaited: Leg | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._interruption: Refused | None = None
+        self._early: PduFramer | None = None
+        self._early_bytes = b""
+        self._forwarded = False
+        self._relay: Relay | None = None
+        self._upstream: Leg | None = None
+        self._requestor = Leg(sock, worker.poller, self)
+        self._task: asyncio.Task[None] | None = worker.loop.create_task(self._run())
+
+    # --- the stages -------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            await self._walk()
+        except Refused as refused:
+            self._refuse(refused)
+        except asyncio.CancelledError:
+            if self._interruption is None:
+                self._close_at_once()
+                raise
+            self._refuse(self._interruption)
+        # One association's bug is its own end and nobody else's; it is logged, counted as `internal` and answered.
+        except Exception as error:  # noqa: BLE001
+            if self._relay is not None:
+                self._relay.crashed(self._requestor, error)
+            else:
+                self._worker.report_bug("an association failed on a bug of the gateway", error)
+                self._refuse(Refused(Reason.INTERNAL, type(error).__name__))
+        finally:
+            self._task = None
+
+    async def _walk(self) -> None:
+        timeouts = self._worker.config.timeouts
+        leg = self._requestor
+        entrance: Entrance | None = None
+        certificate: Certificate | None = None
+        sni: str | None = None
+        if self.listener.tls is not None:
+            entrance, certificate, sni = await self._secure(leg)
+        self.account.phase("waiting_associate")
+        self._within(timeouts.artim, Reason.ARTIM_EXPIRED, "no complete A-ASSOCIATE-RQ came in time")
+        pdu, request = await read_request(self, leg, self._worker.config.limits.associate_rq)
+        self.account.request(request)
+        if self._worker.draining:
+            raise Refused(Reason.DRAINING, "the gateway is about to stop")
+        accept = self._decide(Facts(self.address, request, time.time(), sni, certificate), entrance)
+        self._watch_requestor()
+        self._upstream = upstream = await self._dial(self._worker.config.upstreams[accept.upstream])
+        self._within(
+            timeouts.upstream_accept, Reason.UPSTREAM_TIMEOUT, "the upstream did not answer the request in time"
+        )
+        self._forwarded = True
+        upstream.send(
+            edit_associate_rq(
+                pdu,
+                request,
+                called=accept.called_ae_title,
+                calling=accept.calling_ae_title,
+                keep_contexts=accept.keep_contexts,
+                strip_user_identity=accept.strip_user_identity,
+            )
+        )
+        answer, answered, behind = await read_answer(self, upstream)
+        self._within(None)
+        refused = frozenset[int]()
+        if accept.keep_contexts is not None:
+            refused = frozenset(c.context_id for c in request.presentation_contexts) - accept.keep_contexts
+        titles = accept.called_ae_title is not None or accept.calling_ae_title is not None
+        leg.send(restore_associate_ac(answer, answered, request, pdu, refused=refused, titles=titles))
+        proposed = frozenset(context.context_id for context in request.presentation_contexts)
+        accepted = frozenset(c.context_id for c in answered.presentation_contexts if not c.result) & proposed - refused
+        self.account.accepted(answered)
+        self._start_relay(accepted, behind)
+
+    async def _secure(self, leg: Leg) -> tuple[Entrance | None, Certificate | None, str | None]:
+        """ClientHello, tenant by SNI, TLS handshake under that tenant's own context."""
+        timeouts = self._worker.config.timeouts
+        self.account.phase("tls_handshake")
+        self._within(timeouts.client_hello, Reason.CLIENT_HELLO_TIMEOUT, "no complete ClientHello came in time")
+        hello, received = await read_client_hello(self, leg)
+        self.account.hello(hello)
+        entrance = choose_entrance(self.listener.policy, hello)
+        self._within(timeouts.tls_handshake, Reason.TLS_TIMEOUT, "the TLS handshake did not end in time")
+        tls = self._worker.tls[self.listener.name]
+        context = tls.default if entrance is None else tls.tenant(entrance.tenant.name)
+        endpoint = await tls_handshake(self, leg, context, hello, received)
+        leg.tls = endpoint
+        certificate = context.client_certificate(endpoint.object, time.time())
+        self.account.secured(endpoint.object, certificate)
+        return entrance, certificate, hello.server_name
+
+    def _decide(self, facts: Facts, entrance: Entrance | None) -> Accept:
+        decision = judge(self.listener.policy, entrance, facts)
+        self.account.decision(decision)
+        if isinstance(decision, Refuse):
+            raise Refused(decision.reason, decision.detail, decision.answer)
+        if isinstance(decision, NeedsIdentity):
+            raise Refused(Reason.IDENTITY_UNAVAILABLE, "no identity provider can be asked")
+        full = self._worker.counts.acquire(decision.tenant, decision.peer)
+        if full is not None:
+            raise Refused(Reason.ASSOCIATION_LIMIT, full)
+        self.accept = decision
+        return decision
+
+    async def _dial(self, upstream: Upstream) -> Leg:
+        """A connected leg to the first server address that answers."""
+        timeout = self._worker.config.timeouts.upstream_connect
+        self._within(timeout, Reason.UPSTREAM_UNAVAILABLE, f"upstream {upstream.name}: no connection in {timeout:g} s")
+        failures = []
+        for server in upstream.servers:
+            self.account.server(upstream, server)
+            try:
+                destinations = self._worker.resolver.known(server) or await self._worker.resolver.resolve(server)
+            except OSError as error:
+                self.account.dialled("dns")
+                failures.append(f"{server.host}: {error.strerror}")
+                continue
+            for destination in destinations:
+                leg, error_number = await self._connect(destination)
+                if leg is not None:
+                    self.account.dialled("ok")
+                    return leg
+                self.account.dialled("refused" if error_number == errno.ECONNREFUSED else "error")
+                failures.append(f"{destination}: {os.strerror(error_number)}")
+        raise Refused(Reason.UPSTREAM_UNAVAILABLE, f"upstream {upstream.name}: " + "; ".join(failures))
+
+    async def _connect(self, destination: Destination) -> tuple[Leg | None, int]:
+        sock, error = begin_connect(destination)
+        if error:
+            return None, error
+        tune(sock, self._worker.config.timeouts.unacknowledged)
+        leg = Leg(sock, self._worker.poller, self, connecting=True)
+        try:
+            await self._wait_for(leg)
+        except asyncio.CancelledError:
+            if self._interruption is not None and self._interruption.reason is Reason.UPSTREAM_UNAVAILABLE:
+                self.account.dialled("timeout")
+            leg.close()
+            raise
+        error = connect_error(sock)
+        if error:
+            leg.close()
+            return None, error
+        leg.set_reading(True)
+        return leg, 0
+
+    def _start_relay(self, accepted: frozenset[int], from_upstream: bytes) -> None:
+        worker = self._worker
+        assert self._upstream is not None
+        self._early = None
+        worker.counts.associated(self.address)
+        self._relay = Relay(
+            self,
+            self._requestor,
+            self._upstream,
+            accepted,
+            loop=worker.loop,
+            close_timeout=worker.config.timeouts.close,
+            unacknowledged=worker.config.timeouts.unacknowledged,
+        )
+        worker.established(self)
+        self._relay.start(self._early_bytes, from_upstream)
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    async def readable_leg(self, leg: Leg) -> None:
+        """Wait until `leg` has bytes or its end (`stages.Conversation`)."""
+        await self._wait_for(leg)
+
+    async def _wait_for(self, leg: Leg) -> None:
+        self._awaited = leg
+        self._waiter = self._worker.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = self._awaited = None
+
+    def _within(self, seconds: float | None, reason: Reason = Reason.INTERNAL, detail: str = "") -> None:
+        """Begin a stage that may take `seconds`; None: no deadline."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if seconds is not None:
+            self._deadline = self._worker.loop.call_later(seconds, self._interrupt, Refused(reason, detail))
+
+    def _interrupt(self, refused: Refused) -> None:
+        """End the stages from outside the coroutine."""
+        if self._task is not None and self._interruption is None:
+            self._interruption = refused
+            self._task.cancel()
+
+    def _watch_requestor(self) -> None:
+        """From the request to its answer the requestor may only leave (PS3.8 section 9.2, Sta3)."""
+        self._early = PduFramer(_NO_DEADLINE_EXTENSION, _ONLY_ABORT)
+
+    def _heard_early(self, framer: PduFramer) -> None:
+        leg = self._requestor
+        data = leg.receive()
+        if data:
+            self._early_bytes += bytes(data[:16])
+            try:
+                if framer.feed(data) is not None:
+                    text = "A-ABORT before the answer"
+                    self._interrupt(Refused(Reason.REQUESTOR_GONE, text, ended=Ended.ABORTED_BY_REQUESTOR))
+            except PduError as error:
+                text = f"before the answer to the request: {error}"
+                self._interrupt(Refused(Reason.PDU_UNEXPECTED, text, Abort(2, int(error.abort_reason))))
+                self._early = None
+                leg.set_reading(False)
+        if leg.eof:
+            how = "without close_notify " if leg.truncated else ""
+            reason = Reason.TLS_FAILED if leg.tls_failure is not None else Reason.REQUESTOR_GONE
+            self._interrupt(Refused(reason, f"closed {how}before the answer to the request"))
+
+    # --- LegOwner, until the relay takes the legs ---------------------------------------------------------------------
+
+    def readable(self, leg: Leg) -> None:
+        """Wake the stage that waits for this leg; or watch the requestor."""
+        if leg is self._requestor and self._early is not None:
+            self._heard_early(self._early)
+        elif leg is self._awaited:
+            self._wake()
+
+    def drained(self, leg: Leg) -> None:
+        """A connect came to its end."""
+        if leg is self._awaited:
+            self._wake()
+
+    def broken(self, leg: Leg) -> None:
+        """A leg that nobody reads broke."""
+        self.drained(leg)
+
+    def crashed(self, leg: Leg, error: Exception) -> None:
+        """A bug in a callback."""
+        self._worker.report_bug("an association failed on a bug of the gateway", error)
+        self._interrupt(Refused(Reason.INTERNAL, type(error).__name__))
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # --- refusing and ending ------------------------------------------------------------------------------------------
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answer, account, and close without losing the answer to a RST."""
+        self._within(None)
+        self._early = None
+        leg = self._requestor
+        self.account.phase("closing")
+        self.account.refused(refused)
+        self._worker.counts.associated(self.address)
+        if self._upstream is not None:
+            self._leave_upstream(self._upstream)
+        if self.accept is not None:
+            self._worker.counts.release(self.accept.tenant, self.accept.peer)
+            self.accept = None
+        answer = refused.answer
+        if isinstance(refused, UpstreamRefused):
+            leg.send(refused.pdu)
+        elif isinstance(answer, Reject):
+            leg.send(encode_associate_rj(answer.result, answer.source, answer.reason))
+        elif isinstance(answer, Abort):
+            leg.send(encode_abort(answer.source or 0, answer.reason))
+        elif isinstance(answer, Alert) and answer.description is not None and leg.tls is None:
+            leg.send_raw(encode_alert(answer.description))
+        timeouts = self._worker.config.timeouts
+        linger(leg, self._worker.loop, timeouts.close, timeouts.unacknowledged, self._closed)
+
+    def _leave_upstream(self, leg: Leg) -> None:
+        self._upstream = None
+        if self._forwarded and not leg.eof:
+            leg.send(encode_abort(2, 0))
+        timeouts = self._worker.config.timeouts
+        linger(leg, self._worker.loop, timeouts.close, timeouts.unacknowledged, lambda: None)
+
+    def end(self, ended: Ended, reason: Reason | None, detail: str, *, at_once: bool = False) -> None:
+        """End it from outside: a limit, a drain, a new policy, an operator."""
+        if self._relay is not None:
+            (self._relay.abort_now if at_once else self._relay.abort)(ended, reason, detail)
+        else:
+            self._interrupt(Refused(reason or Reason.DRAINING, detail))
+
+    def tick(self, now: float, idle_limit: float) -> None:
+        """Called once a second for established associations: metrics are flushed, and silence is noticed."""
+        relay = self._relay
+        assert relay is not None
+        assert self._upstream is not None
+        if self.account.flush(self._requestor, self._upstream, relay):
+            self.account.active_at = now
+        elif now - self.account.active_at >= idle_limit:
+            relay.abort(Ended.TIMEOUT, None, f"no byte for {idle_limit:g} s")
+
+    # --- RelayOwner ---------------------------------------------------------------------------------------------------
+
+    def relay_paused(self, side: str) -> None:
+        """Back-pressure: counted."""
+        self.account.paused(side)
+
+    def relay_ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
+        """Both legs are closed: the access record is written."""
+        assert self._relay is not None
+        assert self._upstream is not None
+        assert self.accept is not None
+        self.account.flush(self._requestor, self._upstream, self._relay)
+        self.account.ended(ended, reason, detail)
+        self._worker.counts.release(self.accept.tenant, self.accept.peer)
+        self._closed()
+
+    def _closed(self) -> None:
+        self.account.phase(None)
+        self._worker.forget(self)
+
+    def _close_at_once(self) -> None:
+        """The loop itself is being shut down."""
+        self._within(None)
+        self._requestor.close()
+        if self._upstream is not None:
+            self._upstream.close()

@@ -1,0 +1,185 @@
+"""The stages of an association before its relay, each a small function that can refuse (design section 3).
+
+Every stage reads through the `Conversation`, which knows the deadline of the stage; none of them keeps time itself.
+"""
+
+import ssl
+from typing import Protocol
+
+from proxy.net.leg import Leg
+from proxy.net.refused import Refused
+from proxy.pdu import (
+    AAssociateAC,
+    AAssociateRQ,
+    PduError,
+    PduFramer,
+    PduTooLarge,
+    PduType,
+    RequestAmbiguous,
+    UnexpectedPdu,
+    UnrecognizedPdu,
+    parse_associate_ac,
+    parse_associate_rq,
+)
+from proxy.policy import Abort, Alert, Ended, Entrance, Listener, PassOn, Reason, Refuse
+from proxy.policy.tenants import entrance_for_sni
+from proxy.tls.contexts import ServerContext
+from proxy.tls.endpoint import TlsEndpoint
+from proxy.tls.failures import explain_handshake_failure
+from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls
+
+_FIRST_PDU = frozenset({PduType.A_ASSOCIATE_RQ, PduType.A_ABORT})
+_ANSWER = frozenset({PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ, PduType.A_ABORT})
+_TLS_HANDSHAKE_RECORD = 0x16
+# An A-ASSOCIATE-AC is no longer than the request it answers but for identity and application information.
+_LONGEST_AC = 1024 * 1024
+
+
+class Conversation(Protocol):
+    """How a stage waits for bytes."""
+
+    async def readable_leg(self, leg: Leg) -> None:
+        """Wait until `leg` has bytes or its end. Raises what interrupts the stage."""
+
+
+async def read_client_hello(conversation: Conversation, leg: Leg) -> tuple[ClientHello, bytes]:
+    """The ClientHello, and every byte read so far, which TLS is to be fed with."""
+    reader = ClientHelloReader()
+    while True:
+        await conversation.readable_leg(leg)
+        data = leg.receive_raw()
+        if data:
+            try:
+                hello = reader.feed(data)
+            except NotTls as error:
+                raise Refused(Reason.NOT_TLS, f"the peer speaks {error.what} on a TLS port") from None
+            except ClientHelloMalformed as error:
+                raise Refused(Reason.CLIENT_HELLO_MALFORMED, str(error)) from None
+            if hello is not None:
+                return hello, bytes(reader.raw)
+        if leg.eof:
+            if not reader.raw:
+                raise Refused(Reason.PROBE_DISCONNECT, "closed before a byte was sent")
+            raise Refused(Reason.REQUESTOR_GONE, "closed inside the ClientHello")
+
+
+def choose_entrance(listener: Listener, hello: ClientHello) -> Entrance | None:
+    """The tenant that the SNI names; None where the tenant is matched later. Refuses before there is a TLS object."""
+    entrance = entrance_for_sni(listener, hello.server_name)
+    if isinstance(entrance, Refuse):
+        raise Refused(entrance.reason, entrance.detail, entrance.answer)
+    return entrance
+
+
+async def tls_handshake(
+    conversation: Conversation, leg: Leg, context: ServerContext, hello: ClientHello, received: bytes
+) -> TlsEndpoint:
+    """The TLS handshake under the context of one tenant. On failure the alert is sent before `Refused` is raised."""
+    endpoint = TlsEndpoint(context.ssl, server_side=True)
+    context.expect_server_name(endpoint.object, hello.server_name)
+    data: bytes | memoryview = received
+    while True:
+        try:
+            complete = endpoint.handshake(data)
+        except ssl.SSLError as error:
+            leg.send_raw(endpoint.output())
+            mismatch = context.server_name_mismatch(endpoint.object)
+            reason, detail = explain_handshake_failure(error, hello, context.profile, sni_mismatch=mismatch)
+            raise Refused(reason, detail, Alert()) from None
+        if endpoint.has_output:
+            leg.send_raw(endpoint.output())
+        if complete:
+            return endpoint
+        data = b""
+        while not data:
+            await conversation.readable_leg(leg)
+            data = leg.receive_raw()
+            if leg.eof and not data:
+                raise Refused(Reason.REQUESTOR_GONE, "closed during the TLS handshake")
+
+
+async def read_request(conversation: Conversation, leg: Leg, limit: int) -> tuple[bytes, AAssociateRQ]:
+    """The A-ASSOCIATE-RQ, as it came and as it reads. `limit` bounds the whole PDU (bytes)."""
+    framer = PduFramer(limit - 6, _FIRST_PDU)
+    plaintext = leg.tls is None
+    data = memoryview(b"") if plaintext else leg.receive_decrypted()
+    while True:
+        if plaintext and data and not framer.received and data[0] == _TLS_HANDSHAKE_RECORD:
+            raise Refused(Reason.TLS_ON_PLAIN, "a TLS ClientHello on a plaintext listener")
+        try:
+            pdu = framer.feed(data)
+        except PduError as error:
+            raise request_error(error) from None
+        if pdu is not None:
+            break
+        if leg.eof:
+            raise _request_cut(leg, framer.received)
+        await conversation.readable_leg(leg)
+        data = leg.receive()
+    if pdu[0] == PduType.A_ABORT:
+        raise Refused(Reason.REQUESTOR_GONE, "A-ABORT before a request", ended=Ended.ABORTED_BY_REQUESTOR)
+    if framer.trailing:
+        text = "data behind the A-ASSOCIATE-RQ, before it was answered"
+        raise Refused(Reason.PDU_UNEXPECTED, text, Abort(2, 2))
+    try:
+        return pdu, parse_associate_rq(pdu)
+    except RequestAmbiguous as error:
+        raise Refused(Reason.REQUEST_AMBIGUOUS, str(error)) from None
+    except PduError as error:
+        raise request_error(error) from None
+
+
+def request_error(error: PduError) -> Refused:
+    """PS3.8 section 9.2, Sta2: action AA-1, A-ABORT by the service-user, in which the reason is not significant."""
+    if isinstance(error, PduTooLarge):
+        reason = Reason.REQUEST_TOO_LARGE
+    elif isinstance(error, UnexpectedPdu | UnrecognizedPdu):
+        reason = Reason.PDU_UNEXPECTED
+    else:
+        reason = Reason.PDU_INVALID
+    return Refused(reason, str(error), Abort(0, 0))
+
+
+def _request_cut(leg: Leg, received: int) -> Refused:
+    if leg.tls_failure is not None:
+        return Refused(Reason.TLS_FAILED, str(leg.tls_failure), Alert())
+    if not received:
+        if leg.tls is None:
+            return Refused(Reason.PROBE_DISCONNECT, "closed before a byte was sent")
+        return Refused(Reason.REQUESTOR_GONE, "closed behind the TLS handshake, without an A-ASSOCIATE-RQ")
+    if leg.truncated:
+        return Refused(Reason.TLS_TRUNCATED, "closed inside the A-ASSOCIATE-RQ, without close_notify")
+    return Refused(Reason.REQUESTOR_GONE, "closed inside the A-ASSOCIATE-RQ")
+
+
+async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAssociateAC, bytes]:
+    """The upstream's A-ASSOCIATE-AC: as it came, as it reads, what came behind it. Its RJ and A-ABORT are refusals."""
+    framer = PduFramer(_LONGEST_AC, _ANSWER)
+    while True:
+        await conversation.readable_leg(leg)
+        data = leg.receive()
+        try:
+            pdu = framer.feed(data)
+            if pdu is not None and pdu[0] == PduType.A_ASSOCIATE_AC:
+                return pdu, parse_associate_ac(pdu), framer.trailing
+        except PduError as error:
+            raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, f"answer of the upstream: {error}") from None
+        if pdu is not None:
+            raise UpstreamRefused(pdu)
+        if leg.eof:
+            how = leg.lost.strerror if leg.lost is not None else "closed"
+            text = f"the upstream ended the connection before it answered the request: {how}"
+            raise Refused(Reason.UPSTREAM_UNAVAILABLE, text)
+
+
+class UpstreamRefused(Refused):
+    """The upstream's own A-ASSOCIATE-RJ or A-ABORT, to be passed on as it came."""
+
+    def __init__(self, pdu: bytes) -> None:
+        rejected = pdu[0] == PduType.A_ASSOCIATE_RJ
+        self.pdu = pdu
+        self.triple = (pdu[7], pdu[8], pdu[9])
+        reason = Reason.UPSTREAM_REJECTED if rejected else Reason.UPSTREAM_ABORTED
+        name = "A-ASSOCIATE-RJ" if rejected else "A-ABORT"
+        codes = "/".join(str(code) for code in (self.triple if rejected else self.triple[1:]))
+        super().__init__(reason, f"the upstream answered {name} {codes}", PassOn())

@@ -1,0 +1,233 @@
+"""A worker: it is handed listening sockets and one generation of the configuration, and serves associations."""
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from proxy.config.values import Config, Listener
+from proxy.net.association import Association
+from proxy.net.counts import Counts
+from proxy.net.leg import tune
+from proxy.net.poller import IN, Poller
+from proxy.observe.access import AccessRecord, Json
+from proxy.observe.metrics import Metrics
+from proxy.observe.suppression import Key, RefusalLimiter
+from proxy.policy import Ended, Reason
+from proxy.policy.addresses import contains, normalize
+from proxy.tls.contexts import ListenerTls
+from proxy.upstream.dialling import Resolver
+
+_TICK = 1.0  # seconds between two looks at silence, metrics and suppressed refusals
+_ACCEPT_PAUSE = 0.1  # seconds without accepting when the system has no room for another socket
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Journal(Protocol):
+    """Where events and access records go. Never blocks."""
+
+    def event(self, level: str, name: str, **fields: Any) -> None:
+        """One line of the log."""
+
+    def access(self, record: dict[str, Json]) -> None:
+        """One access record."""
+
+
+class _Gate:
+    """One listening socket."""
+
+    def __init__(self, worker: "Worker", listener: Listener, sock: socket.socket) -> None:
+        self.worker = worker
+        self.listener = listener
+        self.socket = sock
+        self.open = False
+
+    def set_open(self, is_open: bool) -> None:
+        """Whether connections are accepted here."""
+        if is_open and not self.open:
+            self.worker.poller.register(self.socket.fileno(), IN, self)
+        elif self.open and not is_open:
+            self.worker.poller.unregister(self.socket.fileno())
+        self.open = is_open
+
+    def ready(self, mask: int) -> None:
+        """A connection waits."""
+        try:
+            connection, peer = self.socket.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            self._pause(error)
+            return
+        self.worker.accepted(self.listener, connection, peer)
+
+    def crashed(self, error: Exception) -> None:
+        """Accepting failed in a way that nobody thought of: pause, or it would be tried at full speed."""
+        self.worker.report_bug("accepting a connection failed", error)
+        self._pause(error)
+
+    def _pause(self, error: Exception) -> None:
+        self.worker.journal.event("error", "accept_paused", listener=self.listener.name, error=str(error))
+        self.set_open(False)
+        self.worker.loop.call_later(_ACCEPT_PAUSE, self._resume)
+
+    def _resume(self) -> None:
+        if not self.worker.stopped:
+            self.set_open(True)
+
+
+class Worker:
+    """Serves the associations of all listeners of one configuration on one event loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        tls: Mapping[str, ListenerTls],
+        sockets: Mapping[str, Sequence[socket.socket]],
+        journal: Journal,
+    ) -> None:
+        self.config = config
+        self.tls = tls
+        self.journal = journal
+        self.loop = asyncio.get_running_loop()
+        self.listeners = {listener.name: listener for listener in config.listeners}
+        self.poller = Poller(self.loop)
+        self.metrics = Metrics(config)
+        self.counts = Counts(config.limits)
+        self.resolver = Resolver()
+        self.debug = config.log.level == "debug"
+        self.draining = False
+        self.stopped = False
+        self._limiter = RefusalLimiter()
+        self._associations: set[Association] = set()
+        self._established: set[Association] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._gates = [_Gate(self, self.listeners[name], sock) for name, socks in sockets.items() for sock in socks]
+        self._tick_due = self.loop.time() + _TICK
+        self._ticker = self.loop.call_at(self._tick_due, self._tick)
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to accept."""
+        for gate in self._gates:
+            gate.socket.setblocking(False)
+            gate.set_open(True)
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new associations as `draining`, wait for the open ones; abort what is left after `seconds`."""
+        self.draining = True
+        self.metrics.set("draining", (), 1)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+        except TimeoutError:
+            self._end_all(Ended.DRAINED, "timeouts.drain is over", at_once=False)
+            try:
+                async with asyncio.timeout(2 * self.config.timeouts.close):
+                    await self._empty.wait()
+            except TimeoutError:
+                pass
+
+    async def stop(self) -> None:
+        """Stop accepting and end everything now. The listening sockets stay open: they are not ours."""
+        self.draining = True
+        self.stopped = True
+        for gate in self._gates:
+            gate.set_open(False)
+        self._end_all(Ended.DRAINED, "the gateway stops", at_once=True)
+        try:
+            async with asyncio.timeout(_TICK):
+                await self._empty.wait()
+        except TimeoutError:
+            pass
+        self._ticker.cancel()
+        self._write_suppressed(self._limiter.drain(time.time()))
+        self.poller.close()
+
+    def _end_all(self, ended: Ended, detail: str, *, at_once: bool) -> None:
+        for association in list(self._associations):
+            association.end(ended, Reason.DRAINING, detail, at_once=at_once)
+
+    # --- associations -----------------------------------------------------------------------------------------------
+
+    def accepted(self, listener: Listener, connection: socket.socket, peer: tuple[Any, ...]) -> None:
+        """A connection came in: count it, or close it at once and say why."""
+        address = normalize(peer[0])
+        refusal = None
+        if not contains(listener.policy.networks, address):
+            refusal = (Reason.ADDRESS_DENIED, "the listener's networks do not hold this address")
+        else:
+            refusal = self.counts.connect(address)
+        if refusal is not None:
+            connection.close()
+            self.metrics.add("connections_total", (listener.name,))
+            self.metrics.add("connections_rejected_total", (listener.name, str(refusal[0])))
+            record = AccessRecord(f"-{peer[1]}", time.time(), listener.name, decision="refused")
+            record.client_ip, record.client_port = address, peer[1]
+            record.reason, record.detail = refusal
+            self.write_record(record)
+            return
+        connection.setblocking(False)
+        tune(connection, self.config.timeouts.unacknowledged)
+        self._empty.clear()
+        self._associations.add(Association(self, listener, connection, address, peer[1]))
+
+    def established(self, association: Association) -> None:
+        """An association has its relay."""
+        self._established.add(association)
+
+    def forget(self, association: Association) -> None:
+        """A connection is closed."""
+        self.counts.disconnect(association.address)
+        self._established.discard(association)
+        self._associations.discard(association)
+        if not self._associations:
+            self._empty.set()
+
+    @property
+    def open_associations(self) -> int:
+        """Established associations."""
+        return len(self._established)
+
+    # --- what is written --------------------------------------------------------------------------------------------
+
+    def write_record(self, record: AccessRecord) -> None:
+        """Write an access record; repeated refusals of the same sender are summed up instead."""
+        now = time.time()
+        if record.decision != "accepted":
+            key = (str(record.client_ip), record.calling_aet or "", str(record.reason))
+            if not self._limiter.admit(key, now):
+                return
+        self.journal.access(record.to_dict(now))
+
+    def _write_suppressed(self, suppressed: list[tuple[Key, int]]) -> None:
+        for (address, calling, reason), count in suppressed:
+            self.journal.event(
+                "warning", "refusals_suppressed", address=address, calling_aet=calling, reason=reason, suppressed=count
+            )
+
+    def report_bug(self, message: str, error: BaseException) -> None:
+        """A bug of ours: one error line with the exception's type and place, never the peer's bytes."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
+        self.journal.event("error", "internal", message=message, error=f"{type(error).__name__}: {error}", at=place)
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        self.metrics.observe("event_loop_lag_seconds", (), max(0.0, now - self._tick_due))
+        default = self.config.timeouts.idle
+        for association in list(self._established):
+            accept = association.accept
+            idle = default if accept is None or accept.tenant.idle is None else accept.tenant.idle
+            association.tick(now, idle)
+        self._write_suppressed(self._limiter.expired(time.time()))
+        self._tick_due = self.loop.time() + _TICK
+        self._ticker = self.loop.call_at(self._tick_due, self._tick)

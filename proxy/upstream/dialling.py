@@ -1,0 +1,96 @@
+"""From a configured server to a connecting socket. Names are resolved off the event loop, literal addresses not at all.
+
+uvloop's `sock_connect` sends even a literal address through its thread pool (150-200 us and two context switches per
+association), so sockets are connected with `connect_ex`, and whoever dials waits for them to become writable.
+"""
+
+import asyncio
+import errno
+import ipaddress
+import socket
+from dataclasses import dataclass
+
+from proxy.config.values import Server
+
+_IN_PROGRESS = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One resolved address of a server, as `socket.connect` takes it."""
+
+    family: int
+    address: tuple[str, int] | tuple[str, int, int, int]
+
+    def __str__(self) -> str:
+        host = self.address[0]
+        return f"[{host}]:{self.address[1]}" if ":" in host else f"{host}:{self.address[1]}"
+
+
+def literal(server: Server) -> Destination | None:
+    """The destination where `host` is an address literal, else None."""
+    try:
+        address = ipaddress.ip_address(server.host)
+    except ValueError:
+        return None
+    if address.version == 4:
+        return Destination(socket.AF_INET, (str(address), server.port))
+    return Destination(socket.AF_INET6, (str(address), server.port, 0, 0))
+
+
+class Resolver:
+    """Resolves server names, and keeps the last good answer for when the name service fails."""
+
+    def __init__(self) -> None:
+        self._last_good: dict[tuple[str, int], tuple[Destination, ...]] = {}
+        self._literals: dict[Server, tuple[Destination, ...]] = {}
+
+    def known(self, server: Server) -> tuple[Destination, ...] | None:
+        """The destinations of a server that needs no look-up."""
+        found = self._literals.get(server)
+        if found is None:
+            destination = literal(server)
+            if destination is None:
+                return None
+            found = self._literals[server] = (destination,)
+        return found
+
+    async def resolve(self, server: Server) -> tuple[Destination, ...]:
+        """All destinations of `server`, in the order to try. Raises OSError where no look-up ever succeeded."""
+        known = self.known(server)
+        if known is not None:
+            return known
+        key = (server.host, server.port)
+        loop = asyncio.get_running_loop()
+        try:
+            answers = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+        except OSError:
+            if key in self._last_good:
+                return self._last_good[key]
+            raise
+        found = tuple(dict.fromkeys(Destination(int(family), address) for family, _, _, _, address in answers))  # type: ignore[arg-type]
+        self._last_good[key] = found
+        return found
+
+
+def begin_connect(destination: Destination) -> tuple[socket.socket, int]:
+    """A non-blocking socket that connects to `destination`, and the error number (0: connected or under way).
+
+    The socket is closed where the number is not 0.
+    """
+    sock = socket.socket(destination.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        error = sock.connect_ex(destination.address)
+    except OSError as failure:
+        sock.close()
+        return sock, failure.errno or errno.EIO
+    if error in _IN_PROGRESS:
+        return sock, 0
+    if error:
+        sock.close()
+    return sock, error
+
+
+def connect_error(sock: socket.socket) -> int:
+    """The outcome of a connect that became writable: 0 or an error number."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
