@@ -40,7 +40,7 @@ class ServerObject(ssl.SSLObject):
 
 
 class ServerContext:
-    """What one `tls` block says, ready to accept with: `ssl` makes the TLS object, `expect_server_name` tells it the name."""
+    """What one `tls` block says: `ssl` makes the TLS object, then `expect_server_name` tells it the name."""
 
     def __init__(self, settings: TlsSettings) -> None:
         """Raises `TlsSetupError`."""

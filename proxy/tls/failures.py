@@ -1,0 +1,113 @@
+"""Why a handshake failed: OpenSSL's words turned into a reason of design section 7 and a sentence for the log."""
+
+import re
+import ssl
+
+from proxy.policy import Reason
+from proxy.tls.hello import ClientHello, describe_version
+from proxy.tls.profiles import Profile
+from proxy.tls.suites import describe_suites, suite_code
+
+# X509_V_ERR_* of openssl/x509_vfy.h, as far as they mean more than "untrusted".
+_VERIFY_REASONS = {
+    9: Reason.CLIENT_CERTIFICATE_NOT_YET_VALID,
+    10: Reason.CLIENT_CERTIFICATE_EXPIRED,
+    26: Reason.CLIENT_CERTIFICATE_WRONG_USAGE,
+    66: Reason.CLIENT_CERTIFICATE_WEAK,
+    67: Reason.CLIENT_CERTIFICATE_WEAK,
+    68: Reason.CLIENT_CERTIFICATE_WEAK,
+}
+_VERIFY_HINTS = {
+    9: "check the clocks, here and where it was issued",
+    18: "trust it by naming it under `cert.file` of its peer",
+    19: "the root that it sends is not among the CAs of `client_auth.ca`",
+    20: "its issuer is not among the CAs of `client_auth.ca`, or the client leaves out an intermediate",
+    21: "its issuer is not among the CAs of `client_auth.ca`, or the client leaves out an intermediate",
+    26: "its extended key usage is without clientAuth, or its key usage without digitalSignature",
+    79: "a certificate that is no CA issued it",
+}
+
+_VERSION_FAILURES = frozenset({"UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW", "INAPPROPRIATE_FALLBACK"})
+_CIPHER_FAILURES = frozenset(
+    {
+        "NO_SHARED_CIPHER",
+        "NO_SUITABLE_KEY_SHARE",
+        "NO_SHARED_SIGNATURE_ALGORITHMS",
+        "NO_SUITABLE_SIGNATURE_ALGORITHM",
+    }
+)
+
+_ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(.+)")
+_ALERT_HINTS = {
+    "UNKNOWN_CA": "it does not know the CA of our certificate",
+    "BAD_CERTIFICATE": "it does not accept our certificate",
+    "CERTIFICATE_UNKNOWN": "it does not accept our certificate, mostly because it does not know its CA",
+    "CERTIFICATE_EXPIRED": "our certificate has expired by its clock",
+    "UNSUPPORTED_CERTIFICATE": "it does not accept certificates of this kind",
+    "PROTOCOL_VERSION": "it does not accept the TLS version",
+    "HANDSHAKE_FAILURE": "it does not accept what was negotiated",
+    "USER_CANCELLED": "the handshake was broken off there",
+}
+
+
+def explain_handshake_failure(
+    error: ssl.SSLError, hello: ClientHello | None, profile: Profile, *, sni_mismatch: bool = False
+) -> tuple[Reason, str]:
+    """The reason and a sentence; nothing in it but names of ours, numbers and OpenSSL's own words."""
+    if sni_mismatch:
+        return Reason.SNI_MISMATCH, "OpenSSL read another server name in the ClientHello"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _explain_certificate(error)
+    if isinstance(error, ssl.SSLZeroReturnError):
+        return Reason.TLS_PEER_ALERT, "the client sent close_notify during the handshake"
+    failure = error.reason or ""
+    words = failure.replace("_", " ").lower()
+    if failure == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
+        return Reason.CLIENT_CERTIFICATE_MISSING, "the client sent no certificate"
+    if failure == "WRONG_CURVE":
+        return Reason.CLIENT_CERTIFICATE_WEAK, "the key of the client certificate is on a curve that is not allowed"
+    if failure in _VERSION_FAILURES:
+        return Reason.TLS_VERSION, _explain_version(failure, hello, profile)
+    if failure in _CIPHER_FAILURES:
+        return Reason.TLS_NO_SHARED_CIPHER, _explain_cipher(words, hello, profile)
+    if alert := _ALERT.fullmatch(failure):
+        name = alert[1]
+        hint = _ALERT_HINTS.get(name)
+        sentence = f"the client sent the alert {name.lower()}"
+        return Reason.TLS_PEER_ALERT, f"{sentence}: {hint}" if hint else sentence
+    return Reason.TLS_FAILED, words or "unknown TLS error"
+
+
+def _explain_certificate(error: ssl.SSLCertVerificationError) -> tuple[Reason, str]:
+    reason = _VERIFY_REASONS.get(error.verify_code, Reason.CLIENT_CERTIFICATE_UNTRUSTED)
+    hint = _VERIFY_HINTS.get(error.verify_code)
+    return reason, f"{error.verify_message}: {hint}" if hint else error.verify_message
+
+
+def _explain_version(failure: str, hello: ClientHello | None, profile: Profile) -> str:
+    if failure == "INAPPROPRIATE_FALLBACK":
+        return "client fell back to an older version although it has a newer one (RFC 7507)"
+    if hello is None or not hello.versions:
+        return "client offers no TLS version of the profile"
+    newest, oldest = max(hello.versions), min(hello.versions)
+    if newest < profile.minimum:
+        needed = describe_version(profile.minimum).removeprefix("TLS ")
+        return f"client offers {describe_version(newest)} only; profile {profile.name} needs {needed}"
+    if profile.maximum > 0 and oldest > profile.maximum:
+        ends = describe_version(profile.maximum).removeprefix("TLS ")
+        return f"client offers {describe_version(oldest)} only; profile {profile.name} ends at {ends}"
+    return f"client offers {', '.join(map(describe_version, hello.versions))}; profile {profile.name} has none of them"
+
+
+def _explain_cipher(words: str, hello: ClientHello | None, profile: Profile) -> str:
+    allowed = [suite_code(name) for name in (*profile.tls13_suites, *profile.cipher_suites)]
+    if hello is None:
+        return words
+    if not set(hello.cipher_suites).intersection(allowed):
+        offered, needed = describe_suites(hello.cipher_suites), describe_suites(allowed, most=len(allowed))
+        return f"client offers only {offered}; profile {profile.name} needs one of {needed}"
+    groups = ", ".join(f"{group:04X}" for group in hello.groups[:16]) or "none"
+    return (
+        f"{words}: client offers a suite of profile {profile.name}, but not with the kind of our certificate, "
+        f"with one of its groups ({groups}) or with one of its signature algorithms"
+    )
