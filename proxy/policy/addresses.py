@@ -12,7 +12,7 @@ def normalize(value: str | Address) -> Address:
     """The address as policy compares it: IPv4-mapped is IPv4, the zone id is cut. ValueError for what is no address."""
     if isinstance(value, str):
         text, percent, zone = value.partition("%")
-        if percent and (":" not in text or not zone):
+        if percent and (":" not in text or not zone or "%" in zone):
             raise ValueError(f"{value!r} is not an IP address")
         value = ipaddress.ip_address(text)
     if isinstance(value, ipaddress.IPv4Address):

@@ -5,6 +5,8 @@ takes what matches no other, under its own networks and client authentication. I
 another tenant's title and lacks nothing but the certificate which that tenant demands: a silent downgrade.
 """
 
+from functools import lru_cache
+
 from proxy.policy.addresses import contains
 from proxy.policy.certificates import check_client_auth
 from proxy.policy.model import Entrance, Facts, Listener, Network, Refuse, Tenant
@@ -169,6 +171,7 @@ def _outside(tenant: Tenant, facts: Facts) -> str:
     return f"source {facts.source} is not in its networks ({describe_networks(tenant.networks or ())})"
 
 
+@lru_cache(maxsize=4096)  # keys come from the configuration alone
 def describe_networks(networks: tuple[Network, ...]) -> str:
     """Networks in words; a single address without its prefix length."""
     return _some([str(net.network_address) if net.prefixlen == net.max_prefixlen else str(net) for net in networks])

@@ -1,7 +1,7 @@
 """The trace: every rule tried on the way to a decision, collected in order, and the refusal that ends it."""
 
 from proxy.policy.model import Outcome, Peer, Refuse, Step, Tenant
-from proxy.policy.reasons import ANSWERS, OBSERVABLE, Answer, Reason, Reject
+from proxy.policy.reasons import ANSWERS, OBSERVABLE, Alert, Answer, Reason, Reject
 
 _NO_REASON_GIVEN = Reject(1, 1, 1)
 _CALLING_NOT_RECOGNIZED = Reject(1, 1, 3)
@@ -57,8 +57,9 @@ class Trace:
 def answer_to(reason: Reason, *, uniform: bool) -> Answer:
     """The answer to a request that was read; a permanent rejection says nothing more where rejections are uniform."""
     answer = ANSWERS[reason]
-    if reason is Reason.CLIENT_CERTIFICATE_WEAK:
-        answer = _CALLING_NOT_RECOGNIZED  # found after the handshake, when it is too late for an alert
+    if answer == Alert():
+        # OpenSSL's to send, in the handshake. What the gateway finds behind it is told to the request.
+        answer = _CALLING_NOT_RECOGNIZED
     if uniform and isinstance(answer, Reject) and answer.result == _PERMANENT and reason not in _PROTOCOL:
         return _NO_REASON_GIVEN
     return answer
