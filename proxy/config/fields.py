@@ -58,10 +58,10 @@ def null(value: object) -> object:
     return None if isinstance(value, Text) and value.is_null else value
 
 
-class _AnySchema:
-    """In the schema, `any` instead of null."""
+class _Instead:
+    """In the schema, the constant `word` instead of the type null."""
 
-    def __init__(self, word: str) -> None:
+    def __init__(self, word: str | None) -> None:
         self.word = word
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
@@ -81,9 +81,9 @@ class _OneOrManySchema:
         return {"anyOf": [many["items"], *result.get("anyOf", [result])]}
 
 
-Nullable = Annotated[T | None, BeforeValidator(null)]
-AnyOr = Annotated[T | None, _word("any"), _AnySchema("any")]
-AllOr = Annotated[T | None, _word("all"), _AnySchema("all")]
+Nullable = Annotated[T | None, BeforeValidator(null), _Instead(None)]
+AnyOr = Annotated[T | None, _word("any"), _Instead("any")]
+AllOr = Annotated[T | None, _word("all"), _Instead("all")]
 OneOrMany = Annotated[
     T,
     BeforeValidator(lambda value: [value] if isinstance(value, str) and null(value) is not None else value),

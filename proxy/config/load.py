@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.config.assemble import assemble, without_defaults
+from proxy.config.checks import check_meaning
 from proxy.config.compile import compile_configuration
 from proxy.config.files import Files
 from proxy.config.findings import Finding, Report
@@ -70,5 +71,7 @@ def _load(path: str, environ: Mapping[str, str], files: Files, report: Report, n
     if configuration is None:
         return None
     check_unbuilt(configuration, root, report)
-    compiled = compile_configuration(path, configuration, root, Material(root, files, environ, report, now))
+    material = Material(root, files, environ, report, now)
+    compiled = compile_configuration(path, configuration, root, material)
+    check_meaning(configuration, compiled, material)
     return compiled.config

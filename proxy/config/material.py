@@ -64,10 +64,12 @@ class Material:
     environ: Mapping[str, str]
     report: Report
     now: datetime.datetime
+    incomplete: bool = False  # a file is missing or unusable: what hangs on its content is not checked
     _pairs: dict[Certificate, ServerCertificate | None] = field(default_factory=dict)
 
     def tell(self, code: str, path: Path, message: str) -> None:
         """Report `message` at `path`."""
+        self.incomplete = self.incomplete or code.startswith("E3")
         mark, dotted = locate(self.root, path)
         self.report.add(code, mark, dotted, message)
 

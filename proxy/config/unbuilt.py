@@ -14,7 +14,7 @@ from proxy.config.models_root import Configuration
 from proxy.config.tree import Block
 
 UNBUILT: dict[str, tuple[object, ...]] = {
-    "workers": (None, 1),
+    "workers": (1, None),
     "control": (FilePath("/run/dicomgate/control.sock"), None),
     "reload.watch": ("certificates", "off"),
     "reload.interval": (60.0,),
@@ -51,8 +51,10 @@ def check_unbuilt(configuration: Configuration, root: Block, report: Report) -> 
             if value in harmless:
                 continue
             mark, dotted = locate(root, path)
-            if harmless in ((), (None,)):
-                hint = "leave it out" if harmless else "only one is accepted so far"
+            if not harmless:
+                hint = "only one is accepted so far"
+            elif harmless[0] is None:
+                hint = "leave it out"
             else:
                 hint = f"only {_written(harmless[0])} is accepted so far"
             report.add("E900", mark, dotted, f"not built yet: {hint}")
@@ -60,8 +62,6 @@ def check_unbuilt(configuration: Configuration, root: Block, report: Report) -> 
 
 def _written(value: object) -> str:
     match value:
-        case None:
-            return "auto or 1"
         case bool():
             return str(value).lower()
         case list():

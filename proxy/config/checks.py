@@ -1,0 +1,182 @@
+"""Meaning checks of names, addresses and listeners: what is written well and still cannot be meant."""
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from proxy.config.checks_peers import check_peers
+from proxy.config.checks_tls import check_tls
+from proxy.config.compile import Compiled, reachable_tenants
+from proxy.config.findings import Path, locate
+from proxy.config.material import Material
+from proxy.config.models import LEGACY_PROFILES, Listener
+from proxy.config.models_root import Configuration
+from proxy.config.networks import holds_everything
+from proxy.config.tree import shown
+
+
+def check_meaning(configuration: Configuration, compiled: Compiled, material: Material) -> None:
+    """Every check that needs more than one value; findings go to the report of `material`."""
+    _check_names(configuration, material)
+    _check_addresses(configuration, material)
+    for name, listener in configuration.listeners.items():
+        _check_listener(name, listener, configuration, material)
+    _check_reach(configuration, material)
+    _check_ranges(configuration, material)
+    check_tls(configuration, compiled, material)
+    check_peers(configuration, compiled, material)
+
+
+def _check_names(configuration: Configuration, material: Material) -> None:
+    """Everything that is named must be there, and an include file's own things are for its own tenants."""
+    for name, listener in configuration.listeners.items():
+        for index, tenant in enumerate(listener.tenants or ()):
+            _known(tenant, configuration.tenants, "tenant", ("listeners", name, "tenants", index), material)
+        if listener.default_tenant is not None:
+            default = ("listeners", name, "default_tenant")
+            if _known(listener.default_tenant, configuration.tenants, "tenant", default, material):
+                _check_default(listener.default_tenant, listener, configuration, default, material)
+    providers = configuration.identity_providers or {}
+    for name in configuration.tenants:
+        for place, upstream in _upstreams_of(configuration, name):
+            if _known(upstream, configuration.upstreams, "upstream", place, material):
+                _in_scope(name, "upstreams", upstream, place, material)
+        for index, provider in enumerate(configuration.tenants[name].user_identity.providers or ()):
+            place = ("tenants", name, "user_identity", "providers", index)
+            if _known(provider, providers, "identity provider", place, material):
+                _in_scope(name, "identity_providers", provider, place, material)
+
+
+def _check_default(name: str, listener: Listener, configuration: Configuration, path: Path, material: Material) -> None:
+    if name not in reachable_tenants(configuration, listener):
+        material.tell("E201", path, f"tenant {name} is not reached through this listener")
+
+
+def _upstreams_of(configuration: Configuration, name: str) -> Iterator[tuple[Path, str]]:
+    tenant = configuration.tenants[name]
+    yield ("tenants", name, "upstream"), tenant.upstream
+    for title, upstream in (tenant.routes or {}).items():
+        yield ("tenants", name, "routes", title), upstream
+
+
+def _known(name: str, among: Iterable[str], kind: str, path: Path, material: Material) -> bool:
+    names = list(among)
+    if name in names:
+        return True
+    there = f"there are {', '.join(names[:10])}" if names else "there is none"
+    material.tell("E201", path, f"no {kind} is called {shown(name)}; {there}")
+    return False
+
+
+def _in_scope(tenant: str, section: str, name: str, path: Path, material: Material) -> None:
+    main = material.root.mark.file
+    home = locate(material.root, (section, name), key=True)[0].file
+    if home not in (main, locate(material.root, ("tenants", tenant), key=True)[0].file):
+        material.tell("E202", path, f"{name} stands in {home}, only the tenants of that file may name it")
+
+
+def _check_addresses(configuration: Configuration, material: Material) -> None:
+    """No address is bound twice, and no upstream is the gateway."""
+    bound = list[tuple[str, tuple[str, int]]]()
+    places: list[tuple[Path, str, tuple[str, int]]] = [
+        (("listeners", name, "bind", index), f"listeners.{name}.bind", address)
+        for name, listener in configuration.listeners.items()
+        for index, address in enumerate(listener.bind)
+    ]
+    if configuration.admin is not None:
+        places.append((("admin", "listen"), "admin.listen", configuration.admin.listen))
+    for path, who, address in places:
+        taken = next((other for other, known in bound if _collide(known, address)), None)
+        if taken is not None:
+            material.tell("E205", path, f"port {address[1]} of this address is bound by {taken} already")
+        bound.append((who, address))
+    for name, upstream in configuration.upstreams.items():
+        for index, server in enumerate(upstream.servers):
+            own = next((who for who, address in bound if _reaches(server.address, address)), None)
+            if own is not None:
+                path = ("upstreams", name, "servers", index, "address")
+                material.tell("E209", path, f"this is the gateway itself ({own}): requests would go round in circles")
+
+
+def _collide(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    hosts = ipaddress.ip_address(one[0]), ipaddress.ip_address(other[0])
+    if one[1] != other[1] or hosts[0].version != hosts[1].version:
+        return False
+    return hosts[0] == hosts[1] or any(host.is_unspecified for host in hosts)
+
+
+def _reaches(server: tuple[str, int], bound: tuple[str, int]) -> bool:
+    """Whether dialling `server` surely ends at `bound`."""
+    if server[1] != bound[1]:
+        return False
+    if server[0] == "localhost":
+        server = ("127.0.0.1", server[1])
+    try:
+        host, own = ipaddress.ip_address(server[0]), ipaddress.ip_address(bound[0])
+    except ValueError:
+        return False
+    return host == own or (
+        own.is_unspecified and own.version == host.version and (host.is_loopback or host.is_unspecified)
+    )
+
+
+def _check_listener(name: str, listener: Listener, configuration: Configuration, material: Material) -> None:
+    path = ("listeners", name)
+    if listener.tls is None and listener.tenants is None:
+        material.tell(
+            "E206", path, "a plaintext listener must list its `tenants`: nothing but the network protects them"
+        )
+    reachable = reachable_tenants(configuration, listener)
+    if listener.networks is None:
+        if listener.tls is not None and listener.tls.profile in LEGACY_PROFILES:
+            material.tell("E207", (*path, "tls", "profile"), f"{listener.tls.profile} needs `networks` on the listener")
+        for tenant in reachable:
+            tls = configuration.tenants[tenant].tls
+            if listener.tls is not None and tls is not None and tls.profile in LEGACY_PROFILES:
+                material.tell(
+                    "E207",
+                    ("tenants", tenant, "tls", "profile"),
+                    f"{tls.profile} needs `networks` on the listener; {name} has none",
+                )
+    named = any(configuration.tenants[tenant].server_names for tenant in reachable)
+    if listener.tls is not None and listener.without_sni == "reject" and not named:
+        message = "no tenant here has server_names, so that everybody is rejected"
+        material.tell("W206", (*path, "without_sni"), message)
+    names: dict[str, str] = {}
+    for tenant in reachable:
+        for index, server_name in enumerate(configuration.tenants[tenant].server_names or ()):
+            first = names.setdefault(server_name, tenant)
+            if first != tenant:
+                where = ("tenants", tenant, "server_names", index)
+                material.tell("E204", where, f"on listener {name} this is a name of tenant {first} already")
+    for index, tenant in enumerate(listener.tenants or ()):
+        if tenant in (listener.tenants or ())[:index]:
+            material.tell("E203", (*path, "tenants", index), f"tenant {tenant} is listed twice")
+
+
+def _check_reach(configuration: Configuration, material: Material) -> None:
+    """Tenants that nobody can come to, and upstreams that nobody can be sent to, are mostly spelling mistakes."""
+    reached = {name for each in configuration.listeners.values() for name in reachable_tenants(configuration, each)}
+    for name in configuration.tenants:
+        if name not in reached:
+            material.tell("W205", ("tenants", name), "no listener reaches this tenant")
+
+
+def _check_ranges(configuration: Configuration, material: Material) -> None:
+    """A range of length zero says `any` in a way that is easily read as something narrower."""
+    ranges = list[tuple[Path, object]]()
+    for name, listener in configuration.listeners.items():
+        ranges.append((("listeners", name, "networks"), listener.networks))
+        if listener.proxy_protocol is not None:
+            ranges.append((("listeners", name, "proxy_protocol", "trusted"), listener.proxy_protocol.trusted))
+    for name, tenant in configuration.tenants.items():
+        ranges.append((("tenants", name, "networks"), tenant.networks))
+        for index, peer in enumerate(tenant.peers):
+            ranges.append((("tenants", name, "peers", index, "from"), peer.source))
+    for path, networks in ranges:
+        for index, network in enumerate(networks if isinstance(networks, list) else ()):
+            if holds_everything(network):
+                if path[-1] == "trusted":
+                    message = f"{network}: everybody could claim any source address in a PROXY header"
+                else:
+                    message = f"{network} holds every address; `any` says so"
+                material.tell("W204", (*path, index), message)

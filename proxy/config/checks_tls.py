@@ -1,0 +1,119 @@
+"""Meaning checks of TLS: what is demanded can be shown, what is trusted is meant, and no tenant is weaker unseen."""
+
+from collections.abc import Iterable
+
+from proxy.config.compile import Compiled, Reached
+from proxy.config.compile_tls import EffectiveTls
+from proxy.config.findings import Path
+from proxy.config.material import Material
+from proxy.config.models import LEGACY_PROFILES
+from proxy.config.models_root import Configuration
+from proxy.config.x509_facts import CrlFacts
+
+_STRICTNESS = {"none": 0, "optional": 1, "required": 2}
+
+
+def check_tls(configuration: Configuration, compiled: Compiled, material: Material) -> None:
+    """Client authentication, CRLs, names in certificates, tenants against their listener."""
+    effective = [*compiled.listener_tls.values(), *(item.tls for item in compiled.reached)]
+    if not material.incomplete:
+        _check_crls(effective, material)
+        for name, tls in compiled.listener_tls.items():
+            _check_trust(tls, ("listeners", name, "tls", "client_auth"), "", material)
+    for item in compiled.reached:
+        listener = compiled.listener_tls.get(item.listener)
+        if listener is None:
+            _check_plaintext(item, material)
+            continue
+        # A tenant that has nothing of its own has the listener's finding too.
+        if not material.incomplete and item.tls.trust.policy != listener.trust.policy:
+            path = (*item.tls.path, "client_auth") if item.tls.path[-1] == "tls" else item.tls.path
+            _check_trust(item.tls, path, f" on listener {item.listener}", material)
+        if configuration.tenants[item.tenant].server_names:
+            _check_names_covered(configuration, item, material)
+            _check_not_weaker(item, listener, material)
+    _check_effect(configuration, material)
+
+
+def _check_trust(tls: EffectiveTls, path: Path, where: str, material: Material) -> None:
+    trust = tls.trust
+    if trust.mode == "none" or trust.trusts_somebody:
+        return
+    nobody = (
+        f"client_auth is {trust.mode}{where} and there is neither a `ca` nor a pinned certificate (cert.file of a peer)"
+    )
+    if trust.mode == "required":
+        material.tell("E208", path, f"{nobody}: everybody would be refused")
+    else:
+        material.tell("W208", path, f"{nobody}: a sender that shows a certificate is refused")
+
+
+def _check_plaintext(item: Reached, material: Material) -> None:
+    if item.tls.trust.mode == "required":
+        path = ("tenants", item.tenant, "tls", "client_auth", "mode")
+        material.tell(
+            "W206", path, f"never reached through plaintext listener {item.listener}, which asks for no certificate"
+        )
+
+
+def _check_names_covered(configuration: Configuration, item: Reached, material: Material) -> None:
+    names = configuration.tenants[item.tenant].server_names or []
+    for certificate in item.tls.certificates:
+        covered = {name.lower() for name in certificate.chain[0].dns_names}
+        for index, name in enumerate(names):
+            wildcard = "*." + name.partition(".")[2]
+            if name not in covered and wildcard not in covered:
+                path = ("tenants", item.tenant, "server_names", index)
+                file = certificate.pair.chain.path
+                material.tell(
+                    "W302", path, f"{name} is not among the DNS names in {file}; senders that check it will refuse"
+                )
+
+
+def _check_not_weaker(item: Reached, listener: EffectiveTls, material: Material) -> None:
+    own, base = item.tls, listener
+    weaker = list[str]()
+    if _STRICTNESS[own.trust.mode] < _STRICTNESS[base.trust.mode]:
+        weaker.append(f"client_auth.mode is {own.trust.mode}, the listener's {base.trust.mode}")
+    if own.profile in LEGACY_PROFILES and base.profile not in LEGACY_PROFILES:
+        weaker.append(f"profile is {own.profile}, the listener's {base.profile}")
+    if base.trust.revoked - own.trust.revoked:
+        weaker.append("client_auth.revoked leaves out fingerprints of the listener's")
+    if base.trust.crls and not own.trust.crls:
+        weaker.append("client_auth.crl drops the listener's")
+    if own.trust.crl_expired == "accept" and base.trust.crl_expired == "refuse":
+        weaker.append("client_auth.crl_expired is accept, the listener's refuse")
+    for what in weaker:
+        material.tell("W207", own.path, f"weaker than listener {item.listener}: {what}")
+
+
+def _check_crls(effective: Iterable[EffectiveTls], material: Material) -> None:
+    """Every CRL must be signed by a CA that is trusted somewhere where it applies."""
+    found: dict[tuple[Path, int], tuple[CrlFacts, str, list[EffectiveTls]]] = {}
+    for tls in effective:
+        for path, crl_file in tls.trust.crls:
+            for index, crl in enumerate(crl_file.crls):
+                found.setdefault((path, index), (crl, crl_file.file.path, []))[2].append(tls)
+    for (path, _), (crl, file, places) in found.items():
+        authorities = [ca for tls in places for ca in tls.trust.authorities]
+        if not any(crl.is_of(ca) for ca in authorities):
+            if any(crl.is_named_for(ca) for ca in authorities):
+                message = f"{file}: the CRL of {crl.issuer} is not signed by the CA of that name"
+            else:
+                message = f"{file}: the issuer of the CRL, {crl.issuer}, is not among the CAs in client_auth.ca"
+            material.tell("E309", path, message)
+        elif crl.next_update is not None and crl.next_update <= material.now:
+            accepts = all(tls.trust.crl_expired == "accept" for tls in places)
+            then = "still used (crl_expired: accept)" if accepts else "the certificates of this CA are refused"
+            material.tell("W305", path, f"{file}: the CRL of {crl.issuer} ended on {crl.next_update:%Y-%m-%d}; {then}")
+
+
+def _check_effect(configuration: Configuration, material: Material) -> None:
+    """Without a server name nothing leads to a tenant's own profile and certificate."""
+    for name, tenant in configuration.tenants.items():
+        if tenant.server_names or tenant.tls is None:
+            continue
+        for key in ("profile", "certificates"):
+            if key in tenant.tls.model_fields_set:
+                path = ("tenants", name, "tls", key)
+                material.tell("W206", path, "without server_names this has no effect: the listener's is used")
