@@ -69,7 +69,7 @@ def explain_handshake_failure(
     if failure in _VERSION_FAILURES:
         return Reason.TLS_VERSION, _explain_version(failure, hello, profile)
     if failure in _CIPHER_FAILURES:
-        return Reason.TLS_NO_SHARED_CIPHER, _explain_cipher(words, hello, profile)
+        return Reason.TLS_NO_SHARED_CIPHER, _explain_cipher(failure, hello, profile)
     if alert := _ALERT.fullmatch(failure):
         name = alert[1]
         hint = _ALERT_HINTS.get(name)
@@ -99,15 +99,24 @@ def _explain_version(failure: str, hello: ClientHello | None, profile: Profile) 
     return f"client offers {', '.join(map(describe_version, hello.versions))}; profile {profile.name} has none of them"
 
 
-def _explain_cipher(words: str, hello: ClientHello | None, profile: Profile) -> str:
-    allowed = [suite_code(name) for name in (*profile.tls13_suites, *profile.cipher_suites)]
+def _explain_cipher(failure: str, hello: ClientHello | None, profile: Profile) -> str:
     if hello is None:
-        return words
-    if not set(hello.cipher_suites).intersection(allowed):
-        offered, needed = describe_suites(hello.cipher_suites), describe_suites(allowed, most=len(allowed))
-        return f"client offers only {offered}; profile {profile.name} needs one of {needed}"
-    groups = ", ".join(f"{group:04X}" for group in hello.groups[:16]) or "none"
-    return (
-        f"{words}: client offers a suite of profile {profile.name}, but not with the kind of our certificate, "
-        f"with one of its groups ({groups}) or with one of its signature algorithms"
-    )
+        return "client and gateway have no cipher suite in common"
+    groups, signatures = _codes(hello.groups), _codes(hello.signature_algorithms)
+    if failure == "NO_SUITABLE_KEY_SHARE":
+        return f"client offers only the groups {groups}; it needs P-256 (0017) or X25519 (001D)"
+    if failure in ("NO_SHARED_SIGNATURE_ALGORITHMS", "NO_SUITABLE_SIGNATURE_ALGORITHM"):
+        return f"client offers only the signature algorithms {signatures}, none of them for our certificates"
+    allowed = [suite_code(name) for name in (*profile.tls13_suites, *profile.cipher_suites)]
+    if set(hello.cipher_suites).intersection(allowed):
+        offer = f"groups {groups}, signature algorithms {signatures}"
+        return (
+            f"client offers suites of profile {profile.name}, but none that goes with our certificates and its {offer}"
+        )
+    offered, needed = describe_suites(hello.cipher_suites), describe_suites(allowed, most=len(allowed))
+    return f"client offers only {offered}; profile {profile.name} needs one of {needed}"
+
+
+def _codes(values: tuple[int, ...]) -> str:
+    listed = [f"{value:04X}" for value in values[:16]]
+    return ", ".join(listed) or "(none)"

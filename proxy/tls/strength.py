@@ -10,8 +10,6 @@ MINIMUM_EC_BITS = 256
 #: What OpenSSL's security level 2 asks for (112 bits of security).
 LEVEL_2_EC_BITS = 224
 
-_WEAK_HASHES = frozenset({"md5", "sha1"})
-
 
 def weakness(chain: Sequence[x509.Certificate], minimum_ec_bits: int) -> str | None:
     """What is too weak in a chain, or None. The signature of its last certificate proves nothing and is not looked at.
@@ -32,7 +30,12 @@ def weakness(chain: Sequence[x509.Certificate], minimum_ec_bits: int) -> str | N
         if weak:
             return f"{certificate.subject.rfc4514_string()}: {what}"
     for certificate in chain[:-1]:
-        algorithm = certificate.signature_hash_algorithm
-        if algorithm is not None and algorithm.name in _WEAK_HASHES:
-            return f"{certificate.subject.rfc4514_string()}: signed with {algorithm.name.upper()}"
+        if is_weak_hash(certificate):
+            return f"{certificate.subject.rfc4514_string()}: signed with MD5 or SHA-1"
     return None
+
+
+def is_weak_hash(certificate: x509.Certificate) -> bool:
+    """Whether the certificate is signed over MD5 or SHA-1. Raises UnsupportedAlgorithm for an unknown algorithm."""
+    algorithm = certificate.signature_hash_algorithm
+    return algorithm is not None and algorithm.name in ("md5", "sha1")
