@@ -52,8 +52,8 @@ def console_line(record: Mapping[str, object]) -> str:
 
 
 def _console_value(value: object) -> str:
-    if isinstance(value, Mapping):
-        return json_line(value)
+    if isinstance(value, Mapping):  # of the shown fields only `client`
+        value = ":".join(str(value[key]) for key in ("ip", "port") if key in value)
     text = value if isinstance(value, str) else str(value)
     return text if _PLAIN.fullmatch(text) else _dumps(text)
 

@@ -1,0 +1,142 @@
+import copy
+import importlib.resources
+import ipaddress
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from proxy.observe.access import MAX_CONTEXTS, MAX_TEXT, SCHEMA_VERSION, AccessRecord, rfc3339
+from proxy.pdu.model import PresentationContext, PresentationContextResult, Span
+from proxy.policy import Certificate, Ended, Outcome, Reason, Reject, Step
+
+SCHEMA = json.loads(importlib.resources.files("proxy.observe").joinpath("access_record.schema.json").read_text())
+
+
+def closed(schema: Any) -> Any:
+    """The schema with every object closed: what is written must be described."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {key: closed(part) for key, part in schema.items()}
+    return {**parts, "additionalProperties": False} if schema.get("type") == "object" else parts
+
+
+def check(record: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.Draft202012Validator(closed(copy.deepcopy(SCHEMA))).validate(json.loads(json.dumps(record)))
+
+
+def full() -> AccessRecord:
+    """A record with every field set."""
+    record = AccessRecord("a1b2", 1_700_000_000.25, "dicom-tls")
+    record.tenant, record.peer, record.decision, record.rule = "hospital", "ct1", "accepted", "ct1"
+    record.reason, record.detail, record.answer = Reason.UPSTREAM_REJECTED, "the PACS said no", Reject(1, 1, 7)
+    record.would_refuse = (Reason.CALLED_AET_UNKNOWN,)
+    record.client_ip, record.client_port = ipaddress.ip_address("10.0.0.7"), 40000
+    record.sni, record.tls_version, record.tls_cipher = "pacs.example.org", "TLSv1.3", "TLS_AES_256_GCM_SHA384"
+    record.certificate = Certificate(
+        "ab" * 32, "c3BraQ==", "CN=CT1", ("CT1",), ("ct1.example.org",), ("spiffe://x/ct1",), (), "1f", 1.8e9
+    )
+    record.certificate_ca = ("hospital-2026",)
+    record.calling_aet, record.called_aet = "CT1", "MAINPACS"
+    record.forwarded_calling_aet, record.forwarded_called_aet = "CT1", "PACS"
+    record.implementation_class_uid, record.implementation_version_name = "1.2.3", "OFFIS_DCMTK_367"
+    record.max_pdu, record.user_type, record.user_name = 16384, 2, "alice"
+    record.contexts_proposed = (
+        PresentationContext(1, "1.2.840.10008.1.1", ("1.2.840.10008.1.2",), Span(0, 1)),
+        PresentationContext(3, "1.2.3.4", ("1.2.840.10008.1.2", "1.2.5"), Span(1, 2)),
+    )
+    record.contexts_kept = frozenset({1})
+    record.contexts_accepted = (PresentationContextResult(1, 0, "1.2.840.10008.1.2", Span(0, 1)),)
+    record.upstream, record.server, record.upstream_setup_s = "pacs", "10.20.0.5:104", 0.0123
+    record.bytes_in, record.bytes_out, record.pdus_in, record.pdus_out = 2**40, 300, 12, 5
+    record.ended, record.duration_s = Ended.RELEASED, 1.23456789
+    record.trace = (Step("peer", Outcome.PASS, "peer ct1 matches", "config.yaml:15"),)
+    return record
+
+
+def test_the_full_record_fits_the_schema_and_fills_it() -> None:
+    record = full().to_dict(1_700_000_001.5)
+    check(record)
+    assert record.keys() == SCHEMA["properties"].keys()
+    assert record["ts"] == "2023-11-14T22:13:21.500Z"
+    assert record["ts_start"] == "2023-11-14T22:13:20.250Z"
+    assert record["answer"] == "A-ASSOCIATE-RJ 1/1/7 (called AE title not recognized)"
+    assert record["rj"] == {"result": 1, "source": 1, "reason": 7}
+    assert record["client"] == {"ip": "10.0.0.7", "port": 40000, "via": "socket"}
+    assert record["contexts"] == {
+        "proposed": 2,
+        "kept": 1,
+        "accepted": 1,
+        "list": [
+            {
+                "id": 1,
+                "abstract_syntax": "1.2.840.10008.1.1",
+                "transfer_syntaxes": ["1.2.840.10008.1.2"],
+                "kept": True,
+                "result": 0,
+                "transfer_syntax": "1.2.840.10008.1.2",
+            },
+            {
+                "id": 3,
+                "abstract_syntax": "1.2.3.4",
+                "transfer_syntaxes": ["1.2.840.10008.1.2", "1.2.5"],
+                "kept": False,
+            },
+        ],
+    }
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    record = AccessRecord("a1", 0.0, "dicom-tls").to_dict(0.0)
+    check(record)
+    assert record.keys() == set(SCHEMA["required"])
+    assert record["client"] == {"via": "socket"}
+
+
+def test_the_schema_knows_every_reason_and_every_end() -> None:
+    properties = SCHEMA["properties"]
+    assert properties["schema"]["const"] == SCHEMA_VERSION
+    assert properties["reason"]["enum"] == properties["would_refuse"]["items"]["enum"] == list(Reason)
+    assert properties["ended"]["enum"] == list(Ended)
+
+
+def test_no_field_is_for_a_secret() -> None:
+    names = {name.lower() for name in AccessRecord.__slots__}
+    assert not any(word in name for name in names for word in ("pass", "secret", "token", "secondary"))
+
+
+def test_a_hostile_request_makes_a_record_of_bounded_size() -> None:
+    record = full()
+    uid = "1." + "2" * 62
+    record.contexts_proposed = [PresentationContext(1, uid, (uid,) * 1000, Span(0, 1))] * 12_000
+    record.detail = record.sni = record.calling_aet = "\x1b" * 100_000
+    record.certificate = Certificate(
+        "ab" * 32, "c3BraQ==", "CN=" + "x" * 100_000, (), ("d" * 5000,) * 10_000, ("u" * 5000,) * 10_000
+    )
+    written = record.to_dict(0.0)
+    check(written)
+    assert len(json.dumps(written)) < 128 * 1024
+    assert len(written["contexts"]["list"]) == MAX_CONTEXTS
+    assert written["contexts"]["proposed"] == 12_000
+    assert written["detail"] == "\x1b" * MAX_TEXT + "..."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1.0009, "1970-01-01T00:00:01.000Z"),
+        (-1.0, "1969-12-31T23:59:59.000Z"),
+        (253402300800.0, "9999-12-31T23:59:59.999Z"),
+        (1e300, "9999-12-31T23:59:59.999Z"),
+        (float("inf"), "9999-12-31T23:59:59.999Z"),
+        (-1e300, "0001-01-01T00:00:00.000Z"),
+        (float("nan"), "0001-01-01T00:00:00.000Z"),
+    ],
+)
+def test_times_are_rfc_3339(seconds: float, text: str) -> None:
+    assert rfc3339(seconds) == text

@@ -1,0 +1,196 @@
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from proxy.observe import writer
+from proxy.observe.access import AccessRecord
+from proxy.observe.eventlog import EventLog
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "PATIENCE_S", 0.002)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """The two ends of a pipe: to read, to write."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb") as sink:
+        yield reader, sink
+
+
+def events(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def lines_of(path: Path, count: int) -> list[dict[str, Any]]:
+    """The lines of a file, once there are so many."""
+    deadline = time.monotonic() + 5
+    while True:
+        written = path.read_bytes() if path.exists() else b""
+        if written.count(b"\n") >= count or time.monotonic() > deadline:
+            return events(written)
+        os.sched_yield()
+
+
+def test_events_and_records_share_the_sink_in_order(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "log")
+    log.event("info", "started", listener="dicom-tls", absent=None)
+    log.event("debug", "unheard")
+    log.access(AccessRecord("a1", 0.0, "dicom-tls").to_dict(1.0))
+    log.event("error", "failed", error="no\nway")
+    log.close()
+    first, second, third = events((tmp_path / "log").read_bytes())
+    assert first.pop("ts").endswith("Z")
+    assert first == {"level": "info", "event": "started", "listener": "dicom-tls"}
+    assert (second["event"], second["id"]) == ("association", "a1")
+    assert third["error"] == "no\nway"
+    assert log.dropped == 0
+
+
+def test_a_file_is_appended_to_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    for name in ("one", "two"):
+        log = EventLog(path)
+        log.event("info", name)
+        log.close()
+    assert [event["event"] for event in events(path.read_bytes())] == ["one", "two"]
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_file_that_cannot_be_opened_is_an_error_at_start(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="missing/log"):
+        EventLog(tmp_path / "missing" / "log")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="fifo"):
+        EventLog(tmp_path / "fifo")
+
+
+def test_the_console_form(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "log", format="console")
+    log.event("warning", "refused", title="EV\x1bIL")
+    log.close()
+    assert (tmp_path / "log").read_text().split(" ", 1)[1] == 'WARNING refused title="EV\\u001bIL"\n'
+
+
+def test_row_116_a_stalled_pipe_drops_and_counts_and_never_blocks(pipe: tuple[IO[bytes], IO[bytes]]) -> None:
+    reader, sink = pipe
+    log = EventLog(sink, capacity_bytes=10_000)
+    started = time.monotonic()
+    for number in range(5_000):
+        log.event("info", "filler", number=number, text="x" * 50)
+    assert time.monotonic() - started < 2.0
+    dropped = log.dropped
+    assert 5_000 > dropped > 3_000  # 64 KiB in the pipe, 10 kB in the queue
+    sink.close()
+    closing = threading.Thread(target=log.close)
+    closing.start()
+    written = events(reader.read())  # no line is torn
+    closing.join()
+    numbers = [event["number"] for event in written if event["event"] == "filler"]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) == 5_000 - dropped
+    assert sum(event["lines"] for event in written if event["event"] == "log_dropped") == dropped == log.dropped
+
+
+def test_row_116_closing_a_stalled_pipe_takes_its_time_limit_only(pipe: tuple[IO[bytes], IO[bytes]]) -> None:
+    _, sink = pipe
+    log = EventLog(sink)
+    for _ in range(2_000):
+        log.event("info", "filler", text="x" * 50)
+    started = time.monotonic()
+    log.close(0.01)
+    assert time.monotonic() - started < 1.0
+    assert 0 < log.dropped < 2_000
+    log.event("info", "too late")
+    assert log.dropped > 0
+
+
+def test_row_116_a_full_disk_is_tried_again_and_loses_nothing_that_fits(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.symlink_to("/dev/full")
+    log = EventLog(path)
+    log.event("info", "one")
+    log.event("info", "two")
+    path.unlink()
+    log.reopen()
+    assert [event["event"] for event in lines_of(path, 2)] == ["one", "two"]
+    log.close()
+    assert log.dropped == 0
+
+
+def test_row_116_a_full_disk_fills_the_queue_and_then_drops(tmp_path: Path) -> None:
+    with open("/dev/full", "wb", buffering=0) as sink:
+        log = EventLog(sink, capacity_bytes=500)
+        for _ in range(100):
+            log.event("info", "filler")
+        assert log.dropped > 80
+        log.close(0.01)
+    assert log.dropped >= 100
+
+
+def test_a_reader_that_went_away_is_a_failed_sink(pipe: tuple[IO[bytes], IO[bytes]]) -> None:
+    reader, sink = pipe
+    reader.close()
+    log = EventLog(sink, capacity_bytes=500)
+    for _ in range(100):
+        log.event("info", "filler")
+    log.close(0.01)
+    assert log.dropped >= 100
+
+
+def test_a_line_longer_than_the_queue_is_dropped_and_reported(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "log", capacity_bytes=500)
+    log.event("info", "long", text="x" * 500)
+    log.event("info", "short")
+    log.close()
+    assert sorted(event["event"] for event in events((tmp_path / "log").read_bytes())) == ["log_dropped", "short"]
+
+
+def test_reopen_goes_on_in_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = EventLog(path)
+    log.event("info", "before")
+    lines_of(path, 1)
+    path.rename(tmp_path / "log.1")
+    log.reopen()
+    log.event("info", "after")
+    log.close()
+    assert [event["event"] for event in events((tmp_path / "log.1").read_bytes())] == ["before"]
+    assert [event["event"] for event in events(path.read_bytes())] == ["after"]
+
+
+def test_reopen_that_fails_keeps_the_old_file_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = folder / "log"
+    log = EventLog(path)
+    kept = tmp_path / "kept"
+    path.rename(kept)
+    folder.rmdir()
+    log.reopen()
+    log.event("info", "after")
+    log.close()
+    names = {event["event"]: event for event in events(kept.read_bytes())}
+    assert names.keys() == {"after", "log_reopen_failed"}
+    assert names["log_reopen_failed"]["error"] == "No such file or directory"
+
+
+def test_a_stream_stays_open_and_reopen_leaves_it_alone(tmp_path: Path) -> None:
+    with open(tmp_path / "out", "wb") as stream:
+        log = EventLog(stream)
+        log.reopen()
+        log.event("info", "one")
+        log.close()
+        stream.write(b"still open\n")
+    with contextlib.suppress(OSError):
+        log.reopen()
+    assert (tmp_path / "out").read_bytes().endswith(b'"event":"one"}\nstill open\n')
