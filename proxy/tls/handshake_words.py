@@ -1,0 +1,45 @@
+"""Why a handshake that we began failed, in words for whoever has to mend it."""
+
+import ssl
+
+# OpenSSL names the peer's alerts after the version that introduced them.
+_ALERTS = {
+    "TLSV1_ALERT_UNKNOWN_CA": "the peer does not trust the CA of our certificate",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer demands a client certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the peer finds our certificate bad",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "our certificate may not be used as a client's",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "our certificate is revoked",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our certificate has expired",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the peer does not accept our certificate",
+    "TLSV1_ALERT_ACCESS_DENIED": "the peer denies access to our certificate",
+    "TLSV1_UNRECOGNIZED_NAME": "the peer knows no such server name (SNI)",
+    "TLSV1_ALERT_UNRECOGNIZED_NAME": "the peer knows no such server name (SNI)",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the peer has none of the TLS versions of the profile",
+    "UNSUPPORTED_PROTOCOL": "the peer has none of the TLS versions of the profile",
+    "TLSV1_ALERT_INSUFFICIENT_SECURITY": "the peer wants stronger cipher suites than the profile has",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": (
+        "the peer refuses: no common cipher suite, or it demands a server name (SNI) or a client certificate"
+    ),
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "the peer wants another ALPN protocol",
+    "DH_KEY_TOO_SMALL": "the peer's DH parameters are too small",
+    "EE_KEY_TOO_SMALL": "the key of a certificate is too small",
+}
+_NOT_TLS = (
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+    "RECORD_LAYER_FAILURE",
+    "PACKET_LENGTH_TOO_LONG",
+)
+
+
+def explain_client_failure(error: OSError) -> str:
+    """One line for an exception of a handshake, or of the first read after it."""
+    if isinstance(error, ssl.SSLEOFError | ConnectionError):
+        return "the peer closed the connection in the middle of the handshake"
+    reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
+    if reason in _NOT_TLS:
+        return "the peer does not speak TLS here"
+    if reason in _ALERTS:
+        return f"{_ALERTS[reason]} ({reason})"
+    return reason or str(error)

@@ -1,0 +1,275 @@
+"""A C-ECHO from one end to the other, with the time of every step: what `dicomgate echo` asks a PACS."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+
+from proxy.dimse.echo import (
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    MAX_COMMAND_SET,
+    VERIFICATION_SOP_CLASS,
+    DimseError,
+    decode_c_echo_rsp,
+    encode_c_echo_rq,
+)
+from proxy.pdu import (
+    InvalidPduParameter,
+    PduError,
+    PduFramer,
+    PduType,
+    encode_abort,
+    encode_associate_rq,
+    encode_p_data,
+    encode_release_rq,
+    parse_associate_ac,
+)
+from proxy.policy import Abort, Reject
+from proxy.tls.handshake_words import explain_client_failure
+from proxy.upstream.dialling import Destination, Resolver
+from proxy.upstream.tls_facts import tls_facts
+from proxy.upstream.verification import Outcome, Request, StepName, Verification
+
+MAX_ANSWER = 1024 * 1024  # DCMTK's own cap on A-ASSOCIATE PDUs (dcmAssociatePDUSizeLimit)
+CLOSE_TIMEOUT = 1.0  # seconds for close_notify and FIN, when all has been said
+
+_CONTEXT_ID = 1
+_MESSAGE_ID = 1
+_LAST_COMMAND = 3  # message control header: command, last fragment (PS3.8 annex E.2)
+_SHOWN_BYTES = 16
+_READ_SIZE = 64 * 1024
+_SHORTEST_VERDICT, _LONGEST_VERDICT = 0.02, 0.5  # seconds
+
+
+class _FailureError(Exception):
+    """Ends the verification with an outcome."""
+
+    def __init__(self, outcome: Outcome, detail: str = "", answer: Reject | Abort | None = None) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+        self.detail = detail
+        self.answer = answer
+
+
+async def verify(request: Request) -> Verification:
+    """Resolve, connect, TLS, A-ASSOCIATE, C-ECHO, A-RELEASE. What fails on the way is an outcome; nothing raises."""
+    return await _Attempt(request).run()
+
+
+class _Attempt:
+    """One verification under way."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.result = Verification()
+        self.step = StepName.RESOLVE
+        self.pending = b""  # what came behind the last PDU
+
+    async def run(self) -> Verification:
+        try:
+            async with asyncio.timeout(self.request.timeout):
+                await self._walk()
+        except _FailureError as failure:
+            self._fail(failure.outcome, failure.detail, failure.answer)
+        except TimeoutError:
+            self._fail(Outcome.TIMEOUT, f"no answer within {self.request.timeout:g} s")
+        return self.result
+
+    def _fail(self, outcome: Outcome, detail: str, answer: Reject | Abort | None = None) -> None:
+        self.result.outcome, self.result.detail, self.result.answer = outcome, detail, answer
+        self.result.failed_step = self.step
+
+    @contextlib.asynccontextmanager
+    async def _timed(self, step: StepName) -> AsyncIterator[None]:
+        self.step = step
+        began = time.perf_counter()
+        yield
+        self.result.steps.append((step, time.perf_counter() - began))
+
+    async def _walk(self) -> None:
+        async with self._timed(StepName.RESOLVE):
+            try:
+                destinations = await Resolver().resolve(self.request.server)
+            except OSError as error:
+                raise _FailureError(Outcome.NAME_NOT_RESOLVED, error.strerror or str(error)) from None
+        async with self._timed(StepName.CONNECT):
+            sock = await self._connect(destinations)
+        async with self._open(sock):
+            await self._associate()
+            await self._echo()
+            await self._release()
+
+    async def _connect(self, destinations: tuple[Destination, ...]) -> socket.socket:
+        """The first address that accepts. Each has its share of the time: a dead IPv6 route must not eat it all."""
+        loop = asyncio.get_running_loop()
+        errors = []
+        for destination in destinations:
+            sock = socket.socket(destination.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            try:
+                async with asyncio.timeout(self.request.timeout / len(destinations)):
+                    await loop.sock_connect(sock, destination.address)
+            except (OSError, TimeoutError) as error:
+                sock.close()
+                errors.append(f"{destination}: {os.strerror(error.errno) if error.errno else 'no answer'}")
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                self.result.address = str(destination)
+                return sock
+        raise _FailureError(Outcome.NOT_CONNECTED, "; ".join(errors) or "the name has no address")
+
+    @contextlib.asynccontextmanager
+    async def _open(self, sock: socket.socket) -> AsyncIterator[None]:
+        context = self.request.tls
+        if context is None:
+            self.reader, self.writer = await asyncio.open_connection(sock=sock)
+        else:
+            async with self._timed(StepName.TLS):
+                await self._handshake(sock, context)
+        try:
+            if context is not None:
+                await self._hear_verdict()
+            yield
+        except (_FailureError, asyncio.CancelledError) as failure:
+            if not isinstance(failure, _FailureError) or failure.outcome not in _ENDED_BY_PEER:
+                self.writer.write(encode_abort(0, 0))
+            raise
+        finally:
+            await self._close()
+
+    async def _handshake(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        try:
+            self.reader, self.writer = await asyncio.open_connection(
+                sock=sock,
+                ssl=context,
+                server_hostname=self.request.server_name or "",
+                ssl_handshake_timeout=self.request.timeout + 1,  # ours is first
+                ssl_shutdown_timeout=CLOSE_TIMEOUT,
+            )
+        except ssl.SSLCertVerificationError as error:
+            raise _FailureError(Outcome.SERVER_CERTIFICATE, error.verify_message) from None
+        except OSError as error:  # ssl.SSLError is one
+            raise _FailureError(Outcome.TLS_FAILED, explain_client_failure(error)) from None
+        self.result.tls = tls_facts(self.writer.get_extra_info("ssl_object"))
+
+    async def _hear_verdict(self) -> None:
+        """With TLS 1.3 the peer judges our certificate when our side of the handshake is done already.
+
+        A request sent meanwhile would be answered by a RST, which destroys the alert that says why. So wait a moment,
+        some round trips; a DICOM acceptor never speaks first.
+        """
+        round_trip = self.result.steps[-2][1]
+        try:
+            async with asyncio.timeout(min(_LONGEST_VERDICT, _SHORTEST_VERDICT + 2 * round_trip)):
+                self.pending = await self.reader.read(_READ_SIZE)
+        except TimeoutError:
+            return
+        except OSError as error:
+            raise _FailureError(Outcome.TLS_FAILED, explain_client_failure(error)) from None
+        if not self.pending:
+            raise _FailureError(Outcome.TLS_FAILED, "the peer closed the connection right after the handshake")
+
+    async def _close(self) -> None:
+        """Without this, a peer that never closes would hold us for the 30 s of asyncio."""
+        self.writer.close()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.writer.wait_closed()
+        except (OSError, TimeoutError):
+            self.writer.transport.abort()
+
+    async def _associate(self) -> None:
+        async with self._timed(StepName.ASSOCIATE):
+            request = self.request
+            context = (_CONTEXT_ID, VERIFICATION_SOP_CLASS, (IMPLICIT_VR_LITTLE_ENDIAN,))
+            self.writer.write(encode_associate_rq(request.called, request.calling, [context]))
+            pdu = await self._receive(PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ)
+            if pdu[0] == PduType.A_ASSOCIATE_RJ:
+                raise _FailureError(Outcome.REJECTED, answer=Reject(*pdu[7:10]))
+            try:
+                accepted = parse_associate_ac(pdu)
+            except PduError as error:
+                raise _FailureError(Outcome.NOT_DICOM, f"A-ASSOCIATE-AC: {error}") from None
+            information = accepted.user_information
+            self.result.implementation = information.implementation_version_name or information.implementation_class_uid
+            results = {context.context_id: context.result for context in accepted.presentation_contexts}
+            if results.get(_CONTEXT_ID) != 0:
+                raise _FailureError(
+                    Outcome.CONTEXT_REFUSED, f"the Verification SOP class was not accepted (result {results.get(1)})"
+                )
+
+    async def _echo(self) -> None:
+        async with self._timed(StepName.ECHO):
+            self.writer.write(encode_p_data(_CONTEXT_ID, _LAST_COMMAND, encode_c_echo_rq(_MESSAGE_ID)))
+            try:
+                status = decode_c_echo_rsp(await self._receive_command(), _MESSAGE_ID)
+            except (DimseError, PduError) as error:
+                raise _FailureError(Outcome.NOT_DICOM, f"C-ECHO response: {error}") from None
+            self.result.status = status
+            if status != 0:
+                raise _FailureError(Outcome.ECHO_FAILED, f"status {status:04X}H")
+
+    async def _receive_command(self) -> bytes:
+        """The fragments of one command set, however they are cut (PS3.8 annex E.2)."""
+        command = b""
+        while True:
+            pdu = await self._receive(PduType.P_DATA_TF)
+            offset = 6
+            while offset < len(pdu):
+                length = int.from_bytes(pdu[offset : offset + 4], "big")
+                fragment = pdu[offset + 4 : offset + 4 + length]
+                if length < 2 or len(fragment) < length:
+                    raise InvalidPduParameter("PDV does not fit its P-DATA-TF")
+                if fragment[0] != _CONTEXT_ID or not fragment[1] & 1:
+                    raise DimseError("PDV of another context, or of a data set")
+                command += fragment[2:]
+                if len(command) > MAX_COMMAND_SET:
+                    raise DimseError("command set without end")
+                if fragment[1] & 2:
+                    return command
+                offset += 4 + length
+
+    async def _release(self) -> None:
+        """A peer that closes or aborts here has answered the C-ECHO all the same (GE CT520 does)."""
+        try:
+            async with self._timed(StepName.RELEASE):
+                self.writer.write(encode_release_rq())
+                await self._receive(PduType.A_RELEASE_RP)
+        except _FailureError as failure:
+            self.result.detail = f"the A-RELEASE-RQ was not answered ({failure.outcome})"
+
+    async def _receive(self, *expected: PduType) -> bytes:
+        """The next PDU. An A-ABORT, an EOF and all that is not DICOM end the verification."""
+        framer = PduFramer(MAX_ANSWER, frozenset((*expected, PduType.A_ABORT)))
+        data = self.pending
+        first = b""
+        try:
+            while (pdu := framer.feed(data)) is None:
+                data = await self.reader.read(_READ_SIZE)
+                first = first or data
+                if not data:
+                    raise _FailureError(Outcome.CLOSED, "the connection was closed instead of an answer")
+        except PduError as error:
+            raise _FailureError(Outcome.NOT_DICOM, f"{error} ({_shown(first or self.pending)})") from None
+        except ssl.SSLError as error:
+            self.step = StepName.TLS
+            raise _FailureError(Outcome.TLS_FAILED, explain_client_failure(error)) from None
+        except OSError as error:
+            raise _FailureError(Outcome.CLOSED, error.strerror or "the connection was reset") from None
+        self.pending = framer.trailing
+        if pdu[0] == PduType.A_ABORT:
+            raise _FailureError(Outcome.ABORTED, answer=Abort(pdu[8], pdu[9]))
+        return pdu
+
+
+_ENDED_BY_PEER = (Outcome.TLS_FAILED, Outcome.REJECTED, Outcome.ABORTED, Outcome.CLOSED)
+
+
+def _shown(data: bytes) -> str:
+    if data[:2] == b"\x15\x03":
+        return "the peer speaks TLS here"
+    return f"it begins with {data[:_SHOWN_BYTES]!r}"
