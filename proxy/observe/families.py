@@ -81,6 +81,14 @@ _CONNECTION = (
     Reason.INTERNAL,
 )
 _ASSOCIATION = tuple(r for r in Reason if r is Reason.INTERNAL or r not in {*_TLS, *_CONNECTION})
+#: May come before the request is read and after.
+_EARLY = (
+    Reason.ARTIM_EXPIRED,
+    Reason.REQUESTOR_GONE,
+    Reason.PDU_INVALID,
+    Reason.PDU_UNEXPECTED,
+    Reason.REQUEST_TOO_LARGE,
+)
 _PDU = (Reason.PDU_INVALID, Reason.PDU_UNEXPECTED, Reason.REQUEST_TOO_LARGE, Reason.UPSTREAM_PROTOCOL_ERROR)
 
 _HANDSHAKE_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0)  # timeouts.tls_handshake is 10 s
@@ -105,9 +113,9 @@ FAMILIES = (
     Family(
         "connections_rejected_total",
         _C,
-        "Connections closed before TLS, by reason.",
+        "Connections ended before an association request was read, other than by TLS, by reason.",
         ("listener", "reason"),
-        reasons=_CONNECTION,
+        reasons=_CONNECTION + _EARLY,
     ),
     Family(
         "tls_handshakes_total",
