@@ -53,7 +53,7 @@ class Account:
 
     def __init__(self, worker: "Worker", listener: Listener, address: Address, port: int) -> None:
         self._worker = worker
-        self._started = self._secured = self.active_at = worker.loop.time()
+        self._started = self._secured = self.active_at = time.monotonic()
         self._requested = False
         self._phase: str | None = None
         self._tenant = NO_TENANT
@@ -76,7 +76,7 @@ class Account:
 
     def hello(self, hello: ClientHello) -> None:
         """The ClientHello was read."""
-        self._secured = self._worker.loop.time()
+        self._secured = time.monotonic()
         self.record.sni = hello.server_name
         found = lookup(self._worker.listeners[self.record.listener].policy, hello.server_name)
         self._worker.metrics.add("sni_lookups_total", (self.record.listener, str(found.result)))
@@ -85,7 +85,7 @@ class Account:
 
     def secured(self, tls: ssl.SSLObject, certificate: Certificate | None) -> None:
         """The TLS handshake is complete."""
-        now = self._worker.loop.time()
+        now = time.monotonic()
         record = self.record
         cipher = tls.cipher()
         record.tls_version = tls.version()
@@ -98,9 +98,14 @@ class Account:
         self._worker.metrics.observe("tls_handshake_duration_seconds", (record.listener, "server"), now - self._secured)
         self._secured = now
 
-    def request(self, request: AAssociateRQ) -> None:
-        """The A-ASSOCIATE-RQ was read."""
+    def requested(self, pdu: bytes) -> None:
+        """A complete A-ASSOCIATE-RQ came; its titles are recorded as they are, whatever it turns out to be worth."""
         self._requested = True
+        self.record.called_aet = pdu[10:26].decode("latin-1").strip(" ")
+        self.record.calling_aet = pdu[26:42].decode("latin-1").strip(" ")
+
+    def request(self, request: AAssociateRQ) -> None:
+        """The A-ASSOCIATE-RQ was understood."""
         information = request.user_information
         record = self.record
         record.calling_aet = request.calling.title
@@ -151,7 +156,7 @@ class Account:
         """A server of the upstream is about to be dialled."""
         self._server = (upstream.name, server_label(server))
         self.record.server = self._server[1]
-        self._dial_started = self._worker.loop.time()
+        self._dial_started = time.monotonic()
 
     def dialled(self, result: str) -> None:
         """How dialling it went: ok, refused, timeout, dns, tls, error."""
@@ -159,7 +164,7 @@ class Account:
         metrics = self._worker.metrics
         metrics.add("upstream_connect_attempts_total", (*self._server, result))
         if result == "ok":
-            took = self._worker.loop.time() - self._dial_started
+            took = time.monotonic() - self._dial_started
             self.record.upstream_setup_s = took
             metrics.observe("upstream_connect_duration_seconds", self._server, took)
 
@@ -168,7 +173,7 @@ class Account:
         assert self._server is not None
         record = self.record
         metrics = self._worker.metrics
-        self.active_at = now = self._worker.loop.time()
+        self.active_at = now = time.monotonic()
         record.decision = "accepted"
         record.contexts_accepted = answer.presentation_contexts
         self.phase("associated")
@@ -222,7 +227,7 @@ class Account:
             metrics.add("associations_total", (record.listener, self._tenant, record.decision))
             metrics.add("association_refusals_total", (self._tenant, str(reason)))
             if record.answer is not None:
-                took = self._worker.loop.time() - self._secured
+                took = time.monotonic() - self._secured
                 metrics.observe("association_setup_duration_seconds", (self._tenant,), took)
         elif reason in _TLS_FAILURES:
             metrics.add("tls_handshake_failures_total", (record.listener, "server", str(reason)))
@@ -243,7 +248,7 @@ class Account:
         metrics.add("associations_active", (self._tenant,), -1)
         metrics.add("upstream_associations_active", self._server, -1)
         metrics.add("associations_ended_total", (self._tenant, str(ended)))
-        took = self._worker.loop.time() - self._secured
+        took = time.monotonic() - self._secured
         metrics.observe("association_duration_seconds", (self._tenant,), took)
         if reason in _PDU_ERRORS:
             side = "upstream" if detail.startswith("upstream") else "client"
@@ -251,5 +256,5 @@ class Account:
         self._write()
 
     def _write(self) -> None:
-        self.record.duration_s = self._worker.loop.time() - self._started
+        self.record.duration_s = time.monotonic() - self._started
         self._worker.write_record(self.record)

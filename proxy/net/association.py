@@ -19,11 +19,13 @@ from proxy.net.refused import Refused
 from proxy.net.relay import Relay
 from proxy.net.stages import (
     UpstreamRefused,
+    answer_to_requestor,
     choose_entrance,
     read_answer,
     read_client_hello,
     read_request,
     tls_handshake,
+    understand_request,
 )
 from proxy.pdu import (
     PduError,
@@ -32,7 +34,6 @@ from proxy.pdu import (
     edit_associate_rq,
     encode_abort,
     encode_associate_rj,
-    restore_associate_ac,
 )
 from proxy.policy import (
     Abort,
@@ -131,7 +132,9 @@ class Association:
             entrance, certificate, sni = await self._secure(leg)
         self.account.phase("waiting_associate")
         self._within(timeouts.artim, Reason.ARTIM_EXPIRED, "no complete A-ASSOCIATE-RQ came in time")
-        pdu, request = await read_request(self, leg, self._worker.config.limits.associate_rq)
+        pdu = await read_request(self, leg, self._worker.config.limits.associate_rq)
+        self.account.requested(pdu)
+        request = understand_request(pdu)
         self.account.request(request)
         if self._worker.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
@@ -154,13 +157,8 @@ class Association:
         )
         answer, answered, behind = await read_answer(self, upstream)
         self._within(None)
-        refused = frozenset[int]()
-        if accept.keep_contexts is not None:
-            refused = frozenset(c.context_id for c in request.presentation_contexts) - accept.keep_contexts
-        titles = accept.called_ae_title is not None or accept.calling_ae_title is not None
-        leg.send(restore_associate_ac(answer, answered, request, pdu, refused=refused, titles=titles))
-        proposed = frozenset(context.context_id for context in request.presentation_contexts)
-        accepted = frozenset(c.context_id for c in answered.presentation_contexts if not c.result) & proposed - refused
+        answer, accepted = answer_to_requestor(answer, answered, request, pdu, accept)
+        leg.send(answer)
         self.account.accepted(answered)
         self._start_relay(accepted, behind)
 

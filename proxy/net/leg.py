@@ -26,6 +26,7 @@ _PLAINTEXT = memoryview(bytearray(_HEADROOM + RECEIVE + 2 * RECORD))
 _BEFORE_TLS = 16 * 1024  # what a peer that has proved nothing may make us hold
 _NOTHING = memoryview(b"")
 _LINGER_ZERO = struct.pack("ii", 1, 0)
+_TCP_CLOSE = 7  # tcpi_state, the first byte of struct tcp_info
 _KEEPALIVE_IDLE = 60  # seconds of silence before the kernel probes
 
 
@@ -328,6 +329,9 @@ class Leg:
         if self.closed or self.lost is not None:
             return 0
         try:
+            # After a RST the kernel goes on counting what it never sent.
+            if self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
+                return 0
             queued = struct.unpack("i", fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
         except OSError:
             return 0

@@ -20,8 +20,9 @@ from proxy.pdu import (
     UnrecognizedPdu,
     parse_associate_ac,
     parse_associate_rq,
+    restore_associate_ac,
 )
-from proxy.policy import Abort, Alert, Ended, Entrance, Listener, PassOn, Reason, Refuse
+from proxy.policy import Abort, Accept, Alert, Ended, Entrance, Listener, PassOn, Reason, Refuse
 from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ServerContext
 from proxy.tls.endpoint import TlsEndpoint
@@ -98,8 +99,8 @@ async def tls_handshake(
                 raise Refused(Reason.REQUESTOR_GONE, "closed during the TLS handshake")
 
 
-async def read_request(conversation: Conversation, leg: Leg, limit: int) -> tuple[bytes, AAssociateRQ]:
-    """The A-ASSOCIATE-RQ, as it came and as it reads. `limit` bounds the whole PDU (bytes)."""
+async def read_request(conversation: Conversation, leg: Leg, limit: int) -> bytes:
+    """The A-ASSOCIATE-RQ as it came. `limit` bounds the whole PDU (bytes)."""
     framer = PduFramer(limit - 6, _FIRST_PDU)
     plaintext = leg.tls is None
     data = memoryview(b"") if plaintext else leg.receive_decrypted()
@@ -121,8 +122,13 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int) -> tupl
     if framer.trailing:
         text = "data behind the A-ASSOCIATE-RQ, before it was answered"
         raise Refused(Reason.PDU_UNEXPECTED, text, Abort(2, 2))
+    return pdu
+
+
+def understand_request(pdu: bytes) -> AAssociateRQ:
+    """The A-ASSOCIATE-RQ as every reasonable parser reads it."""
     try:
-        return pdu, parse_associate_rq(pdu)
+        return parse_associate_rq(pdu)
     except RequestAmbiguous as error:
         raise Refused(Reason.REQUEST_AMBIGUOUS, str(error)) from None
     except PduError as error:
@@ -170,6 +176,22 @@ async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAss
             how = leg.lost.strerror if leg.lost is not None else "closed"
             text = f"the upstream ended the connection before it answered the request: {how}"
             raise Refused(Reason.UPSTREAM_UNAVAILABLE, text)
+
+
+def answer_to_requestor(
+    pdu: bytes, accept: AAssociateAC, request: AAssociateRQ, original: bytes, decision: Accept
+) -> tuple[bytes, frozenset[int]]:
+    """The A-ASSOCIATE-AC as the requestor gets it, and the presentation contexts that it may use."""
+    proposed = frozenset(context.context_id for context in request.presentation_contexts)
+    kept = proposed if decision.keep_contexts is None else proposed & decision.keep_contexts
+    titles = decision.called_ae_title is not None or decision.calling_ae_title is not None
+    try:
+        answer = restore_associate_ac(pdu, accept, request, original, refused=proposed - kept, titles=titles)
+    except PduError as error:
+        raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, f"answer of the upstream: {error}") from None
+    return answer, frozenset(
+        context.context_id for context in accept.presentation_contexts if not context.result
+    ) & kept
 
 
 class UpstreamRefused(Refused):

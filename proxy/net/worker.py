@@ -221,8 +221,8 @@ class Worker:
         self.journal.event("error", "internal", message=message, error=f"{type(error).__name__}: {error}", at=place)
 
     def _tick(self) -> None:
-        now = self.loop.time()
-        self.metrics.observe("event_loop_lag_seconds", (), max(0.0, now - self._tick_due))
+        now = time.monotonic()
+        self.metrics.observe("event_loop_lag_seconds", (), max(0.0, self.loop.time() - self._tick_due))
         default = self.config.timeouts.idle
         for association in list(self._established):
             accept = association.accept
