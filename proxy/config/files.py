@@ -53,21 +53,27 @@ def _read(path: str, maximum: int) -> Content:
         raise FileProblem(f"{path} cannot be read: {_reason(error)}") from None
     except ValueError:
         raise FileProblem(f"{path!a} is not a path") from None
-    with open(descriptor, "rb", buffering=0) as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise FileProblem(f"{path} is {kind}")
-        parts, total = list[bytes](), 0
-        try:
-            while chunk := file.read(min(1024 * 1024, maximum + 1 - total)):
-                parts.append(chunk)
-                total += len(chunk)
-                if total > maximum:
-                    raise FileProblem(f"{path} is larger than {maximum // (1024 * 1024)} MiB")
-        except OSError as error:
-            raise FileProblem(f"{path} cannot be read: {_reason(error)}") from None
-    return Content(b"".join(parts), stat.S_IMODE(status.st_mode))
+    try:
+        return _whole(descriptor, path, maximum)
+    except OSError as error:
+        raise FileProblem(f"{path} cannot be read: {_reason(error)}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _whole(descriptor: int, path: str, maximum: int) -> Content:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise FileProblem(f"{path} is {'a folder' if stat.S_ISDIR(status.st_mode) else 'not a regular file'}")
+    data = bytearray()
+    if status.st_size <= maximum:
+        while chunk := os.read(descriptor, 1024 * 1024):
+            data += chunk
+            if len(data) > maximum:  # it grew meanwhile
+                break
+    if max(len(data), status.st_size) > maximum:
+        raise FileProblem(f"{path} is larger than {maximum // (1024 * 1024)} MiB")
+    return Content(bytes(data), stat.S_IMODE(status.st_mode))
 
 
 def _reason(error: OSError) -> str:

@@ -1,0 +1,157 @@
+"""Every file under examples/ parses, means what it says, and names exactly the features that are not built yet."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from proxy.config.load import Loaded, load
+from tests.support import certs
+from tests.support.configs import write_key, write_pair
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+SCHEMA = Path(__file__).parents[3] / "proxy" / "config" / "schema.json"
+
+ALLOW = [f"tenants.hospital.peers.{number}.allow" for number in range(5)]
+
+UNBUILT = {
+    "client-certificates.yaml": [ALLOW[0], ALLOW[2]],
+    "egress.yaml": [
+        "tenants.cloud.peers.0.allow",
+        "tenants.cloud.peers.1.allow",
+        "tenants.sites.peers.0.allow",
+        "upstreams.cloud-pacs.tls",
+        "upstreams.site-1.tls",
+        "upstreams.site-7.tls",
+    ],
+    "pool.yaml": [
+        "upstreams.pacs.health_check",
+        "upstreams.pacs.servers.0.weight",
+        "upstreams.pacs.servers.1",
+        "upstreams.pacs.servers.1.weight",
+        "upstreams.pacs.servers.2.backup",
+    ],
+    "reference.yaml": ["identity_providers", "tenants.hospital.peers.0.allow", "tenants.hospital.peers.0.user"],
+    "single-pacs.yaml": [*ALLOW, "tenants.hospital.peers.4.move_destinations"],
+    "tenants-by-sni.yaml": [
+        "listeners.public.proxy_protocol",
+        "tenants.clinic-a.peers.0.allow",
+        "tenants.clinic-b.peers.0.allow",
+        "tenants.clinic-b.peers.0.rewrite.calling_aet",
+        "tenants.clinic-b.peers.1.allow",
+        "tenants.clinic-b.rewrite.called_aet",
+    ],
+    "user-identity.yaml": [
+        "identity_providers",
+        ALLOW[0],
+        "tenants.hospital.peers.0.user",
+        ALLOW[1],
+        "tenants.hospital.peers.1.user",
+        "tenants.hospital.user_identity.mode",
+        "tenants.hospital.user_identity.providers",
+    ],
+}  # fmt: skip
+
+WARNINGS = {
+    "reference.yaml": ["W202 tenants.hospital.peers.0.cert"],
+    # Its listener asks every tenant's senders for certificates, and clinic-a trusts none.
+    "tenants-by-sni.yaml": ["W208 tenants.clinic-a.tls"],
+}
+
+#: What reference.yaml shows to explain a key, and says itself is to be left out, or takes from elsewhere.
+REFERENCE_EDITS = (
+    (r"^include: \[\].*$", ""),
+    (r"^ +revoked: \[\].*$", ""),
+    (r"^tenant_defaults: \{\}.*$", ""),
+    (r"^ +providers: \[\].*$", ""),
+    (r"^ +(sha256|spki_sha256|ca): \[\].*$", ""),
+    (r"^  pacs: +# \(example\)$", '  ris: {servers: [{address: "10.20.0.6:104"}]}\n  pacs:'),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All examples side by side, with every file that they name."""
+    folder = tmp_path_factory.mktemp("examples")
+    root = certs.ca("Server CA")
+    files = folder / "certs"
+    names = ("pacs.example.org", "*.rad.example.org")
+    write_pair(files, certs.leaf("pacs", root, eku=(certs.SERVER,), dns=names), "pacs")
+    write_pair(files, certs.leaf("pacs", root, eku=(certs.SERVER,)), "pacs-ecdsa")
+    write_pair(files, certs.leaf("pacs", root, eku=(certs.SERVER,), kind="rsa2048"), "pacs-rsa")
+    write_pair(files, certs.leaf("default", root, eku=(certs.SERVER,)), "default")
+    for clinic, dns in {
+        "clinic-a": ["clinic-a.pacs.example.com"],
+        "clinic-b": ["clinic-b.pacs.example.com", "*.b.pacs.example.com"],
+    }.items():
+        write_pair(files / clinic, certs.leaf(clinic, root, eku=(certs.SERVER,), dns=dns), "tls")
+        (files / clinic / "tls.pem").rename(files / clinic / "tls.crt")
+    write_key(folder / "pacs-ecdsa.key", (files / "pacs-ecdsa.key").read_bytes())
+    (files / "ct1.pem").write_bytes(certs.self_signed("CT1").pem)
+    devices = certs.ca("Devices 2026")
+    (files / "devices-2024.pem").write_bytes(certs.ca("Devices 2024").pem)
+    (files / "devices-2026.pem").write_bytes(devices.pem)
+    (files / "devices-2026.crl.pem").write_bytes(certs.crl(devices))
+    (files / "clinic-b-devices.pem").write_bytes(certs.ca("Clinic B devices").pem)
+    for example in EXAMPLES.glob("*.yaml"):
+        (folder / example.name).write_text(edited(example))
+    return folder
+
+
+def edited(example: Path) -> str:
+    text = example.read_text()
+    # A server certificate of a test lives for 30 days; that it ends soon is not what the examples are about.
+    for pattern, replacement in REFERENCE_EDITS if example.name == "reference.yaml" else ():
+        text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
+        assert count >= 1, pattern
+    return text
+
+
+def loaded(folder: Path, name: str) -> Loaded:
+    return load(folder / name, environ={"HOOK_TOKEN": "x", "CREDENTIALS_DIRECTORY": str(folder)})
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.yaml")} == set(UNBUILT)
+
+
+@pytest.mark.parametrize("name", UNBUILT)
+def test_an_example_parses_and_names_exactly_what_is_not_built(folder: Path, name: str) -> None:
+    errors = [finding for finding in loaded(folder, name).findings if finding.severity == "error"]
+    assert sorted(finding.path for finding in errors if finding.code == "E900") == sorted(UNBUILT[name])
+    assert [str(finding) for finding in errors if finding.code != "E900"] == []
+
+
+@pytest.mark.parametrize("name", UNBUILT)
+def test_an_example_is_no_example_of_what_one_is_warned_of(folder: Path, name: str) -> None:
+    warnings = [finding for finding in loaded(folder, name).findings if finding.severity == "warning"]
+    assert [f"{finding.code} {finding.path}" for finding in warnings if finding.code != "W301"] == WARNINGS.get(
+        name, []
+    )
+
+
+def test_the_reference_says_itself_what_must_be_left_out(folder: Path) -> None:
+    (folder / "whole.yaml").write_text((EXAMPLES / "reference.yaml").read_text())
+    findings = loaded(folder, "whole.yaml").findings
+    assert {finding.code for finding in findings if finding.severity == "error"} == {"E106", "E201", "E900"}
+
+
+class Yaml12Loader(yaml.SafeLoader):
+    """As editors read YAML: `off` and `ON` are text."""
+
+
+Yaml12Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@pytest.mark.parametrize("name", UNBUILT)
+def test_an_example_is_valid_by_the_schema(name: str) -> None:
+    schema: dict[str, Any] = json.loads(SCHEMA.read_text())
+    document = yaml.load(edited(EXAMPLES / name), Loader=Yaml12Loader)
+    jsonschema.Draft202012Validator(schema).validate(document)
