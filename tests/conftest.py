@@ -1,0 +1,53 @@
+"""Shared by all tests: real peers are needed or skipped by a marker; a gateway ends with the test that started it."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import Gateway, Record
+from tests.support.site import Site
+
+#: The programs of Debian's dcmtk, orthanc, gnutls-bin and openssl that tests start.
+PEERS = ("echoscu", "storescu", "findscu", "storescp", "Orthanc", "openssl", "gnutls-cli", "certtool")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests with real peers are skipped where one is missing; with DICOMGATE_REQUIRE_PEERS=1 that is a failure."""
+    missing = [program for program in PEERS if shutil.which(program) is None]
+    if not missing:
+        return
+    concerned = [item for item in items if item.get_closest_marker("peers")]
+    if concerned and os.environ.get("DICOMGATE_REQUIRE_PEERS") == "1":
+        raise pytest.UsageError(f"DICOMGATE_REQUIRE_PEERS=1, but not installed: {', '.join(missing)}")
+    skip = pytest.mark.skip(reason=f"not installed: {', '.join(missing)}")
+    for item in concerned:
+        item.add_marker(skip)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Certificates of a hospital, in a folder of the test."""
+    return Site(tmp_path / "site")
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[Callable[[Record | str], Gateway]]:
+    """Starts gateways; each must live until the end of the test, meet no bug of its own, and end with 0."""
+    started: list[Gateway] = []
+
+    def start(config: Record | str) -> Gateway:
+        gateway = Gateway(tmp_path / f"gateway{len(started)}", config)
+        started.append(gateway)
+        return gateway
+
+    yield start
+    failures = []
+    for gateway in started:
+        try:
+            gateway.stop()
+        except AssertionError as error:
+            failures.append(str(error))
+    assert not failures, failures

@@ -1,0 +1,85 @@
+"""A real Orthanc on ports and in a folder of its own, plain DICOM, looked into by its HTTP API."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.support.listening import is_listening, need
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, Child, until
+
+
+class Orthanc:
+    """A running Orthanc; `port` is its DICOM port."""
+
+    def __init__(self, folder: Path, *, aet: str = "ORTHANC", **options: Any) -> None:
+        need("Orthanc")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.aet = aet
+        self.port, self._http = free_port(), free_port()
+        self._folder = folder
+        config = {
+            "Name": aet,
+            "StorageDirectory": str(folder / "storage"),
+            "IndexDirectory": str(folder / "index"),
+            "Plugins": [],
+            "HttpPort": self._http,
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False,
+            "DicomServerEnabled": True,
+            "DicomAet": aet,
+            "DicomPort": self.port,
+            "DicomCheckCalledAet": False,
+            "DicomAlwaysAllowEcho": True,
+            "DicomAlwaysAllowStore": True,
+            "DicomAlwaysAllowFind": True,
+            "OverwriteInstances": True,
+            "StableAge": 3600,
+            **options,
+        }
+        path = folder / "config.json"
+        path.write_text(json.dumps(config, indent=1))
+        self.child = Child(["Orthanc", path], cwd=folder)
+        until(lambda: self._listens() or not self.child.alive, "Orthanc listens", 60)
+        assert self.child.alive, self.child.text
+
+    def _listens(self) -> bool:
+        return is_listening(self.port) and is_listening(self._http)
+
+    def _get(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._http}{path}", timeout=PATIENCE) as answer:
+            return bytes(answer.read())
+
+    def instances(self) -> list[str]:
+        """Orthanc's ids of all that it stored."""
+        return list(json.loads(self._get("/instances")))
+
+    def file(self, instance: str) -> bytes:
+        """The DICOM file of an instance."""
+        return self._get(f"/instances/{instance}/file")
+
+    def sha256_by_uid(self, data_set_of: Any) -> dict[str, str]:
+        """SOP instance UID -> SHA-256 of the data set; `data_set_of(file)` gives (uid, data set bytes)."""
+        found = (data_set_of(self.file(instance)) for instance in self.instances())
+        return {uid: hashlib.sha256(data).hexdigest() for uid, data in found}
+
+    def end(self) -> None:
+        """Stop it and remove what it stored."""
+        self.child.end(60)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def orthanc(folder: Path, **options: Any) -> Iterator[Orthanc]:
+    """An Orthanc while the body runs."""
+    server = Orthanc(folder, **options)
+    try:
+        yield server
+        assert server.child.alive, server.child.text
+    finally:
+        server.end()

@@ -1,0 +1,107 @@
+"""Child processes of tests: started with a clean environment, their output kept, ended by their own id."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 20.0  # seconds until a wait is a failure: two cores may be shared with much else
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a service would see: no proxies, no DICOMGATE_*, no TCP tuning of DCMTK."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**kept, "PYTHONWARNINGS": "error", **(extra or {})}
+
+
+def until(condition: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
+    """The first true value of `condition`; fails the test when it does not come in time."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
+        time.sleep(0.005)
+    return value
+
+
+class Child:
+    """A process whose standard output and error are read, line by line, by a thread each."""
+
+    def __init__(
+        self, command: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.command = [str(part) for part in command]
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=cwd,
+            env=clean_environment() if env is None else dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        self.output: list[str] = []
+        self.errors: list[str] = []
+        self.changed = threading.Condition()
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stdout, self.output), daemon=True),
+            threading.Thread(target=self._read, args=(self.process.stderr, self.errors), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream: object, lines: list[str]) -> None:
+        for line in stream:  # type: ignore[attr-defined]
+            with self.changed:
+                lines.append(line.rstrip("\n"))
+                self.changed.notify_all()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def text(self) -> str:
+        """All that it said."""
+        return "\n".join((*self.output, *self.errors))
+
+    def rss_kib(self) -> int:
+        """Resident memory of the process now."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise AssertionError("no VmRSS: the process has ended")
+
+    def cpu_seconds(self) -> float:
+        """CPU time used so far, user and system."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def descriptors(self) -> int:
+        """Open file descriptors."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def end(self, timeout: float = PATIENCE) -> int:
+        """SIGTERM, SIGKILL if that does not help; its exit code."""
+        if self.alive:
+            self.process.terminate()
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for reader in self._readers:
+            reader.join(timeout)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+        return self.process.returncode
