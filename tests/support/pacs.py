@@ -69,7 +69,7 @@ def mirror(visit: Visit) -> None:
 
 
 class Pacs:
-    """Listens on 127.0.0.1; every connection is handled by a thread with `handler`."""
+    """Listens on 127.0.0.1; a thread per connection runs `handler`, and closes it behind that."""
 
     def __init__(self, handler: Handler = sink, *, receive_buffer: int | None = None) -> None:
         self.visits: list[Visit] = []
@@ -98,7 +98,6 @@ class Pacs:
             with contextlib.suppress(OSError):
                 visit.wire.socket.shutdown(socket.SHUT_RDWR)
             visit.done.wait(5)
-            visit.wire.close()
 
     @property
     def dials(self) -> int:
@@ -134,6 +133,7 @@ class Pacs:
         except Exception as error:
             visit.ended = visit.ended or f"error: {type(error).__name__}: {error}"
         finally:
+            visit.wire.close()
             visit.done.set()
 
 
