@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from proxy.cli.arguments import check_ae_title, parse_target, read_file
 from proxy.cli.output import NO, OK, UNREACHABLE, CommandError, Format, FormatOption, printable, say, say_json
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def command(
 
     host, port = parse_target(target)
     for option, title in (("--calling", calling), ("--called", called)):
-        _check_ae_title(option, title)
+        check_ae_title(option, title)
     if not tls and (sni or no_sni or ca or cert or key or insecure):
         raise CommandError("--sni, --no-sni, --ca, --cert, --key and --insecure need --tls")
     if sni and no_sni:
@@ -52,20 +53,6 @@ def command(
     else:
         _print(result, hint, called, verified=not insecure)
     raise typer.Exit(exit_code(result))
-
-
-def parse_target(text: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT. Raises CommandError."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise CommandError(f"{text!r}: an IPv6 address is written in brackets, e.g. [::1]:2762")
-    if not colon or not host or not host.isprintable() or " " in host:
-        raise CommandError(f"{text!r} is not HOST:PORT, e.g. pacs.example.org:2762")
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise CommandError(f"{text!r}: port {port!r} is not in 1..65535")
-    return host, int(port)
 
 
 def exit_code(result: "Verification") -> int:
@@ -131,27 +118,14 @@ def _context(
     try:
         return client_context(
             PROFILES[profile],
-            ca=_read(ca) if ca else "system",
-            certificate=_read(cert) if cert else None,
-            key=_read(key) if key else None,
+            ca=read_file(ca) if ca else "system",
+            certificate=read_file(cert) if cert else None,
+            key=read_file(key) if key else None,
             verify=verify,
             verify_name=verify_name,
         )
     except TlsSetupError as error:
         raise CommandError(str(error)) from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from None
-
-
-def _check_ae_title(option: str, title: str) -> None:
-    """PS3.5 Table 6.2-1."""
-    if not (0 < len(title) <= 16 and title.isascii() and title.isprintable() and title.strip() and "\\" not in title):
-        raise CommandError(f"{option} {title!r}: an AE title is 1 to 16 printable ASCII characters, without backslash")
 
 
 def _in_words(result: "Verification") -> str:

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import os
-import re
 import secrets
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from proxy.cli.arguments import read_file, yaml_text
 from proxy.cli.certificates import describe
 from proxy.cli.output import NO, CommandError, Format, FormatOption, note, printable, say, say_json
 from proxy.tls import inspection
@@ -24,7 +24,6 @@ _P12_SOURCES = "random|prompt|none|pass:TEXT|env:NAME|file:PATH"
 _PASSWORD_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # noqa: S105 - no letters that look alike when typed off a screen
 _PASSWORD_LENGTH = 16  # 79 bits
 _MAX_AE_TITLE = 16
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 app = typer.Typer(no_args_is_help=True, help="Make and look at the certificates of the gateway and of its devices.")
 
@@ -83,7 +82,7 @@ def issue(
     if not names:
         names = _default_names(name)
     usage = _usage(server, client)
-    request = _read(csr) if csr else None
+    request = read_file(csr) if csr else None
     password = None if csr else _password(p12)
     issued = _try(
         lambda: pki.issue(
@@ -163,7 +162,7 @@ def inspect(
 ) -> None:
     """Show what is in a file, and where in a configuration it could stand. Exit code 1: a certificate fits nowhere."""
     try:
-        found = inspection.inspect(_read(file), _now())
+        found = inspection.inspect(read_file(file), _now())
     except inspection.InspectionError as error:
         raise CommandError(f"{file}: {error}") from None
     if format is Format.JSON:
@@ -180,14 +179,9 @@ def inspect(
 def peer_line(entry: Entry) -> str:
     """The allowlist entry that binds a certificate to the AE title it was issued for."""
     kinds = {"san_dns": entry.dns, "san_uri": entry.uri}
-    cert = ", ".join(f"{kind}: [{', '.join(map(_quoted, values))}]" for kind, values in kinds.items() if values)
-    title = _quoted(entry.name) if len(entry.name) <= _MAX_AE_TITLE else "AE_TITLE"
+    cert = ", ".join(f"{kind}: [{', '.join(map(yaml_text, values))}]" for kind, values in kinds.items() if values)
+    title = yaml_text(entry.name) if len(entry.name) <= _MAX_AE_TITLE else "AE_TITLE"
     return f"- {{aet: {title}, cert: {{{cert or f'sha256: [{entry.sha256}]'}}}, allow: [all]}}"
-
-
-def _quoted(text: str) -> str:
-    """For YAML: a colon, a star or the like would mean something else there."""
-    return text if _PLAIN.fullmatch(text) and text.lower() != "null" else f'"{text}"'
 
 
 def _default_names(name: str) -> Names:
@@ -212,7 +206,7 @@ def _password(source: str) -> str | None:
     if kind == "env" and value in os.environ:
         password = os.environ[value]
     elif kind == "file":
-        password = _read(Path(value)).decode().split("\n")[0].rstrip("\r")
+        password = read_file(Path(value)).decode().split("\n")[0].rstrip("\r")
     elif kind == "pass":
         password = value
     elif kind == "env":
@@ -236,13 +230,6 @@ def _key_type(rsa: bool) -> KeyType:
 
 def _in_words(names: Names) -> str:
     return ", ".join([*names.dns, *names.uri, *names.ip])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from None
 
 
 def _now() -> datetime.datetime:

@@ -134,7 +134,7 @@ class Pki:
         target = self.folder / "issued" / name
         with self._locked(), _as_pki_error(name):
             entries, number = self._load()
-            self._refuse_taken(entries, name, names, now, renew=renew)
+            self._refuse_taken(entries, name, names, usage, now, renew=renew)
             issuer = self._authority("intermediate")
             key: PrivateKey | None = None
             if request is None:
@@ -194,19 +194,26 @@ class Pki:
         return next_update
 
     def _refuse_taken(
-        self, entries: Sequence[Entry], name: str, names: Names, now: datetime.datetime, *, renew: bool
+        self,
+        entries: Sequence[Entry],
+        name: str,
+        names: Names,
+        usage: Sequence[Usage],
+        now: datetime.datetime,
+        *,
+        renew: bool,
     ) -> None:
-        """One name, one certificate in use; and no SAN that in another's certificate would stand for this one."""
+        """One name, one certificate in use; and no two devices with the same SAN, by which a peer is told."""
         if (self.folder / "issued" / name).exists() and not renew:
             raise PkiError(
                 f"{self.folder / 'issued' / name} is there already; add --renew for a new certificate of that name, "
                 f"or take the old one out of use: dicomgate pki revoke {name!r} --dir {self.folder}"
             )
         for e in entries:
-            if e.name == name or e.revoked or datetime.datetime.fromisoformat(e.not_after) <= now:
+            if e.name == name or e.revoked or not {"client"} & set(usage) & set(e.usage):
                 continue
             shared = {*names.dns, *names.uri, *names.ip} & {*e.dns, *e.uri, *e.ip}
-            if shared:
+            if shared and datetime.datetime.fromisoformat(e.not_after) > now:
                 raise PkiError(
                     f"{name}: {min(shared)} is in the certificate of {e.name} already; choose with --dns or --uri"
                 )

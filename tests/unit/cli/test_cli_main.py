@@ -1,0 +1,41 @@
+"""The command itself: fast where it must be, every verb there, usage errors on standard error with exit code 2."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from proxy import __version__
+from proxy.cli.__main__ import VERBS, main
+
+
+def test_version_costs_less_than_a_fifth_of_a_second_of_cpu() -> None:
+    script = (
+        "import resource, sys; from proxy.cli.__main__ import main; main(['version']); "
+        "used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime); "
+        "print(sorted({'typer', 'pydantic', 'aiohttp', 'cryptography', 'yaml'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split("\n")
+    assert told[0].startswith(f"dicomgate {__version__} (Python ")
+    assert float(told[1]) < 0.2
+    assert told[2] == "[]"
+
+
+def test_help_lists_every_verb(capsys) -> None:
+    assert main(["--help"]) == 0
+    assert set(VERBS) <= set(re.findall(r"[a-z]+", capsys.readouterr().out))
+
+
+@pytest.mark.parametrize("arguments", [["frobnicate"], ["version", "--no-such-option"], ["echo"]])
+def test_usage_errors_exit_2(capsys, arguments: list[str]) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Error" in captured.err
+
+
+def test_schema_is_printed_as_json(capsys) -> None:
+    assert main(["schema"]) == 0
+    assert "listeners" in json.loads(capsys.readouterr().out)["properties"]
