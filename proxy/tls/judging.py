@@ -5,6 +5,7 @@ have a CRL, that a fingerprint is revoked, or, under security level 0, what is w
 `problem`, because the sender is to read of it in an A-ASSOCIATE-RJ.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from ssl import SSLObject
 from typing import Any, cast
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy.policy import Certificate, Reason
 from proxy.tls.certificates import UNREADABLE, fingerprint, read_certificate
@@ -41,6 +43,7 @@ class _Judged:
     chain: tuple[str, ...]  # fingerprints, leaf first
     certificate: Certificate
     crl: RevocationStatus
+    until: float = math.inf  # when a CA above the anchor expires, and with it what it vouched for
 
 
 class CertificateJudge:
@@ -63,8 +66,8 @@ class CertificateJudge:
         """The facts of a verified chain (DER, leaf first). A resumed session has its leaf alone, judged before."""
         fingerprints = tuple(map(fingerprint, chain))
         judged = self._remembered.get(fingerprints[0])
-        if judged is None or not (resumed or judged.chain == fingerprints):
-            judged = self._judge_chain(chain, fingerprints)
+        if judged is None or not (resumed or (judged.chain == fingerprints and now <= judged.until)):
+            judged = self._judge_chain(chain, fingerprints, now)
             if resumed:
                 forgotten = "session resumed, but its certificate is no longer remembered"
                 return _refuse(judged.certificate, Reason.CLIENT_CERTIFICATE_UNTRUSTED, forgotten)
@@ -89,25 +92,25 @@ class CertificateJudge:
             return _refuse(certificate, Reason.CLIENT_CERTIFICATE_CRL_STALE, detail)
         return certificate
 
-    def _judge_chain(self, chain: Sequence[bytes], fingerprints: tuple[str, ...]) -> _Judged:
-        issuers = self._issuers(fingerprints)
-        if issuers is None:
-            chain, issuers, anchored = chain[:1], (), fingerprints[0] in self._trust.pinned
-        else:
-            chain, anchored = chain[: 1 + len(issuers)], True
+    def _judge_chain(self, chain: Sequence[bytes], fingerprints: tuple[str, ...], now: float) -> _Judged:
+        anchored = self._anchored(fingerprints)
         try:
-            certificates = [x509.load_der_x509_certificate(der) for der in chain]
-            certificate = replace(read_certificate(certificates[0]), issuers=issuers)
+            certificates = tuple(map(x509.load_der_x509_certificate, chain[: max(1, anchored)]))
             weak = None if self._minimum_ec_bits is None else weakness(certificates, self._minimum_ec_bits)
+            if anchored > 1:
+                certificates = self._trust.with_higher_authorities(certificates, now)
             crl = self._trust.revocation.status(certificates)
+            certificate = read_certificate(certificates[0])
         except UNREADABLE as error:
             unreadable = Certificate(fingerprints[0], "")
             refused = _refuse(unreadable, Reason.CLIENT_CERTIFICATE_UNTRUSTED, f"cannot be read ({error})")
             return _Judged(fingerprints, refused, RevocationStatus())
+        issuers = tuple(fingerprint(one.public_bytes(Encoding.DER)) for one in certificates[1:])
+        certificate = replace(certificate, issuers=issuers)
         if not anchored:
             detail = "issued by a pinned certificate, which may not issue, or by no CA of these settings"
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WRONG_CA, detail)
-        elif listed := self._trust.revoked.intersection(fingerprints[: len(chain)]):
+        elif listed := self._trust.revoked.intersection((fingerprints[0], *issuers)):
             detail = f"{min(listed)} is listed under `revoked`"
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
         elif crl.revoked_by is not None:
@@ -115,16 +118,19 @@ class CertificateJudge:
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
         elif weak is not None:
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WEAK, weak)
-        return _Judged(fingerprints, certificate, crl)
+        until = min((one.not_valid_after_utc.timestamp() for one in certificates[max(1, anchored) :]), default=math.inf)
+        return _Judged(fingerprints, certificate, crl, until)
 
-    def _issuers(self, fingerprints: tuple[str, ...]) -> tuple[str, ...] | None:
-        """The issuers that count: those below any pinned certificate. None where no CA of ours is among them."""
-        issuers: list[str] = []
-        for issuer in fingerprints[1:]:
+    def _anchored(self, fingerprints: tuple[str, ...]) -> int:
+        """How many certificates of the chain count: 1 where the leaf is pinned, 0 where nothing vouches for it."""
+        count = len(fingerprints)
+        for depth, issuer in enumerate(fingerprints[1:], 1):
             if issuer in self._trust.pinned:
-                break  # it may sign for itself, not for others: nothing from here on vouches for the leaf
-            issuers.append(issuer)
-        return tuple(issuers) if self._trust.authorities.keys() & set(issuers) else None
+                count = depth  # it may sign for itself, not for others: nothing from here on vouches for the leaf
+                break
+        if self._trust.authorities.keys() & set(fingerprints[1:count]):
+            return count
+        return 1 if fingerprints[0] in self._trust.pinned else 0
 
 
 def _refuse(certificate: Certificate, reason: Reason, detail: str) -> Certificate:

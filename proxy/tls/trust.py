@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from proxy.config.values import ClientAuthSettings, File
 from proxy.tls.certificates import fingerprint
 from proxy.tls.errors import TlsSetupError
+from proxy.tls.paths import Chain, check_chain, has_name_constraints, issued
 from proxy.tls.revocation import RevocationLists
 
 
@@ -33,6 +34,19 @@ class TrustStore:
     def der(self) -> bytes:
         """All anchors one behind the other, as `SSLContext.load_verify_locations(cadata=...)` takes them."""
         return b"".join(certificate.public_bytes(Encoding.DER) for certificate in self.anchors.values())
+
+    def with_higher_authorities(self, chain: Chain, now: float) -> Chain:
+        """`chain`, which ends at one of the authorities, and those above it.
+
+        OpenSSL stops at the first anchor, but a root may be the CA that a tenant names, or revoke that anchor.
+        """
+        for authority in self.authorities.values():
+            if authority in chain or not issued(authority, chain[-1]) or has_name_constraints(authority):
+                continue
+            longer = (*chain, authority)
+            if check_chain(longer, now) is None:
+                return self.with_higher_authorities(longer, now)
+        return chain
 
 
 def _load(file: File) -> dict[str, x509.Certificate]:
