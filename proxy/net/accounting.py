@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from proxy.config.values import Listener, Server, Upstream
 from proxy.net.leg import Leg
 from proxy.net.refused import Refused
-from proxy.observe.access import AccessRecord
+from proxy.observe.access import AccessRecord, refused_contexts
 from proxy.observe.families import NO_TENANT, server_label
 from proxy.pdu import AAssociateAC, AAssociateRQ, PduType
 from proxy.policy import Accept, Address, Certificate, Decision, Ended, NeedsIdentity, Reason, Refuse
@@ -113,7 +113,7 @@ class Account:
         record.implementation_class_uid = information.implementation_class_uid
         record.implementation_version_name = information.implementation_version_name
         record.max_pdu = information.maximum_length
-        record.contexts_proposed = request.presentation_contexts
+        record.contexts_proposed = record.contexts_kept = len(request.presentation_contexts)
         if information.user_identity is not None:
             record.user_type = information.user_identity.identity_type
 
@@ -137,7 +137,8 @@ class Account:
         record = self.record
         record.rule = record.peer
         record.would_refuse = accept.would_refuse
-        record.contexts_kept = accept.keep_contexts
+        if accept.keep_contexts is not None:
+            record.contexts_kept = len(accept.keep_contexts)
         record.upstream = accept.upstream
         record.forwarded_calling_aet = accept.calling_ae_title or record.calling_aet
         record.forwarded_called_aet = accept.called_ae_title or record.called_aet
@@ -168,14 +169,15 @@ class Account:
             self.record.upstream_setup_s = took
             metrics.observe("upstream_connect_duration_seconds", self._server, took)
 
-    def accepted(self, answer: AAssociateAC) -> None:
-        """The upstream accepted."""
+    def accepted(self, request: AAssociateRQ, answer: AAssociateAC, kept: frozenset[int] | None) -> None:
+        """The upstream accepted; `kept` are the contexts that it was shown, None: all."""
         assert self._server is not None
         record = self.record
         metrics = self._worker.metrics
         self.active_at = now = time.monotonic()
         record.decision = "accepted"
-        record.contexts_accepted = answer.presentation_contexts
+        record.contexts_accepted = sum(not context.result for context in answer.presentation_contexts)
+        record.contexts_refused = refused_contexts(request.presentation_contexts, kept, answer.presentation_contexts)
         self.phase("associated")
         metrics.add("associations_total", (record.listener, self._tenant, "accepted"))
         metrics.add("associations_active", (self._tenant,))

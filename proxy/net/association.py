@@ -159,7 +159,7 @@ class Association:
         self._within(None)
         answer, accepted = answer_to_requestor(answer, answered, request, pdu, accept)
         leg.send(answer)
-        self.account.accepted(answered)
+        self.account.accepted(request, answered, accept.keep_contexts)
         self._start_relay(accepted, behind)
 
     async def _secure(self, leg: Leg) -> tuple[Entrance | None, Certificate | None, str | None]:

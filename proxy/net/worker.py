@@ -147,7 +147,7 @@ class Worker:
         except TimeoutError:
             pass
         self._ticker.cancel()
-        self._write_suppressed(self._limiter.drain(time.time()))
+        self._write_suppressed(self._limiter.drain(time.monotonic()))
         self.poller.close()
 
     def _end_all(self, ended: Ended, detail: str, *, at_once: bool) -> None:
@@ -199,12 +199,11 @@ class Worker:
 
     def write_record(self, record: AccessRecord) -> None:
         """Write an access record; repeated refusals of the same sender are summed up instead."""
-        now = time.time()
         if record.decision != "accepted":
             key = (str(record.client_ip), record.calling_aet or "", str(record.reason))
-            if not self._limiter.admit(key, now):
+            if not self._limiter.admit(key, time.monotonic()):
                 return
-        self.journal.access(record.to_dict(now))
+        self.journal.access(record.to_dict(time.time()))
 
     def _write_suppressed(self, suppressed: list[tuple[Key, int]]) -> None:
         for (address, calling, reason), count in suppressed:
@@ -228,6 +227,6 @@ class Worker:
             accept = association.accept
             idle = default if accept is None or accept.tenant.idle is None else accept.tenant.idle
             association.tick(now, idle)
-        self._write_suppressed(self._limiter.expired(time.time()))
+        self._write_suppressed(self._limiter.expired(time.monotonic()))
         self._tick_due = self.loop.time() + _TICK
         self._ticker = self.loop.call_at(self._tick_due, self._tick)

@@ -5,7 +5,7 @@ passcode, a token or patient data. Text that a peer chose is cut to a fixed leng
 """
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -20,12 +20,23 @@ EVENT = "association"
 MAX_TEXT = 512
 #: The most names of one certificate that are recorded.
 MAX_NAMES = 32
-#: The most presentation contexts that are listed: PS3.8 has odd ids from 1 to 255.
+#: The most refused presentation contexts that are listed: PS3.8 has odd ids from 1 to 255.
 MAX_CONTEXTS = 128
 #: The most transfer syntaxes that are listed of one proposed context.
 MAX_TRANSFER_SYNTAXES = 8
 
 Json = str | int | float | bool | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedContext:
+    """A presentation context that was not accepted. `result`: of the A-ASSOCIATE-AC (PS3.8 Table 9-18)."""
+
+    context_id: int
+    abstract_syntax: str
+    transfer_syntaxes: tuple[str, ...]
+    by: str  # gateway | upstream
+    result: int | None = None
 
 
 @dataclass(slots=True)
@@ -63,9 +74,10 @@ class AccessRecord:
     max_pdu: int | None = None
     user_type: int | None = None  # PS3.7 Table D.3-14
     user_name: str | None = None  # verified
-    contexts_proposed: Sequence[PresentationContext] = ()
-    contexts_kept: frozenset[int] | None = None  # None: all
-    contexts_accepted: Sequence[PresentationContextResult] = ()  # the results of the A-ASSOCIATE-AC
+    contexts_proposed: int | None = None
+    contexts_kept: int = 0  # forwarded
+    contexts_accepted: int = 0  # by the upstream
+    contexts_refused: Sequence[RefusedContext] = ()
     upstream: str | None = None
     server: str | None = None
     bytes_in: int = 0
@@ -162,33 +174,44 @@ class AccessRecord:
         )
 
     def _contexts(self) -> dict[str, Json]:
-        proposed, kept = self.contexts_proposed, self.contexts_kept
-        if not proposed:
+        if self.contexts_proposed is None:
             return {}
-        results = {result.context_id: result for result in self.contexts_accepted}
-        rows: list[Json] = []
-        for context in proposed[:MAX_CONTEXTS]:
-            result = results.get(context.context_id)
-            rows.append(
-                _known(
-                    {
-                        "id": context.context_id,
-                        "abstract_syntax": context.abstract_syntax,
-                        "transfer_syntaxes": list(context.transfer_syntaxes[:MAX_TRANSFER_SYNTAXES]),
-                        "kept": kept is None or context.context_id in kept,
-                        "result": None if result is None else result.result,
-                        "transfer_syntax": result.transfer_syntax
-                        if result is not None and result.result == 0
-                        else None,
-                    }
-                )
+        refused: list[Json] = [
+            _known(
+                {
+                    "id": context.context_id,
+                    "abstract_syntax": context.abstract_syntax,
+                    "transfer_syntaxes": list(context.transfer_syntaxes[:MAX_TRANSFER_SYNTAXES]),
+                    "by": context.by,
+                    "result": context.result,
+                }
             )
+            for context in self.contexts_refused[:MAX_CONTEXTS]
+        ]
         return {
-            "proposed": len(proposed),
-            "kept": len(proposed) if kept is None else len(kept),
-            "accepted": sum(result.result == 0 for result in self.contexts_accepted),
-            "list": rows,
+            "proposed": self.contexts_proposed,
+            "kept": self.contexts_kept,
+            "accepted": self.contexts_accepted,
+            "refused": refused,
         }
+
+
+def refused_contexts(
+    proposed: Iterable[PresentationContext],
+    kept: frozenset[int] | None,
+    results: Iterable[PresentationContextResult],
+) -> tuple[RefusedContext, ...]:
+    """The contexts that were not accepted, and by whom. Those that were are only counted: 120 of them are usual."""
+    answers = {result.context_id: result.result for result in results}
+    refused = []
+    for context in proposed:
+        what = (context.context_id, context.abstract_syntax, context.transfer_syntaxes)
+        result = answers.get(context.context_id)
+        if kept is not None and context.context_id not in kept:
+            refused.append(RefusedContext(*what, by="gateway"))
+        elif result != 0:
+            refused.append(RefusedContext(*what, by="upstream", result=result))
+    return tuple(refused)
 
 
 def rfc3339(seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from proxy.observe.access import MAX_CONTEXTS, MAX_TEXT, SCHEMA_VERSION, AccessRecord, rfc3339
+from proxy.observe.access import MAX_CONTEXTS, MAX_TEXT, SCHEMA_VERSION, AccessRecord, refused_contexts, rfc3339
 from proxy.pdu.model import PresentationContext, PresentationContextResult, Span
 from proxy.policy import Certificate, Ended, Outcome, Reason, Reject, Step
 
@@ -45,12 +45,17 @@ def full() -> AccessRecord:
     record.forwarded_calling_aet, record.forwarded_called_aet = "CT1", "PACS"
     record.implementation_class_uid, record.implementation_version_name = "1.2.3", "OFFIS_DCMTK_367"
     record.max_pdu, record.user_type, record.user_name = 16384, 2, "alice"
-    record.contexts_proposed = (
+    record.contexts_proposed, record.contexts_kept, record.contexts_accepted = 3, 2, 1
+    proposed = (
         PresentationContext(1, "1.2.840.10008.1.1", ("1.2.840.10008.1.2",), Span(0, 1)),
         PresentationContext(3, "1.2.3.4", ("1.2.840.10008.1.2", "1.2.5"), Span(1, 2)),
+        PresentationContext(5, "1.2.3.5", ("1.2.5",), Span(2, 3)),
     )
-    record.contexts_kept = frozenset({1})
-    record.contexts_accepted = (PresentationContextResult(1, 0, "1.2.840.10008.1.2", Span(0, 1)),)
+    results = (
+        PresentationContextResult(1, 0, "1.2.840.10008.1.2", Span(0, 1)),
+        PresentationContextResult(5, 4, None, Span(1, 2)),
+    )
+    record.contexts_refused = refused_contexts(proposed, frozenset({1, 5}), results)
     record.upstream, record.server, record.upstream_setup_s = "pacs", "10.20.0.5:104", 0.0123
     record.bytes_in, record.bytes_out, record.pdus_in, record.pdus_out = 2**40, 300, 12, 5
     record.ended, record.duration_s = Ended.RELEASED, 1.23456789
@@ -68,24 +73,17 @@ def test_the_full_record_fits_the_schema_and_fills_it() -> None:
     assert record["rj"] == {"result": 1, "source": 1, "reason": 7}
     assert record["client"] == {"ip": "10.0.0.7", "port": 40000, "via": "socket"}
     assert record["contexts"] == {
-        "proposed": 2,
-        "kept": 1,
+        "proposed": 3,
+        "kept": 2,
         "accepted": 1,
-        "list": [
-            {
-                "id": 1,
-                "abstract_syntax": "1.2.840.10008.1.1",
-                "transfer_syntaxes": ["1.2.840.10008.1.2"],
-                "kept": True,
-                "result": 0,
-                "transfer_syntax": "1.2.840.10008.1.2",
-            },
+        "refused": [
             {
                 "id": 3,
                 "abstract_syntax": "1.2.3.4",
                 "transfer_syntaxes": ["1.2.840.10008.1.2", "1.2.5"],
-                "kept": False,
+                "by": "gateway",
             },
+            {"id": 5, "abstract_syntax": "1.2.3.5", "transfer_syntaxes": ["1.2.5"], "by": "upstream", "result": 4},
         ],
     }
 
@@ -112,7 +110,8 @@ def test_no_field_is_for_a_secret() -> None:
 def test_a_hostile_request_makes_a_record_of_bounded_size() -> None:
     record = full()
     uid = "1." + "2" * 62
-    record.contexts_proposed = [PresentationContext(1, uid, (uid,) * 1000, Span(0, 1))] * 12_000
+    proposed = [PresentationContext(1, uid, (uid,) * 1000, Span(0, 1))] * 12_000
+    record.contexts_proposed, record.contexts_refused = 12_000, refused_contexts(proposed, frozenset(), ())
     record.detail = record.sni = record.calling_aet = "\x1b" * 100_000
     record.certificate = Certificate(
         "ab" * 32, "c3BraQ==", "CN=" + "x" * 100_000, (), ("d" * 5000,) * 10_000, ("u" * 5000,) * 10_000
@@ -120,7 +119,7 @@ def test_a_hostile_request_makes_a_record_of_bounded_size() -> None:
     written = record.to_dict(0.0)
     check(written)
     assert len(json.dumps(written)) < 128 * 1024
-    assert len(written["contexts"]["list"]) == MAX_CONTEXTS
+    assert len(written["contexts"]["refused"]) == MAX_CONTEXTS
     assert written["contexts"]["proposed"] == 12_000
     assert written["detail"] == "\x1b" * MAX_TEXT + "..."
 
