@@ -76,6 +76,8 @@ def command(
             f"--pacs {pacs}: port {PORT} of this machine will be the gateway's own; move the PACS to 104"
         )
     check_ae_title("--aet", aet)
+    if "*" in aet or "?" in aet:
+        raise CommandError(f"--aet {aet!r}: the title of one PACS is needed, not a pattern")
     config, pki_folder = folder / "config.yaml", folder / "pki"
     for path in (config, pki_folder):
         if path.exists() or path.is_symlink():

@@ -131,7 +131,7 @@ class _Attempt:
             async with self._timed(StepName.TLS):
                 await self._handshake(sock, context)
         try:
-            if context is not None:
+            if self.result.tls is not None and self.result.tls.version == "TLSv1.3":
                 await self._hear_verdict()
             yield
         except (_FailureError, asyncio.CancelledError) as failure:

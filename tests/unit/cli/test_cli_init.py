@@ -58,6 +58,7 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys, name: str) -> None:
         (["--pacs", "localhost:2762", "--aet", "A"], "will be the gateway's own"),
         (["--pacs", "pacs:104", "--aet", "A" * 17], "1 to 16 printable ASCII characters"),
         (["--pacs", "pacs:104", "--aet", "A\\B"], "without backslash"),
+        (["--pacs", "pacs:104", "--aet", "A*"], "not a pattern"),
         (["--pacs", "pacs:104", "--aet", "A", "--dns", "a b"], "'a b' is not a DNS name"),
         (["--pacs", "pacs:104"], "--aet"),
     ],
