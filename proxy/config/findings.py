@@ -38,6 +38,7 @@ CODES: dict[str, str] = {
     "E308": "a device certificate among the CAs",
     "E309": "a CRL that cannot be used",
     "E310": "a secret that is not there",
+    "E311": "TLS that cannot be set up, or fails in a handshake with itself",
     "E900": "a feature that is not built yet",
     "W201": "tenants that cannot be told apart without SNI",
     "W202": "a peer that can never match",
@@ -123,8 +124,10 @@ def locate(root: Node, path: Path, *, key: bool = False) -> tuple[Mark, str]:
         last = key and index == len(path) - 1
         if isinstance(node, Block) and isinstance(step, str) and step in node:
             steps.append(step)
-            mark = node.key_marks[step] if last else node[step].mark
+            key_mark = node.key_marks[step]
             node = node[step]
+            # What begins on a line of its own is found by its key.
+            mark = key_mark if last or node.mark.line != key_mark.line else node.mark
         elif isinstance(node, Items) and isinstance(step, int) and step < len(node):
             steps.append(str(step))
             node = node[step]

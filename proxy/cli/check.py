@@ -1,0 +1,125 @@
+"""`dicomgate check`: every finding, and what the configuration comes to on each listener.
+
+`--format json`, the shape of which is stable:
+
+    {config, ok, errors, warnings,
+     findings: [{code, severity, where, path, message}],
+     listeners: [{name, where, bind: [...], networks: "any" | [...], default_tenant,
+                  tls: null | {profile, section, retired, client_auth, ca: [...], pinned, certificates: [...],
+                               missing_suites: [...]},
+                  tenants: [{name, where, server_names: [...], networks, called_aets: "any" | [...], profile,
+                             client_auth}],
+                  sni: [{server_name, sender, result, tenant, client_auth, alert, answer}],
+                  notes: [...]}]}
+
+`sender`: whose row it is: the SNI is known, unknown, none, or any where no tenant has a server name. `listeners` is
+empty where the configuration has errors.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proxy.cli.loading import ConfigOption, load_with_findings
+from proxy.cli.output import NO, USAGE, Format, FormatOption, printable, say, say_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.cli.effective import EffectiveListener, EffectiveTls
+    from proxy.config.findings import Finding
+
+_STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
+
+
+def command(
+    config: ConfigOption = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 on warnings.")] = False,
+    format: FormatOption = Format.TEXT,
+) -> None:
+    """Check the configuration and print what it means. Exit code: 0 good, 1 warnings with --strict, 2 errors."""
+    from proxy.cli.effective import describe_listeners, try_tls
+
+    path, loaded = load_with_findings(config)
+    findings, listeners = list(loaded.findings), list["EffectiveListener"]()
+    if loaded.config is not None:
+        findings += try_tls(loaded.config)
+        listeners = describe_listeners(loaded.config)
+    errors = sum(finding.severity == "error" for finding in findings)
+    warnings = sum(finding.severity == "warning" for finding in findings)
+    if format is Format.JSON:
+        report = {
+            "config": str(path),
+            "ok": not errors,
+            "errors": errors,
+            "warnings": warnings,
+            "findings": [finding.to_dict() for finding in findings],
+            "listeners": [listener.to_dict() for listener in listeners],
+        }
+        say_json(report)
+    else:
+        _print_findings(findings)
+        for listener in listeners:
+            _print_listener(listener)
+        _print_sum(errors, warnings)
+    if errors:
+        raise typer.Exit(USAGE)
+    if warnings and strict:
+        raise typer.Exit(NO)
+
+
+def _print_findings(findings: "list[Finding]") -> None:
+    for finding in findings:
+        say(printable(f"{finding} [{finding.code}]"), _STYLES[finding.severity])
+    if findings:
+        say()
+
+
+def _print_listener(listener: "EffectiveListener") -> None:
+    where = f"  [{listener.where}]" if listener.where else ""
+    say(f"listener {listener.name} on {', '.join(listener.bind)}{where}", "bold")
+    _row("networks", _listed(listener.networks))
+    tls = listener.tls
+    if tls is None:
+        _row("tls", "none: plaintext", "yellow")
+    else:
+        retired = ", retired" if tls.retired else ""
+        _row("tls", f"{tls.profile} (PS3.15 {tls.section}{retired}), client certificate {_client_auth(tls)}")
+        for certificate in tls.certificates:
+            _row("certificate", certificate)
+    _row("default tenant", listener.default_tenant or "none")
+    for tenant in listener.tenants:
+        names = ", ".join(tenant.server_names) or "no server name"
+        titles = f"called AE titles {_listed(tenant.called_aets)}"
+        _row(f"tenant {tenant.name}", f"{names}; networks {_listed(tenant.networks)}; {titles}")
+        if tls is not None:
+            _row("", f"{tenant.profile}, client certificate {tenant.client_auth}")
+    if listener.sni:
+        say("  a client that asks for the server name")
+    for row in listener.sni:
+        asked = row.server_name or {"unknown": "(any other)", "none": "(none)"}.get(row.sender, "(any or none)")
+        say(printable(f"    {asked:<28}gets {row.answer}"))
+    for text in listener.notes:
+        _row("note", text)
+    say()
+
+
+def _row(label: str, text: str, style: str = "") -> None:
+    say(printable(f"  {label:<18}{text}"), style)
+
+
+def _client_auth(tls: "EffectiveTls") -> str:
+    trusted = [*tls.ca, *([f"{tls.pinned} pinned"] if tls.pinned else [])]
+    return tls.client_auth + (f", trusted: {', '.join(trusted)}" if trusted else "")
+
+
+def _listed(values: "Sequence[str] | str") -> str:
+    return values if isinstance(values, str) else ", ".join(values)
+
+
+def _print_sum(errors: int, warnings: int) -> None:
+    def counted(count: int, word: str) -> str:
+        return f"{count} {word}{'' if count == 1 else 's'}"
+
+    style = "bold red" if errors else "yellow" if warnings else "green"
+    say(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}", style)

@@ -1,0 +1,183 @@
+"""What a configuration comes to on each listener, for `dicomgate check`: inheritance and defaults worked out."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from proxy.config.findings import Finding
+from proxy.config.values import Config, KeyPair, Listener, TlsSettings
+from proxy.policy import ClientAuthMode, Entrance, Network, SniResult, SniRow, describe_sni
+from proxy.tls.contexts import ListenerTls
+from proxy.tls.errors import TlsSetupError
+from proxy.tls.inspection import CertificateFacts, InspectionError, inspect
+from proxy.tls.profiles import PROFILES, Profile, missing_suites
+
+_SENDERS = {SniResult.UNKNOWN: "unknown", SniResult.ABSENT: "none", SniResult.UNUSED: "any"}
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveTls:
+    """The TLS of a listener, as a client without a tenant's server name meets it."""
+
+    profile: str
+    section: str  # of PS3.15
+    retired: bool
+    client_auth: str
+    ca: tuple[str, ...]
+    pinned: int
+    certificates: tuple[str, ...]
+    missing_suites: tuple[str, ...]  # of the profile, that this OpenSSL has not
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveTenant:
+    """A tenant as it is reached through one listener."""
+
+    name: str
+    where: str
+    server_names: tuple[str, ...]
+    networks: tuple[str, ...] | str
+    called_aets: tuple[str, ...] | str
+    profile: str | None
+    client_auth: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a client with one kind of server name gets. `sender`: known, unknown, none, or any where it is not read."""
+
+    server_name: str | None
+    sender: str
+    result: str
+    tenant: str | None
+    client_auth: str | None
+    alert: int | None
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveListener:
+    """One listener."""
+
+    name: str
+    where: str
+    bind: tuple[str, ...]
+    networks: tuple[str, ...] | str
+    default_tenant: str | None
+    tls: EffectiveTls | None
+    tenants: tuple[EffectiveTenant, ...]
+    sni: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--format json`."""
+        return asdict(self)
+
+
+def try_tls(config: Config) -> Iterator[Finding]:
+    """Build every context and shake hands with it in memory, as `run` will; what fails is an error."""
+    for listener in config.listeners:
+        if listener.tls is None:
+            continue
+        try:
+            ListenerTls(listener).self_test()
+        except TlsSetupError as error:
+            yield Finding("E311", "error", "", f"listeners.{listener.name}.tls", str(error))
+
+
+def describe_listeners(config: Config) -> list[EffectiveListener]:
+    """Every listener, in the order of the file."""
+    return [_listener(listener) for listener in config.listeners]
+
+
+def _listener(listener: Listener) -> EffectiveListener:
+    policy = listener.policy
+    return EffectiveListener(
+        name=listener.name,
+        where=listener.where,
+        bind=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in listener.bind),
+        networks=_networks(policy.networks),
+        default_tenant=policy.default_tenant,
+        tls=_tls(listener.tls) if listener.tls is not None else None,
+        tenants=tuple(_tenant(listener, entrance) for entrance in policy.entrances),
+        sni=tuple(map(_row, describe_sni(policy))),
+        notes=tuple(_notes(listener)),
+    )
+
+
+def _tls(settings: TlsSettings) -> EffectiveTls:
+    profile, auth = PROFILES[settings.profile], settings.client_auth
+    return EffectiveTls(
+        profile=profile.name,
+        section=profile.section,
+        retired=profile.retired,
+        client_auth=auth.mode,
+        ca=tuple(auth.ca),
+        pinned=len(auth.pinned),
+        certificates=tuple(map(_certificate, settings.certificates)),
+        missing_suites=tuple(missing_suites(profile)),
+    )
+
+
+def _certificate(pair: KeyPair) -> str:
+    try:
+        leaf = inspect(pair.chain.data, datetime.datetime.now(datetime.UTC))[0]
+    except InspectionError as error:
+        return f"{pair.chain.path}: {error}"
+    if not isinstance(leaf, CertificateFacts):
+        return f"{pair.chain.path}: not a certificate"
+    names = ", ".join(leaf.dns) or leaf.subject
+    return f"{pair.chain.path}: {names}, {leaf.key}, until {leaf.not_after:%Y-%m-%d}"
+
+
+def _tenant(listener: Listener, entrance: Entrance) -> EffectiveTenant:
+    tenant = entrance.tenant
+    tls = listener.tenant_tls.get(tenant.name, listener.tls)
+    titles = None if tenant.called_aets is None else tuple(sorted({*tenant.called_aets, *tenant.routes}))
+    return EffectiveTenant(
+        name=tenant.name,
+        where=tenant.where.get("", ""),
+        server_names=tenant.server_names,
+        networks=_networks(tenant.networks),
+        called_aets="any" if titles is None else titles,
+        profile=tls.profile if tls is not None else None,
+        client_auth=entrance.client_auth.mode,
+    )
+
+
+def _row(row: SniRow) -> Row:
+    sender = "known" if row.server_name is not None else _SENDERS[row.result]
+    return Row(row.server_name, sender, row.result, row.tenant, row.client_auth, row.alert, row.answer)
+
+
+def _notes(listener: Listener) -> Iterator[str]:
+    if listener.tls is None:
+        return
+    settings = [listener.tls, *listener.tenant_tls.values()]
+    for profile in {name: PROFILES[name] for name in (tls.profile for tls in settings)}.values():
+        yield from _profile_notes(profile)
+    for entrance in listener.policy.entrances:
+        own, base = entrance.client_auth.mode, listener.policy.client_auth.mode
+        if own is ClientAuthMode.REQUIRED and base is not own and entrance.tenant.server_names:
+            without = "it cannot be reached (sni_required)"
+            if base is ClientAuthMode.OPTIONAL:
+                without = "a sender that shows none is refused once its request is read (certificate_required)"
+            yield f"tenant {entrance.tenant.name} demands a client certificate: without SNI {without}"
+
+
+def _profile_notes(profile: Profile) -> Iterator[str]:
+    missing = missing_suites(profile)
+    newer = [suite for suite in missing if suite in profile.tls13_suites]
+    older = [suite for suite in missing if suite not in profile.tls13_suites]
+    if newer:
+        served = len(profile.tls13_suites) - len(newer)
+        yield f"{profile.name}: of TLS 1.3 the {served} default suites are served, not {', '.join(newer)}"
+    if older:
+        yield f"{profile.name}: this OpenSSL has no {', '.join(older)}"
+    if profile.retired:
+        yield f"{profile.name} is retired from PS3.15 ({profile.section}): only for what cannot do better"
+
+
+def _networks(networks: tuple[Network, ...] | None) -> tuple[str, ...] | str:
+    return "any" if networks is None else tuple(map(str, networks))

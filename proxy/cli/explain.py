@@ -1,0 +1,149 @@
+"""`dicomgate explain`: what the gateway would say to a sender and why; or what a word of its vocabulary means.
+
+`--format json`: `{accepted, listener, tenant, peer, upstream, server, reason, answer, detail, advice, would_refuse,
+trace: [{rule, outcome, detail, where}]}`; what does not apply is null. Of a reason: `{reason, meaning, answer, remedy,
+observable}`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proxy.cli.loading import ConfigOption, load_config
+from proxy.cli.output import NO, CommandError, Format, FormatOption, note, printable, say, say_json
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from proxy.cli.walk import Explanation, Sender
+    from proxy.config.values import Config, Listener
+
+_LONGEST_TITLE = 16  # PS3.8 Table 9-11
+_STYLES = {"pass": "green", "fail": "bold red", "would_refuse": "yellow", "skip": "dim"}
+
+
+def command(
+    reason: Annotated[str | None, typer.Argument(help="A reason from the log: what it means, and what to do.")] = None,
+    config: ConfigOption = None,
+    listener: Annotated[str | None, typer.Option("--listener", help="May be left out where there is one.")] = None,
+    source: Annotated[str, typer.Option("--from", help="Address of the sender.")] = "127.0.0.1",
+    sni: Annotated[str | None, typer.Option("--sni", help="Server name that the sender asks for.")] = None,
+    cert: Annotated[
+        Path | None, typer.Option("--cert", help="Certificate that it shows, PEM with its intermediates.")
+    ] = None,
+    calling: Annotated[str | None, typer.Option("--calling", help="Calling AE title.")] = None,
+    called: Annotated[str | None, typer.Option("--called", help="Called AE title.")] = None,
+    format: FormatOption = Format.TEXT,
+) -> None:
+    """Say what a sender would get, and why. Exit code: 0 accepted, 1 refused, 2 usage.
+
+    dicomgate explain --from 10.20.1.11 --calling CT1 --called MAINPACS
+
+    dicomgate explain calling_aet_unknown
+    """
+    if reason is not None:
+        _explain_reason(reason, format)
+        return
+    if calling is None or called is None:
+        raise CommandError("what is sent? Give --calling TITLE and --called TITLE, or a reason from the log")
+    from proxy.cli.walk import walk
+    from proxy.tls.errors import TlsSetupError
+
+    loaded = load_config(config)
+    chosen = _choose(loaded, listener)
+    sender = _sender(chosen, source, sni, cert, calling, called)
+    try:
+        explanation = walk(chosen, sender)
+    except TlsSetupError as error:
+        raise CommandError(f"{error}; `dicomgate check` says more") from None
+    if format is Format.JSON:
+        say_json(explanation.to_dict(loaded))
+    else:
+        _print(explanation, loaded, sender)
+    if explanation.refusal is not None:
+        raise typer.Exit(NO)
+
+
+def _choose(config: "Config", name: str | None) -> "Listener":
+    names = [listener.name for listener in config.listeners]
+    if name is None:
+        if len(names) > 1:
+            raise CommandError(f"which listener? Give --listener {' or --listener '.join(names)}")
+        return config.listeners[0]
+    if name not in names:
+        raise CommandError(f"--listener {name}: there is no such listener; there is {', '.join(names)}")
+    return config.listeners[names.index(name)]
+
+
+def _sender(
+    listener: "Listener", source: str, sni: str | None, cert: Path | None, calling: str, called: str
+) -> "Sender":
+    from proxy.cli.walk import Sender
+    from proxy.policy.addresses import normalize
+
+    for option, title in (("--calling", calling), ("--called", called)):
+        if len(title) > _LONGEST_TITLE or not title.isascii():
+            raise CommandError(f"{option} {printable(title)}: an AE title has at most 16 characters, all ASCII")
+    if listener.tls is None and (sni is not None or cert is not None):
+        raise CommandError(f"listener {listener.name} is plaintext: there is neither --sni nor --cert")
+    try:
+        address = normalize(source)
+    except ValueError:
+        raise CommandError(f"--from {source}: not an IP address; names are not looked up") from None
+    return Sender(address, calling, called, sni, tuple(_read_chain(cert)) if cert is not None else ())
+
+
+def _read_chain(path: Path) -> "list[x509.Certificate]":
+    from proxy.cli.presenting import read_chain
+
+    try:
+        return read_chain(path.read_bytes())
+    except OSError as error:
+        raise CommandError(f"--cert {path}: {error.strerror}") from None
+    except ValueError:
+        raise CommandError(f"--cert {path}: no certificate in it; `dicomgate pki inspect {path}` says more") from None
+
+
+def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> None:
+    say(printable(f"{sender}, at listener {explanation.listener}"), "bold")
+    for step in explanation.steps:
+        where = f"  [{step.where}]" if step.where else ""
+        say(printable(f"  {step.outcome:<13}{step.rule:<18}{step.detail}{where}"), _STYLES[step.outcome])
+    answer = explanation.to_dict(config)
+    refusal = explanation.refusal
+    if refusal is None:
+        server = f" ({answer['server']})" if answer["server"] else ""
+        say(printable(f"accepted: forwarded to upstream {answer['upstream']}{server}"), "bold green")
+        if answer["would_refuse"]:
+            say(f"  only because of observe_until; then refused: {', '.join(answer['would_refuse'])}", "yellow")
+        note("the PACS may still refuse it, and limits count when it comes: the access record says so")
+        return
+    say(f"refused: {refusal.reason}", "bold red")
+    say(printable(f"  why          {refusal.detail}"))
+    say(f"  on the wire  {answer['answer']}")
+    say(printable(f"  to change    {explanation.advice}"))
+
+
+def _explain_reason(word: str, format: Format) -> None:
+    from proxy.cli.refusals import describe_reason
+    from proxy.policy import Reason
+
+    if word not in list(Reason):
+        raise CommandError(f"{printable(word)} is no reason; there are:\n  {_columns([*Reason])}")
+    described = describe_reason(Reason(word))
+    if format is Format.JSON:
+        say_json(described.to_dict())
+        return
+    say(described.reason, "bold")
+    say(f"  means        {described.meaning}")
+    say(f"  on the wire  {described.answer}")
+    say(f"  to do        {described.remedy}")
+    if described.observable:
+        say("  observe      let pass, and counted as would_refuse, while the tenant's observe_until lasts")
+
+
+def _columns(words: list[str], width: int = 100) -> str:
+    import textwrap
+
+    return "\n  ".join(textwrap.wrap(", ".join(words), width))

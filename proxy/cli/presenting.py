@@ -1,0 +1,100 @@
+"""Shows a certificate to a TLS context as a client would, without the certificate's key.
+
+A server verifies the chain when it reads the Certificate message, before the client has to prove that it has the key
+(RFC 5246 section 7.4.6). So the very OpenSSL, with the very settings of the live path, says what it thinks of a chain.
+"""
+
+import ssl
+import time
+from collections.abc import Sequence
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from proxy.policy import Certificate, Reason
+from proxy.tls.certificates import UNREADABLE, read_certificate
+from proxy.tls.client import client_context
+from proxy.tls.contexts import ServerContext
+from proxy.tls.failures import explain_handshake_failure
+from proxy.tls.judging import CertificateJudge, verified_chain
+from proxy.tls.strength import MINIMUM_EC_BITS
+from proxy.tls.trust import TrustStore
+
+_ALERT, _HANDSHAKE, _TLS_1_2, _CERTIFICATE = b"\x15", b"\x16", b"\x03\x03", b"\x0b"
+_LONGEST_FRAGMENT = 16 * 1024  # RFC 5246 section 6.2.1
+
+
+class Unaccepted(Exception):
+    """The handshake ends here. `alert` is what OpenSSL sent; None where that depends on the TLS version."""
+
+    def __init__(self, reason: Reason, detail: str, alert: int | None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.alert = alert
+
+
+def read_chain(data: bytes) -> list[x509.Certificate]:
+    """The certificates of a file, PEM (leaf first) or DER. Raises ValueError."""
+    if b"-----BEGIN" in data:
+        return x509.load_pem_x509_certificates(data)
+    return [x509.load_der_x509_certificate(data)]
+
+
+def present(context: ServerContext, chain: Sequence[x509.Certificate]) -> Certificate | None:
+    """What the gateway makes of a client that shows `chain`, or no certificate. Raises `Unaccepted`."""
+    server, to_server, to_client = _await_certificate(context)
+    message = _certificate_message([certificate.public_bytes(Encoding.DER) for certificate in chain])
+    for start in range(0, len(message), _LONGEST_FRAGMENT):
+        fragment = message[start : start + _LONGEST_FRAGMENT]
+        to_server.write(_HANDSHAKE + _TLS_1_2 + len(fragment).to_bytes(2, "big") + fragment)
+    try:
+        server.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    except ssl.SSLError as error:
+        reason, detail = explain_handshake_failure(error, None, context.profile)
+        # handshake_failure in TLS 1.2, certificate_required in TLS 1.3
+        alert = None if reason is Reason.CLIENT_CERTIFICATE_MISSING else _alert(to_client.read())
+        raise Unaccepted(reason, detail, alert) from None
+    if not chain:
+        return None
+    minimum_ec_bits = MINIMUM_EC_BITS if context.profile.checks_strength else None
+    judge = CertificateJudge(TrustStore(context.settings.client_auth), minimum_ec_bits)
+    return judge.judge(verified_chain(server), time.time())
+
+
+def facts_of(chain: Sequence[x509.Certificate]) -> Certificate:
+    """The facts of a certificate that nobody asks for, and nobody verifies. Raises ValueError."""
+    try:
+        return read_certificate(chain[0])
+    except UNREADABLE as error:
+        raise ValueError(str(error)) from None
+
+
+def _await_certificate(context: ServerContext) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+    """A server that waits for the client's Certificate message, in clear text as in TLS 1.2, and what it speaks by."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.ssl.wrap_bio(to_server, to_client, server_side=True)
+    context.expect_server_name(server, None)
+    offer = client_context(context.profile, verify=False)
+    offer.maximum_version = ssl.TLSVersion.TLSv1_2
+    client = offer.wrap_bio(to_client, to_server)
+    for side in (client, server):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    to_client.read()
+    return server, to_server, to_client
+
+
+def _alert(records: bytes) -> int | None:
+    """The description of the alert record that was written, RFC 5246 section 7.2."""
+    return records[-1] if records[:1] == _ALERT else None
+
+
+def _certificate_message(chain: Sequence[bytes]) -> bytes:
+    """RFC 5246 section 7.4.2."""
+    entries = b"".join(len(der).to_bytes(3, "big") + der for der in chain)
+    body = len(entries).to_bytes(3, "big") + entries
+    return _CERTIFICATE + len(body).to_bytes(3, "big") + body

@@ -1,0 +1,195 @@
+"""Walks a sender that is not there through the stages of an association, by the functions of the live path."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from proxy.cli.presenting import Unaccepted, facts_of, present
+from proxy.cli.refusals import REFUSALS
+from proxy.config.values import Config, Listener
+from proxy.dimse.echo import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION_SOP_CLASS
+from proxy.net.stages import request_error
+from proxy.observe.answers import describe_answer
+from proxy.pdu import PduError, RequestAmbiguous, encode_associate_rq, parse_associate_rq
+from proxy.policy import (
+    ANSWERS,
+    Accept,
+    Address,
+    Alert,
+    Answer,
+    Certificate,
+    ClientAuthMode,
+    Decision,
+    Entrance,
+    Facts,
+    NeedsIdentity,
+    Reason,
+    Refuse,
+    Step,
+    advice,
+    entrance_for_sni,
+    judge,
+)
+from proxy.policy.addresses import contains
+from proxy.policy.tenants import describe_networks
+from proxy.policy.trace import Trace
+from proxy.tls.contexts import ListenerTls
+from proxy.tls.hello import ClientHelloMalformed, normalize_server_name
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+_SHOWN_SUBJECT = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who would send what. `chain`: the certificates that it shows, its own first."""
+
+    address: Address
+    calling: str
+    called: str
+    sni: str | None = None
+    chain: "Sequence[x509.Certificate]" = ()
+
+    def __str__(self) -> str:
+        sni = f"SNI {self.sni}" if self.sni is not None else "no SNI"
+        certificate = "no certificate"
+        if self.chain:
+            certificate = f"certificate {self.chain[0].subject.rfc4514_string()[:_SHOWN_SUBJECT]}"
+        return f"{self.calling} calls {self.called} from {self.address}, {sni}, {certificate}"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Every step, and what it came to. `advice` is empty where it was accepted."""
+
+    listener: str
+    steps: tuple[Step, ...]
+    decision: Accept | Refuse
+    advice: str = ""
+
+    @property
+    def refusal(self) -> Refuse | None:
+        """None where it was accepted."""
+        return self.decision if isinstance(self.decision, Refuse) else None
+
+    def to_dict(self, config: Config) -> dict[str, Any]:
+        """For `--format json`."""
+        decision, refusal = self.decision, self.refusal
+        upstream = config.upstreams[decision.upstream] if isinstance(decision, Accept) else None
+        return {
+            "accepted": refusal is None,
+            "listener": self.listener,
+            "tenant": decision.tenant.name if decision.tenant is not None else None,
+            "peer": decision.peer.name if decision.peer is not None else None,
+            "upstream": upstream.name if upstream is not None else None,
+            "server": ", ".join(f"{s.host}:{s.port}" for s in upstream.servers) if upstream is not None else None,
+            "reason": refusal.reason if refusal is not None else None,
+            "answer": describe_answer(refusal.answer) if refusal is not None else None,
+            "detail": refusal.detail if refusal is not None else None,
+            "advice": self.advice or None,
+            "would_refuse": list(decision.would_refuse) if isinstance(decision, Accept) else [],
+            "trace": [
+                {"rule": step.rule, "outcome": step.outcome, "detail": step.detail, "where": step.where or None}
+                for step in self.steps
+            ],
+        }
+
+
+class _Refused(Exception):
+    """A stage before the decision says no."""
+
+    def __init__(self, refusal: Refuse) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
+
+
+def _refused(
+    trace: Trace, rule: str, reason: Reason, detail: str, where: str = "", answer: Answer | None = None
+) -> _Refused:
+    """The refusal as the live path gives it here: with the reason's own answer, unless the stage has another."""
+    return _Refused(replace(trace.failed(rule, reason, detail, where), answer=answer or ANSWERS[reason]))
+
+
+def walk(listener: Listener, sender: Sender) -> Explanation:
+    """From the accept to the decision. Raises TlsSetupError."""
+    trace = Trace()
+    try:
+        _check_address(listener, sender, trace)
+        entrance, certificate = _secure(listener, sender, trace)
+        facts = _read_request(sender, certificate, trace)
+    except _Refused as refused:
+        remedy = REFUSALS[refused.refusal.reason].remedy
+        return Explanation(listener.name, tuple(trace.steps), refused.refusal, remedy)
+    decision = judge(listener.policy, entrance, facts)
+    steps = (*trace.steps, *decision.trace)
+    settled = _settle(decision)
+    if isinstance(settled, Refuse):
+        return Explanation(listener.name, steps, settled, advice(settled, facts))
+    return Explanation(listener.name, steps, settled)
+
+
+def _settle(decision: Decision) -> Accept | Refuse:
+    """As the live path: there is no identity provider to ask."""
+    if isinstance(decision, NeedsIdentity):
+        return Trace().failed("identity", Reason.IDENTITY_UNAVAILABLE, "no identity provider can be asked")
+    return decision
+
+
+def _check_address(listener: Listener, sender: Sender, trace: Trace) -> None:
+    networks, where = listener.policy.networks, listener.policy.where.get("networks", listener.where)
+    words = "any" if networks is None else describe_networks(networks)
+    if not contains(networks, sender.address):
+        detail = f"{sender.address} is not in the networks of listener {listener.name} ({words})"
+        raise _refused(trace, "listener", Reason.ADDRESS_DENIED, detail, where)
+    trace.passed("listener", f"{sender.address} may connect to listener {listener.name} (networks: {words})", where)
+
+
+def _secure(listener: Listener, sender: Sender, trace: Trace) -> tuple[Entrance | None, Certificate | None]:
+    """Tenant by SNI and client certificate: what TLS says."""
+    if listener.tls is None:
+        trace.skipped("tls", f"listener {listener.name} is plaintext", listener.where)
+        return None, None
+    try:
+        sni = None if sender.sni is None else normalize_server_name(sender.sni.encode())
+    except ClientHelloMalformed as error:
+        raise _refused(trace, "sni", Reason.CLIENT_HELLO_MALFORMED, str(error)) from None
+    entrance = entrance_for_sni(listener.policy, sni)
+    if isinstance(entrance, Refuse):
+        trace.steps.extend(entrance.trace)
+        raise _Refused(entrance)
+    if entrance is not None:
+        where = entrance.tenant.where.get("server_names", "")
+        trace.passed("sni", f"{sni!r} selects tenant {entrance.tenant.name}", where)
+    else:
+        trace.skipped("sni", f"{'no server name' if sni is None else repr(sni)}: the tenant is matched by the request")
+    tls = ListenerTls(listener)
+    context = tls.default if entrance is None else tls.tenant(entrance.tenant.name)
+    mode, where = context.client_auth_mode, context.settings.where
+    if mode is ClientAuthMode.NONE:
+        trace.passed("tls", f"profile {context.profile.name}; no client certificate is asked for", where)
+        return entrance, facts_of(sender.chain) if sender.chain else None
+    try:
+        certificate = present(context, sender.chain)
+    except Unaccepted as error:
+        raise _refused(trace, "tls", error.reason, str(error), where, Alert(error.alert)) from None
+    what = "verified by OpenSSL" if certificate is not None else "none is shown"
+    trace.passed("tls", f"profile {context.profile.name}; client certificate {mode}: {what}", where)
+    return entrance, certificate
+
+
+def _read_request(sender: Sender, certificate: Certificate | None, trace: Trace) -> Facts:
+    """The titles as they would stand in an A-ASSOCIATE-RQ, read by the gateway's own parser."""
+    context = (1, VERIFICATION_SOP_CLASS, (IMPLICIT_VR_LITTLE_ENDIAN,))
+    try:
+        request = parse_associate_rq(encode_associate_rq(sender.called, sender.calling, [context]))
+    except RequestAmbiguous as error:
+        raise _refused(trace, "request", Reason.REQUEST_AMBIGUOUS, str(error)) from None
+    except PduError as error:
+        refused = request_error(error)
+        assert refused.reason is not None
+        raise _refused(trace, "request", refused.reason, str(error), answer=refused.answer) from None
+    sni = None if sender.sni is None else normalize_server_name(sender.sni.encode())
+    return Facts(sender.address, request, time.time(), sni=sni, certificate=certificate)

@@ -1,0 +1,102 @@
+"""`dicomgate check`: findings, what each kind of client gets, and the exit codes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.cli.__main__ import main
+
+Write = Callable[..., Path]
+Capture = pytest.CaptureFixture[str]
+
+
+def check_json(capsys: Capture, *options: str) -> dict[str, Any]:
+    main(["check", "--format", "json", *options])
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return report
+
+
+def test_a_good_configuration_is_told_listener_by_listener(config: Write, capsys: Capture) -> None:
+    assert main(["check", "--strict"]) == 0
+    out = capsys.readouterr().out
+    assert "listener dicom-tls on 127.0.0.1:2762  [config.yaml:3]\n" in out
+    assert "bcp195-rfc8996 (PS3.15 B.12), client certificate optional, trusted: default, 1 pinned\n" in out
+    assert "south.example.org           gets certificate of tenant south, client certificate required\n" in out
+    assert "(any other)                 gets TLS alert 112 unrecognized_name (sni_unknown)\n" in out
+    assert "(none)                      gets certificate of the listener, client certificate optional" in out
+    assert out.endswith("0 errors, 0 warnings\n")
+
+
+def test_json_has_the_documented_shape(config: Write, capsys: Capture) -> None:
+    report = check_json(capsys)
+    assert list(report) == ["config", "ok", "errors", "warnings", "findings", "listeners"]
+    (listener,) = report["listeners"]
+    assert list(listener) == [
+        "name", "where", "bind", "networks", "default_tenant", "tls", "tenants", "sni", "notes",
+    ]  # fmt: skip
+    assert listener["networks"] == ["127.0.0.0/8", "10.0.0.0/8"]
+    assert listener["tls"]["client_auth"] == "optional"
+    assert [(tenant["name"], tenant["client_auth"]) for tenant in listener["tenants"]] == [
+        ("north", "optional"),
+        ("south", "required"),
+    ]
+    rows = [(row["sender"], row["server_name"], row["alert"]) for row in listener["sni"]]
+    assert rows == [
+        ("known", "north.example.org", None),
+        ("known", "south.example.org", None),
+        ("unknown", None, 112),
+        ("none", None, None),
+    ]
+
+
+def test_a_tenant_weaker_than_its_listener_is_a_warning(config: Write, capsys: Capture) -> None:
+    config(("mode: optional", "mode: required"), ("mode: required}}", "mode: none}}"))
+    assert main(["check"]) == 0
+    assert "client_auth.mode is none, the listener's required [W207]\n" in capsys.readouterr().out
+    assert main(["check", "--strict"]) == 1
+
+
+def test_every_error_is_told_like_a_compiler_does(config: Write, capsys: Capture) -> None:
+    config(("bind:", "bnd:"), ("aet: CT1", "aet: A-TITLE-THAT-IS-TOO-LONG"))
+    assert main(["check"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("config.yaml:4:5: listeners.dicom-tls.bnd: ") and "E111" in line for line in lines)
+    assert any(line.startswith("config.yaml:16:15: tenants.north.peers.0.aet: ") for line in lines)
+
+
+def test_errors_leave_no_listeners_in_json(config: Write, capsys: Capture) -> None:
+    config(("upstream: pacs", "upstream: pax"))
+    report = check_json(capsys)
+    assert (report["ok"], report["errors"], report["listeners"]) == (False, 2, [])
+    assert {finding["code"] for finding in report["findings"]} == {"E201"}
+
+
+def test_what_openssl_cannot_do_is_an_error(config: Write, capsys: Capture) -> None:
+    # B.3 has no suite for an ECDSA certificate.
+    config(("    tls:\n", "    tls:\n      profile: legacy-aes\n"))
+    assert main(["check"]) == 2
+    assert "listeners.dicom-tls.tls: " in (out := capsys.readouterr().out)
+    assert "[E311]" in out
+
+
+def test_notes_name_what_this_openssl_leaves_out(config: Write, capsys: Capture) -> None:
+    config(("    tls:\n", "    tls:\n      profile: bcp195-rfc8996-modified\n"))
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "of TLS 1.3 the 3 default suites are served, not TLS_AES_128_CCM_SHA256, TLS_AES_128_CCM_8_SHA256" in out
+
+
+def test_a_tenant_out_of_reach_without_sni_is_noted(config: Write, capsys: Capture) -> None:
+    config(("mode: optional", "mode: none"))
+    assert (
+        "tenant south demands a client certificate: without SNI it cannot be reached (sni_required)"
+        in (check_json(capsys)["listeners"][0]["notes"])
+    )
+
+
+def test_without_a_file_it_says_what_to_type(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["check", "--config", str(tmp_path / "none.yaml")]) == 2
+    assert "dicomgate init" in capsys.readouterr().err

@@ -1,0 +1,139 @@
+"""`dicomgate explain`: the answer that a sender would get, stage by stage."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from proxy.cli.__main__ import main
+
+Write = Callable[..., Path]
+Capture = pytest.CaptureFixture[str]
+
+NORTH = ("--sni", "north.example.org", "--called", "PACSN")
+SOUTH = ("--sni", "south.example.org", "--called", "PACSS")
+
+
+def test_an_accepted_sender_shows_every_rule_with_its_line(config: Write, capsys: Capture) -> None:
+    assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1"]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0] == "CT1 calls PACSN from 10.1.0.11, SNI north.example.org, no certificate, at listener dicom-tls"
+    assert "'north.example.org' selects tenant north  [config.yaml:11]" in lines[2]
+    assert "peer CT1 matches calling AE title 'CT1' from 10.1.0.11  [config.yaml:16]" in lines[-2]
+    assert lines[-1] == "accepted: forwarded to upstream pacs (10.9.0.1:104)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "answer"),
+    [
+        ((*NORTH, "--from", "192.0.2.1", "--calling", "CT1"), "address_denied", "connection closed without an answer"),
+        (("--sni", "x.org", "--called", "PACSN", "--calling", "CT1"), "sni_unknown", "TLS alert 112"),
+        (("--sni", "10.0.0.1", "--called", "PACSN", "--calling", "CT1"), "client_hello_malformed", "TLS alert 50"),
+        ((*SOUTH, "--calling", "MR1"), "client_certificate_missing", "TLS alert"),
+        ((*SOUTH, "--calling", "MR1", "--cert", "stranger.pem"), "client_certificate_untrusted", "TLS alert 48"),
+        ((*SOUTH, "--calling", "MR1", "--cert", "mail.pem"), "client_certificate_wrong_usage", "TLS alert 43"),
+        ((*SOUTH, "--calling", "MR1", "--cert", "old.pem"), "client_certificate_expired", "TLS alert 45"),
+        ((*SOUTH, "--calling", "MR1", "--cert", "mr2.pem"), "certificate_not_bound", "A-ASSOCIATE-RJ 1/1/3"),
+        ((*SOUTH, "--calling", "MR1", "--cert", "us1.pem"), "certificate_not_bound", "A-ASSOCIATE-RJ 1/1/3"),
+        ((*SOUTH, "--calling", "M\\R"), "client_certificate_missing", "TLS alert"),
+        ((*SOUTH, "--calling", "M\\R", "--cert", "mr1.pem"), "request_ambiguous", "A-ASSOCIATE-RJ 1/1/1"),
+        ((*NORTH, "--from", "10.1.0.11", "--calling", ""), "calling_aet_unknown", "A-ASSOCIATE-RJ 1/1/3"),
+        ((*NORTH, "--from", "10.1.0.11", "--calling", "CT9"), "calling_aet_unknown", "A-ASSOCIATE-RJ 1/1/3"),
+        ((*NORTH, "--from", "10.1.0.12", "--calling", "CT1"), "source_not_allowed", "A-ASSOCIATE-RJ 1/1/3"),
+        (
+            ("--sni", "north.example.org", "--called", "PACSS", "--calling", "CT1", "--from", "10.1.0.11"),
+            "tenant_mismatch",
+            "A-ASSOCIATE-RJ 1/1/7",
+        ),
+        (("--called", "PACSS", "--calling", "MR1"), "certificate_required", "A-ASSOCIATE-RJ 1/1/3"),
+    ],
+)
+def test_a_refusal_names_reason_answer_and_remedy(
+    config: Write, capsys: Capture, arguments: tuple[str, ...], reason: str, answer: str
+) -> None:
+    assert main(["explain", *arguments]) == 1
+    out = capsys.readouterr().out
+    assert f"\nrefused: {reason}\n" in out
+    assert f"\n  on the wire  {answer}" in out
+    assert "\n  to change    " in out
+
+
+@pytest.mark.parametrize(("calling", "cert"), [("MR1", "mr1.pem"), ("US1", "us1.pem")])
+def test_a_certificate_is_judged_without_its_key(config: Write, capsys: Capture, calling: str, cert: str) -> None:
+    assert main(["explain", *SOUTH, "--calling", calling, "--cert", cert]) == 0
+    assert "client certificate required: verified by OpenSSL" in capsys.readouterr().out
+
+
+def test_a_certificate_that_nobody_asks_for_does_not_count(config: Write, capsys: Capture) -> None:
+    config(("mode: optional", "mode: none"))
+    assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1", "--cert", "us1.pem"]) == 0
+    assert "does not count: none is asked for here" in capsys.readouterr().out
+
+
+def test_json_tells_the_same(config: Write, capsys: Capture) -> None:
+    arguments = ["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT9", "--format", "json"]
+    assert main(arguments) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert list(answer) == [
+        "accepted", "listener", "tenant", "peer", "upstream", "server", "reason", "answer", "detail", "advice",
+        "would_refuse", "trace",
+    ]  # fmt: skip
+    assert (answer["accepted"], answer["tenant"], answer["reason"]) == (False, "north", "calling_aet_unknown")
+    assert answer["trace"][-1] == {
+        "rule": "peer",
+        "outcome": "fail",
+        "detail": "calling AE title 'CT9' is in no peer of tenant north",
+        "where": "config.yaml:15",
+    }
+
+
+def test_observe_mode_says_what_it_would_refuse(config: Write, capsys: Capture) -> None:
+    config(("  north:\n", "  north:\n    observe_until: 2999-01-01\n"))
+    assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT9"]) == 0
+    out = capsys.readouterr().out
+    assert "  would_refuse peer " in out
+    assert "only because of observe_until; then refused: calling_aet_unknown" in out
+
+
+def test_control_characters_reach_no_terminal(config: Write, capsys: Capture) -> None:
+    assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "\x1b[31mCT"]) == 1
+    assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Give --calling TITLE and --called TITLE"),
+        (["--calling", "CT1"], "Give --calling TITLE and --called TITLE"),
+        ([*NORTH, "--calling", "A-TITLE-THAT-IS-TOO-LONG"], "at most 16 characters"),
+        ([*NORTH, "--calling", "CT1", "--from", "ct1.example.org"], "not an IP address"),
+        ([*NORTH, "--calling", "CT1", "--listener", "other"], "there is dicom-tls"),
+        ([*NORTH, "--calling", "CT1", "--cert", "absent.pem"], "absent.pem: No such file"),
+        ([*NORTH, "--calling", "CT1", "--cert", "server.key"], "no certificate in it"),
+        (["no_such_reason"], "calling_aet_unknown"),
+    ],
+)
+def test_wrong_usage_says_what_to_type(config: Write, capsys: Capture, arguments: list[str], words: str) -> None:
+    assert main(["explain", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.out == ""
+
+
+def test_a_plaintext_listener_has_neither_sni_nor_certificates(config: Write, capsys: Capture) -> None:
+    old, new = "listeners:\n", 'listeners:\n  plain: {bind: ["127.0.0.1:104"], tenants: [north]}\n'
+    config((old, new))
+    assert main(["explain", *NORTH, "--calling", "CT1"]) == 2
+    assert "which listener?" in capsys.readouterr().err
+    assert main(["explain", *NORTH, "--calling", "CT1", "--listener", "plain"]) == 2
+    assert "plaintext" in capsys.readouterr().err
+    arguments = ["--listener", "plain", "--calling", "CT1", "--called", "PACSN", "--from", "10.1.0.11"]
+    assert main(["explain", *arguments]) == 0
+
+
+def test_a_configuration_with_errors_explains_nothing(config: Write, capsys: Capture) -> None:
+    config(("upstream: pacs", "upstream: pax"))
+    assert main(["explain", *NORTH, "--calling", "CT1"]) == 2
+    assert "dicomgate check" in capsys.readouterr().err
