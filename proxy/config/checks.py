@@ -126,7 +126,7 @@ def _check_listener(name: str, listener: Listener, configuration: Configuration,
             "E206", path, "a plaintext listener must list its `tenants`: nothing but the network protects them"
         )
     reachable = reachable_tenants(configuration, listener)
-    if listener.networks is None:
+    if listener.networks is None or any(holds_everything(network) for network in listener.networks):
         if listener.tls is not None and listener.tls.profile in LEGACY_PROFILES:
             material.tell("E207", (*path, "tls", "profile"), f"{listener.tls.profile} needs `networks` on the listener")
         for tenant in reachable:
@@ -148,9 +148,11 @@ def _check_listener(name: str, listener: Listener, configuration: Configuration,
             if first != tenant:
                 where = ("tenants", tenant, "server_names", index)
                 material.tell("E204", where, f"on listener {name} this is a name of tenant {first} already")
+    listed = set[str]()
     for index, tenant in enumerate(listener.tenants or ()):
-        if tenant in (listener.tenants or ())[:index]:
+        if tenant in listed:
             material.tell("E203", (*path, "tenants", index), f"tenant {tenant} is listed twice")
+        listed.add(tenant)
 
 
 def _check_reach(configuration: Configuration, material: Material) -> None:

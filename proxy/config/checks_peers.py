@@ -45,29 +45,37 @@ def _is_pattern(title: str) -> bool:
 
 def _check_shadowed(name: str, tenant: Tenant, material: Material) -> None:
     """A peer all of whose titles go to earlier peers that ask for nothing more."""
+    by_title: dict[str, list[Peer]] = {}
     for index, peer in enumerate(tenant.peers):
-        takers = list[int]()
-        for title in _titles(tenant, peer.aet):
-            taker = next((i for i in range(index) if _takes(tenant, tenant.peers[i], peer, title)), None)
-            if taker is None:
-                break
-            takers.append(taker)
-        else:
-            first = locate(material.root, ("tenants", name, "peers", takers[0]))[0]
-            path = ("tenants", name, "peers", index)
+        titles = _titles(tenant, peer.aet)
+        takers = [_taker(title, peer, by_title) for title in titles]
+        if all(taker is not None for taker in takers):
+            first = tenant.peers.index(takers[0]) if takers[0] is not None else 0
+            line = locate(material.root, ("tenants", name, "peers", first))[0].line
             material.tell(
                 "W202",
-                path,
-                f"can never match: peer {peer_name(tenant.peers[takers[0]])} in line {first.line} comes first",
+                ("tenants", name, "peers", index),
+                f"can never match: peer {peer_name(tenant.peers[first])} in line {line} comes first",
             )
+        for title in titles:
+            by_title.setdefault(title, []).append(peer)
 
 
-def _takes(tenant: Tenant, earlier: Peer, later: Peer, title: str) -> bool:
+def _taker(title: str, later: Peer, by_title: dict[str, list[Peer]]) -> Peer | None:
+    """The earlier peer that takes whoever comes as `title` and would match `later`."""
     # A literal title is never matched by a pattern, so equal spelling is what counts; `*` takes every other pattern.
-    titles = _titles(tenant, earlier.aet)
-    same = title in titles or (_is_pattern(title) and "*" in titles)
-    no_stricter = earlier.cert in (None, later.cert) and earlier.user in (None, later.user)
-    return same and no_stricter and covers(earlier.source, later.source)
+    candidates = by_title.get(title, [])
+    if _is_pattern(title) and title != "*":
+        candidates = [*candidates, *by_title.get("*", [])]
+    return next((earlier for earlier in candidates if _asks_no_more(earlier, later)), None)
+
+
+def _asks_no_more(earlier: Peer, later: Peer) -> bool:
+    return (
+        earlier.cert in (None, later.cert)
+        and earlier.user in (None, later.user)
+        and covers(earlier.source, later.source)
+    )
 
 
 def _check_source(

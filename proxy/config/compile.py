@@ -70,7 +70,7 @@ def compile_configuration(path: str, configuration: Configuration, root: Block, 
 def reachable_tenants(configuration: Configuration, listener: models.Listener) -> tuple[str, ...]:
     """The tenants that may be reached through a listener, in the order of the file."""
     names = configuration.tenants if listener.tenants is None else listener.tenants
-    return tuple(name for name in names if name in configuration.tenants)
+    return tuple(name for name in dict.fromkeys(names) if name in configuration.tenants)
 
 
 def _lines(root: Node, *path: str | int) -> dict[str, str]:

@@ -63,7 +63,9 @@ class Trust:
         """Of each file the CRLs of CAs trusted here: what is inherited may hold those of other tenants' CAs too."""
         for _, crl_file in self.crls:
             own = [crl.pem for crl in crl_file.crls if any(crl.is_of(ca) for ca in self.authorities)]
-            if own:
+            if len(own) == len(crl_file.crls):
+                yield crl_file.file  # the bytes are shared: a list may be large, and the tenants many
+            elif own:
                 yield replace(crl_file.file, data=b"".join(own))
 
 

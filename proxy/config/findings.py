@@ -50,7 +50,7 @@ CODES: dict[str, str] = {
     "W208": "certificates asked for, and none is trusted",
     "W301": "a certificate that is about to expire, or a CA that has",
     "W302": "a certificate that does not cover a server name",
-    "W303": "a key that many senders cannot use",
+    "W303": "a server certificate that many senders cannot use",
     "W304": "a pinned certificate that will be refused",
     "W305": "a CRL past its next update",
 }

@@ -65,7 +65,10 @@ class Material:
     report: Report
     now: datetime.datetime
     incomplete: bool = False  # a file is missing or unusable: what hangs on its content is not checked
+    # A file that several listeners or tenants name, or inherit, is parsed once and complained of once.
     _pairs: dict[Certificate, ServerCertificate | None] = field(default_factory=dict)
+    _ca_files: dict[FilePath, CaFile | None] = field(default_factory=dict)
+    _crl_files: dict[FilePath, CrlFile | None] = field(default_factory=dict)
 
     def tell(self, code: str, path: Path, message: str) -> None:
         """Report `message` at `path`."""
@@ -169,6 +172,11 @@ class Material:
 
     def ca_file(self, file: FilePath, path: Path) -> CaFile | None:
         """CAs of client certificates: every certificate of the file must be one."""
+        if file not in self._ca_files:
+            self._ca_files[file] = self._ca_file(file, path)
+        return self._ca_files[file]
+
+    def _ca_file(self, file: FilePath, path: Path) -> CaFile | None:
         content = self.read(file, path)
         if content is None:
             return None
@@ -226,6 +234,11 @@ class Material:
 
     def crl_file(self, file: FilePath, path: Path) -> CrlFile | None:
         """CRLs, PEM or DER."""
+        if file not in self._crl_files:
+            self._crl_files[file] = self._crl_file(file, path)
+        return self._crl_files[file]
+
+    def _crl_file(self, file: FilePath, path: Path) -> CrlFile | None:
         content = self.read(file, path)
         if content is None:
             return None

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.findings import Report, locate
+from proxy.config.findings import MAXIMUM_FINDINGS, Report, locate
 from proxy.config.models_root import Configuration
 from proxy.config.tree import Block, shown
 
@@ -18,7 +18,7 @@ def validate(root: Block, report: Report) -> Configuration | None:
     try:
         return Configuration.model_validate(root)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
+        for details in error.errors(include_url=False)[:MAXIMUM_FINDINGS]:
             _tell(details, root, report)
         return None
 

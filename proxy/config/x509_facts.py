@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -42,6 +42,7 @@ class CrlFacts:
     pem: bytes
     issuer: str
     next_update: datetime.datetime | None
+    _verdicts: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)  # a large list is hashed once
 
     def is_named_for(self, ca: CertificateFacts) -> bool:
         """Whether `ca` has the name of its issuer."""
@@ -49,8 +50,11 @@ class CrlFacts:
 
     def is_of(self, ca: CertificateFacts) -> bool:
         """Whether `ca` issued it: name and signature."""
-        if not self.is_named_for(ca):
-            return False
+        if ca.sha256 not in self._verdicts:
+            self._verdicts[ca.sha256] = self.is_named_for(ca) and self._is_signed_by(ca)
+        return self._verdicts[ca.sha256]
+
+    def _is_signed_by(self, ca: CertificateFacts) -> bool:
         try:
             return self.crl.is_signature_valid(ca.certificate.public_key())  # type: ignore[arg-type]
         except _UNREADABLE:

@@ -41,7 +41,7 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
         (PLAIN + "<<: {a: b}\n", "E111 config.yaml:15:1: <<: unknown key; here one may write version, include, workers, control, log, "
          "access_log, admin, reload, timeouts, limits, listeners, tenant_defaults, tenants, identity_providers, upstreams"),
         (changed(", allow: [all]", ""), "E112 config.yaml:12:9: tenants.hospital.peers.0.allow: is missing"),
-        (changed("    called_aets: [MAINPACS]\n", ""), "E112 config.yaml:9:5: tenants.hospital.called_aets: is missing"),
+        (changed("    called_aets: [MAINPACS]\n", ""), "E112 config.yaml:8:3: tenants.hospital.called_aets: is missing"),
         (changed("allow: [all]", "allow: all"), "E110 config.yaml:12:27: tenants.hospital.peers.0.allow: must be a list: write [all]"),
         (changed("allow: [all]", "allow: [al]"),
          "E110 config.yaml:12:28: tenants.hospital.peers.0.allow.0: 'al' is none of echo, store, store_standard, find, worklist, move, "

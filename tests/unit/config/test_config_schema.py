@@ -56,7 +56,8 @@ def test_every_key_is_described() -> None:
 
 
 def test_defaults_have_the_type_of_their_key() -> None:
-    for place in json_schema()["$defs"].values():
+    definitions = json_schema()["$defs"]
+    for place in definitions.values():
         for value in place.get("properties", {}).values():
-            if "default" in value and "$ref" not in value:
-                jsonschema.Draft202012Validator({**value, "$defs": json_schema()["$defs"]}).validate(value["default"])
+            if "default" in value:
+                jsonschema.Draft202012Validator({**value, "$defs": definitions}).validate(value["default"])
