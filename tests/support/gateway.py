@@ -39,6 +39,13 @@ def configuration(
     }
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes a value that occurs twice out twice: the configuration knows no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 class Gateway:
     """A running gateway. `records` are its access records, `events` all other log lines, in order."""
 
@@ -46,7 +53,7 @@ class Gateway:
         """Start it with this configuration (relative paths start in `folder`) and wait until it is ready."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / name
-        self.path.write_text(config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False))
+        self.path.write_text(config if isinstance(config, str) else yaml.dump(config, Dumper=_Dumper, sort_keys=False))
         self.config: Record = yaml.safe_load(self.path.read_text())
         self._admin = (self.config.get("admin") or {}).get("listen", "127.0.0.1:9280")
         self._parsed = 0
