@@ -35,7 +35,7 @@ def client_context(
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         try:
             context.load_verify_locations(cadata=ca.decode("ascii", "ignore"))
-        except ssl.SSLError:
+        except (ssl.SSLError, ValueError):
             raise TlsSetupError("CA", "holds no PEM certificate that can be read") from None
     if certificate is not None:
         chain = File("certificate", certificate)

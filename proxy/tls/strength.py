@@ -7,8 +7,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 MINIMUM_RSA_BITS = 2048
 MINIMUM_EC_BITS = 256
-#: What OpenSSL's security level 2 asks for (112 bits of security).
-LEVEL_2_EC_BITS = 224
 
 
 def weakness(chain: Sequence[x509.Certificate], minimum_ec_bits: int) -> str | None:
@@ -30,12 +28,7 @@ def weakness(chain: Sequence[x509.Certificate], minimum_ec_bits: int) -> str | N
         if weak:
             return f"{certificate.subject.rfc4514_string()}: {what}"
     for certificate in chain[:-1]:
-        if is_weak_hash(certificate):
+        algorithm = certificate.signature_hash_algorithm
+        if algorithm is not None and algorithm.name in ("md5", "sha1"):
             return f"{certificate.subject.rfc4514_string()}: signed with MD5 or SHA-1"
     return None
-
-
-def is_weak_hash(certificate: x509.Certificate) -> bool:
-    """Whether the certificate is signed over MD5 or SHA-1. Raises UnsupportedAlgorithm for an unknown algorithm."""
-    algorithm = certificate.signature_hash_algorithm
-    return algorithm is not None and algorithm.name in ("md5", "sha1")

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from proxy.config.values import ClientAuthSettings, File
 from proxy.tls.certificates import fingerprint
 from proxy.tls.errors import TlsSetupError
-from proxy.tls.paths import Chain, check_chain, has_name_constraints, issued
+from proxy.tls.paths import Chain, stands_above
 from proxy.tls.revocation import RevocationLists
 
 
@@ -41,11 +41,8 @@ class TrustStore:
         OpenSSL stops at the first anchor, but a root may be the CA that a tenant names, or revoke that anchor.
         """
         for authority in self.authorities.values():
-            if authority in chain or not issued(authority, chain[-1]) or has_name_constraints(authority):
-                continue
-            longer = (*chain, authority)
-            if check_chain(longer, now) is None:
-                return self.with_higher_authorities(longer, now)
+            if authority not in chain and stands_above(authority, chain, now):
+                return self.with_higher_authorities((*chain, authority), now)
         return chain
 
 
