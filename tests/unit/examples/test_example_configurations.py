@@ -104,7 +104,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def edited(example: Path) -> str:
     text = example.read_text()
-    # A server certificate of a test lives for 30 days; that it ends soon is not what the examples are about.
     for pattern, replacement in REFERENCE_EDITS if example.name == "reference.yaml" else ():
         text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
         assert count >= 1, pattern
@@ -128,6 +127,7 @@ def test_an_example_parses_and_names_exactly_what_is_not_built(folder: Path, nam
 
 @pytest.mark.parametrize("name", UNBUILT)
 def test_an_example_is_no_example_of_what_one_is_warned_of(folder: Path, name: str) -> None:
+    # W301: a certificate of a test lives for 30 days; that it ends soon is not what the examples are about.
     warnings = [finding for finding in loaded(folder, name).findings if finding.severity == "warning"]
     assert [f"{finding.code} {finding.path}" for finding in warnings if finding.code != "W301"] == WARNINGS.get(
         name, []
