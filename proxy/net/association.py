@@ -5,15 +5,14 @@ Every stage has one deadline, set when it begins and not moved by bytes that tri
 """
 
 import asyncio
-import errno
-import os
 import socket
 import time
 from typing import TYPE_CHECKING
 
-from proxy.config.values import Listener, Upstream
+from proxy.config.values import Listener
 from proxy.net.accounting import Account
-from proxy.net.leg import Leg, tune
+from proxy.net.dial import dial
+from proxy.net.leg import Leg
 from proxy.net.linger import linger
 from proxy.net.refused import Refused
 from proxy.net.relay import Relay
@@ -51,7 +50,6 @@ from proxy.policy import (
     judge,
 )
 from proxy.tls.hello import encode_alert
-from proxy.upstream.dialling import Destination, begin_connect, connect_error
 
 if TYPE_CHECKING:
     from proxy.net.worker import Worker
@@ -140,7 +138,10 @@ class Association:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
         accept = self._decide(Facts(self.address, request, time.time(), sni, certificate), entrance)
         self._watch_requestor()
-        self._upstream = upstream = await self._dial(self._worker.config.upstreams[accept.upstream])
+        upstream_configuration = self._worker.config.upstreams[accept.upstream]
+        text = f"upstream {accept.upstream}: no connection in {timeouts.upstream_connect:g} s"
+        self._within(timeouts.upstream_connect, Reason.UPSTREAM_UNAVAILABLE, text)
+        self._upstream = upstream = await dial(self, self._worker, upstream_configuration, self.account)
         self._within(
             timeouts.upstream_accept, Reason.UPSTREAM_TIMEOUT, "the upstream did not answer the request in time"
         )
@@ -192,48 +193,6 @@ class Association:
         self.accept = decision
         return decision
 
-    async def _dial(self, upstream: Upstream) -> Leg:
-        """A connected leg to the first server address that answers."""
-        timeout = self._worker.config.timeouts.upstream_connect
-        self._within(timeout, Reason.UPSTREAM_UNAVAILABLE, f"upstream {upstream.name}: no connection in {timeout:g} s")
-        failures = []
-        for server in upstream.servers:
-            self.account.server(upstream, server)
-            try:
-                destinations = self._worker.resolver.known(server) or await self._worker.resolver.resolve(server)
-            except OSError as error:
-                self.account.dialled("dns")
-                failures.append(f"{server.host}: {error.strerror}")
-                continue
-            for destination in destinations:
-                leg, error_number = await self._connect(destination)
-                if leg is not None:
-                    self.account.dialled("ok")
-                    return leg
-                self.account.dialled("refused" if error_number == errno.ECONNREFUSED else "error")
-                failures.append(f"{destination}: {os.strerror(error_number)}")
-        raise Refused(Reason.UPSTREAM_UNAVAILABLE, f"upstream {upstream.name}: " + "; ".join(failures))
-
-    async def _connect(self, destination: Destination) -> tuple[Leg | None, int]:
-        sock, error = begin_connect(destination)
-        if error:
-            return None, error
-        tune(sock, self._worker.config.timeouts.unacknowledged)
-        leg = Leg(sock, self._worker.poller, self, connecting=True)
-        try:
-            await self._wait_for(leg)
-        except asyncio.CancelledError:
-            if self._interruption is not None and self._interruption.reason is Reason.UPSTREAM_UNAVAILABLE:
-                self.account.dialled("timeout")
-            leg.close()
-            raise
-        error = connect_error(sock)
-        if error:
-            leg.close()
-            return None, error
-        leg.set_reading(True)
-        return leg, 0
-
     def _start_relay(self, accepted: frozenset[int], from_upstream: bytes) -> None:
         worker = self._worker
         assert self._upstream is not None
@@ -253,11 +212,8 @@ class Association:
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
-    async def readable_leg(self, leg: Leg) -> None:
-        """Wait until `leg` has bytes or its end (`stages.Conversation`)."""
-        await self._wait_for(leg)
-
-    async def _wait_for(self, leg: Leg) -> None:
+    async def event_on(self, leg: Leg) -> None:
+        """Wait until `leg` has bytes or its end, or is connected (`stages.Conversation`)."""
         self._awaited = leg
         self._waiter = self._worker.loop.create_future()
         try:

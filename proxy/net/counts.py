@@ -36,6 +36,7 @@ class Counts:
         self._by_address: Counter[Address] = Counter()
         self._handshakes: Counter[Address] = Counter()
         self._associations: Counter[str | tuple[str, str]] = Counter()
+        self.associations = 0  # that the policy accepted, established or on the way
 
     def connect(self, address: Address) -> tuple[Reason, str] | None:
         """Count a new connection, which has no association yet; or say why there is no room for it."""
@@ -74,17 +75,15 @@ class Counts:
                 return f"peer {peer.name} has {held} associations (max_associations)"
             self._associations[key] += 1
         self._associations[tenant.name] += 1
+        self.associations += 1
         return None
 
     def release(self, tenant: Tenant, peer: Peer | None) -> None:
         """Give back what `acquire` counted."""
+        self.associations -= 1
         _take(self._associations, tenant.name)
         if peer is not None:
             _take(self._associations, (tenant.name, peer.name))
-
-    def associations(self, tenant: str) -> int:
-        """How many associations a tenant has."""
-        return self._associations[tenant]
 
 
 def _take(counter: Counter[Any], key: object) -> None:

@@ -9,7 +9,6 @@ import fcntl
 import socket
 import struct
 import termios
-from collections import deque
 from typing import Protocol
 
 from proxy.net.poller import BROKEN, IN, OUT, Poller
@@ -86,7 +85,8 @@ class Leg:
         self.finished = False  # our FIN is sent
         self.closed = False
         self._poller = poller
-        self._waiting: deque[memoryview] = deque()  # ciphertext on a TLS leg
+        # Ciphertext on a TLS leg. A list: mostly empty, and an empty deque weighs ten times as much.
+        self._waiting: list[memoryview] = []
         self._control_waits = False
         self._finishing = False
         self._close_notify = False
@@ -284,7 +284,7 @@ class Leg:
             if sent < len(head):
                 waiting[0] = head[sent:]
                 return
-            waiting.popleft()
+            del waiting[0]
         self._control_waits = False
         if self._finishing:
             self._shut()

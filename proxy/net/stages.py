@@ -39,15 +39,15 @@ _LONGEST_AC = 1024 * 1024
 class Conversation(Protocol):
     """How a stage waits for bytes."""
 
-    async def readable_leg(self, leg: Leg) -> None:
-        """Wait until `leg` has bytes or its end. Raises what interrupts the stage."""
+    async def event_on(self, leg: Leg) -> None:
+        """Wait until `leg` has bytes or its end, or is connected. Cancelled by what interrupts the stage."""
 
 
 async def read_client_hello(conversation: Conversation, leg: Leg) -> tuple[ClientHello, bytes]:
     """The ClientHello, and every byte read so far, which TLS is to be fed with."""
     reader = ClientHelloReader()
     while True:
-        await conversation.readable_leg(leg)
+        await conversation.event_on(leg)
         data = leg.receive_raw()
         if data:
             try:
@@ -93,7 +93,7 @@ async def tls_handshake(
             return endpoint
         data = b""
         while not data:
-            await conversation.readable_leg(leg)
+            await conversation.event_on(leg)
             data = leg.receive_raw()
             if leg.eof and not data:
                 raise Refused(Reason.REQUESTOR_GONE, "closed during the TLS handshake")
@@ -115,7 +115,7 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int) -> byte
             break
         if leg.eof:
             raise _request_cut(leg, framer.received)
-        await conversation.readable_leg(leg)
+        await conversation.event_on(leg)
         data = leg.receive()
     if pdu[0] == PduType.A_ABORT:
         raise Refused(Reason.REQUESTOR_GONE, "A-ABORT before a request", ended=Ended.ABORTED_BY_REQUESTOR)
@@ -162,7 +162,7 @@ async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAss
     """The upstream's A-ASSOCIATE-AC: as it came, as it reads, what came behind it. Its RJ and A-ABORT are refusals."""
     framer = PduFramer(_LONGEST_AC, _ANSWER)
     while True:
-        await conversation.readable_leg(leg)
+        await conversation.event_on(leg)
         data = leg.receive()
         try:
             pdu = framer.feed(data)

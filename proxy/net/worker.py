@@ -105,7 +105,8 @@ class Worker:
         self._limiter = RefusalLimiter()
         self._associations: set[Association] = set()
         self._established: set[Association] = set()
-        self._empty = asyncio.Event()
+        self._idle = asyncio.Event()  # no association is left, while draining
+        self._empty = asyncio.Event()  # no connection is left
         self._empty.set()
         self._gates = [_Gate(self, self.listeners[name], sock) for name, socks in sockets.items() for sock in socks]
         self._tick_due = self.loop.time() + _TICK
@@ -123,16 +124,11 @@ class Worker:
         """Refuse new associations as `draining`, wait for the open ones; abort what is left after `seconds`."""
         self.draining = True
         self.metrics.set("draining", (), 1)
-        try:
-            async with asyncio.timeout(seconds):
-                await self._empty.wait()
-        except TimeoutError:
+        self._look_idle()
+        if not await _within(seconds, self._idle):
             self._end_all(Ended.DRAINED, "timeouts.drain is over", at_once=False)
-            try:
-                async with asyncio.timeout(2 * self.config.timeouts.close):
-                    await self._empty.wait()
-            except TimeoutError:
-                pass
+            # To the next PDU boundary of each leg, and until the peers have closed.
+            await _within(2 * self.config.timeouts.close, self._idle)
 
     async def stop(self) -> None:
         """Stop accepting and end everything now. The listening sockets stay open: they are not ours."""
@@ -141,11 +137,7 @@ class Worker:
         for gate in self._gates:
             gate.set_open(False)
         self._end_all(Ended.DRAINED, "the gateway stops", at_once=True)
-        try:
-            async with asyncio.timeout(_TICK):
-                await self._empty.wait()
-        except TimeoutError:
-            pass
+        await _within(_TICK, self._empty)
         self._ticker.cancel()
         self._write_suppressed(self._limiter.drain(time.monotonic()))
         self.poller.close()
@@ -189,6 +181,11 @@ class Worker:
         self._associations.discard(association)
         if not self._associations:
             self._empty.set()
+        self._look_idle()
+
+    def _look_idle(self) -> None:
+        if self.draining and not self.counts.associations:
+            self._idle.set()
 
     @property
     def open_associations(self) -> int:
@@ -230,3 +227,13 @@ class Worker:
         self._write_suppressed(self._limiter.expired(time.monotonic()))
         self._tick_due = self.loop.time() + _TICK
         self._ticker = self.loop.call_at(self._tick_due, self._tick)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for an event; whether it came in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -8,6 +8,7 @@ The states are those of PS3.8 section 9.2 as a relay sees them: data until this 
 A-RELEASE-RQ, an A-RELEASE-RP only as the answer to the other side's request, A-ABORT always.
 """
 
+import functools
 import struct
 
 from proxy.pdu.errors import InvalidPduParameter, PduError, UnexpectedPdu, UnrecognizedPdu
@@ -21,6 +22,12 @@ _LAST_FRAGMENT = 2
 
 #: No more than this is ever left over by `feed`.
 LONGEST_HEADER = 12
+
+
+@functools.lru_cache(maxsize=256)
+def _table(accepted_contexts: frozenset[int]) -> bytes:
+    """Context id -> 1 if it was accepted. Both directions, and all associations of like devices, share one."""
+    return bytes(context_id in accepted_contexts for context_id in range(256))
 
 
 class PduScanner:
@@ -43,10 +50,7 @@ class PduScanner:
     )
 
     def __init__(self, accepted_contexts: frozenset[int]) -> None:
-        table = bytearray(256)
-        for context_id in accepted_contexts:
-            table[context_id] = 1
-        self._accepted = bytes(table)
+        self._accepted = _table(accepted_contexts)
         self._fragment_left = 0  # bytes of the fragment (or short PDU) that may still go unread
         self._rest_left = 0  # bytes of the P-DATA-TF behind that fragment: further PDVs
         self.opposite: PduScanner | None = None

@@ -7,6 +7,7 @@ association), so sockets are connected with `connect_ex`, and whoever dials wait
 import asyncio
 import errno
 import ipaddress
+import os
 import socket
 from dataclasses import dataclass
 
@@ -73,22 +74,14 @@ class Resolver:
         return found
 
 
-def begin_connect(destination: Destination) -> tuple[socket.socket, int]:
-    """A non-blocking socket that connects to `destination`, and the error number (0: connected or under way).
-
-    The socket is closed where the number is not 0.
-    """
+def begin_connect(destination: Destination) -> socket.socket:
+    """A non-blocking socket that connects to `destination` or has connected. Raises OSError, with its errno."""
     sock = socket.socket(destination.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        error = sock.connect_ex(destination.address)
-    except OSError as failure:
+    error = sock.connect_ex(destination.address)
+    if error and error not in _IN_PROGRESS:
         sock.close()
-        return sock, failure.errno or errno.EIO
-    if error in _IN_PROGRESS:
-        return sock, 0
-    if error:
-        sock.close()
-    return sock, error
+        raise OSError(error, os.strerror(error))
+    return sock
 
 
 def connect_error(sock: socket.socket) -> int:

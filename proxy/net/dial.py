@@ -1,0 +1,64 @@
+"""The stage that opens the connection to the upstream: every address of every server, until one answers."""
+
+import asyncio
+import errno
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.config.values import Upstream
+from proxy.net.leg import Leg, LegOwner, tune
+from proxy.net.refused import Refused
+from proxy.net.stages import Conversation
+from proxy.policy import Reason
+from proxy.upstream.dialling import Destination, begin_connect, connect_error
+
+if TYPE_CHECKING:
+    from proxy.net.accounting import Account
+    from proxy.net.worker import Worker
+
+
+class Dialler(Conversation, LegOwner, Protocol):
+    """Who dials: waits for the connection, and owns its leg."""
+
+
+async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: "Account") -> Leg:
+    """A connected leg, read from from now on. Raises `Refused`; the deadline is the caller's."""
+    failures = []
+    for server in upstream.servers:
+        account.server(upstream, server)
+        try:
+            destinations = worker.resolver.known(server) or await worker.resolver.resolve(server)
+        except OSError as error:
+            account.dialled("dns")
+            failures.append(f"{server.host}: {error.strerror}")
+            continue
+        for destination in destinations:
+            try:
+                leg = await _connect(dialler, worker, destination)
+            except asyncio.CancelledError:
+                account.dialled("timeout")
+                raise
+            except OSError as error:
+                account.dialled("refused" if error.errno == errno.ECONNREFUSED else "error")
+                failures.append(f"{destination}: {error.strerror}")
+                continue
+            account.dialled("ok")
+            return leg
+    raise Refused(Reason.UPSTREAM_UNAVAILABLE, f"upstream {upstream.name}: " + "; ".join(failures))
+
+
+async def _connect(dialler: Dialler, worker: "Worker", destination: Destination) -> Leg:
+    """Raises OSError with the errno of the failed connect."""
+    sock = begin_connect(destination)
+    tune(sock, worker.config.timeouts.unacknowledged)
+    leg = Leg(sock, worker.poller, dialler, connecting=True)
+    try:
+        await dialler.event_on(leg)
+        error = connect_error(sock)
+        if error:
+            raise OSError(error, os.strerror(error))
+    except BaseException:
+        leg.close()
+        raise
+    leg.set_reading(True)
+    return leg

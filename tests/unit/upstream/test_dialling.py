@@ -1,0 +1,68 @@
+"""From a server of the configuration to destinations and connecting sockets."""
+
+import asyncio
+import errno
+import select
+import socket
+
+import pytest
+
+from proxy.config.values import Server
+from proxy.upstream.dialling import Destination, Resolver, begin_connect, connect_error, literal
+
+
+def test_a_literal_needs_no_look_up() -> None:
+    assert literal(Server("127.0.0.1", 104)) == Destination(socket.AF_INET, ("127.0.0.1", 104))
+    assert literal(Server("::1", 104)) == Destination(socket.AF_INET6, ("::1", 104, 0, 0))
+    assert literal(Server("pacs.example.org", 104)) is None
+    resolver = Resolver()
+    assert resolver.known(Server("127.0.0.1", 104)) is resolver.known(Server("127.0.0.1", 104))
+    assert resolver.known(Server("pacs", 104)) is None
+
+
+def test_destinations_read_like_addresses() -> None:
+    assert str(Destination(socket.AF_INET, ("10.0.0.1", 104))) == "10.0.0.1:104"
+    assert str(Destination(socket.AF_INET6, ("fe80::1", 104, 0, 0))) == "[fe80::1]:104"
+
+
+def test_every_address_of_a_name_is_tried_and_the_last_good_answer_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        answers = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 104)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.2", 104)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 104)),
+        ]
+        works = True
+
+        async def getaddrinfo(*_: object, **__: object) -> list[object]:
+            if not works:
+                raise socket.gaierror(socket.EAI_AGAIN, "try again")
+            return list(answers)
+
+        monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+        resolver, server = Resolver(), Server("pacs.example.org", 104)
+        found = await resolver.resolve(server)
+        assert [d.address[0] for d in found] == ["10.0.0.1", "10.0.0.2"]
+        works = False
+        assert await resolver.resolve(server) == found
+        with pytest.raises(OSError, match="try again"):
+            await resolver.resolve(Server("other.example.org", 104))
+
+    asyncio.run(scenario())
+
+
+def test_a_connect_is_under_way_or_fails_with_its_errno() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        sock = begin_connect(Destination(socket.AF_INET, ("127.0.0.1", port)))
+        select.select([], [sock], [], 5)
+        assert connect_error(sock) == 0
+        sock.close()
+    sock = begin_connect(Destination(socket.AF_INET, ("127.0.0.1", port)))
+    select.select([], [sock], [], 5)
+    assert connect_error(sock) == errno.ECONNREFUSED
+    sock.close()
+    with pytest.raises(OSError, match=r"unreachable|not permitted|Invalid") as raised:
+        begin_connect(Destination(socket.AF_INET, ("255.255.255.255", 104)))
+    assert raised.value.errno
