@@ -1,0 +1,64 @@
+"""One gateway per file of rows; what is common to every row is asserted when its test has passed."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bad_inputs.bed import Bed, Case, Pki
+from tests.bad_inputs.fake_pacs import FakePacs
+from tests.support.ports import free_port
+
+_PASSED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if call.when == "call":
+        item.stash[_PASSED] = report.passed  # type: ignore[attr-defined]
+    return report
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module")
+def start_bed(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Bed]]:
+    """Starts beds; each must end cleanly."""
+    started: list[tuple[Bed, FakePacs]] = []
+
+    def start() -> Bed:
+        pacs = FakePacs(free_port())
+        try:
+            bed = Bed(tmp_path_factory.mktemp("gateway"), pki, pacs)
+        except BaseException:
+            pacs.close()
+            raise
+        started.append((bed, pacs))
+        return bed
+
+    yield start
+    for bed, pacs in started:
+        try:
+            bed.stop()
+        finally:
+            pacs.close()
+
+
+@pytest.fixture(scope="module")
+def bed(start_bed: Callable[[], Bed]) -> Bed:
+    return start_bed()
+
+
+@pytest.fixture
+def case(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Case]:
+    case = Case(bed)
+    yield case
+    try:
+        if request.node.stash.get(_PASSED, False):
+            case.check()
+    finally:
+        case.close()
