@@ -64,9 +64,11 @@ class ServerContext:
         for pair in self.settings.certificates:
             load_key_pair(context, pair)
         if self.client_auth_mode is not ClientAuthMode.NONE:
-            if not self._trust.anchors:
-                raise TlsSetupError(self.settings.where, "client certificates are asked for, but there is no CA")
-            context.load_verify_locations(cadata=self._trust.der)
+            if self._trust.anchors:
+                context.load_verify_locations(cadata=self._trust.der)
+            elif self.client_auth_mode is ClientAuthMode.REQUIRED:
+                raise TlsSetupError(self.settings.where, "client certificates are required, but there is no CA")
+            # Optional without a CA: none is fine, and any is refused, as nothing can vouch for it.
         context.verify_mode = _VERIFY_MODES[self.client_auth_mode]
         # An intermediate CA, or a pinned certificate that is not self-signed, is an anchor as well.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -223,11 +223,6 @@ def test_a_ca_file_without_certificate_is_named() -> None:
         ServerContext(dataclasses.replace(settings, client_auth=broken))
 
 
-def test_asking_for_certificates_without_any_ca_is_an_error() -> None:
-    with pytest.raises(TlsSetupError, match=r"config.yaml:9: client certificates are asked for"):
-        ServerContext(server_settings(mode="optional"))
-
-
 def test_a_plaintext_listener_has_no_contexts() -> None:
     with pytest.raises(TlsSetupError, match="plain has no TLS"):
         ListenerTls(Listener("plain", (), ListenerPolicy("plain", ())))
