@@ -20,5 +20,5 @@ def test_no_certificate_is_fine_and_any_certificate_is_refused() -> None:
 
 
 def test_required_without_a_ca_is_an_error() -> None:
-    with pytest.raises(TlsSetupError, match="config.yaml:9: client certificates are required, but there is no CA"):
+    with pytest.raises(TlsSetupError, match=r"config.yaml:9: client certificates are required, but there is no CA"):
         ServerContext(tls_pair.server_settings(mode="required"))
