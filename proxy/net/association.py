@@ -73,6 +73,7 @@ class Association:
         "_task",
         "_upstream",
         "_waiter",
+        "_walking",
         "_worker",
         "accept",
         "account",
@@ -93,6 +94,7 @@ class Association:
         self._early: PduFramer | None = None
         self._early_bytes = b""
         self._forwarded = False
+        self._walking = False
         self._relay: Relay | None = None
         self._upstream: Leg | None = None
         self._requestor = Leg(sock, worker.poller, self)
@@ -102,6 +104,9 @@ class Association:
 
     async def _run(self) -> None:
         try:
+            self._walking = True
+            if self._interruption is not None:  # before the first step: a task cancelled then would never get here
+                raise self._interruption
             await self._walk()
         except Refused as refused:
             self._refuse(refused)
@@ -233,7 +238,8 @@ class Association:
         """End the stages from outside the coroutine."""
         if self._task is not None and self._interruption is None:
             self._interruption = refused
-            self._task.cancel()
+            if self._walking:
+                self._task.cancel()
 
     def _watch_requestor(self) -> None:
         """From the request to its answer the requestor may only leave (PS3.8 section 9.2, Sta3)."""

@@ -292,6 +292,7 @@ class Relay:
     def _expired(self) -> None:
         """`timeouts.close` is over: a boundary, an answer to a release or an EOF did not come."""
         self._deadline = None
+        self._close_timeout = 0.0  # waited for already
         released = self._outcome is not None and self._outcome[0] is Ended.RELEASED
         for flow in (self._up, self._down):
             if released and flow.scanner.boundary:

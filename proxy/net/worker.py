@@ -165,8 +165,14 @@ class Worker:
             record.reason, record.detail = refusal
             self.write_record(record)
             return
-        connection.setblocking(False)
-        tune(connection, self.config.timeouts.unacknowledged)
+        try:
+            connection.setblocking(False)
+            tune(connection, self.config.timeouts.unacknowledged)
+        except OSError:  # gone already
+            connection.close()
+            self.counts.associated(address)
+            self.counts.disconnect(address)
+            return
         self._empty.clear()
         self._associations.add(Association(self, listener, connection, address, peer[1]))
 
