@@ -1,0 +1,60 @@
+"""2 GiB each way at once, both readers slow at first: every byte arrives, and the gateway keeps almost none."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.client import associate, client_context, connect
+from tests.support.flood import Reader, Sender, whole_pdus
+from tests.support.gateway import Gateway
+from tests.support.pacs import Pacs, Visit
+from tests.support.site import Site, port_of
+
+pytestmark = pytest.mark.slow
+
+SIZE = 2 * 1024**3
+SLOW = 10.0  # seconds at 1 MiB/s
+RECEIVE_BUFFER = 256 * 1024  # or the kernel would hold megabytes, and nobody would be slow
+MAX_GROWTH_KIB = 16 * 1024
+
+
+def test_every_byte_arrives_and_memory_stays_flat(site: Site, start_gateway: Callable[..., Gateway]) -> None:
+    at_the_pacs: list[Sender | Reader] = []
+    finished = threading.Event()
+
+    def both_ways(visit: Visit) -> None:
+        visit.accept()
+        at_the_pacs.extend((Sender(visit.wire, SIZE, salt=1), Reader(visit.wire, SIZE, slow=SLOW)))
+        for thread in at_the_pacs:
+            thread.start()
+        for thread in at_the_pacs:
+            thread.join()
+        finished.wait(60)
+
+    with Pacs(both_ways, receive_buffer=RECEIVE_BUFFER) as pacs:
+        gateway = start_gateway(site.one_tenant(pacs.port))
+        context = client_context(site.path("ca.pem"))
+        with connect(port_of(gateway.config), context, receive_buffer=RECEIVE_BUFFER) as wire:
+            associate(wire)
+            before = gateway.rss_kib()
+            mine = [Sender(wire, SIZE, salt=2), Reader(wire, SIZE, slow=SLOW)]
+            for thread in mine:
+                thread.start()
+            highest = before
+            for thread in mine:
+                while thread.is_alive():
+                    thread.join(0.05)
+                    highest = max(highest, gateway.rss_kib())
+                    gateway.check_healthy()
+            for thread in at_the_pacs:
+                thread.join(60)
+            finished.set()
+            wire.close()
+    assert [thread.digest for thread in mine] == [thread.digest for thread in reversed(at_the_pacs)]
+    assert all(thread.digest for thread in mine)
+    growth = highest - before
+    assert growth < MAX_GROWTH_KIB, f"RSS grew by {growth} KiB"
+    record = gateway.wait_for_record()
+    assert record["bytes_in"] >= whole_pdus(SIZE) and record["bytes_out"] >= whole_pdus(SIZE)
+    assert gateway.metric("backpressure_pauses_total") > 0
