@@ -2,6 +2,8 @@
 
 import logging
 import shlex
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,7 +40,7 @@ class Tour:
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # its tracebacks are no part of the show
 
     def run(self) -> None:
-        """Show everything. Raises TourFailed."""
+        """Show everything. Raises TourFailed, GatewayFailed, OSError."""
         self._echo()
         self._store()
         self._refuse()
@@ -105,10 +107,17 @@ class Tour:
                 say(f"  {line}")
 
     def _type(self, expected: int, *arguments: str) -> None:
-        say(f"$ {shlex.join(['dicomgate', *arguments])}", "bold")
+        say(f"$ {shlex.join([*program(), *arguments])}", "bold")
         code = self._dicomgate(arguments)
         if code != expected:
             raise TourFailed(f"dicomgate {arguments[0]} ended with {code} instead of {expected}")
+
+
+def program() -> tuple[str, ...]:
+    """What to type for `dicomgate`, which need not be on the PATH."""
+    if shutil.which("dicomgate"):
+        return ("dicomgate",)
+    return (sys.argv[0],) if sys.argv[0].endswith("dicomgate") else (sys.executable, "-m", "proxy.cli")
 
 
 def say_commands(site: Site, tour: Tour) -> None:
@@ -118,9 +127,9 @@ def say_commands(site: Site, tour: Tour) -> None:
     trust = ("+cf", str(site.ca))
     device = ("+tls", str(site.device_key), str(site.device_chain))
     for command in (
-        ("dicomgate", "echo", f"{here}:{port}", *tour.echo_options()),
-        ("dicomgate", *tour.explain_command()),
-        ("dicomgate", "check", "--config", str(site.config)),
+        (*program(), "echo", f"{here}:{port}", *tour.echo_options()),
+        (*program(), *tour.explain_command()),
+        (*program(), "check", "--config", str(site.config)),
         ("echoscu", "-v", "+tla", *trust, "-aet", "CT1", "-aec", NORTH_TITLE, here, port),
         ("echoscu", "-v", "+tla", *trust, "-aet", "CT1", "-aec", SOUTH_TITLE, here, port),
         ("storescu", "-v", *device, *trust, "-aet", "CT1", "-aec", SOUTH_TITLE, here, port, str(site.image)),
@@ -128,6 +137,7 @@ def say_commands(site: Site, tour: Tour) -> None:
         ("tail", "-f", str(site.folder / "gateway.log")),
     ):
         say(f"  {shlex.join(command)}")
+    say("echoscu and storescu are DCMTK's; in an activated .venv, pynetdicom's of the same name come first")
 
 
 def _heading(text: str) -> None:
