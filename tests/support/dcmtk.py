@@ -103,11 +103,11 @@ class StoreScp:
 
 @contextlib.contextmanager
 def storescp(folder: Path, *options: str, aet: str = "MAINPACS") -> Iterator[StoreScp]:
-    """A storescp on a free port, one process, which stores what it gets bit by bit."""
+    """A storescp on a free port, one process; `options` as `+B` (bit by bit) come on top."""
     need("storescp")
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    child = Child(["storescp", "-v", "+B", "-aet", aet, "-od", folder, *options, str(port)], cwd=folder)
+    child = Child(["storescp", "-v", "-aet", aet, "-od", folder, *options, str(port)], cwd=folder)
     try:
         until(lambda: is_listening(port) or not child.alive, "storescp listens")
         assert child.alive, child.text
