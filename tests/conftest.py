@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.gateway import Gateway, Record
@@ -12,6 +13,11 @@ from tests.support.site import Site
 
 #: The programs of Debian's dcmtk, orthanc, gnutls-bin and openssl that tests start.
 PEERS = ("echoscu", "storescu", "findscu", "storescp", "Orthanc", "openssl", "gnutls-cli", "certtool")
+
+# No deadline: the machine may be shared, and how long one example takes is not what these tests are about.
+hypothesis.settings.register_profile("quick", deadline=None)
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=20_000, print_blob=True)
+hypothesis.settings.load_profile("quick")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,0 +1,57 @@
+# `make demo` and `make test` need python3 (3.11 or newer), make and the network, nothing else.
+
+PYTHON ?= python3
+CONFIG ?= /etc/dicomgate/config.yaml
+PYTEST ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo run test check fuzz bench peers clean
+help:
+	@echo 'make demo   the gateway between a sender and an embedded PACS, explained step by step'
+	@echo 'make run    the gateway with CONFIG=/etc/dicomgate/config.yaml'
+	@echo 'make check  format, lint, types, layers and unit tests: seconds'
+	@echo 'make test   everything, with real peers (DCMTK, Orthanc, openssl, GnuTLS): minutes; PYTEST="-k sni -x" for a part'
+	@echo 'make fuzz   random input for the parsers, for longer'
+	@echo 'make bench  CPU seconds per GiB and memory per association; writes bench-result.json'
+	@echo 'make clean  removes what the other targets made'
+
+demo: $(INSTALLED)
+	$(BIN)/dicomgate demo
+
+run: $(INSTALLED)
+	$(BIN)/dicomgate run --config $(CONFIG)
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy proxy
+	$(BIN)/python -m pytest -q tests/unit
+
+test: $(INSTALLED) peers
+	$(BIN)/python -m pytest -q $(PYTEST)
+
+fuzz: $(INSTALLED)
+	$(BIN)/python -m pytest -q --hypothesis-profile=fuzz tests/fuzz
+
+bench: $(INSTALLED)
+	$(BIN)/python -m tests.bench.relay
+
+peers:
+	@.ci/peers
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-venv; } || \
+	  { echo 'this Python cannot make virtual environments: apt-get install python3-venv' >&2; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,demo]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-data bench-result.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
