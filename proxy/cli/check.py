@@ -5,8 +5,8 @@
     {config, ok, errors, warnings,
      findings: [{code, severity, where, path, message}],
      listeners: [{name, where, bind: [...], networks: "any" | [...], default_tenant,
-                  tls: null | {profile, section, retired, client_auth, ca: [...], pinned, certificates: [...],
-                               missing_suites: [...]},
+                  tls: null | {profile, section, retired, client_auth, ca: [...], pinned, missing_suites: [...],
+                               certificates: [{file, dns: [...], key, not_after}]},
                   tenants: [{name, where, server_names: [...], networks, called_aets: "any" | [...], profile,
                              client_auth}],
                   sni: [{server_name, sender, result, tenant, client_auth, alert, answer}],
@@ -86,7 +86,8 @@ def _print_listener(listener: "EffectiveListener") -> None:
         retired = ", retired" if tls.retired else ""
         _row("tls", f"{tls.profile} (PS3.15 {tls.section}{retired}), client certificate {_client_auth(tls)}")
         for certificate in tls.certificates:
-            _row("certificate", certificate)
+            names = ", ".join(certificate.dns) or "no DNS name"
+            _row("certificate", f"{certificate.file}: {names}, {certificate.key}, until {certificate.not_after[:10]}")
     _row("default tenant", listener.default_tenant or "none")
     for tenant in listener.tenants:
         names = ", ".join(tenant.server_names) or "no server name"

@@ -1,7 +1,7 @@
 """What a configuration comes to on each listener, for `dicomgate check`: inheritance and defaults worked out."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,10 +10,20 @@ from proxy.config.values import Config, KeyPair, Listener, TlsSettings
 from proxy.policy import ClientAuthMode, Entrance, Network, SniResult, SniRow, describe_sni
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
-from proxy.tls.inspection import CertificateFacts, InspectionError, inspect
+from proxy.tls.inspection import CertificateFacts, inspect
 from proxy.tls.profiles import PROFILES, Profile, missing_suites
 
 _SENDERS = {SniResult.UNKNOWN: "unknown", SniResult.ABSENT: "none", SniResult.UNUSED: "any"}
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveCertificate:
+    """A server certificate. `not_after` is RFC 3339."""
+
+    file: str
+    dns: tuple[str, ...]
+    key: str
+    not_after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,7 @@ class EffectiveTls:
     client_auth: str
     ca: tuple[str, ...]
     pinned: int
-    certificates: tuple[str, ...]
+    certificates: tuple[EffectiveCertificate, ...]
     missing_suites: tuple[str, ...]  # of the profile, that this OpenSSL has not
 
 
@@ -115,20 +125,16 @@ def _tls(settings: TlsSettings) -> EffectiveTls:
         client_auth=auth.mode,
         ca=tuple(auth.ca),
         pinned=len(auth.pinned),
-        certificates=tuple(map(_certificate, settings.certificates)),
+        certificates=tuple(_certificates(settings.certificates)),
         missing_suites=tuple(missing_suites(profile)),
     )
 
 
-def _certificate(pair: KeyPair) -> str:
-    try:
-        leaf = inspect(pair.chain.data, datetime.datetime.now(datetime.UTC))[0]
-    except InspectionError as error:
-        return f"{pair.chain.path}: {error}"
-    if not isinstance(leaf, CertificateFacts):
-        return f"{pair.chain.path}: not a certificate"
-    names = ", ".join(leaf.dns) or leaf.subject
-    return f"{pair.chain.path}: {names}, {leaf.key}, until {leaf.not_after:%Y-%m-%d}"
+def _certificates(pairs: Iterable[KeyPair]) -> Iterator[EffectiveCertificate]:
+    now = datetime.datetime.now(datetime.UTC)
+    for pair in pairs:
+        leaf = next(facts for facts in inspect(pair.chain.data, now) if isinstance(facts, CertificateFacts))
+        yield EffectiveCertificate(pair.chain.path, leaf.dns, leaf.key, leaf.not_after.isoformat(timespec="seconds"))
 
 
 def _tenant(listener: Listener, entrance: Entrance) -> EffectiveTenant:

@@ -102,7 +102,9 @@ def _read_chain(path: Path) -> "list[x509.Certificate]":
     except OSError as error:
         raise CommandError(f"--cert {path}: {error.strerror}") from None
     except ValueError:
-        raise CommandError(f"--cert {path}: no certificate in it; `dicomgate pki inspect {path}` says more") from None
+        raise CommandError(
+            f"--cert {path}: no certificate that can be read; `dicomgate pki inspect {path}` says more"
+        ) from None
 
 
 def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> None:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy.policy import Certificate, Reason
 from proxy.tls.certificates import UNREADABLE, read_certificate
-from proxy.tls.client import client_context
 from proxy.tls.contexts import ServerContext
 from proxy.tls.failures import explain_handshake_failure
 from proxy.tls.judging import CertificateJudge, verified_chain
@@ -21,6 +21,7 @@ from proxy.tls.strength import MINIMUM_EC_BITS
 from proxy.tls.trust import TrustStore
 
 _ALERT, _HANDSHAKE, _TLS_1_2, _CERTIFICATE = b"\x15", b"\x16", b"\x03\x03", b"\x0b"
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)  # of OpenSSL's groups those that signatures are made on
 _LONGEST_FRAGMENT = 16 * 1024  # RFC 5246 section 6.2.1
 
 
@@ -34,14 +35,23 @@ class Unaccepted(Exception):
 
 
 def read_chain(data: bytes) -> list[x509.Certificate]:
-    """The certificates of a file, PEM (leaf first) or DER. Raises ValueError."""
+    """The certificates of a file, PEM (leaf first) or DER. Raises ValueError where the leaf cannot be read in full."""
     if b"-----BEGIN" in data:
-        return x509.load_pem_x509_certificates(data)
-    return [x509.load_der_x509_certificate(data)]
+        chain = x509.load_pem_x509_certificates(data)
+    else:
+        chain = [x509.load_der_x509_certificate(data)]
+    try:
+        read_certificate(chain[0])
+    except UNREADABLE as error:
+        raise ValueError(str(error)) from None
+    return chain
 
 
 def present(context: ServerContext, chain: Sequence[x509.Certificate]) -> Certificate | None:
-    """What the gateway makes of a client that shows `chain`, or no certificate. Raises `Unaccepted`."""
+    """What the gateway makes of a client that shows `chain`, or no certificate. Raises `Unaccepted`.
+
+    `context` serves nobody afterwards: it has other suites then.
+    """
     server, to_server, to_client = _await_certificate(context)
     message = _certificate_message([certificate.public_bytes(Encoding.DER) for certificate in chain])
     for start in range(0, len(message), _LONGEST_FRAGMENT):
@@ -58,26 +68,30 @@ def present(context: ServerContext, chain: Sequence[x509.Certificate]) -> Certif
         raise Unaccepted(reason, detail, alert) from None
     if not chain:
         return None
+    key = chain[0].public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey) and not isinstance(key.curve, _CURVES):
+        # Found when the client proves that it has the key, which does not happen here.
+        words = f"the key of the client certificate is on curve {key.curve.name}, which is not allowed"
+        raise Unaccepted(Reason.CLIENT_CERTIFICATE_WEAK, words, None)
     minimum_ec_bits = MINIMUM_EC_BITS if context.profile.checks_strength else None
     judge = CertificateJudge(TrustStore(context.settings.client_auth), minimum_ec_bits)
     return judge.judge(verified_chain(server), time.time())
 
 
-def facts_of(chain: Sequence[x509.Certificate]) -> Certificate:
-    """The facts of a certificate that nobody asks for, and nobody verifies. Raises ValueError."""
-    try:
-        return read_certificate(chain[0])
-    except UNREADABLE as error:
-        raise ValueError(str(error)) from None
-
-
 def _await_certificate(context: ServerContext) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
-    """A server that waits for the client's Certificate message, in clear text as in TLS 1.2, and what it speaks by."""
+    """A server that waits for the client's Certificate message, in clear text as in TLS 1.2, and what it speaks by.
+
+    Suites are none of the question, so that a certificate of ours which the profile can serve by TLS 1.3 alone does
+    not end it here; the security level, which judges certificates, stays the profile's.
+    """
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context.ssl.set_ciphers(f"DEFAULT:@SECLEVEL={context.profile.security_level}")
     server = context.ssl.wrap_bio(to_server, to_client, server_side=True)
     context.expect_server_name(server, None)
-    offer = client_context(context.profile, verify=False)
+    offer = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    offer.check_hostname, offer.verify_mode = False, ssl.CERT_NONE
     offer.maximum_version = ssl.TLSVersion.TLSv1_2
+    offer.set_ciphers("DEFAULT:@SECLEVEL=0")
     client = offer.wrap_bio(to_client, to_server)
     for side in (client, server):
         try:

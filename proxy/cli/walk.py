@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from proxy.cli.presenting import Unaccepted, facts_of, present
+from proxy.cli.presenting import Unaccepted, present
 from proxy.cli.refusals import REFUSALS
 from proxy.config.values import Config, Listener
 from proxy.dimse.echo import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION_SOP_CLASS
@@ -34,6 +34,7 @@ from proxy.policy import (
 from proxy.policy.addresses import contains
 from proxy.policy.tenants import describe_networks
 from proxy.policy.trace import Trace
+from proxy.tls.certificates import read_certificate
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.hello import ClientHelloMalformed, normalize_server_name
 
@@ -45,7 +46,7 @@ _SHOWN_SUBJECT = 80
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who would send what. `chain`: the certificates that it shows, its own first."""
+    """Who would send what. `chain`: the certificates that it shows, as `read_chain` gives them."""
 
     address: Address
     calling: str
@@ -170,7 +171,7 @@ def _secure(listener: Listener, sender: Sender, trace: Trace) -> tuple[Entrance 
     mode, where = context.client_auth_mode, context.settings.where
     if mode is ClientAuthMode.NONE:
         trace.passed("tls", f"profile {context.profile.name}; no client certificate is asked for", where)
-        return entrance, facts_of(sender.chain) if sender.chain else None
+        return entrance, read_certificate(sender.chain[0]) if sender.chain else None
     try:
         certificate = present(context, sender.chain)
     except Unaccepted as error:

@@ -111,7 +111,7 @@ def test_control_characters_reach_no_terminal(config: Write, capsys: Capture) ->
         ([*NORTH, "--calling", "CT1", "--from", "ct1.example.org"], "not an IP address"),
         ([*NORTH, "--calling", "CT1", "--listener", "other"], "there is dicom-tls"),
         ([*NORTH, "--calling", "CT1", "--cert", "absent.pem"], "absent.pem: No such file"),
-        ([*NORTH, "--calling", "CT1", "--cert", "server.key"], "no certificate in it"),
+        ([*NORTH, "--calling", "CT1", "--cert", "server.key"], "no certificate that can be read"),
         (["no_such_reason"], "calling_aet_unknown"),
     ],
 )
