@@ -1,7 +1,6 @@
 """One gateway per file of rows; what is common to every row is asserted when its test has passed."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,20 +19,25 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Short ids for long inputs: pytest numbers them."""
+    return f"{len(val)}bytes" if isinstance(val, bytes) and len(val) > 24 else None
+
+
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))
 
 
 @pytest.fixture(scope="module")
-def start_bed(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Bed]]:
+def start_bed(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Bed]]:
     """Starts beds; each must end cleanly."""
     started: list[tuple[Bed, FakePacs]] = []
 
-    def start() -> Bed:
+    def start(**options: bool) -> Bed:
         pacs = FakePacs(free_port())
         try:
-            bed = Bed(tmp_path_factory.mktemp("gateway"), pki, pacs)
+            bed = Bed(tmp_path_factory.mktemp("gateway"), pki, pacs, **options)
         except BaseException:
             pacs.close()
             raise
@@ -49,7 +53,7 @@ def start_bed(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
 
 
 @pytest.fixture(scope="module")
-def bed(start_bed: Callable[[], Bed]) -> Bed:
+def bed(start_bed: Callable[..., Bed]) -> Bed:
     return start_bed()
 
 

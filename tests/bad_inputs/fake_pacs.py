@@ -65,6 +65,8 @@ class PacsSide:
 
     def read(self) -> bool:
         """Read once; False at the end, which is then known."""
+        if self.end:
+            return False
         try:
             data = self.socket.recv(1 << 18)
         except OSError as error:

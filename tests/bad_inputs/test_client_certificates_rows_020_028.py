@@ -1,0 +1,343 @@
+"""Rows 20 to 28: client certificates."""
+
+import datetime
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from tests.bad_inputs.bed import Case, Pki, bed_configuration
+from tests.bad_inputs.hostile import TlsPeer, client
+from tests.support import certs, pdus
+from tests.support.gateway import REPOSITORY
+from tests.support.processes import clean_environment
+
+DAY = certs.DAY
+CPU_PER_HANDSHAKE = 0.050  # seconds
+
+
+def shows(case: Case, certificate: certs.Issued | None, tenant: str = "closed", chain: bytes | None = None) -> TlsPeer:
+    """A client that will show this certificate to this tenant."""
+    return case.tls_peer(server_name=f"{tenant}.example.org", context=client(certificate, chain=chain))
+
+
+def asks(peer: TlsPeer, called: str, calling: str) -> None:
+    assert peer.handshake(), f"{peer.alert} {peer.end}"
+    peer.send(pdus.associate_rq(called=called.encode().ljust(16), calling=calling.encode().ljust(16)))
+
+
+def accepted(
+    case: Case,
+    certificate: certs.Issued | None,
+    tenant: str = "closed",
+    calling: str = "ANYBODY",
+    chain: bytes | None = None,
+) -> None:
+    peer = shows(case, certificate, tenant, chain)
+    asks(peer, tenant.upper(), calling)
+    peer.accepted()
+    case.released(peer)
+
+
+def rejected(
+    case: Case, certificate: certs.Issued | None, reason: str, tenant: str = "closed", calling: str = "CT1"
+) -> None:
+    """RJ 1/1/3 for this reason, behind a handshake that went well."""
+    peer = shows(case, certificate, tenant)
+    asks(peer, tenant.upper(), calling)
+    assert peer.rejected() == "1/1/3"
+    case.refused(peer, reason)
+
+
+def alerted(case: Case, certificate: certs.Issued | None, alert: str, reason: str, tenant: str = "closed") -> None:
+    peer = shows(case, certificate, tenant)
+    assert peer.refused_by_alert() == alert
+    case.refused(peer, reason)
+
+
+def valid(start: datetime.timedelta, end: datetime.timedelta) -> tuple[datetime.datetime, datetime.datetime]:
+    return certs.now() + start, certs.now() + end
+
+
+def test_row_020_certificates_that_no_one_vouches_for(case: Case, pki: Pki) -> None:
+    alerted(case, None, "certificate_required", "client_certificate_missing")
+    expired = certs.leaf("CT1", pki.ca["a"], valid=valid(-2 * DAY, -DAY))
+    alerted(case, expired, "certificate_expired", "client_certificate_expired")
+    early = certs.leaf("CT1", pki.ca["a"], valid=valid(DAY, 2 * DAY))
+    alerted(case, early, "bad_certificate", "client_certificate_not_yet_valid")
+    alerted(case, certs.self_signed("CT1", ca_flag=None), "unknown_ca", "client_certificate_untrusted")
+    alerted(case, certs.leaf("CT1", certs.ca("Unknown")), "unknown_ca", "client_certificate_untrusted")
+    forged = certs.leaf("CT1", certs.ca("CA a", slot="forged"))
+    alerted(case, forged, "unknown_ca", "client_certificate_untrusted")
+
+
+@pytest.mark.parametrize("usage", [(certs.SERVER,), (certs.EMAIL,), (certs.SERVER, certs.EMAIL)])
+def test_row_021_certificate_for_another_usage(case: Case, pki: Pki, usage: tuple[x509.ObjectIdentifier, ...]) -> None:
+    wrong = certs.leaf("USAGE", pki.ca["a"], eku=usage)
+    alerted(case, wrong, "unsupported_certificate", "client_certificate_wrong_usage")
+
+
+@pytest.mark.parametrize("usage", [None, (certs.ANY,), (certs.CLIENT,), (certs.CLIENT, certs.SERVER)])
+def test_row_021_certificate_for_this_or_any_usage(
+    case: Case, pki: Pki, usage: tuple[x509.ObjectIdentifier, ...] | None
+) -> None:
+    accepted(case, certs.leaf("USAGE", pki.ca["a"], eku=usage))
+
+
+def test_row_022_revocation_lists(case: Case, pki: Pki) -> None:
+    """Looked up only for issuers that have a list (design section 3), whatever lists there are of others."""
+    rejected(case, pki.revoked, "client_certificate_revoked", "crl")
+    accepted(case, certs.leaf("GOOD", pki.ca["a"]), "crl")
+    accepted(case, certs.leaf("UNLISTED", pki.ca["c"]), "crl")
+    rejected(case, certs.leaf("STALE", pki.ca["d"]), "client_certificate_crl_stale", "crl")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "of another CA", "forged", "not a CRL"])
+def test_row_022_revocation_list_that_proves_nothing_at_start(pki: Pki, tmp_path: Path, damage: str) -> None:
+    """The gateway does not start with it. That a reload keeps the last good one waits (see `waiting`)."""
+    lists = {
+        "truncated": certs.crl(pki.ca["a"])[:-60],
+        "of another CA": certs.crl(pki.ca["b"]),
+        "forged": certs.crl(pki.ca["a"], signed_by=pki.ca["b"]),
+        "not a CRL": pki.ca["a"].pem,
+    }
+    (tmp_path / "bad.pem").write_bytes(lists[damage])
+    config = bed_configuration(pki, 11112)
+    config["tenants"]["crl"]["tls"]["client_auth"]["crl"] = [str(tmp_path / "bad.pem")]
+    ended = start_and_end(tmp_path, config)
+    assert ended.returncode == 2 and "bad.pem" in ended.stderr, ended.stderr
+
+
+def start_and_end(folder: Path, config: dict[str, object]) -> "subprocess.CompletedProcess[str]":
+    """`dicomgate run` with a configuration that it must not start with."""
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(config))
+    command = [sys.executable, "-m", "proxy.cli", "run", "--config", str(path)]
+    environment = clean_environment({"PYTHONPATH": str(REPOSITORY)})
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, cwd=folder, env=environment)
+
+
+def chain_of(length: int, root: certs.Issued) -> certs.Issued:
+    """A leaf so many certificates below the root, itself counted."""
+    issuer = root
+    for depth in range(length - 1):
+        issuer = certs.ca(f"Intermediate {depth}", issuer=issuer)
+    return certs.leaf("DEEP", issuer)
+
+
+def cpu_bound(case: Case, before: float, handshakes: int) -> None:
+    assert case.bed.cpu_seconds() - before < handshakes * CPU_PER_HANDSHAKE
+
+
+@pytest.mark.parametrize("length", [1, 5, 50])
+def test_row_023_long_chain(case: Case, pki: Pki, length: int) -> None:
+    certificate = chain_of(length, pki.ca["a"])
+    before = case.bed.cpu_seconds()
+    for _ in range(3):
+        accepted(case, certificate)
+    cpu_bound(case, before, 3)
+
+
+@pytest.mark.parametrize("length", [110, 300])
+def test_row_023_chain_beyond_any_limit(case: Case, pki: Pki, length: int) -> None:
+    """More than OpenSSL's depth of 100, or its 100 KiB of certificates."""
+    certificate = chain_of(length, pki.ca["a"])
+    before = case.bed.cpu_seconds()
+    peer = shows(case, certificate)
+    assert peer.refused_by_alert() in ("unknown_ca", "illegal_parameter", "handshake_failure")
+    case.refused(peer, case.record(peer)["reason"])
+    cpu_bound(case, before, 1)
+
+
+def test_row_023_certificate_of_100_kb(case: Case, pki: Pki) -> None:
+    large = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(110_000))
+    certificate = certs.leaf("LARGE", pki.ca["a"], extra=[(large, False)])
+    case.rss_slack = 4 << 20
+    before = case.bed.cpu_seconds()
+    peer = shows(case, certificate)
+    assert peer.refused_by_alert() == "illegal_parameter"
+    case.refused(peer, "tls_failed")
+    cpu_bound(case, before, 1)
+
+
+def huge_rsa_key(bits: int) -> rsa.RSAPrivateKey:
+    """A working RSA key in a moment: its two factors are products of ordinary primes."""
+    factors = [rsa.generate_private_key(65537, 2048).private_numbers() for _ in range(bits // 2048)]
+    p, q, phi_p, phi_q = 1, 1, 1, 1
+    for numbers in factors:
+        p, phi_p = p * numbers.p, phi_p * (numbers.p - 1)
+        q, phi_q = q * numbers.q, phi_q * (numbers.q - 1)
+    d = pow(65537, -1, phi_p * phi_q)
+    public = rsa.RSAPublicNumbers(65537, p * q)
+    private = rsa.RSAPrivateNumbers(p, q, d, d % phi_p, d % phi_q, pow(q, -1, p), public)
+    return private.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+def test_row_023_rsa_key_of_16384_bits(case: Case, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = huge_rsa_key(16_384)
+    monkeypatch.setattr(certs, "key", lambda *_: key)
+    certificate = certs.leaf("HUGE", pki.ca["a"])
+    before = case.bed.cpu_seconds()
+    accepted(case, certificate)
+    cpu_bound(case, before, 1)
+
+
+@pytest.mark.peers
+def test_row_023_explicit_curve_parameters(case: Case, pki: Pki, tmp_path: Path) -> None:
+    """A curve of the sender's own making: never trusted by what its parameters happen to be."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=tmp_path, env=clean_environment())
+
+    (tmp_path / "ca.pem").write_bytes(pki.ca["a"].pem)
+    (tmp_path / "ca.key").write_bytes(pki.ca["a"].key_pem)
+    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-param_enc", "explicit", "-out", "explicit.key")
+    openssl("req", "-new", "-key", "explicit.key", "-subj", "/CN=EXPLICIT", "-out", "explicit.csr")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "99", "-days", "2")
+    openssl("x509", "-req", "-in", "explicit.csr", *signed, "-out", "explicit.pem")
+    context = client()
+    context.load_cert_chain(tmp_path / "explicit.pem", tmp_path / "explicit.key")
+    peer = case.tls_peer(server_name="closed.example.org", context=context)
+    peer.handshake()
+    peer.send(pdus.associate_rq(called=b"CLOSED".ljust(16), calling=b"ANYBODY".ljust(16)))
+    assert peer.rest()[:1] in (b"", b"\x03")  # an alert, or an A-ASSOCIATE-RJ
+    reason = case.record(peer)["reason"]
+    assert reason.startswith("client_certificate_"), reason
+    case.refused(peer, reason)
+
+
+def test_row_024_leaf_that_is_a_ca(case: Case, pki: Pki) -> None:
+    """What `openssl req -x509` makes: accepted when pinned, and as itself alone."""
+    accepted(case, pki.devices["DEV1"], "pinned", "DEV1")
+    rejected(case, pki.devices["DEV2"], "certificate_not_bound", "pinned", "DEV1")
+    alerted(case, certs.self_signed("DEV3"), "unknown_ca", "client_certificate_untrusted", "pinned")
+    alerted(case, pki.devices["DEV1"], "unknown_ca", "client_certificate_untrusted", "closed")
+
+
+def test_row_024_certificate_issued_by_a_pinned_device(case: Case, pki: Pki) -> None:
+    rejected(case, certs.leaf("DEV1", pki.devices["DEV1"]), "client_certificate_wrong_ca", "pinned", "DEV1")
+    through = certs.leaf("DEV2", certs.ca("Below", issuer=pki.devices["DEV1"]))
+    rejected(case, through, "client_certificate_wrong_ca", "pinned", "DEV2")
+
+
+def test_row_024_limits_of_the_chain(case: Case, pki: Pki) -> None:
+    short = certs.ca("Short", issuer=pki.ca["a"], pathlen=0)
+    constraint = x509.NameConstraints([x509.DNSName("allowed.example.org")], None)
+    narrow = certs.ca("Narrow", issuer=pki.ca["a"], extra=[(constraint, True)])
+    not_a_ca = certs.leaf("Not a CA", pki.ca["a"])
+    accepted(case, certs.leaf("INSIDE", narrow, dns=["ct.allowed.example.org"]))
+    for wrong in (
+        certs.leaf("TOO DEEP", certs.ca("Below short", issuer=short)),
+        certs.leaf("OUTSIDE", narrow, dns=["evil.example.org"]),
+        certs.leaf("ISSUED BY A LEAF", not_a_ca),
+    ):
+        peer = shows(case, wrong)
+        assert peer.refused_by_alert()
+        case.refused(peer, "client_certificate_untrusted")
+
+
+def named(pki: Pki, *names: x509.GeneralName, subject: str = "NAMES") -> certs.Issued:
+    return certs.leaf(subject, pki.ca["a"], extra=[(x509.SubjectAlternativeName(names), False)])
+
+
+def test_row_025_names_match_by_their_type_and_as_a_whole(case: Case, pki: Pki) -> None:
+    """CT1 is bound to the DNS name ct1.example.org, CN1 to the common name CN1."""
+    name = "ct1.example.org"
+    for other in (
+        named(pki, x509.RFC822Name(name)),
+        named(pki, x509.UniformResourceIdentifier(f"dns://{name}")),
+        named(pki, x509.DNSName(f"{name}\0.evil.org")),
+        named(pki, x509.DNSName("evil.org\0ct1.example.org")),
+        named(pki, x509.DNSName("*.example.org")),
+        named(pki, x509.DNSName("*")),
+        certs.leaf(name, pki.ca["a"]),
+    ):
+        rejected(case, other, "certificate_not_bound")
+    rejected(case, certs.leaf("CN1\0evil", pki.ca["a"]), "certificate_not_bound", calling="CN1")
+    rejected(case, certs.leaf("cn1\x1b[31m\n", pki.ca["a"]), "certificate_not_bound", calling="CN1")
+    accepted(case, certs.leaf("CN1", pki.ca["a"]), calling="CN1")
+
+
+def test_row_025_very_many_names(case: Case, pki: Pki) -> None:
+    case.rss_slack = 8 << 20
+    many = [x509.DNSName(f"host{number}.example.org") for number in range(2_000)]
+    accepted(case, named(pki, *many, x509.DNSName("ct1.example.org")), calling="CT1")
+    rejected(case, named(pki, *many), "certificate_not_bound")
+    peer = shows(case, named(pki, *(many * 5)))
+    assert peer.refused_by_alert() == "illegal_parameter"
+    case.refused(peer, "tls_failed")
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    "oid",
+    ["2.5.29.31", "2.5.29.17", "2.5.29.32", "2.5.29.35", "2.5.29.15", "1.3.6.1.5.5.7.1.1"],
+    ids=["CRL distribution points", "SAN", "policies", "authority key", "key usage", "authority information"],
+)
+def test_row_025_broken_extension(case: Case, pki: Pki, tmp_path: Path, oid: str) -> None:
+    """Whatever is made of it, it is an answer, and never a name that matches. GnuTLS sends what OpenSSL would not."""
+    broken = unchecked_leaf(pki, x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), b"\x30\x82\xff\xff\x01"))
+    (tmp_path / "broken.pem").write_bytes(broken.pem)
+    (tmp_path / "broken.key").write_bytes(broken.key_pem)
+    mine = ("--x509certfile", str(tmp_path / "broken.pem"), "--x509keyfile", str(tmp_path / "broken.key"))
+    to = ("--no-ca-verification", "--sni-hostname", "closed.example.org", "-p", str(case.bed.ports["tls"]), "127.0.0.1")
+    request = pdus.associate_rq(called=b"CLOSED".ljust(16))
+    subprocess.run(["gnutls-cli", *mine, *to], input=request, capture_output=True, timeout=20, env=clean_environment())
+    record = case.gateway.wait_for_record(lambda r: r["client"]["ip"] == "127.0.0.1", since=case.mark)
+    assert record["reason"] in (
+        "client_certificate_untrusted",
+        "client_certificate_wrong_usage",
+        "certificate_not_bound",
+    )
+    case.refused("127.0.0.1", record["reason"])
+
+
+def unchecked_leaf(pki: Pki, extension: x509.UnrecognizedExtension) -> certs.Issued:
+    """A certificate with this one extension."""
+    key, issuer = certs.key("p256", "broken"), pki.ca["a"]
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(certs.name("BROKEN"))
+        .issuer_name(issuer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(certs.now() - DAY)
+        .not_valid_after(certs.now() + DAY)
+        .add_extension(extension, False)
+    )
+    return certs.Issued(builder.sign(issuer.key, hashes.SHA256()), key, issuer)
+
+
+def test_row_026_certificate_of_one_and_title_of_another(case: Case, pki: Pki) -> None:
+    rejected(case, pki.ct1, "certificate_not_bound", calling="CT2")
+    rejected(case, pki.ct1, "certificate_not_bound", calling="CN1")
+    accepted(case, pki.ct1, calling="CT1")
+
+
+def test_row_027_optional_certificate(case: Case, pki: Pki) -> None:
+    """None is fine, but matches no `cert`; a bad one never falls back to none."""
+    accepted(case, None, "optional")
+    rejected(case, None, "certificate_required", "optional")
+    accepted(case, pki.ct1, "optional", "CT1")
+    expired = certs.leaf("CT1", pki.ca["a"], valid=valid(-2 * DAY, -DAY))
+    alerted(case, expired, "certificate_expired", "client_certificate_expired", "optional")
+    stranger = certs.leaf("CT1", pki.ca["b"], dns=["ct1.example.org"])
+    alerted(case, stranger, "unknown_ca", "client_certificate_untrusted", "optional")
+
+
+def test_row_028_request_pipelined_behind_a_handshake_that_the_gateway_refuses(case: Case, pki: Pki) -> None:
+    """In TLS 1.3 the client is done before its certificate is judged: what it sends meanwhile is never read."""
+    context = client(certs.leaf("CT1", pki.ca["b"]), "1.3")
+    peer = case.tls_peer(server_name="closed.example.org", context=context)
+    peer.send_wire(peer.hello())
+    flight = peer.flight()
+    peer.send_wire(flight + peer.seal(pdus.associate_rq(called=b"CLOSED".ljust(16))))
+    assert peer.refused_by_alert() == "unknown_ca"
+    case.refused(peer, "client_certificate_untrusted")
+    assert "calling_aet" not in case.record(peer)
