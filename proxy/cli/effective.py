@@ -1,6 +1,7 @@
 """What a configuration comes to on each listener, for `dicomgate check`: inheritance and defaults worked out."""
 
 import datetime
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -158,6 +159,11 @@ def _row(row: SniRow) -> Row:
 
 
 def _notes(listener: Listener) -> Iterator[str]:
+    for entrance in listener.policy.entrances:
+        until = entrance.tenant.observe_until
+        if until is not None and until > time.time():
+            end = f"{datetime.datetime.fromtimestamp(until, datetime.UTC):%Y-%m-%d %H:%M} UTC"
+            yield f"tenant {entrance.tenant.name} lets refusals by policy pass until {end} (observe_until)"
     if listener.tls is None:
         return
     settings = [listener.tls, *listener.tenant_tls.values()]

@@ -13,10 +13,11 @@ _START = 20.0  # seconds until it must be ready
 _STOP = 10.0
 _RECORD = 5.0  # the log is written behind the traffic
 _POLL = 0.02
+_SHOWN = 5  # lines of its log, where it failed
 
 
 class GatewayFailed(Exception):
-    """It did not start, or ended by itself; the text is the end of its log."""
+    """It did not start, or ended by itself; the text has the end of its log."""
 
 
 class Gateway:
@@ -43,7 +44,7 @@ class Gateway:
         deadline = time.monotonic() + _START
         while not self._ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise GatewayFailed(self._log.read_text(errors="replace")[-2000:].strip())
+                raise GatewayFailed(f"the gateway did not start:\n{self._last_lines()}")
             time.sleep(_POLL)
 
     def _ready(self) -> bool:
@@ -75,7 +76,10 @@ class Gateway:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return
-        raise GatewayFailed(self._log.read_text(errors="replace")[-2000:].strip())
+        raise GatewayFailed(f"the gateway ended with {self._process.returncode}:\n{self._last_lines()}")
+
+    def _last_lines(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-_SHOWN:])
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL for one that does not end."""

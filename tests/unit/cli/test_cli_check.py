@@ -97,6 +97,12 @@ def test_a_tenant_out_of_reach_without_sni_is_noted(config: Write, capsys: Captu
     )
 
 
+def test_a_tenant_that_only_observes_is_noted(config: Write, capsys: Capture) -> None:
+    config(("  north:\n", "  north:\n    observe_until: 2999-01-01\n"))
+    assert main(["check"]) == 0
+    assert "tenant north lets refusals by policy pass until 2999-01-01 00:00 UTC" in capsys.readouterr().out
+
+
 def test_without_a_file_it_says_what_to_type(tmp_path: Path, capsys: Capture) -> None:
     assert main(["check", "--config", str(tmp_path / "none.yaml")]) == 2
     assert "dicomgate init" in capsys.readouterr().err
