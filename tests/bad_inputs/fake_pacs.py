@@ -99,6 +99,7 @@ class PacsSide:
     # --- serving ----------------------------------------------------------------------------------------------------
 
     def serve(self) -> None:
+        self.socket.settimeout(None)
         self.accept()
         while self.read():
             if not self._answer_all():

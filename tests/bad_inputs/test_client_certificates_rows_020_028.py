@@ -276,8 +276,15 @@ def test_row_025_very_many_names(case: Case, pki: Pki) -> None:
 @pytest.mark.peers
 @pytest.mark.parametrize(
     "oid",
-    ["2.5.29.31", "2.5.29.17", "2.5.29.32", "2.5.29.35", "2.5.29.15", "1.3.6.1.5.5.7.1.1"],
-    ids=["CRL distribution points", "SAN", "policies", "authority key", "key usage", "authority information"],
+    ["2.5.29.31", "2.5.29.32", "2.5.29.35", "2.5.29.15", "2.5.29.37", "1.3.6.1.5.5.7.1.1"],
+    ids=[
+        "CRL distribution points",
+        "policies",
+        "authority key",
+        "key usage",
+        "extended usage",
+        "authority information",
+    ],
 )
 def test_row_025_broken_extension(case: Case, pki: Pki, tmp_path: Path, oid: str) -> None:
     """Whatever is made of it, it is an answer, and never a name that matches. GnuTLS sends what OpenSSL would not."""
@@ -295,6 +302,20 @@ def test_row_025_broken_extension(case: Case, pki: Pki, tmp_path: Path, oid: str
         "certificate_not_bound",
     )
     case.refused("127.0.0.1", record["reason"])
+
+
+@pytest.mark.parametrize(
+    "names", [b"\x30\x05\x87\x03\x7f\0\1", b"\x30\x04\x82\x02\xff\xfe", b"\x30\x02\x82\0", b"\x30\0"]
+)
+def test_row_025_names_that_parsers_disagree_on(case: Case, pki: Pki, names: bytes) -> None:
+    """An address of three bytes, a DNS name outside ASCII, an empty one, none: OpenSSL lets them through."""
+    odd = unchecked_leaf(pki, x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), names))
+    peer = shows(case, odd)
+    asks(peer, "CLOSED", "CT1")
+    assert peer.rejected() == "1/1/3"
+    reason = case.record(peer)["reason"]
+    assert reason in ("client_certificate_untrusted", "certificate_not_bound"), reason
+    case.refused(peer, reason)
 
 
 def unchecked_leaf(pki: Pki, extension: x509.UnrecognizedExtension) -> certs.Issued:
