@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import hypothesis
@@ -40,12 +40,12 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def start_gateway(tmp_path: Path) -> Iterator[Callable[[Record | str], Gateway]]:
+def start_gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     """Starts gateways; each must live until the end of the test, meet no bug of its own, and end with 0."""
     started: list[Gateway] = []
 
-    def start(config: Record | str) -> Gateway:
-        gateway = Gateway(tmp_path / f"gateway{len(started)}", config)
+    def start(config: Record | str, *, launcher: Sequence[str] = ()) -> Gateway:
+        gateway = Gateway(tmp_path / f"gateway{len(started)}", config, launcher=launcher)
         started.append(gateway)
         return gateway
 

@@ -5,7 +5,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +49,20 @@ class _Dumper(yaml.SafeDumper):
 class Gateway:
     """A running gateway. `records` are its access records, `events` all other log lines, in order."""
 
-    def __init__(self, folder: Path, config: Record | str, *, name: str = "config.yaml") -> None:
-        """Start it with this configuration (relative paths start in `folder`) and wait until it is ready."""
+    def __init__(self, folder: Path, config: Record | str, *, launcher: Sequence[str] = ()) -> None:
+        """Start it with this configuration (relative paths start in `folder`) and wait until it is ready.
+
+        `launcher` is a command in front, as `prlimit`.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / name
+        self.path = folder / "config.yaml"
         self.path.write_text(config if isinstance(config, str) else yaml.dump(config, Dumper=_Dumper, sort_keys=False))
         self.config: Record = yaml.safe_load(self.path.read_text())
         self._admin = (self.config.get("admin") or {}).get("listen", "127.0.0.1:9280")
         self._parsed = 0
         self._lines: list[Record] = []
         self.child = Child(
-            [sys.executable, "-m", "proxy.cli", "run", "--config", self.path],
+            [*launcher, sys.executable, "-m", "proxy.cli", "run", "--config", self.path],
             cwd=folder,
             env=clean_environment({"PYTHONPATH": str(REPOSITORY)}),
         )

@@ -1,0 +1,45 @@
+"""A process with few descriptors refuses what it cannot carry, says so, and serves again when there is room."""
+
+from collections.abc import Callable
+
+from tests.support.client import associate, client_context, connect, echo, release
+from tests.support.gateway import Gateway
+from tests.support.pacs import Pacs, mirror
+from tests.support.processes import until
+from tests.support.site import Site, port_of
+from tests.support.wire import Wire
+
+FEW = 64
+MANY = 150
+
+
+def test_it_never_runs_out(site: Site, start_gateway: Callable[..., Gateway]) -> None:
+    with Pacs(mirror) as pacs:
+        config = site.one_tenant(pacs.port)
+        gateway = start_gateway(config, launcher=("prlimit", f"--nofile={FEW}"))
+        assert gateway.wait_for_event("connections_capped")
+        context = client_context()
+        served: list[Wire] = []
+        for _ in range(MANY):
+            wire = connect(port_of(config))
+            try:
+                wire.start_tls(context)
+                associate(wire)
+            except (ConnectionError, AssertionError):
+                wire.close()
+            else:
+                served.append(wire)
+        assert 10 <= len(served) < FEW / 2
+        assert gateway.child.descriptors() < FEW
+        assert gateway.get("/readyz")[0] == 200  # the admin address keeps its own
+        assert gateway.metric("connections_rejected_total", reason="connection_limit") >= MANY - FEW
+        assert not [event for event in gateway.events if event["event"] == "accept_paused"]
+        assert len([record for record in gateway.records if record["decision"] == "refused"]) < MANY / 2
+        for wire in served:
+            release(wire)
+        until(lambda: gateway.metric("connections_active") == 0, "all connections are closed")
+        for _ in range(20):
+            wire = associate(connect(port_of(config), context))
+            echo(wire)
+            release(wire)
+        gateway.check_healthy()
