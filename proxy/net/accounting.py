@@ -41,20 +41,20 @@ class Account:
         "_dial_started",
         "_flushed",
         "_phase",
-        "_requested",
         "_secured",
         "_server",
         "_started",
         "_tenant",
         "_worker",
         "active_at",
+        "asked",
         "record",
     )
 
     def __init__(self, worker: "Worker", listener: Listener, address: Address, port: int) -> None:
         self._worker = worker
         self._started = self._secured = self.active_at = time.monotonic()
-        self._requested = False
+        self.asked = False  # a complete A-ASSOCIATE-RQ was read
         self._phase: str | None = None
         self._tenant = NO_TENANT
         self._server: tuple[str, str] | None = None
@@ -100,7 +100,7 @@ class Account:
 
     def requested(self, pdu: bytes) -> None:
         """A complete A-ASSOCIATE-RQ came; its titles are recorded as they are, whatever it turns out to be worth."""
-        self._requested = True
+        self.asked = True
         self.record.called_aet = pdu[10:26].decode("latin-1").strip(" ")
         self.record.calling_aet = pdu[26:42].decode("latin-1").strip(" ")
 
@@ -225,7 +225,7 @@ class Account:
         record.decision = "failed" if reason in _GONE else "refused"
         if reason in _PDU_ERRORS:
             metrics.add("pdu_errors_total", (self._tenant, "client", str(reason)))
-        if self._requested:
+        if self.asked:
             metrics.add("associations_total", (record.listener, self._tenant, record.decision))
             metrics.add("association_refusals_total", (self._tenant, str(reason)))
             if record.answer is not None:

@@ -5,8 +5,10 @@ Every stage has one deadline, set when it begins and not moved by bytes that tri
 """
 
 import asyncio
+import contextlib
 import socket
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from proxy.config.values import Listener
@@ -39,11 +41,14 @@ from proxy.policy import (
     Accept,
     Address,
     Alert,
+    Answer,
     Certificate,
+    Close,
     Ended,
     Entrance,
     Facts,
     NeedsIdentity,
+    PassOn,
     Reason,
     Refuse,
     Reject,
@@ -55,7 +60,8 @@ if TYPE_CHECKING:
     from proxy.net.worker import Worker
 
 _ONLY_ABORT = frozenset({PduType.A_ABORT})
-_NO_DEADLINE_EXTENSION = 4  # an A-ABORT is four bytes behind its header
+_ABORT_LENGTH = 4  # PS3.8 Table 9-26: behind the header
+_BUG = "an association failed on a bug of the gateway"
 
 
 class Association:
@@ -63,6 +69,7 @@ class Association:
 
     __slots__ = (
         "_awaited",
+        "_counted",
         "_deadline",
         "_early",
         "_early_bytes",
@@ -95,6 +102,7 @@ class Association:
         self._early_bytes = b""
         self._forwarded = False
         self._walking = False
+        self._counted = True  # among the connections that have no association yet
         self._relay: Relay | None = None
         self._upstream: Leg | None = None
         self._requestor = Leg(sock, worker.poller, self)
@@ -108,22 +116,25 @@ class Association:
             if self._interruption is not None:  # before the first step: a task cancelled then would never get here
                 raise self._interruption
             await self._walk()
+            return
         except Refused as refused:
-            self._refuse(refused)
+            refusal = refused
         except asyncio.CancelledError:
             if self._interruption is None:
-                self._close_at_once()
+                self.drop()
                 raise
-            self._refuse(self._interruption)
+            refusal = self._interruption
         # One association's bug is its own end and nobody else's; it is logged, counted as `internal` and answered.
         except Exception as error:  # noqa: BLE001
             if self._relay is not None:
                 self._relay.crashed(self._requestor, error)
-            else:
-                self._worker.report_bug("an association failed on a bug of the gateway", error)
-                self._refuse(Refused(Reason.INTERNAL, type(error).__name__))
+                return
+            self._worker.report_bug(_BUG, error)
+            refusal = Refused(Reason.INTERNAL, type(error).__name__)
         finally:
             self._task = None
+        with self.guarded():
+            self._refuse(refusal)
 
     async def _walk(self) -> None:
         timeouts = self._worker.config.timeouts
@@ -202,6 +213,7 @@ class Association:
         worker = self._worker
         assert self._upstream is not None
         self._early = None
+        self._counted = False
         worker.counts.associated(self.address)
         self._relay = Relay(
             self,
@@ -243,7 +255,7 @@ class Association:
 
     def _watch_requestor(self) -> None:
         """From the request to its answer the requestor may only leave (PS3.8 section 9.2, Sta3)."""
-        self._early = PduFramer(_NO_DEADLINE_EXTENSION, _ONLY_ABORT)
+        self._early = PduFramer(_ABORT_LENGTH, _ONLY_ABORT)
 
     def _heard_early(self, framer: PduFramer) -> None:
         leg = self._requestor
@@ -283,9 +295,23 @@ class Association:
         self.drained(leg)
 
     def crashed(self, leg: Leg, error: Exception) -> None:
-        """A bug in a callback."""
-        self._worker.report_bug("an association failed on a bug of the gateway", error)
-        self._interrupt(Refused(Reason.INTERNAL, type(error).__name__))
+        """A bug in a callback: it ends this association alone."""
+        if self._relay is not None:
+            self._relay.crashed(leg, error)
+            return
+        self._worker.report_bug(_BUG, error)
+        if self._task is not None:
+            self._interrupt(Refused(Reason.INTERNAL, type(error).__name__))
+        else:
+            self.drop()
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """For whoever calls this association among others: what goes wrong in it stays in it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            self.crashed(self._requestor, error)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -298,32 +324,39 @@ class Association:
         self._within(None)
         self._early = None
         leg = self._requestor
+        answer = refused.answer = self._sayable(refused.answer)
         self.account.phase("closing")
         self.account.refused(refused)
-        self._worker.counts.associated(self.address)
+        self._release()
         if self._upstream is not None:
             self._leave_upstream(self._upstream)
-        if self.accept is not None:
-            self._worker.counts.release(self.accept.tenant, self.accept.peer)
-            self.accept = None
-        answer = refused.answer
         if isinstance(refused, UpstreamRefused):
             leg.send(refused.pdu)
         elif isinstance(answer, Reject):
             leg.send(encode_associate_rj(answer.result, answer.source, answer.reason))
         elif isinstance(answer, Abort):
             leg.send(encode_abort(answer.source or 0, answer.reason))
-        elif isinstance(answer, Alert) and answer.description is not None and leg.tls is None:
+        elif isinstance(answer, Alert) and answer.description is not None:
             leg.send_raw(encode_alert(answer.description))
-        timeouts = self._worker.config.timeouts
-        linger(leg, self._worker.loop, timeouts.close, timeouts.unacknowledged, self._closed)
+        # Not `unacknowledged`: who was refused cannot keep a connection by withholding acknowledgements.
+        linger(leg, self._worker.loop, self._worker.config.timeouts.close, 0, self._closed)
+
+    def _sayable(self, answer: Answer | None) -> Answer | None:
+        """The answer, or `Close` where this stage has no words for it: a drain may come before the request."""
+        spoken = self._requestor.tls is not None or self.listener.tls is None
+        if isinstance(answer, Reject | PassOn) and not self.account.asked:
+            return Close()
+        if isinstance(answer, Abort) and not spoken:
+            return Close()
+        if isinstance(answer, Alert) and answer.description is not None and spoken:
+            return Close()
+        return answer
 
     def _leave_upstream(self, leg: Leg) -> None:
         self._upstream = None
         if self._forwarded and not leg.eof:
             leg.send(encode_abort(2, 0))
-        timeouts = self._worker.config.timeouts
-        linger(leg, self._worker.loop, timeouts.close, timeouts.unacknowledged, lambda: None)
+        linger(leg, self._worker.loop, self._worker.config.timeouts.close, 0, lambda: None)
 
     def end(self, ended: Ended, reason: Reason | None, detail: str, *, at_once: bool = False) -> None:
         """End it from outside: a limit, a drain, a new policy, an operator."""
@@ -332,11 +365,15 @@ class Association:
         else:
             self._interrupt(Refused(reason or Reason.DRAINING, detail))
 
-    def tick(self, now: float, idle_limit: float) -> None:
+    def tick(self, now: float) -> None:
         """Called once a second for established associations: metrics are flushed, and silence is noticed."""
         relay = self._relay
         assert relay is not None
         assert self._upstream is not None
+        assert self.accept is not None
+        idle_limit = self.accept.tenant.idle
+        if idle_limit is None:
+            idle_limit = self._worker.config.timeouts.idle
         if self.account.flush(self._requestor, self._upstream, relay):
             self.account.active_at = now
         elif now - self.account.active_at >= idle_limit:
@@ -352,19 +389,32 @@ class Association:
         """Both legs are closed: the access record is written."""
         assert self._relay is not None
         assert self._upstream is not None
-        assert self.accept is not None
         self.account.flush(self._requestor, self._upstream, self._relay)
         self.account.ended(ended, reason, detail)
-        self._worker.counts.release(self.accept.tenant, self.accept.peer)
         self._closed()
 
+    def _release(self) -> None:
+        """Take this association out of what limits count."""
+        if self.accept is not None:
+            self._worker.counts.release(self.accept.tenant, self.accept.peer)
+            self.accept = None
+
     def _closed(self) -> None:
+        """Both connections are closed; only the first call does anything."""
+        if self._counted:
+            self._counted = False
+            self._worker.counts.associated(self.address)
+        self._release()
         self.account.phase(None)
         self._worker.forget(self)
 
-    def _close_at_once(self) -> None:
-        """The loop itself is being shut down."""
+    def drop(self) -> None:
+        """Close both connections now, without a word: the worker ends, or the answer itself failed."""
         self._within(None)
-        self._requestor.close()
+        if self._relay is not None:
+            self._relay.drop()
+            return
+        self._requestor.close(reset=True)
         if self._upstream is not None:
-            self._upstream.close()
+            self._upstream.close(reset=True)
+        self._closed()

@@ -213,10 +213,14 @@ class Leg:
                 self._control_waits = True
                 self._update()
         if tls.closed or tls.failure is not None:
-            self.eof = True
-            self.tls_failure = tls.failure
-            self._update()
+            self._tls_ended()
         return size
+
+    def _tls_ended(self) -> None:
+        assert self.tls is not None
+        self.eof = True
+        self.tls_failure = self.tls.failure
+        self._update()
 
     @property
     def truncated(self) -> bool:
@@ -231,7 +235,10 @@ class Leg:
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def send(self, data: memoryview | bytes) -> bool:
-        """Send plaintext; False when some of it has to wait (`drained` will be called). Nothing is ever refused."""
+        """Send plaintext; False when some of it has to wait (`drained` will be called).
+
+        Nothing is ever refused; where TLS cannot speak any more, `eof` and `tls_failure` are set.
+        """
         size = len(data)
         self.sent += size
         if self.tls is None:
@@ -239,7 +246,9 @@ class Leg:
         elif self.tls.failure is None:
             view = memoryview(data)
             for start in range(0, size, SLICE):
-                self.tls.encrypt(view[start : start + SLICE])
+                if not self.tls.encrypt(view[start : start + SLICE]):
+                    self._tls_ended()
+                    break
                 self._write(self.tls.output())
         return not self._waiting
 

@@ -80,7 +80,7 @@ class _Linger:
     def _expired(self) -> None:
         self._deadline = None
         if self._leg.undelivered() and self._loop.time() < self._last:
-            self._deadline = self._loop.call_later(self._timeout, self._expired)
+            self._deadline = self._loop.call_later(max(self._timeout, _LONGEST_LOOK), self._expired)
         else:
             self._close()
 

@@ -139,11 +139,16 @@ class Relay:
         self._loop.call_exception_handler(
             {"message": "an association failed on a bug of the gateway", "exception": error}
         )
+        self.drop()
+
+    def drop(self) -> None:
+        """Close both legs now, by resets, and report if that was not done before."""
         self._closing = True
         self._up.source.close(reset=True)
         self._down.source.close(reset=True)
-        self._open_legs = 0
-        self._report()
+        if self._open_legs:
+            self._open_legs = 0
+            self._report()
 
     # --- the flows --------------------------------------------------------------------------------------------------
 
@@ -156,7 +161,9 @@ class Relay:
             flow.source.set_blocked(True)
             self._owner.relay_paused("client" if flow is self._up else "upstream")
         flow.held_back = bytes(data[allowed:])
-        if violation is not None:
+        if flow.sink.tls_failure is not None:
+            self._source_ended(self._down if flow is self._up else self._up)
+        elif violation is not None:
             self._violated(flow, violation)
         elif flow.state is _State.ENDING:
             if scanner.boundary:
@@ -266,9 +273,10 @@ class Relay:
                 linger(flow.sink, self._loop, self._close_timeout, self._unacknowledged, self._leg_closed)
 
     def _leg_closed(self) -> None:
-        self._open_legs -= 1
-        if not self._open_legs:
-            self._report()
+        if self._open_legs:
+            self._open_legs -= 1
+            if not self._open_legs:
+                self._report()
 
     def _report(self) -> None:
         self._disarm()
@@ -292,7 +300,13 @@ class Relay:
     def _expired(self) -> None:
         """`timeouts.close` is over: a boundary, an answer to a release or an EOF did not come."""
         self._deadline = None
-        self._close_timeout = 0.0  # waited for already
+        try:
+            self._give_up_waiting()
+        # A timer has nobody above it: what escapes would leave the association open for ever.
+        except Exception as error:  # noqa: BLE001
+            self.crashed(self._up.source, error)
+
+    def _give_up_waiting(self) -> None:
         released = self._outcome is not None and self._outcome[0] is Ended.RELEASED
         for flow in (self._up, self._down):
             if released and flow.scanner.boundary:

@@ -138,13 +138,16 @@ class Worker:
             gate.set_open(False)
         self._end_all(Ended.DRAINED, "the gateway stops", at_once=True)
         await _within(_TICK, self._empty)
+        for association in list(self._associations):  # whose peers do not close
+            association.drop()
         self._ticker.cancel()
         self._write_suppressed(self._limiter.drain(time.monotonic()))
         self.poller.close()
 
     def _end_all(self, ended: Ended, detail: str, *, at_once: bool) -> None:
         for association in list(self._associations):
-            association.end(ended, Reason.DRAINING, detail, at_once=at_once)
+            with association.guarded():
+                association.end(ended, Reason.DRAINING, detail, at_once=at_once)
 
     # --- associations -----------------------------------------------------------------------------------------------
 
@@ -182,6 +185,8 @@ class Worker:
 
     def forget(self, association: Association) -> None:
         """A connection is closed."""
+        if association not in self._associations:
+            return
         self.counts.disconnect(association.address)
         self._established.discard(association)
         self._associations.discard(association)
@@ -225,14 +230,12 @@ class Worker:
     def _tick(self) -> None:
         now = time.monotonic()
         self.metrics.observe("event_loop_lag_seconds", (), max(0.0, self.loop.time() - self._tick_due))
-        default = self.config.timeouts.idle
-        for association in list(self._established):
-            accept = association.accept
-            idle = default if accept is None or accept.tenant.idle is None else accept.tenant.idle
-            association.tick(now, idle)
-        self._write_suppressed(self._limiter.expired(time.monotonic()))
         self._tick_due = self.loop.time() + _TICK
         self._ticker = self.loop.call_at(self._tick_due, self._tick)
+        for association in list(self._established):
+            with association.guarded():
+                association.tick(now)
+        self._write_suppressed(self._limiter.expired(time.monotonic()))
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

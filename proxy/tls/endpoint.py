@@ -74,15 +74,22 @@ class TlsEndpoint:
                 break
         if filled:
             self._barren = 0
-        elif size:
+        elif size and self.failure is None and not self.closed:
             self._barren += size
             if self._barren > MAX_BARREN:
                 self.failure = BarrenTraffic(f"{self._barren} bytes of TLS without application data")
         return filled
 
-    def encrypt(self, plaintext: memoryview) -> None:
-        """Encrypt `plaintext` (at most `SLICE` bytes); collect it with `output`."""
-        self.object.write(plaintext)
+    def encrypt(self, plaintext: memoryview) -> bool:
+        """Encrypt `plaintext` (at most `SLICE` bytes) for `output`; False, and `failure`, where TLS cannot speak."""
+        try:
+            self.object.write(plaintext)
+            return True
+        except ssl.SSLError as error:
+            # A peer that sends half a handshake message (a KeyUpdate in two records) makes OpenSSL refuse to write
+            # until the other half comes, with SSLWantReadError. No sender of good faith does.
+            self.failure = error
+            return False
 
     @property
     def has_output(self) -> bool:

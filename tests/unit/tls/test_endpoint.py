@@ -119,3 +119,27 @@ def test_tls_that_is_kept_busy_without_data_is_ended() -> None:
         assert server.failure is None
     decrypt(server, record)
     assert isinstance(server.failure, BarrenTraffic)
+
+
+class Mute:
+    """A TLS object that will not write, as while half of a peer's handshake message is missing."""
+
+    def write(self, data: memoryview) -> int:
+        raise ssl.SSLWantReadError
+
+
+def test_tls_that_cannot_speak_says_so_instead_of_raising() -> None:
+    server, _ = connected()
+    server.object = Mute()
+    assert not server.encrypt(memoryview(b"answer"))
+    assert isinstance(server.failure, ssl.SSLWantReadError)
+    assert not server.has_output
+
+
+def test_a_broken_record_stays_the_reason_whatever_follows_it() -> None:
+    server, client = connected()
+    client.encrypt(memoryview(b"bad"))
+    bad = bytearray(client.output())
+    bad[-1] ^= 1
+    decrypt(server, bytes(bad) + bytes(2 * MAX_BARREN))
+    assert isinstance(server.failure, ssl.SSLError)
