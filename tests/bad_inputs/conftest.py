@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.bad_inputs.bed import Bed, Case, Pki
+from tests.bad_inputs.bed import Bed
+from tests.bad_inputs.case import Case
+from tests.bad_inputs.configuration import Pki
 from tests.bad_inputs.fake_pacs import FakePacs
 from tests.support.ports import free_port
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tests.bad_inputs.bed import Case
+from tests.bad_inputs.case import Case
 from tests.bad_inputs.hostile import Peer, alert_in
 from tests.support import client_hellos
 from tests.support.client_hellos import uint16s, vector16

@@ -6,12 +6,13 @@ import pytest
 
 from proxy.dimse.echo import encode_c_echo_rq
 from proxy.pdu.encode import encode_abort, encode_associate_rj, encode_p_data, encode_pdu
-from tests.bad_inputs.bed import Case
+from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import REJECTED
 from tests.support import pdus
 
 RELEASE_RQ, RELEASE_RP = b"\x05\0\0\0\0\x04\0\0\0\0", b"\x06\0\0\0\0\x04\0\0\0\0"
 RQ = pdus.associate_rq()
+PDU = encode_p_data(1, 2, bytes(100))
 MIB = 1 << 20
 
 
@@ -134,6 +135,32 @@ def test_row_074_lengths_in_p_data(case: Case, data: bytes) -> None:
     assert peer.rest() == b""
     side.wait_end()
     assert data.startswith(bytes(side.received.removesuffix(answer)))
+
+
+@pytest.mark.parametrize("length", [0, 3, 5, 0xFFFFFFFF])
+@pytest.mark.parametrize("pdu_type", [5, 6, 7])
+def test_row_074_lengths_of_release_and_abort(case: Case, pdu_type: int, length: int) -> None:
+    reason = "2/2" if pdu_type == 6 else "2/6"  # an A-RELEASE-RP that nobody asked for is wrong at its first byte
+    pdu = bytes((pdu_type, 0)) + length.to_bytes(4, "big") + bytes(min(length, 10))
+    violates(case, pdu, reason, "pdu_unexpected" if pdu_type == 6 else "pdu_invalid")
+
+
+def test_row_074_data_behind_a_release(case: Case) -> None:
+    peer, side = case.handed_over("HANDOVER74")
+    peer.send(RELEASE_RQ + PDU)
+    assert peer.aborted() == "2/2"
+    assert side.read_to_end() == RELEASE_RQ + encode_abort(2, 2)
+    case.passed(peer, "aborted_by_gateway", "pdu_unexpected")
+
+
+def test_row_072_abort_and_more_behind_it(case: Case) -> None:
+    """The A-ABORT ends the association; what the peer says after it does not change who ended it."""
+    peer = case.associated("BEHIND")
+    side = case.pacs.side("BEHIND")
+    peer.send(encode_abort(0, 0) + PDU)
+    assert side.wait_end() == encode_abort(0, 0) and side.end == "fin"
+    peer.rest()
+    case.passed(peer, "aborted_by_requestor")
 
 
 def test_row_074_empty_last_fragment(case: Case) -> None:

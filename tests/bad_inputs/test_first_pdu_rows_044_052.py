@@ -5,7 +5,8 @@ import time
 import pytest
 
 from proxy.pdu.encode import encode_abort, encode_p_data
-from tests.bad_inputs.bed import REQUEST_CAP, STAGE, Case
+from tests.bad_inputs.case import Case
+from tests.bad_inputs.configuration import REQUEST_CAP, STAGE
 from tests.support import pdus
 
 RQ = pdus.associate_rq()
@@ -137,7 +138,7 @@ def test_row_051_slow_request_within_the_time(case: Case) -> None:
     step = len(RQ) // 10
     for start in range(0, len(RQ), step):
         peer.send(RQ[start : start + step])
-        time.sleep(STAGE / 20)  # the row is about time
+        time.sleep(STAGE / 30)  # the row is about time
     peer.accepted()
     case.released(peer)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs.bed import Case, Pki
+from tests.bad_inputs.case import Case
+from tests.bad_inputs.configuration import Pki
 from tests.bad_inputs.hellos import answer, offer_12, offer_13
 from tests.bad_inputs.hostile import OPEN, SOON, alert_in, client
 from tests.support import client_hellos, pdus

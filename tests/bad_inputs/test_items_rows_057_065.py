@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from proxy.pdu.encode import encode_item
-from tests.bad_inputs.bed import Case
+from tests.bad_inputs.case import Case
 from tests.support import pdus
 from tests.support.pdus import APPLICATION, CLASS_UID, MAXIMUM_LENGTH, context, uid_item, user_information
 

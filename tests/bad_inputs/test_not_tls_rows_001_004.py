@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.bad_inputs.bed import Case
+from tests.bad_inputs.case import Case
 from tests.bad_inputs.hostile import alert_in
 from tests.support import client_hellos, pdus
 

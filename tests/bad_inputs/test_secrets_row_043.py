@@ -1,11 +1,12 @@
-"""Row 43: keys of sessions never leave the process. (A library that is imported may open the file and write nothing.)"""
+"""Row 43: keys of sessions never leave the process. (Some library may open the key log and write nothing.)"""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs.bed import Bed, Case
+from tests.bad_inputs.bed import Bed
+from tests.bad_inputs.case import Case
 from tests.support import gateway
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.bad_inputs.bed import SIXTEEN, Case
+from tests.bad_inputs.case import Case
+from tests.bad_inputs.configuration import SIXTEEN
 from tests.support import pdus
 
 READ_DIFFERENTLY = [

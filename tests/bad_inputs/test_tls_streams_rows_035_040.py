@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from proxy.pdu.encode import encode_abort, encode_p_data
-from tests.bad_inputs.bed import Case
+from tests.bad_inputs.case import Case
 from tests.bad_inputs.hostile import SOON, Peer, TlsPeer
 from tests.support import pdus
 

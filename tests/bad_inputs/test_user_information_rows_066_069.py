@@ -7,7 +7,8 @@ import pytest
 
 from proxy.pdu import parse_associate_rq
 from proxy.pdu.encode import encode_item
-from tests.bad_inputs.bed import REQUEST_CAP, Case
+from tests.bad_inputs.case import Case
+from tests.bad_inputs.configuration import REQUEST_CAP
 from tests.bad_inputs.test_items_rows_057_065 import AMBIGUOUS, INVALID, check, check_request
 from tests.support import pdus
 from tests.support.pdus import APPLICATION, CLASS_UID, context, counted, identity, role, uid_item, user_information

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.bad_inputs.bed import Case
+from tests.bad_inputs.case import Case
 from tests.bad_inputs.hellos import P256, P521, X448, answer, key_share, offer_12, offer_13
 from tests.bad_inputs.hostile import OPEN, client
 from tests.support.processes import clean_environment

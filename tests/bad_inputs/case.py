@@ -1,0 +1,196 @@
+"""What is common to every row of bad inputs, whatever a hostile peer does.
+
+The gateway lives, others are served, nothing is dialled for who is refused, all that was taken is given back, one
+record says why, and the log stays one JSON object of printable ASCII per line.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bad_inputs.bed import Bed
+from tests.bad_inputs.hostile import SOON, Peer, TlsPeer
+from tests.support import pdus
+from tests.support.processes import until
+
+GIVEN_BACK = 2.0  # seconds after the last hostile socket (bad-inputs.md, common to every case)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the one access record of a peer must say."""
+
+    decision: str
+    ended: str
+    reason: str | None
+
+
+class Case:
+    """One row, or one input of a row: hostile peers, what their records must say, and the common assertions."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self.gateway = bed.gateway
+        self.pacs = bed.pacs
+        self.rss_slack = 2 << 20  # bytes that a row may leave behind: arenas, TLS 1.2 sessions of OpenSSL's own store
+        self._peers: list[Peer] = []
+        self._expected: dict[str, Outcome | None] = {}
+        self._floods: dict[str, tuple[set[str], int]] = {}
+        self._dials = 0
+        self.mark = self.gateway.mark()
+        self._rss = bed.rss_bytes()
+        self._dialled = self.pacs.dials
+
+    # --- peers ------------------------------------------------------------------------------------------------------
+
+    def peer(self, listener: str = "plain", address: str | None = None) -> Peer:
+        """A TCP connection from an address of its own."""
+        return self._keep(Peer(self.bed.ports[listener], address or self.bed.address()))
+
+    def tls_peer(self, listener: str = "tls", address: str | None = None, **more: Any) -> TlsPeer:
+        """A TLS client that has sent nothing yet. `more`: context, server_name, session."""
+        peer = TlsPeer(self.bed.ports[listener], address or self.bed.address(), **more)
+        self._keep(peer)
+        return peer
+
+    def secured(self, **more: Any) -> TlsPeer:
+        """A TLS client behind its handshake."""
+        peer = self.tls_peer(**more)
+        assert peer.handshake(), f"{peer.alert} {peer.end}"
+        return peer
+
+    def associated(self, calling: str = "CT1", request: bytes | None = None, **more: Any) -> TlsPeer:
+        """A TLS client with an association that the PACS accepted."""
+        peer = self.secured(**more)
+        peer.associate(request or pdus.associate_rq(calling=calling.encode().ljust(16)))
+        return peer
+
+    def handed_over(self, calling: str, *, plain: bool = False, request: bytes | None = None) -> tuple[Peer, Any]:
+        """A client with an association whose other end the test holds (see `fake_pacs`)."""
+        peer = self.peer() if plain else self.secured()
+        peer.send(request or pdus.associate_rq(calling=calling.encode().ljust(16)))
+        side = self.pacs.side(calling)
+        side.accept()
+        peer.accepted()
+        return peer, side
+
+    def _keep(self, peer: Peer) -> Any:
+        self._peers.append(peer)
+        return peer
+
+    # --- what the record must say -----------------------------------------------------------------------------------
+
+    def refused(self, peer: Peer | str, reason: str, *, dialled: int = 0) -> None:
+        """One record: refused for this reason, or the peer went away; nothing was dialled unless said."""
+        decision = "failed" if reason in ("requestor_gone", "tls_truncated") else "refused"
+        self._expect(peer, Outcome(decision, "refused", reason), dialled)
+
+    def gone(self, peer: Peer, ended: str, *, dialled: int = 0) -> None:
+        """One record: the peer itself ended it before there was an association."""
+        self._expect(peer, Outcome("failed", ended, "requestor_gone"), dialled)
+
+    def passed(self, peer: Peer, ended: str = "requestor_lost", reason: str | None = None) -> None:
+        """One record of an association, and how it ended; the default is that of a peer that just closes."""
+        self._expect(peer, Outcome("accepted", ended, reason), 1)
+
+    def released(self, peer: Peer) -> None:
+        """The peer is served to the end."""
+        peer.release()
+        self.passed(peer, "released")
+
+    def unrecorded(self, peer: Peer) -> None:
+        """No record: a probe."""
+        self._expect(peer, None, 0)
+
+    def flooded(self, address: str, reasons: set[str], at_most: int) -> None:
+        """So many connections of one address that their records are rate-limited: some, of these reasons."""
+        self._floods[address] = (reasons, at_most)
+
+    def _expect(self, peer: Peer | str, outcome: Outcome | None, dialled: int) -> None:
+        self._expected[peer if isinstance(peer, str) else peer.address] = outcome
+        self._dials += dialled
+
+    # --- common to every case ---------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        for peer in self._peers:
+            peer.close()
+
+    def check(self) -> None:
+        """All that must hold whatever was sent."""
+        gateway = self.gateway
+        gateway.check_healthy()
+        self.check_the_healthy_client()
+        self.close()
+        closed = time.monotonic()
+        try:
+            until(self._given_back, "everything is given back", GIVEN_BACK + 0.5)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self._held()}") from None
+        records = self._records(closed)
+        found = {
+            address: [Outcome(r["decision"], r["ended"], r.get("reason")) for r in of_address]
+            for address, of_address in records.items()
+        }
+        for address, (reasons, at_most) in self._floods.items():
+            outcomes = found.pop(address)
+            assert len(outcomes) <= at_most and {outcome.reason for outcome in outcomes} <= reasons
+        assert found == {address: [outcome] for address, outcome in self._expected.items() if outcome is not None}
+        unnamed = {peer.address for peer in self._peers} - self._expected.keys() - self._floods.keys()
+        assert not unnamed, f"the test does not say what becomes of {unnamed}"
+        assert self.pacs.dials - self._dialled == self._dials, "upstream connections"
+        self._check_the_log()
+        gateway.check_healthy()
+
+    def check_the_healthy_client(self) -> None:
+        """It is served as ever: less than twice its normal time and 20 ms, best of three."""
+        allowed = 2 * self.bed.normal + 0.020
+        attempts: list[float] = []
+        while len(attempts) < 3 and min(attempts, default=allowed) >= allowed:
+            attempts.append(self.bed.echo_seconds(5))
+        assert min(attempts) < allowed, f"the healthy client waits {attempts}, normally {self.bed.normal}"
+
+    def _given_back(self) -> bool:
+        descriptors, too_much, connections, associations = self._held()
+        return descriptors <= self.bed.descriptors and not too_much and connections == associations == self.bed.served
+
+    def _held(self) -> tuple[int, int, int, int]:
+        """Descriptors, bytes above what a row may leave behind, connections and associations by the registry."""
+        too_much = max(0, self.bed.rss_bytes() - self._rss - self.rss_slack)
+        connections = int(self.gateway.metric("connections_active"))
+        return self.gateway.child.descriptors(), too_much, connections, int(self.gateway.metric("associations_active"))
+
+    def _records(self, closed: float) -> Mapping[str, list[dict[str, Any]]]:
+        """The records of this case by address, once there is one for everybody who must have one."""
+        needed = {address for address, outcome in self._expected.items() if outcome is not None}
+
+        def by_address() -> dict[str, list[dict[str, Any]]]:
+            found: dict[str, list[dict[str, Any]]] = {}
+            for line in self.gateway.lines[self.mark :]:
+                if line["event"] == "association":
+                    found.setdefault(line["client"]["ip"], []).append(line)
+            return found
+
+        def complete() -> dict[str, list[dict[str, Any]]] | None:
+            found = by_address()
+            return found if needed <= found.keys() else None
+
+        left = closed + GIVEN_BACK + 0.5 - time.monotonic()
+        try:
+            return until(lambda: complete() or not needed, "", max(left, 0.2)) and by_address()
+        except AssertionError:
+            raise AssertionError(f"no record of {needed - by_address().keys()}") from None
+
+    def _check_the_log(self) -> None:
+        """Pure, and nothing in it above level debug but the records (and that some were left out)."""
+        events = {line["event"] for line in self.gateway.events if line["level"] != "debug"}
+        assert events <= {*self.bed.events_at_start, "refusals_suppressed"}, events
+        assert self.gateway.child.errors == self.bed.errors_at_start
+        for line in self.gateway.child.output[self.mark :]:
+            assert line.isascii() and line.isprintable() and isinstance(json.loads(line), dict), line
+
+    def record(self, peer: Peer) -> dict[str, Any]:
+        """The record of a peer, as soon as it is there."""
+        return self.gateway.wait_for_record(lambda r: r["client"]["ip"] == peer.address, SOON, since=self.mark)

@@ -1,0 +1,112 @@
+"""The configuration of the bed: every kind of listener, a tenant per rule about client certificates, and their PKI."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.bad_inputs.hostile import OPEN
+from tests.support import certs
+from tests.support.configs import write_pair
+from tests.support.gateway import configuration
+from tests.support.ports import free_port
+
+#: Short, so that the rows that wait for them are quick; design section 3 has one deadline per stage.
+STAGE = 1.0
+TIMEOUTS = {"client_hello": "1s", "tls_handshake": "1s", "artim": "1s", "close": "500ms", "upstream_connect": "2s"}
+REQUEST_CAP = 256 * 1024
+EVERYBODY = {"aet": "*", "allow": ["all"]}
+SIXTEEN = "EXACTLY16LETTERS"
+
+
+def bound(aet: str, **cert: Any) -> dict[str, Any]:
+    """A peer entry that is bound to a certificate."""
+    return {"aet": aet, "cert": cert, "allow": ["all"]}
+
+
+class Pki:
+    """Certificates of the bed, all in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = certs.ca("Server root")
+        self.ca = {name: certs.ca(f"CA {name}") for name in ("a", "b", "c", "d")}
+        self.ct1 = certs.leaf("CT1", self.ca["a"], dns=["ct1.example.org"])
+        self.revoked = certs.leaf("REVOKED", self.ca["a"])
+        self.devices = {name: certs.self_signed(name) for name in ("DEV1", "DEV2")}
+        for kind in ("p256", "rsa2048"):
+            issued = certs.server(OPEN, self.root, dns=["*.example.org"], kind=kind)
+            write_pair(folder, issued, f"gate-{kind}")
+        for name, authority in self.ca.items():
+            self.write(f"ca-{name}.pem", authority.pem)
+        for name, device in self.devices.items():
+            self.write(f"{name}.pem", device.pem)
+        past = certs.now() - certs.DAY
+        self.write("a.crl.pem", certs.crl(self.ca["a"], [self.revoked]))
+        self.write("d.crl.pem", certs.crl(self.ca["d"], last_update=past - certs.DAY, next_update=past))
+
+    def write(self, name: str, data: bytes) -> str:
+        """Write a file; its path, for the configuration."""
+        path = self.folder / name
+        path.write_bytes(data)
+        return str(path)
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def certificates(self) -> list[dict[str, Any]]:
+        """The gateway's own, ECDSA and RSA."""
+        names = ("gate-p256", "gate-rsa2048")
+        return [{"chain": self.path(f"{n}.pem"), "key": {"file": self.path(f"{n}.key")}} for n in names]
+
+
+LISTENERS = ("tls", "reject", "modified", "dhe", "legacy", "plain")
+
+
+def bed_configuration(pki: Pki, upstream: int) -> dict[str, Any]:
+    """Six listeners; a tenant per rule about certificates, each with a server name and a called AE title of its own."""
+    ports = {name: free_port() for name in LISTENERS}
+    tls = {"certificates": pki.certificates()}
+    names = ["open", "closed", "other", "optional", "pinned", "crl"]
+    on_loopback = {"networks": ["127.0.0.0/8"]}
+    listeners: dict[str, Any] = {
+        "tls": {"tls": tls, "tenants": names},
+        "reject": {"tls": tls, "tenants": names, "without_sni": "reject"},
+        "modified": {"tls": {**tls, "profile": "bcp195-rfc8996-modified"}, "tenants": ["open"]},
+        "dhe": {"tls": {**tls, "profile": "bcp195-nondowngrading"}, "tenants": ["open"]},
+        "legacy": {"tls": {**tls, "profile": "legacy-bcp195"}, "tenants": ["open"], **on_loopback},
+        "plain": {"tenants": ["open"], **on_loopback},
+    }
+    for name, listener in listeners.items():
+        listener["bind"] = [f"127.0.0.1:{ports[name]}"]
+    a, b = pki.path("ca-a.pem"), pki.path("ca-b.pem")
+    ct1 = bound("CT1", san_dns=["ct1.example.org"])
+    pinned = [bound(name, file=[pki.path(f"{name}.pem")]) for name in pki.devices]
+    with_lists = {
+        "ca": {"a": a, "c": pki.path("ca-c.pem"), "d": pki.path("ca-d.pem")},
+        "crl": [pki.path("a.crl.pem"), pki.path("d.crl.pem")],
+    }
+    tenants = {
+        "open": _tenant("open", ["PACS", SIXTEEN, "MixedCase"], [EVERYBODY], mode="none"),
+        "closed": _tenant(
+            "closed",
+            ["CLOSED"],
+            [ct1, bound("CT2", san_dns=["ct2.example.org"]), bound("CN1", subject_cn=["CN1"]), EVERYBODY],
+            ca=a,
+        ),
+        "other": _tenant("other", ["OTHER"], [EVERYBODY], ca=b),
+        "optional": _tenant(
+            "optional", ["OPTIONAL"], [ct1, {"aet": "ANYBODY", "allow": ["all"]}], mode="optional", ca=a
+        ),
+        "pinned": _tenant("pinned", ["PINNED"], pinned, ca=a),
+        "crl": _tenant("crl", ["CRL"], [EVERYBODY], **with_lists),
+    }
+    return configuration(listeners, tenants, {"pacs": upstream}, timeouts=TIMEOUTS, log={"level": "debug"})
+
+
+def _tenant(name: str, called: list[str], peers: list[Any], mode: str = "required", **auth: Any) -> dict[str, Any]:
+    return {
+        "server_names": [f"{name}.example.org"],
+        "called_aets": called,
+        "upstream": "pacs",
+        "peers": peers,
+        "tls": {"client_auth": {"mode": mode, **auth}},
+    }
