@@ -16,10 +16,9 @@ from proxy.net.accounting import Account
 from proxy.net.dial import dial
 from proxy.net.leg import Leg
 from proxy.net.linger import linger
-from proxy.net.refused import Refused
+from proxy.net.refused import Refused, UpstreamRefused, say
 from proxy.net.relay import Relay
 from proxy.net.stages import (
-    UpstreamRefused,
     answer_to_requestor,
     choose_entrance,
     read_answer,
@@ -34,27 +33,20 @@ from proxy.pdu import (
     PduType,
     edit_associate_rq,
     encode_abort,
-    encode_associate_rj,
 )
 from proxy.policy import (
     Abort,
     Accept,
     Address,
-    Alert,
-    Answer,
     Certificate,
-    Close,
     Ended,
     Entrance,
     Facts,
     NeedsIdentity,
-    PassOn,
     Reason,
     Refuse,
-    Reject,
     judge,
 )
-from proxy.tls.hello import encode_alert
 
 if TYPE_CHECKING:
     from proxy.net.worker import Worker
@@ -157,7 +149,12 @@ class Association:
         upstream_configuration = self._worker.config.upstreams[accept.upstream]
         text = f"upstream {accept.upstream}: no connection in {timeouts.upstream_connect:g} s"
         self._within(timeouts.upstream_connect, Reason.UPSTREAM_UNAVAILABLE, text)
-        self._upstream = upstream = await dial(self, self._worker, upstream_configuration, self.account)
+        try:
+            self._upstream = upstream = await dial(self, self._worker, upstream_configuration, self.account)
+        except asyncio.CancelledError:
+            if self._interruption is not None and self._interruption.reason is Reason.UPSTREAM_UNAVAILABLE:
+                self.account.dialled("timeout")
+            raise
         self._within(
             timeouts.upstream_accept, Reason.UPSTREAM_TIMEOUT, "the upstream did not answer the request in time"
         )
@@ -324,37 +321,21 @@ class Association:
         self._within(None)
         self._early = None
         leg = self._requestor
-        answer = refused.answer = self._sayable(refused.answer)
+        refused.limit_to(
+            requested=self.account.asked, spoken=leg.tls is not None, encrypted=self.listener.tls is not None
+        )
         self.account.phase("closing")
         self.account.refused(refused)
         self._release()
         if self._upstream is not None:
-            self._leave_upstream(self._upstream)
-        if isinstance(refused, UpstreamRefused):
-            leg.send(refused.pdu)
-        elif isinstance(answer, Reject):
-            leg.send(encode_associate_rj(answer.result, answer.source, answer.reason))
-        elif isinstance(answer, Abort):
-            leg.send(encode_abort(answer.source or 0, answer.reason))
-        elif isinstance(answer, Alert) and answer.description is not None:
-            leg.send_raw(encode_alert(answer.description))
+            self._leave_upstream(self._upstream, abort=not isinstance(refused, UpstreamRefused))
+        say(leg, refused)
         # Not `unacknowledged`: who was refused cannot keep a connection by withholding acknowledgements.
         linger(leg, self._worker.loop, self._worker.config.timeouts.close, 0, self._closed)
 
-    def _sayable(self, answer: Answer | None) -> Answer | None:
-        """The answer, or `Close` where this stage has no words for it: a drain may come before the request."""
-        spoken = self._requestor.tls is not None or self.listener.tls is None
-        if isinstance(answer, Reject | PassOn) and not self.account.asked:
-            return Close()
-        if isinstance(answer, Abort) and not spoken:
-            return Close()
-        if isinstance(answer, Alert) and answer.description is not None and spoken:
-            return Close()
-        return answer
-
-    def _leave_upstream(self, leg: Leg) -> None:
+    def _leave_upstream(self, leg: Leg, *, abort: bool) -> None:
         self._upstream = None
-        if self._forwarded and not leg.eof:
+        if abort and self._forwarded and not leg.eof:
             leg.send(encode_abort(2, 0))
         linger(leg, self._worker.loop, self._worker.config.timeouts.close, 0, lambda: None)
 

@@ -6,9 +6,10 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.config.values import Upstream
-from proxy.net.leg import Leg, LegOwner, tune
+from proxy.net.leg import Leg, LegOwner
 from proxy.net.refused import Refused
 from proxy.net.stages import Conversation
+from proxy.net.tcp import tune
 from proxy.policy import Reason
 from proxy.upstream.dialling import Destination, begin_connect, connect_error
 
@@ -24,6 +25,8 @@ class Dialler(Conversation, LegOwner, Protocol):
 async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: "Account") -> Leg:
     """A connected leg, read from from now on. Raises `Refused`; the deadline is the caller's."""
     failures = []
+    loop = worker.loop
+    deadline = loop.time() + worker.config.timeouts.upstream_connect
     for server in upstream.servers:
         account.server(upstream, server)
         try:
@@ -32,12 +35,15 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
             account.dialled("dns")
             failures.append(f"{server.host}: {error.strerror}")
             continue
-        for destination in destinations:
+        for left, destination in zip(range(len(destinations), 0, -1), destinations, strict=True):
             try:
-                leg = await _connect(dialler, worker, destination)
-            except asyncio.CancelledError:
+                # An address that swallows SYNs leaves the others their share of the time.
+                async with asyncio.timeout((deadline - loop.time()) / left if left > 1 else None):
+                    leg = await _connect(dialler, worker, destination)
+            except TimeoutError:
                 account.dialled("timeout")
-                raise
+                failures.append(f"{destination}: no answer")
+                continue
             except OSError as error:
                 account.dialled("refused" if error.errno == errno.ECONNREFUSED else "error")
                 failures.append(f"{destination}: {error.strerror}")

@@ -5,13 +5,11 @@ something to read, when everything that waited was written, and when the connect
 """
 
 import errno
-import fcntl
 import socket
-import struct
-import termios
 from typing import Protocol
 
 from proxy.net.poller import BROKEN, IN, OUT, Poller
+from proxy.net.tcp import acknowledge_promptly, reset_on_close, unacknowledged_bytes
 from proxy.pdu.scanner import LONGEST_HEADER
 from proxy.tls.endpoint import RECORD, SLICE, BarrenTraffic, TlsEndpoint
 
@@ -24,9 +22,6 @@ _CIPHERTEXT = memoryview(bytearray(RECEIVE))
 _PLAINTEXT = memoryview(bytearray(_HEADROOM + RECEIVE + 2 * RECORD))
 _BEFORE_TLS = 16 * 1024  # what a peer that has proved nothing may make us hold
 _NOTHING = memoryview(b"")
-_LINGER_ZERO = struct.pack("ii", 1, 0)
-_TCP_CLOSE = 7  # tcpi_state, the first byte of struct tcp_info
-_KEEPALIVE_IDLE = 60  # seconds of silence before the kernel probes
 
 
 class LegOwner(Protocol):
@@ -52,6 +47,7 @@ class Leg:
         "_close_notify",
         "_connecting",
         "_control_waits",
+        "_discarding",
         "_finishing",
         "_mask",
         "_poller",
@@ -69,6 +65,7 @@ class Leg:
         "socket",
         "tls",
         "tls_failure",
+        "wire_eof",
     )
 
     def __init__(self, sock: socket.socket, poller: Poller, owner: LegOwner, *, connecting: bool = False) -> None:
@@ -79,7 +76,8 @@ class Leg:
         self.tls_failure: Exception | None = None
         self.received = 0
         self.sent = 0
-        self.eof = False  # nothing more will come
+        self.eof = False  # no plaintext will come any more: EOF, close_notify, a failure of TLS
+        self.wire_eof = False  # nothing will come at all
         self.lost: OSError | None = None  # the connection broke
         self.blocked = False  # the other leg cannot take more
         self.finished = False  # our FIN is sent
@@ -88,6 +86,7 @@ class Leg:
         # Ciphertext on a TLS leg. A list: mostly empty, and an empty deque weighs ten times as much.
         self._waiting: list[memoryview] = []
         self._control_waits = False
+        self._discarding = False
         self._finishing = False
         self._close_notify = False
         self._connecting = connecting
@@ -118,7 +117,7 @@ class Leg:
             # Level-triggered and not maskable: it would be reported at every turn until somebody reads again.
             self._poller.unregister(self.descriptor)
             self._mask = -1
-            if not self.eof:
+            if not self.wire_eof:
                 self.owner.broken(self)
 
     def crashed(self, error: Exception) -> None:
@@ -135,13 +134,20 @@ class Leg:
         self.blocked = blocked
         self._update()
 
+    def discard(self) -> None:
+        """Read on to the end of the wire, TLS or not, and keep nothing: with unread input a close would be a RST."""
+        self._discarding = self._reading = True
+        self.blocked = self._control_waits = False
+        self._update()
+
     def _update(self) -> None:
         """Tell the poller what this leg waits for."""
         if self.closed:
             return
         mask = 0
         # A peer that makes TLS answer and does not read the answers is not read either.
-        if self._reading and not self.blocked and not self._control_waits and not self.eof:
+        ended = self.wire_eof if self._discarding else self.eof
+        if self._reading and not self.blocked and not self._control_waits and not ended:
             mask = IN
         if self._waiting:
             mask |= OUT
@@ -188,19 +194,14 @@ class Leg:
             return 0
         except OSError as error:
             self.lost = error
-            self.eof = True
+            self.eof = self.wire_eof = True
             self._update()
             return 0
         if not size:
-            self.eof = True
+            self.eof = self.wire_eof = True
             self._update()
         elif size < RECEIVE:
-            # Not sticky, so again after every short read: DCMTK sends a response in two pieces, and Nagle's algorithm
-            # holds the second one back until the first is acknowledged, for 40 ms if we let the kernel delay that.
-            try:
-                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-            except OSError:
-                pass  # the connection broke meanwhile: the next read says so
+            acknowledge_promptly(self.socket)
         return size
 
     def _decrypt(self, ciphertext: memoryview, into: memoryview) -> int:
@@ -209,7 +210,7 @@ class Leg:
         size = tls.decrypt(ciphertext, into)
         if tls.has_output:  # a KeyUpdate's answer, or an alert
             self._write(tls.output())
-            if self._waiting:
+            if self._waiting and not self._discarding:
                 self._control_waits = True
                 self._update()
         if tls.closed or tls.failure is not None:
@@ -337,14 +338,7 @@ class Leg:
         """Bytes that the peer's kernel has not acknowledged yet; 0 once the connection is gone."""
         if self.closed or self.lost is not None:
             return 0
-        try:
-            # After a RST the kernel goes on counting what it never sent.
-            if self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
-                return 0
-            queued = struct.unpack("i", fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
-        except OSError:
-            return 0
-        return int(queued) + sum(len(chunk) for chunk in self._waiting)
+        return unacknowledged_bytes(self.socket) + sum(len(chunk) for chunk in self._waiting)
 
     def close(self, *, reset: bool = False) -> None:
         """Close the socket, with a RST where `reset` says so. The only place that does; may be called twice."""
@@ -355,16 +349,5 @@ class Leg:
             self._poller.unregister(self.descriptor)
         self._waiting.clear()
         if reset:
-            try:
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-            except OSError:
-                pass
+            reset_on_close(self.socket)
         self.socket.close()
-
-
-def tune(sock: socket.socket, unacknowledged: float) -> None:
-    """Options of every association socket: no Nagle, keepalive, and an end to a peer that acknowledges nothing."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(unacknowledged * 1000))

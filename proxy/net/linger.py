@@ -51,8 +51,7 @@ class _Linger:
         leg.owner = self
         leg.finish()
         self._deadline: asyncio.TimerHandle | None = loop.call_later(timeout, self._expired)
-        leg.set_blocked(False)
-        leg.set_reading(True)
+        leg.discard()
         self._close_at_end()
 
     def readable(self, leg: Leg) -> None:
@@ -74,7 +73,7 @@ class _Linger:
         self._close()
 
     def _close_at_end(self) -> None:
-        if self._leg.eof and (self._leg.finished or self._leg.lost is not None):
+        if self._leg.wire_eof and (self._leg.finished or self._leg.lost is not None):
             self._close()
 
     def _expired(self) -> None:

@@ -108,6 +108,8 @@ class Relay:
         for flow, data in ((self._up, from_requestor), (self._down, from_upstream)):
             if data:
                 self._pass_on(flow, memoryview(data))
+        if self._closing:
+            return
         for flow in (self._up, self._down):
             flow.source.set_reading(True)
             if flow.source.eof:
@@ -163,19 +165,19 @@ class Relay:
         flow.held_back = bytes(data[allowed:])
         if flow.sink.tls_failure is not None:
             self._source_ended(self._down if flow is self._up else self._up)
-        elif violation is not None:
-            self._violated(flow, violation)
-        elif flow.state is _State.ENDING:
-            if scanner.boundary:
-                self._finish(flow, abort=True)
-        elif scanner.aborted:
+        elif scanner.aborted:  # what stands behind it is nothing to anybody
             by = Ended.ABORTED_BY_REQUESTOR if flow is self._up else Ended.ABORTED_BY_UPSTREAM
             self._set_outcome(by, Reason.UPSTREAM_ABORTED if flow is self._down else None, "")
             self._finish(self._up)
             self._finish(self._down)
-        elif scanner.release_answered and self._deadline is None:
-            self._set_outcome(Ended.RELEASED, None, "")
-            self._arm()
+        else:
+            if scanner.release_answered:
+                self._set_outcome(Ended.RELEASED, None, "")
+                self._arm()
+            if violation is not None:
+                self._violated(flow, violation)
+            elif flow.state is _State.ENDING and scanner.boundary:
+                self._finish(flow, abort=True)
 
     def _violated(self, flow: _Flow, violation: PduError) -> None:
         """The source broke the protocol: the valid part is forwarded, both legs get an A-ABORT (PS3.8 9.2, AA-8)."""
@@ -197,9 +199,20 @@ class Relay:
         said_goodbye = scanner.release_requested or scanner.release_answered or opposite.scanner.aborted
         if said_goodbye and scanner.boundary and leg.tls_failure is None:
             # Devices that close right behind their A-RELEASE-RQ are common; the answer still has the way back.
-            self._set_outcome(Ended.RELEASED, None, "")
+            if scanner.release_answered or opposite.scanner.release_answered:
+                self._set_outcome(Ended.RELEASED, None, "")
             self._finish(flow)
             self._arm()
+            return
+        if (
+            opposite.scanner.release_requested
+            and opposite.state is _State.DONE
+            and scanner.boundary
+            and leg.lost is None
+        ):
+            # Both sides have closed behind the A-RELEASE-RQ: an answer would have had no reader.
+            self._set_outcome(Ended.RELEASED, None, "")
+            self._finish(flow)
             return
         side = "requestor" if flow is self._up else "upstream"
         ended = Ended.REQUESTOR_LOST if flow is self._up else Ended.UPSTREAM_LOST
@@ -307,6 +320,7 @@ class Relay:
             self.crashed(self._up.source, error)
 
     def _give_up_waiting(self) -> None:
+        self._set_outcome(Ended.TIMEOUT, None, "the A-RELEASE-RQ was not answered")
         released = self._outcome is not None and self._outcome[0] is Ended.RELEASED
         for flow in (self._up, self._down):
             if released and flow.scanner.boundary:

@@ -7,7 +7,7 @@ import ssl
 from typing import Protocol
 
 from proxy.net.leg import Leg
-from proxy.net.refused import Refused
+from proxy.net.refused import Refused, UpstreamRefused
 from proxy.pdu import (
     AAssociateAC,
     AAssociateRQ,
@@ -22,7 +22,7 @@ from proxy.pdu import (
     parse_associate_rq,
     restore_associate_ac,
 )
-from proxy.policy import Abort, Accept, Alert, Ended, Entrance, Listener, PassOn, Reason, Refuse
+from proxy.policy import Abort, Accept, Alert, Ended, Entrance, Listener, Reason, Refuse
 from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ServerContext
 from proxy.tls.endpoint import TlsEndpoint
@@ -192,16 +192,3 @@ def answer_to_requestor(
     return answer, frozenset(
         context.context_id for context in accept.presentation_contexts if not context.result
     ) & kept
-
-
-class UpstreamRefused(Refused):
-    """The upstream's own A-ASSOCIATE-RJ or A-ABORT, to be passed on as it came."""
-
-    def __init__(self, pdu: bytes) -> None:
-        rejected = pdu[0] == PduType.A_ASSOCIATE_RJ
-        self.pdu = pdu
-        self.triple = (pdu[7], pdu[8], pdu[9])
-        reason = Reason.UPSTREAM_REJECTED if rejected else Reason.UPSTREAM_ABORTED
-        name = "A-ASSOCIATE-RJ" if rejected else "A-ABORT"
-        codes = "/".join(str(code) for code in (self.triple if rejected else self.triple[1:]))
-        super().__init__(reason, f"the upstream answered {name} {codes}", PassOn())

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from proxy.config.values import Config, Listener
 from proxy.net.association import Association
 from proxy.net.counts import Counts
-from proxy.net.leg import tune
 from proxy.net.poller import IN, Poller
+from proxy.net.tcp import tune
 from proxy.observe.access import AccessRecord, Json
 from proxy.observe.metrics import Metrics
 from proxy.observe.suppression import Key, RefusalLimiter
@@ -72,12 +72,16 @@ class _Gate:
 
     def _pause(self, error: Exception) -> None:
         self.worker.journal.event("error", "accept_paused", listener=self.listener.name, error=str(error))
-        self.set_open(False)
+        if self.open:
+            self.set_open(False)
         self.worker.loop.call_later(_ACCEPT_PAUSE, self._resume)
 
     def _resume(self) -> None:
         if not self.worker.stopped:
-            self.set_open(True)
+            try:
+                self.set_open(True)
+            except OSError as error:
+                self._pause(error)
 
 
 class Worker:
@@ -171,13 +175,14 @@ class Worker:
         try:
             connection.setblocking(False)
             tune(connection, self.config.timeouts.unacknowledged)
-        except OSError:  # gone already
+            association = Association(self, listener, connection, address, peer[1])
+        except BaseException:  # gone already, or no memory for it: what was counted is given back
             connection.close()
             self.counts.associated(address)
             self.counts.disconnect(address)
-            return
+            raise
         self._empty.clear()
-        self._associations.add(Association(self, listener, connection, address, peer[1]))
+        self._associations.add(association)
 
     def established(self, association: Association) -> None:
         """An association has its relay."""

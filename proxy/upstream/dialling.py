@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from proxy.config.values import Server
 
+_PATIENCE = 1.0  # seconds for a new answer where an old one is known
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK)
 
 
@@ -43,7 +44,8 @@ class Resolver:
     """Resolves server names, and keeps the last good answer for when the name service fails."""
 
     def __init__(self) -> None:
-        self._last_good: dict[tuple[str, int], tuple[Destination, ...]] = {}
+        self._last_good: dict[Server, tuple[Destination, ...]] = {}
+        self._look_ups: dict[Server, asyncio.Future[tuple[Destination, ...]]] = {}
         self._literals: dict[Server, tuple[Destination, ...]] = {}
 
     def known(self, server: Server) -> tuple[Destination, ...] | None:
@@ -61,16 +63,33 @@ class Resolver:
         known = self.known(server)
         if known is not None:
             return known
-        key = (server.host, server.port)
+        last_good = self._last_good.get(server)
+        look_up = self._look_ups.get(server)
+        if look_up is None:
+            look_up = self._look_ups[server] = asyncio.ensure_future(self._look_up(server))
+            look_up.add_done_callback(lambda ended: self._looked_up(server, ended))
+        if last_good is None:
+            return await asyncio.shield(look_up)
+        # A name service that is down mostly says nothing: the resolver library would wait longer than a sender does.
+        await asyncio.wait((look_up,), timeout=_PATIENCE)
+        return self._last_good[server]
+
+    def _looked_up(self, server: Server, ended: "asyncio.Future[tuple[Destination, ...]]") -> None:
+        del self._look_ups[server]
+        if not ended.cancelled():
+            ended.exception()  # whoever still waits has it; with nobody left it is nobody's
+
+    async def _look_up(self, server: Server) -> tuple[Destination, ...]:
+        """One look-up per name at a time, which all who wait for it share: it occupies a thread."""
         loop = asyncio.get_running_loop()
         try:
             answers = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
         except OSError:
-            if key in self._last_good:
-                return self._last_good[key]
+            if server in self._last_good:
+                return self._last_good[server]
             raise
         found = tuple(dict.fromkeys(Destination(int(family), address) for family, _, _, _, address in answers))  # type: ignore[arg-type]
-        self._last_good[key] = found
+        self._last_good[server] = found
         return found
 
 

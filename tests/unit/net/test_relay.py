@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from proxy.net.leg import Leg, tune
+from proxy.net.leg import Leg
 from proxy.net.poller import Poller
 from proxy.net.relay import Relay
+from proxy.net.tcp import tune
 from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_release_rp, encode_release_rq
 from proxy.policy import Ended, Reason
 
