@@ -97,7 +97,8 @@ class Sender(threading.Thread):
                 self.read(wire, pdus[:3])
                 wire.reset()
                 return
-            sending = threading.Thread(target=wire.send, args=(b"".join(pdus),))
+            pieces = pdus if turn % 2 else [b"".join(pdus)]  # short reads at the gateway, and long ones
+            sending = threading.Thread(target=lambda: [wire.send(piece) for piece in pieces])
             sending.start()
             self.read(wire, pdus)
             sending.join()
