@@ -11,6 +11,7 @@ import struct
 import termios
 import time
 
+from proxy.dimse.echo import decode_c_echo_rsp, encode_c_echo_rq
 from proxy.pdu.encode import encode_p_data
 from tests.support import tls_pair
 from tests.support.certs import Issued
@@ -169,8 +170,6 @@ class Peer:
 
     def echo(self, context_id: int = 1) -> float:
         """One C-ECHO; seconds that it took."""
-        from proxy.dimse.echo import decode_c_echo_rsp, encode_c_echo_rq
-
         started = time.perf_counter()
         self.send(encode_p_data(context_id, 3, encode_c_echo_rq(7)))
         answer = self.pdu()

@@ -11,7 +11,7 @@ import pytest
 from proxy.pdu.encode import encode_abort, encode_p_data
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.hostile import SOON, Peer, TlsPeer
-from tests.support import pdus
+from tests.support import pdus, tls_pair
 
 MIB = 1 << 20
 PDU = encode_p_data(1, 2, bytes(range(100)))
@@ -142,8 +142,6 @@ def test_row_040_reset_inside_the_client_hello(case: Case) -> None:
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
 def test_row_040_reset_inside_the_second_flight(case: Case, version: ssl.TLSVersion, part: float) -> None:
-    from tests.support import tls_pair
-
     peer = case.tls_peer(context=tls_pair.client(minimum=version, maximum=version))
     peer.send_wire(peer.hello())
     flight = peer.flight()

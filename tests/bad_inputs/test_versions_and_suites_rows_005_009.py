@@ -7,6 +7,7 @@ import pytest
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.hellos import P256, P521, X448, answer, key_share, offer_12, offer_13
 from tests.bad_inputs.hostile import OPEN, client
+from tests.support import client_hellos
 from tests.support.processes import clean_environment
 
 FALLBACK_SCSV = 0x5600  # RFC 7507
@@ -94,8 +95,6 @@ def test_row_009_downgrade_by_fallback(case: Case) -> None:
 
 def test_row_009_downgrade_sentinel(case: Case) -> None:
     """RFC 8446 4.1.3: the ServerHello for TLS 1.2 tells a client that has 1.3 that somebody cut it down."""
-    from tests.support import client_hellos
-
     peer = case.peer("tls")
     peer.send(client_hellos.records(offer_12()))
     while len(peer.plain) < 43:
