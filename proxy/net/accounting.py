@@ -34,6 +34,11 @@ _serial = itertools.count(1)
 _RUN = os.urandom(4).hex()  # tells the ids of this process from those of others
 
 
+def new_id() -> str:
+    """An id for a connection, unique over processes and restarts."""
+    return f"{_RUN}-{next(_serial):x}"
+
+
 class Account:
     """The access record and the metrics of one association."""
 
@@ -60,7 +65,7 @@ class Account:
         self._server: tuple[str, str] | None = None
         self._dial_started = 0.0
         self._flushed = [0] * 12
-        self.record = AccessRecord(f"{_RUN}-{next(_serial):x}", time.time(), listener.name)
+        self.record = AccessRecord(new_id(), time.time(), listener.name)
         self.record.client_ip = address
         self.record.client_port = port
         worker.metrics.add("connections_total", (listener.name,))
@@ -140,8 +145,6 @@ class Account:
         if accept.keep_contexts is not None:
             record.contexts_kept = len(accept.keep_contexts)
         record.upstream = accept.upstream
-        record.forwarded_calling_aet = accept.calling_ae_title or record.calling_aet
-        record.forwarded_called_aet = accept.called_ae_title or record.called_aet
         for reason in accept.would_refuse:
             self._count_decision(str(reason), "would_refuse")
         if record.peer is not None:
@@ -158,6 +161,12 @@ class Account:
         self._server = (upstream.name, server_label(server))
         self.record.server = self._server[1]
         self._dial_started = time.monotonic()
+
+    def forwarded(self, accept: Accept) -> None:
+        """The request goes to the upstream."""
+        record = self.record
+        record.forwarded_calling_aet = accept.calling_ae_title or record.calling_aet
+        record.forwarded_called_aet = accept.called_ae_title or record.called_aet
 
     def dialled(self, result: str) -> None:
         """How dialling it went: ok, refused, timeout, dns, tls, error."""

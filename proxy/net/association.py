@@ -159,6 +159,7 @@ class Association:
             timeouts.upstream_accept, Reason.UPSTREAM_TIMEOUT, "the upstream did not answer the request in time"
         )
         self._forwarded = True
+        self.account.forwarded(accept)
         upstream.send(
             edit_associate_rq(
                 pdu,

@@ -78,6 +78,12 @@ class _Linger:
 
     def _expired(self) -> None:
         self._deadline = None
+        try:
+            self._close_or_wait()
+        except Exception as error:  # noqa: BLE001 - a timer has nobody above it
+            self.crashed(self._leg, error)
+
+    def _close_or_wait(self) -> None:
         if self._leg.undelivered() and self._loop.time() < self._last:
             self._deadline = self._loop.call_later(max(self._timeout, _LONGEST_LOOK), self._expired)
         else:
@@ -126,6 +132,12 @@ class _Reset:
 
     def _reset_if_delivered(self) -> None:
         self._look = None
+        try:
+            self._reset_or_wait()
+        except Exception as error:  # noqa: BLE001 - a timer has nobody above it
+            self.crashed(self._leg, error)
+
+    def _reset_or_wait(self) -> None:
         if not self._leg.undelivered() or self._loop.time() >= self._deadline:
             self._reset()
         else:

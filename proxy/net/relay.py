@@ -15,6 +15,7 @@ from proxy.pdu import encode_abort
 from proxy.pdu.errors import PduError
 from proxy.pdu.scanner import PduScanner
 from proxy.policy import Ended, Reason
+from proxy.tls.failures import tls_failure_in_words
 
 _BY_SERVICE_PROVIDER = 2  # PS3.8 Table 9-26
 
@@ -218,7 +219,11 @@ class Relay:
         ended = Ended.REQUESTOR_LOST if flow is self._up else Ended.UPSTREAM_LOST
         reason = None
         if leg.tls_failure is not None:
-            ended, reason, detail = Ended.ABORTED_BY_GATEWAY, Reason.TLS_FAILED, f"{side}: {leg.tls_failure}"
+            ended, reason, detail = (
+                Ended.ABORTED_BY_GATEWAY,
+                Reason.TLS_FAILED,
+                f"{side}: {tls_failure_in_words(leg.tls_failure)}",
+            )
         elif leg.lost is not None:
             detail = f"{side}: {leg.lost.strerror}"
         elif leg.truncated:

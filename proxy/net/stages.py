@@ -26,7 +26,7 @@ from proxy.policy import Abort, Accept, Alert, Ended, Entrance, Listener, Reason
 from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ServerContext
 from proxy.tls.endpoint import TlsEndpoint
-from proxy.tls.failures import explain_handshake_failure
+from proxy.tls.failures import explain_handshake_failure, tls_failure_in_words
 from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls
 
 _FIRST_PDU = frozenset({PduType.A_ASSOCIATE_RQ, PduType.A_ABORT})
@@ -119,6 +119,8 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int) -> byte
         data = leg.receive()
     if pdu[0] == PduType.A_ABORT:
         raise Refused(Reason.REQUESTOR_GONE, "A-ABORT before a request", ended=Ended.ABORTED_BY_REQUESTOR)
+    if leg.eof:
+        raise _request_cut(leg, framer.received)
     if framer.trailing:
         text = "data behind the A-ASSOCIATE-RQ, before it was answered"
         raise Refused(Reason.PDU_UNEXPECTED, text, Abort(2, 2))
@@ -148,14 +150,14 @@ def request_error(error: PduError) -> Refused:
 
 def _request_cut(leg: Leg, received: int) -> Refused:
     if leg.tls_failure is not None:
-        return Refused(Reason.TLS_FAILED, str(leg.tls_failure), Alert())
+        return Refused(Reason.TLS_FAILED, tls_failure_in_words(leg.tls_failure), Alert())
     if not received:
         if leg.tls is None:
             return Refused(Reason.PROBE_DISCONNECT, "closed before a byte was sent")
         return Refused(Reason.REQUESTOR_GONE, "closed behind the TLS handshake, without an A-ASSOCIATE-RQ")
     if leg.truncated:
-        return Refused(Reason.TLS_TRUNCATED, "closed inside the A-ASSOCIATE-RQ, without close_notify")
-    return Refused(Reason.REQUESTOR_GONE, "closed inside the A-ASSOCIATE-RQ")
+        return Refused(Reason.TLS_TRUNCATED, "closed within the A-ASSOCIATE-RQ, without close_notify")
+    return Refused(Reason.REQUESTOR_GONE, "closed within or right behind the A-ASSOCIATE-RQ")
 
 
 async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAssociateAC, bytes]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from proxy.config.values import Config, Listener
+from proxy.net.accounting import new_id
 from proxy.net.association import Association
 from proxy.net.counts import Counts
 from proxy.net.poller import IN, Poller
@@ -133,6 +134,7 @@ class Worker:
             self._end_all(Ended.DRAINED, "timeouts.drain is over", at_once=False)
             # To the next PDU boundary of each leg, and until the peers have closed.
             await _within(2 * self.config.timeouts.close, self._idle)
+        await _within(self.config.timeouts.close, self._empty)  # the last refusals are read
 
     async def stop(self) -> None:
         """Stop accepting and end everything now. The listening sockets stay open: they are not ours."""
@@ -167,7 +169,7 @@ class Worker:
             connection.close()
             self.metrics.add("connections_total", (listener.name,))
             self.metrics.add("connections_rejected_total", (listener.name, str(refusal[0])))
-            record = AccessRecord(f"-{peer[1]}", time.time(), listener.name, decision="refused")
+            record = AccessRecord(new_id(), time.time(), listener.name, decision="refused")
             record.client_ip, record.client_port = address, peer[1]
             record.reason, record.detail = refusal
             self.write_record(record)

@@ -120,3 +120,12 @@ def _explain_cipher(failure: str, hello: ClientHello | None, profile: Profile) -
 def _codes(values: tuple[int, ...]) -> str:
     listed = [f"{value:04X}" for value in values[:16]]
     return ", ".join(listed) or "(none)"
+
+
+def tls_failure_in_words(error: Exception) -> str:
+    """Why an established TLS connection broke: OpenSSL's words without its brackets, files and lines."""
+    if isinstance(error, ssl.SSLWantReadError):
+        return "it sent half a TLS handshake message and waits for an answer"
+    if isinstance(error, ssl.SSLError):
+        return "TLS broke: " + (error.reason or "unknown failure").replace("_", " ").lower()
+    return str(error)

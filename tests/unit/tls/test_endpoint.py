@@ -5,6 +5,7 @@ import ssl
 import pytest
 
 from proxy.tls.endpoint import MAX_BARREN, RECORD, SLICE, BarrenTraffic, TlsEndpoint
+from proxy.tls.failures import tls_failure_in_words
 from proxy.tls.memory_file import load_key_pair
 from tests.support import certs, tls_pair
 
@@ -134,6 +135,7 @@ def test_tls_that_cannot_speak_says_so_instead_of_raising() -> None:
     assert not server.encrypt(memoryview(b"answer"))
     assert isinstance(server.failure, ssl.SSLWantReadError)
     assert not server.has_output
+    assert tls_failure_in_words(server.failure) == "it sent half a TLS handshake message and waits for an answer"
 
 
 def test_a_broken_record_stays_the_reason_whatever_follows_it() -> None:
@@ -142,4 +144,5 @@ def test_a_broken_record_stays_the_reason_whatever_follows_it() -> None:
     bad = bytearray(client.output())
     bad[-1] ^= 1
     decrypt(server, bytes(bad) + bytes(2 * MAX_BARREN))
-    assert isinstance(server.failure, ssl.SSLError)
+    assert server.failure is not None
+    assert tls_failure_in_words(server.failure) == "TLS broke: decryption failed or bad record mac"
