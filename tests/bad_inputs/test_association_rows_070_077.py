@@ -203,13 +203,11 @@ def test_row_076_command_in_pdvs_of_one_byte(case: Case) -> None:
 
 
 def test_row_076_flood_of_empty_fragments(case: Case) -> None:
-    case.rss_slack = MIB
     violates(case, encode_pdu(4, pdv(1, 1) * 100_000), "2/6", "pdu_invalid")
 
 
 def test_row_076_flood_of_empty_last_fragments(case: Case) -> None:
     """Legal one by one: they cost time, never memory."""
-    case.rss_slack = MIB
     peer = case.associated("EMPTIES")
     side = case.pacs.side("EMPTIES")
     data = encode_pdu(4, pdv(1, 2) * 100_000)
@@ -221,7 +219,6 @@ def test_row_076_flood_of_empty_last_fragments(case: Case) -> None:
 def test_row_077_p_data_larger_than_announced(case: Case) -> None:
     """The receiver judges; the gateway's memory does not depend on the size."""
     size = 32 * MIB
-    case.rss_slack = MIB
     peer = case.associated("LARGE")
     side = case.pacs.side("LARGE")
     data = encode_p_data(1, 2, bytes(range(256)) * (size // 256))

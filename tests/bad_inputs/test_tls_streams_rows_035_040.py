@@ -23,7 +23,6 @@ RELEASE_RQ, RELEASE_RP = b"\x05\0\0\0\0\x04\0\0\0\0", b"\x06\0\0\0\0\x04\0\0\0\0
 
 def test_row_035_records_of_one_byte(case: Case) -> None:
     """1 MB in a million records: 22 times as much on the wire."""
-    case.rss_slack = MIB
     peer = case.associated("ONEBYTE")
     side = case.pacs.side("ONEBYTE")
     data = encode_p_data(1, 2, bytes(range(250)) * 4000)

@@ -1,0 +1,52 @@
+"""Row 40, and what is common to all: the memory of an association is given back when it ends, however it ends."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.bad_inputs.bed import Bed
+from tests.bad_inputs.case import GIVEN_BACK
+from tests.bad_inputs.hostile import Peer, TlsPeer, client
+from tests.support import pdus
+from tests.support.processes import until
+
+ASSOCIATIONS = 300
+MIB = 1 << 20
+
+
+def reset(peer: Peer) -> None:
+    peer.associate(pdus.associate_rq())
+    peer.reset()
+
+
+def release(peer: Peer) -> None:
+    peer.associate(pdus.associate_rq())
+    peer.release()
+
+
+def refuse(peer: Peer) -> None:
+    peer.send(b"\xff")
+    peer.aborted()
+    peer.close()
+
+
+@pytest.mark.parametrize("end", [reset, release, refuse])
+def test_row_040_ended_associations_leave_no_memory_behind(bed: Bed, end: Callable[[Peer], None]) -> None:
+    """A TLS leg holds some 30 KiB that Python's garbage collector knows nothing of: it must not have to wait for it."""
+    context = client(version="1.3")
+
+    def some(count: int) -> None:
+        for _ in range(count):
+            peer = TlsPeer(bed.ports["tls"], bed.address(), context=context)
+            assert peer.handshake()
+            end(peer)
+
+    some(30)
+    before = bed.rss_bytes()
+    some(ASSOCIATIONS)
+    ended = time.monotonic()
+    until(lambda: bed.gateway.metric("connections_active") == 1, "all are closed", GIVEN_BACK)
+    until(lambda: bed.rss_bytes() - before < 2 * MIB or time.monotonic() > ended + GIVEN_BACK, "", 2 * GIVEN_BACK)
+    grown = bed.rss_bytes() - before
+    assert grown < 2 * MIB, f"{grown // ASSOCIATIONS} bytes for each ended association"
