@@ -83,6 +83,11 @@ class Finding:
         }
 
 
+def _printable(text: str) -> str:
+    """Keys and file names are whatever stands in the file: one line, and nothing that a terminal would obey."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 @dataclass(slots=True)
 class Report:
     """Collects findings. A mistake in `tenant_defaults` is told once, not once per tenant."""
@@ -99,7 +104,7 @@ class Report:
         if (code, where, message) in self._told or len(self._found) == MAXIMUM_FINDINGS:
             return
         self._told.add((code, where, message))
-        self._found.append((mark, Finding(code, severity, where, path, message)))
+        self._found.append((mark, Finding(code, severity, _printable(where), _printable(path), _printable(message))))
 
     @property
     def findings(self) -> list[Finding]:

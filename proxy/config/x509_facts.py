@@ -109,7 +109,7 @@ def _facts(certificate: x509.Certificate) -> CertificateFacts:
     extensions = {extension.oid: extension.value for extension in certificate.extensions}
     constraints = extensions.get(x509.BasicConstraints.oid)
     usage = extensions.get(x509.ExtendedKeyUsage.oid)
-    purposes = set(usage) if isinstance(usage, x509.ExtendedKeyUsage) else {ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    purposes = set(usage) if isinstance(usage, x509.ExtendedKeyUsage) else None
     names = extensions.get(x509.SubjectAlternativeName.oid)
     self_issued = certificate.issuer == certificate.subject
     if isinstance(constraints, x509.BasicConstraints):
@@ -126,8 +126,9 @@ def _facts(certificate: x509.Certificate) -> CertificateFacts:
         is_ca=is_ca,
         is_self_issued=self_issued,
         is_edwards=isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey),
-        for_clients=bool(purposes & {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}),
-        for_servers=bool(purposes & {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}),
+        # OpenSSL does not take anyExtendedKeyUsage for either, and most senders do not for a server.
+        for_clients=purposes is None or ExtendedKeyUsageOID.CLIENT_AUTH in purposes,
+        for_servers=purposes is None or ExtendedKeyUsageOID.SERVER_AUTH in purposes,
         dns_names=tuple(names.get_values_for_type(x509.DNSName))
         if isinstance(names, x509.SubjectAlternativeName)
         else (),

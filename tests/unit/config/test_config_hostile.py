@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from proxy.config.load import load
@@ -37,6 +37,7 @@ def test_bytes(tmp_path: Path, data: bytes) -> None:
 
 
 @QUIET
+@example("\U00018cd6:")
 @given(text=st.text(max_size=400))
 def test_text(tmp_path: Path, text: str) -> None:
     check(tmp_path, text.encode("utf-8", "replace"))

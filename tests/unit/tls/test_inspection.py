@@ -41,7 +41,7 @@ def test_a_certificate_is_told_whole() -> None:
         (certs.server("a", certs.ca()), {SERVER}, "does not allow client authentication"),
         (certs.leaf("a", certs.ca(), eku=[certs.SERVER]), {SERVER}, "no DNS name: senders that check"),
         (certs.leaf("a", certs.ca(), eku=None, dns=["a"]), {SERVER, DEVICE, PINNED}, "not a CA certificate"),
-        (certs.leaf("a", certs.ca(), eku=[certs.ANY], dns=["a"]), {SERVER, DEVICE, PINNED}, "not a CA"),
+        (certs.leaf("a", certs.ca(), eku=[certs.ANY], dns=["a"]), set(), "does not allow client authentication"),
         (certs.self_signed("a"), {SERVER, DEVICE, PINNED, CA}, "pinned it stands for itself"),
         (issuing.build_authority("a", "ec", certs.now()), {CA}, "does not allow it to sign handshakes"),
         (certs.leaf("a", certs.ca(), kind="rsa1024"), set(), "RSA key of 1024 bits"),
