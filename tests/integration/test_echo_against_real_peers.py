@@ -12,7 +12,8 @@ import pytest
 from proxy.cli.__main__ import main
 from proxy.tls.issuing import Names
 from proxy.tls.pki import Pki
-from tests.support.listening import free_port, server
+from tests.support.listening import server
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.peers
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from proxy.cli.__main__ import main
-from tests.support.listening import free_port, server
+from tests.support.listening import server
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.peers
 

@@ -9,7 +9,8 @@ import pytest
 
 from proxy.tls.issuing import Names
 from proxy.tls.pki import Pki
-from tests.support.listening import free_port, need, server
+from tests.support.listening import need, server
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.peers
 

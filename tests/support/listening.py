@@ -1,9 +1,8 @@
-"""Starting real servers for tests: a port that is free, and waiting until somebody listens there without connecting."""
+"""Starting real servers for tests, and waiting until somebody listens without connecting."""
 
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,12 +17,6 @@ def need(program: str) -> None:
         (pytest.fail if os.environ.get("DICOMGATE_REQUIRE_PEERS") == "1" else pytest.skip)(
             f"{program} is not installed"
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_listening(port: int) -> bool:
