@@ -110,7 +110,7 @@ class Association:
             await self._walk()
             return
         except Refused as refused:
-            refusal = refused
+            refusal = refused.with_traceback(None)  # its frames hold this association
         except asyncio.CancelledError:
             if self._interruption is None:
                 self.drop()
@@ -389,6 +389,7 @@ class Association:
         self._release()
         self.account.phase(None)
         self._worker.forget(self)
+        self._relay = self._upstream = None  # each refers to the other
 
     def drop(self) -> None:
         """Close both connections now, without a word: the worker ends, or the answer itself failed."""

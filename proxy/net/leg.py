@@ -40,6 +40,20 @@ class LegOwner(Protocol):
         """A bug showed in one of these calls."""
 
 
+class _Nobody:
+    """The owner of a closed leg."""
+
+    @staticmethod
+    def readable(leg: "Leg") -> None:
+        """Nothing is read any more."""
+
+    drained = broken = readable
+
+    @staticmethod
+    def crashed(leg: "Leg", error: Exception) -> None:
+        """There is nothing left to end."""
+
+
 class Leg:
     """A connected socket and, where it speaks TLS, its endpoint. All sizes and counts are of plaintext unless said."""
 
@@ -78,7 +92,7 @@ class Leg:
         self.sent = 0
         self.eof = False  # no plaintext will come any more: EOF, close_notify, a failure of TLS
         self.wire_eof = False  # nothing will come at all
-        self.lost: OSError | None = None  # the connection broke
+        self.lost: str | None = None  # the connection broke: the system's word for it
         self.blocked = False  # the other leg cannot take more
         self.finished = False  # our FIN is sent
         self.closed = False
@@ -193,7 +207,7 @@ class Leg:
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError as error:
-            self.lost = error
+            self.lost = error.strerror or str(error)
             self.eof = self.wire_eof = True
             self._update()
             return 0
@@ -304,7 +318,7 @@ class Leg:
         self._waiting.clear()
         self._control_waits = False
         if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-            self.lost = error
+            self.lost = error.strerror or str(error)
         self.finished = True
         self._update()
 
@@ -348,6 +362,10 @@ class Leg:
         if self._mask != -1:
             self._poller.unregister(self.descriptor)
         self._waiting.clear()
+        # Nothing refers back from here: what an association held is free at once, not when the collector comes by,
+        # which does not know of the 30 KiB that OpenSSL holds behind it.
+        self.owner = _Nobody
+        self.tls = None
         if reset:
             reset_on_close(self.socket)
         self.socket.close()

@@ -225,7 +225,7 @@ class Relay:
                 f"{side}: {tls_failure_in_words(leg.tls_failure)}",
             )
         elif leg.lost is not None:
-            detail = f"{side}: {leg.lost.strerror}"
+            detail = f"{side}: {leg.lost}"
         elif leg.truncated:
             reason, detail = Reason.TLS_TRUNCATED, f"{side}: TCP closed without close_notify or A-RELEASE"
         else:
@@ -299,6 +299,7 @@ class Relay:
     def _report(self) -> None:
         self._disarm()
         ended, reason, detail = self._outcome or (Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL, "no outcome")
+        self._up.scanner.opposite = self._down.scanner.opposite = None
         self._owner.relay_ended(ended, reason, detail)
 
     def _set_outcome(self, ended: Ended, reason: Reason | None, detail: str) -> None:

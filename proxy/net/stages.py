@@ -175,7 +175,7 @@ async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAss
         if pdu is not None:
             raise UpstreamRefused(pdu)
         if leg.eof:
-            how = leg.lost.strerror if leg.lost is not None else "closed"
+            how = leg.lost or "closed"
             text = f"the upstream ended the connection before it answered the request: {how}"
             raise Refused(Reason.UPSTREAM_UNAVAILABLE, text)
 
