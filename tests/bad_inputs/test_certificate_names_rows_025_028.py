@@ -68,9 +68,18 @@ def test_row_025_broken_extension(case: Case, pki: Pki, tmp_path: Path, oid: str
     (tmp_path / "broken.key").write_bytes(broken.key_pem)
     mine = ("--x509certfile", str(tmp_path / "broken.pem"), "--x509keyfile", str(tmp_path / "broken.key"))
     to = ("--no-ca-verification", "--sni-hostname", "closed.example.org", "-p", str(case.bed.ports["tls"]), "127.0.0.1")
-    request = pdus.associate_rq(called=b"CLOSED".ljust(16))
-    subprocess.run(["gnutls-cli", *mine, *to], input=request, capture_output=True, timeout=20, env=clean_environment())
-    record = case.gateway.wait_for_record(lambda r: r["client"]["ip"] == "127.0.0.1", since=case.mark)
+    pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
+    sender = subprocess.Popen(
+        ["gnutls-cli", *mine, *to], stdin=pipe, stdout=quiet, stderr=quiet, env=clean_environment()
+    )
+    assert sender.stdin is not None
+    try:
+        sender.stdin.write(pdus.associate_rq(called=b"CLOSED".ljust(16)))
+        sender.stdin.flush()  # and left open: a request that comes with its end is refused for that
+        record = case.gateway.wait_for_record(lambda r: r["client"]["ip"] == "127.0.0.1", since=case.mark)
+    finally:
+        sender.terminate()
+        sender.communicate()
     assert record["reason"] in (
         "client_certificate_untrusted",
         "client_certificate_wrong_usage",
