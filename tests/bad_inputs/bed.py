@@ -51,6 +51,7 @@ class Bed:
             peer = self._association()
             peer.send(encode_p_data(1, 2, bytes(1 << 19)))
             peer.release()
+            self.gateway.metric("connections_active")
 
     def echo_seconds(self, times: int) -> float:
         """How long the healthy client waits for a C-ECHO: the median."""
