@@ -16,7 +16,7 @@ PEERS = ("echoscu", "storescu", "findscu", "storescp", "Orthanc", "openssl", "gn
 
 # No deadline: the machine may be shared, and how long one example takes is not what these tests are about.
 hypothesis.settings.register_profile("quick", deadline=None)
-hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=5_000, print_blob=True)
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=2_000, print_blob=True)
 hypothesis.settings.load_profile("quick")
 
 
