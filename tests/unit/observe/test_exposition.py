@@ -1,5 +1,8 @@
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
@@ -79,7 +82,7 @@ def test_no_created_series(metrics: Metrics) -> None:
 
 @pytest.mark.peers
 def test_promtool_has_no_complaint(metrics: Metrics) -> None:
-    promtool = shutil.which("promtool")
+    promtool = shutil.which("promtool", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if promtool is None:
         pytest.skip("promtool (Debian package prometheus) is not installed")
     body, _ = render([metrics.snapshot()])
