@@ -7,7 +7,8 @@ import struct
 import threading
 from types import TracebackType
 
-from tests.support.processes import PATIENCE
+from proxy.net.tcp import unacknowledged_bytes
+from tests.support.processes import PATIENCE, until
 
 _SLICE = 64 * 1024
 _HEADER = 6  # PDU type, reserved, length (PS3.8 Table 9-11)
@@ -153,7 +154,8 @@ class Wire:
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """TCP RST."""
+        """TCP RST, behind all that was sent: it would take along what the other kernel has not got yet."""
+        until(lambda: not unacknowledged_bytes(self.socket), "all that was sent is acknowledged")
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
