@@ -14,8 +14,10 @@ def command(
     """Serve until SIGTERM or SIGINT."""
     from proxy.config.load import ConfigNotFound, find_config, load
     from proxy.observe.admin import AdminError
-    from proxy.process.serve import run
+    from proxy.process.control import ControlError
+    from proxy.process.generation import StartFailed
     from proxy.process.sockets import BindError
+    from proxy.process.supervisor import run
     from proxy.tls.errors import TlsSetupError
 
     try:
@@ -27,8 +29,10 @@ def command(
     if loaded.config is None:
         raise CommandError("the configuration has errors: nothing was started. `dicomgate check` shows them all.")
     try:
-        run(loaded.config)
-    except (BindError, TlsSetupError, AdminError) as error:
+        code = run(loaded.config, loaded.files)
+    except (BindError, TlsSetupError, AdminError, ControlError, StartFailed) as error:
         raise CommandError(str(error)) from None
     except OSError as error:
         raise CommandError(f"{error.filename or 'the log'}: {error.strerror}") from None
+    if code:
+        raise typer.Exit(code)

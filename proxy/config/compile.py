@@ -11,7 +11,7 @@ from proxy.config.models_root import Configuration
 from proxy.config.models_tenant import Peer as PeerModel
 from proxy.config.models_tenant import Tenant as TenantModel
 from proxy.config.tree import Block, Node
-from proxy.config.values import Config, Limits, Listener, Log, Server, Timeouts, Upstream
+from proxy.config.values import Config, Limits, Listener, Log, Reload, Server, Timeouts, Upstream
 from proxy.policy import CertificateConditions, ClientAuth, Entrance, Peer, Tenant, UserConditions
 from proxy.policy import Listener as ListenerPolicy
 
@@ -63,6 +63,8 @@ def compile_configuration(path: str, configuration: Configuration, root: Block, 
         log=Log(configuration.log.level, configuration.log.format, configuration.access_log.path),
         admin=None if configuration.admin is None else configuration.admin.listen,
         workers=configuration.workers,
+        control=None if configuration.control is None else configuration.control.path,
+        reload=Reload(configuration.reload.watch, configuration.reload.interval),
     )
     return Compiled(config, listener_tls, tuple(reached))
 

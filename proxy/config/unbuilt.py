@@ -8,16 +8,11 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from proxy.config.fields import FilePath
 from proxy.config.findings import Report, locate
 from proxy.config.models_root import Configuration
 from proxy.config.tree import Block
 
 UNBUILT: dict[str, tuple[object, ...]] = {
-    "workers": (1, None),
-    "control": (FilePath("/run/dicomgate/control.sock"), None),
-    "reload.watch": ("certificates", "off"),
-    "reload.interval": (60.0,),
     "listeners.*.proxy_protocol": (None,),
     "tenants.*.rewrite.called_aet": (None,),
     "tenants.*.user_identity.mode": ("off",),
@@ -66,8 +61,6 @@ def _written(value: object) -> str:
             return str(value).lower()
         case list():
             return f"[{', '.join(value)}]"
-        case FilePath():
-            return f"{value.path} or null"
         case float():
             return f"{value:g}s"
         case _:

@@ -120,6 +120,18 @@ class Log:
     access_path: str = "-"
 
 
+#: Where the control socket is by default; there, and only there, it may be missing.
+DEFAULT_CONTROL = "/run/dicomgate/control.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What is watched for changes, by content, every `interval` seconds."""
+
+    watch: str = "certificates"  # certificates | all | off
+    interval: float = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """One generation of the configuration."""
@@ -133,3 +145,5 @@ class Config:
     log: Log = Log()
     admin: tuple[str, int] | None = ("127.0.0.1", 9280)
     workers: int | None = None  # None: auto
+    control: str | None = DEFAULT_CONTROL
+    reload: Reload = Reload()

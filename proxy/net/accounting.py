@@ -8,6 +8,7 @@ import itertools
 import os
 import ssl
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.config.values import Listener, Server, Upstream
@@ -39,6 +40,16 @@ def new_id() -> str:
     return f"{_RUN}-{next(_serial):x}"
 
 
+@dataclass(frozen=True, slots=True)
+class AssociationStatus:
+    """One established association, for `status` and `top`. Sizes in bytes, `age` in seconds."""
+
+    id: str
+    age: float
+    bytes_in: int
+    bytes_out: int
+
+
 class Account:
     """The access record and the metrics of one association."""
 
@@ -48,17 +59,17 @@ class Account:
         "_phase",
         "_secured",
         "_server",
-        "_started",
         "_tenant",
         "_worker",
         "active_at",
         "asked",
         "record",
+        "started",
     )
 
     def __init__(self, worker: "Worker", listener: Listener, address: Address, port: int) -> None:
         self._worker = worker
-        self._started = self._secured = self.active_at = time.monotonic()
+        self.started = self._secured = self.active_at = time.monotonic()
         self.asked = False  # a complete A-ASSOCIATE-RQ was read
         self._phase: str | None = None
         self._tenant = NO_TENANT
@@ -267,5 +278,5 @@ class Account:
         self._write()
 
     def _write(self) -> None:
-        self.record.duration_s = time.monotonic() - self._started
+        self.record.duration_s = time.monotonic() - self.started
         self._worker.write_record(self.record)

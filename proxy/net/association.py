@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from proxy.config.values import Listener
-from proxy.net.accounting import Account
+from proxy.net.accounting import Account, AssociationStatus
 from proxy.net.dial import dial
 from proxy.net.leg import Leg
 from proxy.net.linger import linger
 from proxy.net.refused import Refused, UpstreamRefused, say
 from proxy.net.relay import Relay
 from proxy.net.stages import (
+    admit_entrance,
     answer_to_requestor,
-    choose_entrance,
     read_answer,
     read_client_hello,
     read_request,
@@ -39,6 +39,7 @@ from proxy.policy import (
     Accept,
     Address,
     Certificate,
+    ClientAuthMode,
     Ended,
     Entrance,
     Facts,
@@ -47,6 +48,8 @@ from proxy.policy import (
     Refuse,
     judge,
 )
+from proxy.policy.tenants import entrance_for_sni
+from proxy.tls.contexts import ListenerTls
 
 if TYPE_CHECKING:
     from proxy.net.worker import Worker
@@ -60,6 +63,7 @@ class Association:
     """A connection of a requestor and, once the policy said yes, the connection to its upstream."""
 
     __slots__ = (
+        "_asked",
         "_awaited",
         "_counted",
         "_deadline",
@@ -93,6 +97,7 @@ class Association:
         self._early: PduFramer | None = None
         self._early_bytes = b""
         self._forwarded = False
+        self._asked: tuple[bytes, str | None] = (b"", None)  # for the day when the policy changes
         self._walking = False
         self._counted = True  # among the connections that have no association yet
         self._relay: Relay | None = None
@@ -144,6 +149,7 @@ class Association:
         self.account.request(request)
         if self._worker.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
+        self._asked = (pdu, sni)
         accept = self._decide(Facts(self.address, request, time.time(), sni, certificate), entrance)
         self._watch_requestor()
         upstream_configuration = self._worker.config.upstreams[accept.upstream]
@@ -184,7 +190,7 @@ class Association:
         self._within(timeouts.client_hello, Reason.CLIENT_HELLO_TIMEOUT, "no complete ClientHello came in time")
         hello, received = await read_client_hello(self, leg)
         self.account.hello(hello)
-        entrance = choose_entrance(self.listener.policy, hello)
+        entrance = admit_entrance(self.listener.policy, hello.server_name)
         self._within(timeouts.tls_handshake, Reason.TLS_TIMEOUT, "the TLS handshake did not end in time")
         tls = self._worker.tls[self.listener.name]
         context = tls.default if entrance is None else tls.tenant(entrance.tenant.name)
@@ -346,6 +352,29 @@ class Association:
             (self._relay.abort_now if at_once else self._relay.abort)(ended, reason, detail)
         else:
             self._interrupt(Refused(reason or Reason.DRAINING, detail))
+
+    def refused_by(self, listener: Listener | None, tls: ListenerTls | None) -> str | None:
+        """Why this established association would be refused under a new configuration; None: it would not."""
+        if listener is None or (listener.tls is None) != (self.listener.tls is None):
+            return f"listener {self.listener.name} is gone"
+        pdu, sni = self._asked
+        entrance = entrance_for_sni(listener.policy, sni) if tls is not None else None
+        if isinstance(entrance, Refuse):
+            return f"{entrance.reason}: {entrance.detail}"
+        certificate = None
+        if tls is not None and self._requestor.tls is not None:
+            context = tls.default if entrance is None else tls.tenant(entrance.tenant.name)
+            certificate = context.client_certificate(self._requestor.tls.object, time.time())
+            if certificate is None and context.client_auth_mode is ClientAuthMode.REQUIRED:
+                return f"{Reason.CLIENT_CERTIFICATE_MISSING}: a client certificate is required now"
+        facts = Facts(self.address, understand_request(pdu), time.time(), sni, certificate)
+        decision = judge(listener.policy, entrance, facts)
+        return f"{decision.reason}: {decision.detail}" if isinstance(decision, Refuse) else None
+
+    def status(self) -> AssociationStatus:
+        """How far it is."""
+        age = time.monotonic() - self.account.started
+        return AssociationStatus(self.account.record.id, age, self._requestor.received, self._requestor.sent)
 
     def tick(self, now: float) -> None:
         """Called once a second for established associations: metrics are flushed, and silence is noticed."""

@@ -1,19 +1,23 @@
 """Who holds what right now: connections, those without an association by address, associations by tenant and peer.
 
-One process's own counts. Everything that is capped goes through here, so that counting over several processes can
-replace this file and nothing else.
+The caps are those of the whole gateway: every worker of every generation counts in one shared table, and checks and
+counts in one step under its lock.
 """
 
 import resource
-from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
 from proxy.config.values import Limits
+from proxy.net.table import SharedTable, TableFull, key_of
 from proxy.policy import Address, Peer, Reason, Tenant
 
 # Two descriptors per association, and some for listeners, logs, the admin server and files being read.
 _DESCRIPTORS_PER_ASSOCIATION = 2
 _RESERVED_DESCRIPTORS = 64
+# A worker with so many more open connections than the least loaded one lets the others accept.
+_AHEAD = 2
+
+_CONNECTIONS = key_of("connections")
 
 
 def connections_for_descriptors(limits: Limits) -> int:
@@ -26,69 +30,98 @@ def connections_for_descriptors(limits: Limits) -> int:
     return min(limits.connections, max(fit, hard // 4))
 
 
-class Counts:
-    """Check and count, in one step each."""
+def table_for(limits: Limits, tenants: Sequence[Tenant], slots: int) -> SharedTable:
+    """A table with room for all that `slots` processes count at once: two keys of its address for each connection."""
+    names = sum(1 + len(tenant.peers) for tenant in tenants)
+    return SharedTable.create(slots, 2 * limits.connections + names + 1)
 
-    def __init__(self, limits: Limits) -> None:
+
+class Counts:
+    """What one worker counts. `slot` is its own in the table, `siblings` are the slots of the workers beside it."""
+
+    def __init__(self, limits: Limits, table: SharedTable, slot: int, siblings: Sequence[int]) -> None:
         self._limits = limits
+        self._table = table
+        self._slot = slot
+        self._others = tuple(sibling for sibling in siblings if sibling != slot)
         self.connections_limit = connections_for_descriptors(limits)
-        self.connections = 0
-        self._by_address: Counter[Address] = Counter()
-        self._handshakes: Counter[Address] = Counter()
-        self._associations: Counter[str | tuple[str, str]] = Counter()
-        self.associations = 0  # that the policy accepted, established or on the way
+        self.connections = 0  # of this worker
+        self.associations = 0  # of this worker: that the policy accepted, established or on the way
 
     def connect(self, address: Address) -> tuple[Reason, str] | None:
         """Count a new connection, which has no association yet; or say why there is no room for it."""
+        table, limits = self._table, self._limits
+        by_address, waiting = key_of("address", address.packed), key_of("handshake", address.packed)
         if self.connections >= self.connections_limit:
-            return Reason.CONNECTION_LIMIT, f"{self.connections} connections are open (limits.connections)"
-        held = self._by_address[address]
-        if held >= self._limits.connections_per_address:
-            return Reason.ADDRESS_LIMIT, f"{held} connections of this address are open (limits.connections_per_address)"
-        waiting = self._handshakes[address]
-        if waiting >= self._limits.handshakes_per_address:
-            text = f"{waiting} connections of this address have no association yet (limits.handshakes_per_address)"
-            return Reason.ADDRESS_LIMIT, text
+            return (
+                Reason.CONNECTION_LIMIT,
+                f"{self.connections} connections are open, which is all that descriptors allow",
+            )
+        try:
+            with table.locked():
+                held = table.total(_CONNECTIONS)
+                if held >= limits.connections:
+                    return Reason.CONNECTION_LIMIT, f"{held} connections are open (limits.connections)"
+                held = table.total(by_address)
+                if held >= limits.connections_per_address:
+                    text = f"{held} connections of this address are open (limits.connections_per_address)"
+                    return Reason.ADDRESS_LIMIT, text
+                held = table.total(waiting)
+                if held >= limits.handshakes_per_address:
+                    text = f"{held} connections of this address have no association yet (limits.handshakes_per_address)"
+                    return Reason.ADDRESS_LIMIT, text
+                for key in (_CONNECTIONS, by_address, waiting):
+                    table.add(self._slot, key, 1)
+        except TableFull:
+            return Reason.CONNECTION_LIMIT, "there is no room to count another address"
         self.connections += 1
-        self._by_address[address] += 1
-        self._handshakes[address] += 1
         return None
 
     def associated(self, address: Address) -> None:
-        """The connection has its association, or was refused one."""
-        _take(self._handshakes, address)
+        """The connection has its association, or is closed without one."""
+        with self._table.locked():
+            self._table.add(self._slot, key_of("handshake", address.packed), -1)
 
     def disconnect(self, address: Address) -> None:
         """The connection is closed. `associated` was called before."""
         self.connections -= 1
-        _take(self._by_address, address)
+        with self._table.locked():
+            self._table.add(self._slot, key_of("address", address.packed), -1)
+            self._table.add(self._slot, _CONNECTIONS, -1)
 
     def acquire(self, tenant: Tenant, peer: Peer | None) -> str | None:
         """Count an association of a tenant and peer; or say which cap is reached."""
-        held = self._associations[tenant.name]
-        if tenant.max_associations is not None and held >= tenant.max_associations:
-            return f"tenant {tenant.name} has {held} associations (max_associations)"
-        if peer is not None:
-            key = (tenant.name, peer.name)
-            held = self._associations[key]
-            if peer.max_associations is not None and held >= peer.max_associations:
-                return f"peer {peer.name} has {held} associations (max_associations)"
-            self._associations[key] += 1
-        self._associations[tenant.name] += 1
+        table = self._table
+        of_tenant = key_of("tenant", tenant.name)
+        of_peer = None if peer is None else key_of("peer", tenant.name, peer.name)
+        try:
+            with table.locked():
+                held = table.total(of_tenant)
+                if tenant.max_associations is not None and held >= tenant.max_associations:
+                    return f"tenant {tenant.name} has {held} associations (max_associations)"
+                if peer is not None and of_peer is not None:
+                    held = table.total(of_peer)
+                    if peer.max_associations is not None and held >= peer.max_associations:
+                        return f"peer {peer.name} has {held} associations (max_associations)"
+                    table.add(self._slot, of_peer, 1)
+                table.add(self._slot, of_tenant, 1)
+        except TableFull:
+            return "there is no room to count another association"
         self.associations += 1
         return None
 
     def release(self, tenant: Tenant, peer: Peer | None) -> None:
         """Give back what `acquire` counted."""
         self.associations -= 1
-        _take(self._associations, tenant.name)
-        if peer is not None:
-            _take(self._associations, (tenant.name, peer.name))
+        with self._table.locked():
+            self._table.add(self._slot, key_of("tenant", tenant.name), -1)
+            if peer is not None:
+                self._table.add(self._slot, key_of("peer", tenant.name, peer.name), -1)
 
-
-def _take(counter: Counter[Any], key: object) -> None:
-    """Count down, and forget what is zero: keys come from strangers."""
-    if counter[key] <= 1:
-        del counter[key]
-    else:
-        counter[key] -= 1
+    def ahead(self) -> bool:
+        """Whether another worker should take the next connection: a shared listening socket alone does not balance."""
+        if not self._others:
+            return False
+        # Read without the lock: a count that is one off does no harm here.
+        least = min(self._table.share(other, _CONNECTIONS) for other in self._others)
+        return self.connections >= least + _AHEAD

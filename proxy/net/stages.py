@@ -64,9 +64,9 @@ async def read_client_hello(conversation: Conversation, leg: Leg) -> tuple[Clien
             raise Refused(Reason.REQUESTOR_GONE, "closed inside the ClientHello")
 
 
-def choose_entrance(listener: Listener, hello: ClientHello) -> Entrance | None:
+def admit_entrance(listener: Listener, server_name: str | None) -> Entrance | None:
     """The tenant that the SNI names; None where the tenant is matched later. Refuses before there is a TLS object."""
-    entrance = entrance_for_sni(listener, hello.server_name)
+    entrance = entrance_for_sni(listener, server_name)
     if isinstance(entrance, Refuse):
         raise Refused(entrance.reason, entrance.detail, entrance.answer)
     return entrance

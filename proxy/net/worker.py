@@ -1,17 +1,17 @@
 """A worker: it is handed listening sockets and one generation of the configuration, and serves associations."""
 
 import asyncio
-import errno
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from proxy.config.values import Config, Listener
-from proxy.net.accounting import new_id
+from proxy.net.accounting import AssociationStatus, new_id
 from proxy.net.association import Association
 from proxy.net.counts import Counts
-from proxy.net.poller import IN, Poller
+from proxy.net.gate import Gate
+from proxy.net.poller import Poller
 from proxy.net.tcp import tune
 from proxy.observe.access import AccessRecord, Json
 from proxy.observe.metrics import Metrics
@@ -22,8 +22,6 @@ from proxy.tls.contexts import ListenerTls
 from proxy.upstream.dialling import Resolver
 
 _TICK = 1.0  # seconds between two looks at silence, metrics and suppressed refusals
-_ACCEPT_PAUSE = 0.1  # seconds without accepting when the system has no room for another socket
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Journal(Protocol):
@@ -35,54 +33,11 @@ class Journal(Protocol):
     def access(self, record: dict[str, Json]) -> None:
         """One access record."""
 
+    def opened(self, record: AccessRecord) -> None:
+        """An association is established; its record so far."""
 
-class _Gate:
-    """One listening socket."""
-
-    def __init__(self, worker: "Worker", listener: Listener, sock: socket.socket) -> None:
-        self.worker = worker
-        self.listener = listener
-        self.socket = sock
-        self.open = False
-
-    def set_open(self, is_open: bool) -> None:
-        """Whether connections are accepted here."""
-        if is_open and not self.open:
-            self.worker.poller.register(self.socket.fileno(), IN, self)
-        elif self.open and not is_open:
-            self.worker.poller.unregister(self.socket.fileno())
-        self.open = is_open
-
-    def ready(self, mask: int) -> None:
-        """A connection waits."""
-        try:
-            connection, peer = self.socket.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise
-            self._pause(error)
-            return
-        self.worker.accepted(self.listener, connection, peer)
-
-    def crashed(self, error: Exception) -> None:
-        """Accepting failed in a way that nobody thought of: pause, or it would be tried at full speed."""
-        self.worker.report_bug("accepting a connection failed", error)
-        self._pause(error)
-
-    def _pause(self, error: Exception) -> None:
-        self.worker.journal.event("error", "accept_paused", listener=self.listener.name, error=str(error))
-        if self.open:
-            self.set_open(False)
-        self.worker.loop.call_later(_ACCEPT_PAUSE, self._resume)
-
-    def _resume(self) -> None:
-        if not self.worker.stopped:
-            try:
-                self.set_open(True)
-            except OSError as error:
-                self._pause(error)
+    def closed(self, id: str) -> None:
+        """An association that was opened is over."""
 
 
 class Worker:
@@ -94,6 +49,7 @@ class Worker:
         tls: Mapping[str, ListenerTls],
         sockets: Mapping[str, Sequence[socket.socket]],
         journal: Journal,
+        counts: Counts,
     ) -> None:
         self.config = config
         self.tls = tls
@@ -102,18 +58,17 @@ class Worker:
         self.listeners = {listener.name: listener for listener in config.listeners}
         self.poller = Poller(self.loop)
         self.metrics = Metrics(config)
-        self.counts = Counts(config.limits)
+        self.counts = counts
         self.resolver = Resolver()
         self.debug = config.log.level == "debug"
         self.draining = False
-        self.stopped = False
         self._limiter = RefusalLimiter()
         self._associations: set[Association] = set()
         self._established: set[Association] = set()
         self._idle = asyncio.Event()  # no association is left, while draining
         self._empty = asyncio.Event()  # no connection is left
         self._empty.set()
-        self._gates = [_Gate(self, self.listeners[name], sock) for name, socks in sockets.items() for sock in socks]
+        self._gates = [Gate(self, self.listeners[name], sock) for name, socks in sockets.items() for sock in socks]
         self._tick_due = self.loop.time() + _TICK
         self._ticker = self.loop.call_at(self._tick_due, self._tick)
 
@@ -122,27 +77,35 @@ class Worker:
     def start(self) -> None:
         """Begin to accept."""
         for gate in self._gates:
-            gate.socket.setblocking(False)
-            gate.set_open(True)
+            gate.open()
 
-    async def drain(self, seconds: float) -> None:
-        """Refuse new associations as `draining`, wait for the open ones; abort what is left after `seconds`."""
+    async def drain(self) -> None:
+        """Refuse new associations as `draining`, until the last one has ended."""
         self.draining = True
         self.metrics.set("draining", (), 1)
         self._look_idle()
-        if not await _within(seconds, self._idle):
-            self._end_all(Ended.DRAINED, "timeouts.drain is over", at_once=False)
-            # To the next PDU boundary of each leg, and until the peers have closed.
-            await _within(2 * self.config.timeouts.close, self._idle)
+        await self._idle.wait()
         await _within(self.config.timeouts.close, self._empty)  # the last refusals are read
 
-    async def stop(self) -> None:
-        """Stop accepting and end everything now. The listening sockets stay open: they are not ours."""
-        self.draining = True
-        self.stopped = True
+    def leave(self) -> None:
+        """Accept nothing any more; what was accepted is served to its end."""
         for gate in self._gates:
-            gate.set_open(False)
-        self._end_all(Ended.DRAINED, "the gateway stops", at_once=True)
+            gate.close()
+
+    async def empty(self) -> None:
+        """Until the last connection is closed."""
+        await self._empty.wait()
+
+    def abort_all(self) -> None:
+        """`timeouts.drain` is over: every association gets its A-ABORT at the next PDU boundary."""
+        self._end_all(Ended.DRAINED, "timeouts.drain is over", at_once=False)
+
+    async def stop(self) -> None:
+        """End everything now."""
+        self.draining = True
+        self.leave()
+        if self.counts.associations:
+            self._end_all(Ended.DRAINED, "the gateway stops", at_once=True)
         await _within(_TICK, self._empty)
         for association in list(self._associations):  # whose peers do not close
             association.drop()
@@ -189,13 +152,16 @@ class Worker:
     def established(self, association: Association) -> None:
         """An association has its relay."""
         self._established.add(association)
+        self.journal.opened(association.account.record)
 
     def forget(self, association: Association) -> None:
         """A connection is closed."""
         if association not in self._associations:
             return
         self.counts.disconnect(association.address)
-        self._established.discard(association)
+        if association in self._established:
+            self._established.discard(association)
+            self.journal.closed(association.account.record.id)
         self._associations.discard(association)
         if not self._associations:
             self._empty.set()
@@ -205,10 +171,36 @@ class Worker:
         if self.draining and not self.counts.associations:
             self._idle.set()
 
-    @property
-    def open_associations(self) -> int:
-        """Established associations."""
-        return len(self._established)
+    # --- what others ask --------------------------------------------------------------------------------------------
+
+    def status(self) -> list[AssociationStatus]:
+        """The established associations."""
+        return [association.status() for association in self._established]
+
+    def disconnect(self, meant: Callable[[str, str, str | None], bool]) -> int:
+        """End the associations for which `meant(id, tenant, peer)` holds; how many these are."""
+        chosen = []
+        for association in self._established:
+            record = association.account.record
+            if meant(record.id, record.tenant or "", record.peer):
+                chosen.append(association)
+        for association in chosen:
+            with association.guarded():
+                association.end(Ended.DISCONNECTED, Reason.DISCONNECTED, "by an operator")
+        return len(chosen)
+
+    def recheck(self, config: Config, tls: Mapping[str, ListenerTls]) -> int:
+        """Decide every open association again under a new configuration; how many were ended."""
+        listeners = {listener.name: listener for listener in config.listeners}
+        ended = 0
+        for association in list(self._established):
+            with association.guarded():
+                name = association.listener.name
+                why = association.refused_by(listeners.get(name), tls.get(name))
+                if why is not None:
+                    association.end(Ended.POLICY_CHANGED, Reason.POLICY_CHANGED, why)
+                    ended += 1
+        return ended
 
     # --- what is written --------------------------------------------------------------------------------------------
 

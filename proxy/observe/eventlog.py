@@ -32,7 +32,7 @@ class EventLog:
         self._format = console_line if format == "console" else json_line
         self._threshold = LEVELS[level]
         self._writer = LineWriter(
-            sink, capacity_bytes, lambda name, fields: self._line(_event("warning", name, fields))
+            sink, capacity_bytes, lambda name, fields: self._line(event_record("warning", name, fields))
         )
 
     @property
@@ -47,11 +47,15 @@ class EventLog:
     def event(self, level: str, name: str, /, **fields: object) -> None:
         """Write an event if its level is enabled. Fields that are None are left out."""
         if self.enabled(level):
-            self._writer.put(self._line(_event(level, name, fields)))
+            self._writer.put(self._line(event_record(level, name, fields)))
 
     def access(self, record: Mapping[str, object]) -> None:
         """Write an access record (`AccessRecord.to_dict`), whatever the level."""
         self._writer.put(self._line(record))
+
+    def write(self, line: bytes) -> None:
+        """Write a line that was formatted elsewhere, its newline included."""
+        self._writer.put(line)
 
     def reopen(self) -> None:
         """Open the file anew before the next line (SIGUSR1, after log rotation)."""
@@ -65,6 +69,6 @@ class EventLog:
         return self._format(record).encode("ascii") + b"\n"
 
 
-def _event(level: str, name: str, fields: Mapping[str, object]) -> dict[str, object]:
+def event_record(level: str, name: str, fields: Mapping[str, object]) -> dict[str, object]:
     known = {key: value for key, value in fields.items() if value is not None}
     return {"ts": rfc3339(time.time()), "level": level, "event": name, **known}

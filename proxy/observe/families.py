@@ -235,6 +235,7 @@ FAMILIES = (
         highest=True,
         at_start=False,
     ),
+    Family("config_reloads_total", _C, "Reloads of the configuration, by what asked for them.", ("trigger", "result")),
     Family("draining", _G, "1 while new associations are refused because the gateway drains.", highest=True),
     Family("workers", _G, "Worker processes by state.", ("state",), at_start=False),
     Family("event_loop_lag_seconds", _H, "How much later than planned the event loop ran a timer.", (), _LAG_SECONDS),

@@ -40,12 +40,14 @@ class Labels:
             "type": tuple(pdu_type.name.lower() for pdu_type in PduType),
             "upstream": tuple(config.upstreams),
             "server": tuple(server_label(s) for upstream in config.upstreams.values() for s in upstream.servers),
+            "trigger": ("signal", "api", "watch"),
             "state": ("starting", "running", "draining", "silent"),
         }
         # Where a label has another closed set in one family than elsewhere.
         self._of_family: Mapping[tuple[str, str], tuple[str, ...]] = {
             ("tls_handshakes_total", "version"): ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
             ("sni_lookups_total", "result"): ("exact", "wildcard", "unknown", "absent", "unused"),
+            ("config_reloads_total", "result"): ("ok", "failed"),
             ("upstream_connect_attempts_total", "result"): ("ok", "refused", "timeout", "dns", "tls", "error"),
             ("label_overflow_total", "label"): tuple(sorted({*self.values, "version", "result"})),
         }

@@ -1,43 +1,87 @@
-"""Listening sockets: bound by the process that starts, handed to whoever accepts."""
+"""Listening sockets: bound once by the supervisor or taken from systemd, shared by all workers of all generations."""
 
+import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from proxy.config.values import Config
 
 # SYNs and connections that wait while every worker is busy; the kernel caps it at net.core.somaxconn.
 _BACKLOG = 4096
 
+_Address = tuple[str, int]
+
 
 class BindError(Exception):
     """An address cannot be listened on; the text says which and why."""
 
 
-def bind(config: Config) -> Mapping[str, list[socket.socket]]:
-    """Listener name -> its listening sockets. Raises `BindError`, with nothing left open."""
-    sockets: dict[str, list[socket.socket]] = {listener.name: [] for listener in config.listeners}
-    try:
-        for listener in config.listeners:
-            for host, port in listener.bind:
-                sockets[listener.name].append(_listen(listener.name, host, port))
-    except BindError:
-        close(sockets)
-        raise
-    return sockets
+class ListeningSockets:
+    """One socket per `bind`, kept over reloads: a queue of waiting connections must not be lost with a generation."""
 
+    def __init__(self, inherited: Sequence[socket.socket] = ()) -> None:
+        self._inherited = {_address_of(sock): sock for sock in inherited}
+        self._bound: dict[_Address, socket.socket] = {}
 
-def close(sockets: Mapping[str, list[socket.socket]]) -> None:
-    """Close all of them."""
-    for group in sockets.values():
-        for sock in group:
+    @property
+    def inherited(self) -> bool:
+        """Whether systemd owns the addresses: then it keeps the queue while we are away."""
+        return bool(self._inherited)
+
+    def open(self, config: Config) -> Mapping[str, list[socket.socket]]:
+        """Listener name -> its sockets; those that are not bound yet are. Raises `BindError` and leaves no new one."""
+        new: list[_Address] = []
+        sockets: dict[str, list[socket.socket]] = {listener.name: [] for listener in config.listeners}
+        try:
+            for listener in config.listeners:
+                for host, port in listener.bind:
+                    address = _normal(host, port)
+                    if address not in self._bound:
+                        self._bound[address] = self._inherited.get(address) or _listen(listener.name, host, port)
+                        new.append(address)
+                    sockets[listener.name].append(self._bound[address])
+        except BindError:
+            for address in new:
+                self._let_go(address)
+            raise
+        return sockets
+
+    def keep_only(self, config: Config) -> None:
+        """Close what the configuration does not bind any more."""
+        wanted = {_normal(host, port) for listener in config.listeners for host, port in listener.bind}
+        for address in list(self._bound):
+            if address not in wanted:
+                self._let_go(address)
+
+    def unused(self) -> list[str]:
+        """Sockets of systemd that no listener binds."""
+        return [f"{host}:{port}" for host, port in self._inherited if (host, port) not in self._bound]
+
+    def close(self) -> None:
+        """Close all of them."""
+        for sock in (*self._bound.values(), *self._inherited.values()):
+            sock.close()
+        self._bound.clear()
+
+    def _let_go(self, address: _Address) -> None:
+        sock = self._bound.pop(address)
+        if address not in self._inherited:
             sock.close()
 
 
+def _normal(host: str, port: int) -> _Address:
+    return str(ipaddress.ip_address(host)), port
+
+
+def _address_of(sock: socket.socket) -> _Address:
+    host, port = sock.getsockname()[:2]
+    return _normal(host, port)
+
+
 def _listen(listener: str, host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        sock = socket.socket(family, kind, protocol)
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     except OSError as error:
         raise BindError(f"listener {listener}: cannot listen on {host}:{port}: {error.strerror}") from None
     try:
@@ -45,7 +89,7 @@ def _listen(listener: str, host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             # `[::]` and `0.0.0.0` are bound side by side, whatever net.ipv6.bindv6only says.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
+        sock.bind((host, port))
         sock.listen(_BACKLOG)
         sock.setblocking(False)
     except OSError as error:

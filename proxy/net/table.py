@@ -1,0 +1,122 @@
+"""Counts that several processes share: a table in shared memory under one record lock.
+
+Each process has a slot of its own in every row, so that the share of one that was killed can be taken away again. The
+kernel frees an `fcntl` record lock when its holder dies, whatever it was doing; a count is therefore changed before its
+total, and `forget` makes totals anew from the counts.
+"""
+
+import fcntl
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+
+_KEY = 16
+#: A key stands in one of so many rows behind its hash. All are looked at, so a row is free again as soon as it is zero.
+_WINDOW = 32
+
+
+class TableFull(Exception):
+    """No free row for a new key: four times the expected keys are counted at once."""
+
+
+class SharedTable:
+    """`rows` counts for each of `slots` processes. Create it once; others open it by its descriptor and sizes."""
+
+    def __init__(self, descriptor: int, slots: int, rows: int) -> None:
+        self.descriptor = descriptor
+        self.slots = slots
+        self.rows = rows
+        padded = rows + _WINDOW
+        self._memory = mmap.mmap(descriptor, _size(slots, rows))
+        view = memoryview(self._memory)
+        end_of_keys = padded * _KEY
+        end_of_totals = end_of_keys + padded * 4
+        self._totals = view[end_of_keys:end_of_totals].cast("I")
+        self._counts = view[end_of_totals:].cast("I")
+        self._padded = padded
+
+    @classmethod
+    def create(cls, slots: int, keys: int) -> "SharedTable":
+        """A new table for about `keys` keys that are not zero at once."""
+        rows = 1 << max(6, (4 * keys - 1).bit_length())
+        descriptor = os.memfd_create("dicomgate-counts", os.MFD_CLOEXEC)
+        os.ftruncate(descriptor, _size(slots, rows))
+        return cls(descriptor, slots, rows)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the table for a moment: check and count in one step. Never across an await."""
+        fcntl.lockf(self.descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
+
+    def total(self, key: bytes) -> int:
+        """What all processes together count under `key`. Exact while locked."""
+        row = self._find(key)
+        return 0 if row is None else self._totals[row]
+
+    def add(self, slot: int, key: bytes, amount: int) -> None:
+        """Change the count of `slot` under `key`, while locked. Raises `TableFull`."""
+        row = self._find(key)
+        if row is None:
+            row = self._claim(key)
+        self._counts[slot * self._padded + row] += amount
+        self._totals[row] += amount
+
+    def share(self, slot: int, key: bytes) -> int:
+        """What one process counts under `key`."""
+        row = self._find(key)
+        return 0 if row is None else self._counts[slot * self._padded + row]
+
+    def forget(self, slot: int) -> None:
+        """Take away all that a process counted, because it ended; and make whole what it may have left half done."""
+        padded = self._padded
+        with self.locked():
+            mine = self._counts[slot * padded : (slot + 1) * padded]
+            for row, total in enumerate(self._totals.tolist()):
+                if total or mine[row]:
+                    mine[row] = 0
+                    self._totals[row] = sum(self._counts[other * padded + row] for other in range(self.slots))
+
+    def close(self) -> None:
+        """Give the memory back; the descriptor stays open."""
+        self._totals.release()
+        self._counts.release()
+        self._memory.close()
+
+    def _find(self, key: bytes) -> int | None:
+        first = self._first(key)
+        start = first * _KEY
+        end = start + _WINDOW * _KEY
+        at = self._memory.find(key, start, end)
+        while at != -1 and at % _KEY:
+            at = self._memory.find(key, at + 1, end)
+        return None if at == -1 else at // _KEY
+
+    def _claim(self, key: bytes) -> int:
+        first = self._first(key)
+        for row in range(first, first + _WINDOW):
+            if not self._totals[row]:
+                self._memory[row * _KEY : (row + 1) * _KEY] = key
+                return row
+        raise TableFull
+
+    def _first(self, key: bytes) -> int:
+        return int.from_bytes(key[:4], "little") % self.rows
+
+
+def key_of(*parts: str | bytes) -> bytes:
+    """The key under which some words are counted, 16 bytes."""
+    digest = blake2b(digest_size=_KEY)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(2, "big") + data)
+    return digest.digest()
+
+
+def _size(slots: int, rows: int) -> int:
+    return (rows + _WINDOW) * (_KEY + 4 + 4 * slots)

@@ -1,0 +1,72 @@
+"""What the supervisor and its workers tell each other (kinds of `Channel` messages and the values they carry)."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxy.config.values import Config
+from proxy.observe.access import Json
+
+
+class Order(enum.StrEnum):
+    """Supervisor to worker."""
+
+    START = "start"  # Start
+    DRAIN = "drain"  # refuse new associations, say IDLE when none is left
+    RETIRE = "retire"  # Config | None: stop accepting, decide again under the new one, end with the last connection
+    END = "end"  # abort what is open, at the next PDU boundary
+    STOP = "stop"  # end everything now
+    ASK = "ask"  # (number, Question, value)
+
+
+class Question(enum.StrEnum):
+    """What a worker is asked; each is answered once."""
+
+    SNAPSHOT = "snapshot"  # -> metrics.Snapshot
+    STATUS = "status"  # -> list[accounting.AssociationStatus]
+    DISCONNECT = "disconnect"  # Selection -> int
+
+
+class Report(enum.StrEnum):
+    """Worker to supervisor."""
+
+    READY = "ready"
+    FAILED = "failed"  # str: it cannot start
+    BEAT = "beat"  # from the event loop: it turns
+    LINE = "line"  # (to the access log?, the formatted line)
+    OPENED = "opened"  # (association id, access record so far)
+    CLOSED = "closed"  # association id
+    IDLE = "idle"  # draining, and no association is left
+    LEAVING = "leaving"  # metrics.Snapshot: the last word
+    ANSWER = "answer"  # (number, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """All that a worker is handed. Descriptors are inherited under these numbers."""
+
+    config: Config
+    sockets: Mapping[str, tuple[int, ...]]  # listener name -> its listening sockets
+    table: tuple[int, int, int]  # descriptor, slots, rows of the SharedTable
+    slot: int
+    siblings: tuple[int, ...]  # slots of all workers of the generation
+    log_format: str  # json | console
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which associations: by id, by tenant, or by tenant and peer."""
+
+    id: str | None = None
+    tenant: str | None = None
+    peer: str | None = None
+
+    def holds(self, id: str, tenant: str, peer: str | None) -> bool:
+        """Whether an association is meant. Without any condition none is."""
+        if self.id is not None:
+            return id == self.id
+        return self.tenant is not None and tenant == self.tenant and (self.peer is None or peer == self.peer)
+
+
+#: An access record as it is when the association is established.
+OpenRecord = dict[str, Json]

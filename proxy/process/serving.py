@@ -1,0 +1,188 @@
+"""A worker process: started by the supervisor, told everything over its channel, writing nothing by itself.
+
+python -m proxy.process.serving CHANNEL-DESCRIPTOR
+"""
+
+import asyncio
+import importlib
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.config.values import Config
+from proxy.net.counts import Counts
+from proxy.net.table import SharedTable
+from proxy.net.worker import Worker
+from proxy.observe.access import AccessRecord, Json
+from proxy.observe.eventlog import LEVELS, event_record
+from proxy.observe.lines import console_line, json_line
+from proxy.process.channel import Channel
+from proxy.process.messages import Order, Question, Report, Start
+from proxy.tls.contexts import ListenerTls
+from proxy.tls.errors import TlsSetupError
+
+_BEAT = 1.0  # seconds
+_TOLD_BY_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
+class _Journal:
+    """Log lines and access records, formatted here and written by the supervisor."""
+
+    def __init__(self, channel: Channel, level: str, form: str) -> None:
+        self._channel = channel
+        self._threshold = LEVELS[level]
+        self._format = console_line if form == "console" else json_line
+
+    def event(self, level: str, name: str, **fields: Any) -> None:
+        """One line of the application log."""
+        if LEVELS[level] >= self._threshold:
+            self._offer(False, event_record(level, name, fields))
+
+    def access(self, record: dict[str, Json]) -> None:
+        """One access record."""
+        self._offer(True, record)
+
+    def opened(self, record: AccessRecord) -> None:
+        """An association is established: should this process be killed, the supervisor writes its record."""
+        self._channel.send(Report.OPENED, (record.id, record.to_dict(record.ts_start)))
+
+    def closed(self, id: str) -> None:
+        """An association that was opened is over."""
+        self._channel.send(Report.CLOSED, id)
+
+    def _offer(self, access: bool, record: Mapping[str, object]) -> None:
+        self._channel.offer(Report.LINE, (access, self._format(record).encode("ascii") + b"\n"))
+
+
+class _Serving:
+    """The life of a worker process."""
+
+    def __init__(self) -> None:
+        self._over = asyncio.Event()
+        self._channel = Channel(self._received, self._supervisor_lost)
+        self._worker: Worker | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retiring = False
+
+    async def run(self, sock: socket.socket) -> None:
+        """Serve until told to end, or until the last association of a retired worker has ended."""
+        for number in _TOLD_BY_THE_SUPERVISOR:
+            asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+        await self._channel.open(sock)
+        await self._over.wait()
+        worker, channel = self._worker, self._channel
+        if worker is not None:
+            await worker.stop()
+            channel.send(Report.LEAVING, worker.metrics.snapshot())
+        await channel.close()
+
+    def _received(self, kind: str, value: Any) -> None:
+        if kind == Order.START:
+            self._start(value)
+        elif kind == Order.STOP:
+            self._over.set()
+        elif self._worker is None:
+            return
+        elif kind == Order.DRAIN:
+            self._spawn(self._drain(self._worker))
+        elif kind == Order.END:
+            self._worker.abort_all()
+        elif kind == Order.RETIRE:
+            self._retire(self._worker, value)
+        elif kind == Order.ASK:
+            number, question, argument = value
+            self._channel.send(Report.ANSWER, (number, self._answer(self._worker, question, argument)))
+
+    def _start(self, start: Start) -> None:
+        try:
+            tls = {one.name: ListenerTls(one) for one in start.config.listeners if one.tls is not None}
+        except TlsSetupError as error:
+            self._channel.send(Report.FAILED, str(error))
+            self._over.set()
+            return
+        sockets = {name: [socket.socket(fileno=fd) for fd in fds] for name, fds in start.sockets.items()}
+        journal = _Journal(self._channel, start.config.log.level, start.log_format)
+        counts = Counts(start.config.limits, SharedTable(*start.table), start.slot, start.siblings)
+        self._worker = worker = Worker(start.config, tls, sockets, journal, counts)
+        asyncio.get_running_loop().set_exception_handler(self._report)
+        worker.start()
+        self._channel.send(Report.READY)
+        self._spawn(self._beat())
+
+    async def _beat(self) -> None:
+        while True:
+            self._channel.send(Report.BEAT)
+            await asyncio.sleep(_BEAT)
+
+    async def _drain(self, worker: Worker) -> None:
+        await worker.drain()
+        self._channel.send(Report.IDLE)
+
+    def _retire(self, worker: Worker, config: Config | None) -> None:
+        if not self._retiring:
+            self._retiring = True
+            worker.leave()
+            self._spawn(self._end_when_empty(worker))
+        if config is not None:
+            try:
+                tls = {one.name: ListenerTls(one) for one in config.listeners if one.tls is not None}
+            except TlsSetupError as error:  # it was checked: only memory or descriptors can be missing
+                worker.journal.event("error", "recheck_failed", message=str(error))
+                return
+            worker.recheck(config, tls)
+
+    async def _end_when_empty(self, worker: Worker) -> None:
+        await worker.empty()
+        self._over.set()
+
+    def _answer(self, worker: Worker, question: Question, argument: Any) -> Any:
+        if question == Question.SNAPSHOT:
+            return worker.metrics.snapshot()
+        if question == Question.STATUS:
+            return worker.status()
+        return worker.disconnect(argument.holds)
+
+    def _supervisor_lost(self) -> None:
+        """Nobody restarts or reloads us any more: others may have the addresses; what is open is served to its end."""
+        if self._worker is None or self._over.is_set():
+            self._over.set()
+            return
+        if not self._retiring:
+            self._retiring = True
+            self._worker.leave()
+            self._spawn(self._drain_alone(self._worker))
+
+    async def _drain_alone(self, worker: Worker) -> None:
+        try:
+            async with asyncio.timeout(worker.config.timeouts.drain):
+                await worker.empty()
+        except TimeoutError:
+            pass
+        self._over.set()
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if self._worker is not None and isinstance(error, BaseException):
+            self._worker.report_bug(str(context.get("message")), error)
+
+
+def main() -> None:
+    """Run on uvloop, or on asyncio's own loop where uvloop is missing (the supervisor says so)."""
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        factory = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_Serving().run(sock))
+
+
+if __name__ == "__main__":
+    main()

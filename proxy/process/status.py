@@ -1,0 +1,66 @@
+"""What `status`, `top` and `disconnect` ask of all workers."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from proxy.config.values import Config
+from proxy.process.child import Child
+from proxy.process.generation import Generation
+from proxy.process.messages import Question, Selection
+
+
+async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[str, Any]:
+    """Generations, workers and open associations as plain JSON values. Sizes in bytes, times in seconds."""
+    children = [(generation, child) for generation in generations for child in generation.children.values()]
+    answers = await asyncio.gather(*(child.ask(Question.STATUS) for _, child in children))
+    associations: list[dict[str, Any]] = []
+    for (generation, child), answer in zip(children, answers, strict=True):
+        progress = {one.id: one for one in answer or ()}
+        for id, record in list(child.open.items()):
+            one = progress.get(id)
+            associations.append(
+                {
+                    "id": id,
+                    "tenant": record.get("tenant"),
+                    "peer": record.get("peer"),
+                    "calling_aet": record.get("calling_aet"),
+                    "called_aet": record.get("called_aet"),
+                    "client": record.get("client"),
+                    "upstream": record.get("upstream"),
+                    "server": record.get("server"),
+                    "age": round(one.age, 3) if one is not None else None,
+                    "bytes_in": one.bytes_in if one is not None else None,
+                    "bytes_out": one.bytes_out if one is not None else None,
+                    "worker": child.pid,
+                    "generation": generation.number,
+                }
+            )
+    return {
+        "time": time.time(),
+        "config": config.path,
+        "listeners": [listener.name for listener in config.listeners],
+        "workers": [
+            {
+                "pid": child.pid,
+                "generation": generation.number,
+                "state": child.state,
+                "associations": len(child.open),
+            }
+            for generation, child in children
+        ],
+        "associations": associations,
+    }
+
+
+async def disconnect(children: Sequence[Child], arguments: Mapping[str, Any]) -> int:
+    """End the chosen associations; how many these are."""
+
+    def text(name: str) -> str | None:
+        value = arguments.get(name)
+        return value if isinstance(value, str) and value else None
+
+    selection = Selection(text("id"), text("tenant"), text("peer"))
+    answers = await asyncio.gather(*(child.ask(Question.DISCONNECT, selection) for child in children))
+    return sum(answer or 0 for answer in answers)

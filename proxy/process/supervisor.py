@@ -1,0 +1,375 @@
+"""The supervisor: owns sockets, log, admin and control, and keeps one generation of workers serving.
+
+It carries no traffic. What a reload changes takes effect as a new generation; the old one serves what it has to the
+end. Every count that a limit needs lives in a table that outlives them all.
+"""
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proxy.config.load import load
+from proxy.config.values import DEFAULT_CONTROL, Config
+from proxy.net.counts import table_for
+from proxy.observe.admin import AdminServer
+from proxy.observe.metrics import Snapshot
+from proxy.process.child import Child
+from proxy.process.control import ControlError, ControlServer
+from proxy.process.generation import Generation, StartFailed
+from proxy.process.journal import Journal
+from proxy.process.messages import Order
+from proxy.process.notify import Notifier, inherited_sockets
+from proxy.process.sockets import BindError, ListeningSockets
+from proxy.process.status import ask_status, disconnect
+from proxy.process.totals import Totals
+from proxy.process.watch import fingerprint, watched
+from proxy.tls.contexts import ListenerTls
+from proxy.tls.errors import TlsSetupError
+
+_TICK = 1.0  # seconds
+_OLD_GENERATIONS = 8
+_STOP_PATIENCE = 5.0  # seconds for workers that were told to stop, before they are killed
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The outcome of a reload."""
+
+    ok: bool
+    text: str
+
+
+def prove(config: Config) -> None:
+    """Build every TLS context and let it shake hands with itself. Raises `TlsSetupError`."""
+    for listener in config.listeners:
+        if listener.tls is not None:
+            ListenerTls(listener).self_test()
+
+
+def run(config: Config, files: Sequence[str]) -> int:
+    """Serve until told to stop; the exit code. Raises what keeps it from starting.
+
+    `BindError`, `TlsSetupError`, `AdminError`, `ControlError`, `StartFailed`, and OSError for the access log.
+    """
+    prove(config)
+    supervisor = Supervisor(config, files)
+    return _run_loop(supervisor.serve)
+
+
+def _run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run on uvloop; on asyncio's own loop where uvloop is missing, which is slower and said."""
+    try:
+        factory = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        sys.stderr.write("dicomgate: uvloop is not installed: running on asyncio's own, slower event loop\n")
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main())
+
+
+class Supervisor:
+    """One run of the gateway (`generation.Host`)."""
+
+    def __init__(self, config: Config, files: Sequence[str]) -> None:
+        self.config = config
+        workers = config.workers or len(os.sched_getaffinity(0))
+        slots = (workers + 1) * (_OLD_GENERATIONS + 2)
+        self.table = table_for(config.limits, tuple(config.tenants.values()), slots)
+        self.totals = Totals(config)
+        self.draining = ""
+        self.current: Generation | None = None
+        self.old: list[Generation] = []
+        self._files = list(files)
+        self._free_slots = list(range(slots))
+        self._notifier = Notifier(os.environ)
+        self._sockets = ListeningSockets(inherited_sockets(os.environ))
+        self._journal = Journal(config)
+        self._admin: AdminServer | None = None
+        self._control: ControlServer | None = None
+        self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        self._reloading = asyncio.Lock()
+        self._next_reload: asyncio.Task[Reloaded] | None = None
+        self._numbers = 0
+        self._exit_code = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    async def serve(self) -> int:
+        """From the first socket to the last record."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signals.put_nowait, number)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload("signal")))
+        loop.add_signal_handler(signal.SIGUSR1, self._journal.reopen)
+        try:
+            await self._open_services()
+            self.current = self._new_generation(self.config)
+            await self.current.start()
+            self._say_started()
+            self._spawn(self._tick())
+            self._spawn(self._watch())
+            await self._signals.get()
+            await self._stop()
+        finally:
+            await self._close()
+        return self._exit_code
+
+    async def _open_services(self) -> None:
+        self._sockets.open(self.config)
+        for address in self._sockets.unused():
+            self.event("warning", "inherited_socket_unused", address=address)
+        if self.config.admin is not None:
+            self._admin = AdminServer(self.config.admin, metrics=self._snapshots, ready=self._ready)
+            await self._admin.start()
+        if self.config.control is not None:
+            self._control = ControlServer(self.config.control, self._answer)
+            try:
+                await self._control.start()
+            except ControlError as error:
+                self._control = None
+                if self.config.control != DEFAULT_CONTROL:
+                    raise
+                self.event("warning", "control_unavailable", message=str(error))
+
+    async def _close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        generations = [*self.old, *([self.current] if self.current is not None else [])]
+        for generation in generations:
+            generation.stop()
+        try:
+            async with asyncio.timeout(_STOP_PATIENCE):
+                await asyncio.gather(*(generation.gone() for generation in generations))
+        except TimeoutError:
+            for generation in generations:
+                generation.kill()
+            await asyncio.gather(*(generation.gone() for generation in generations))
+        if self._control is not None:
+            await self._control.close()
+        if self._admin is not None:
+            await self._admin.close()
+        self._sockets.close()
+        self.event("info", "stopped")
+        self._journal.close()
+
+    def _say_started(self) -> None:
+        for listener in self.config.listeners:
+            self.event(
+                "info",
+                "listening",
+                listener=listener.name,
+                bind=[f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in listener.bind],
+                tls=listener.tls.profile if listener.tls is not None else None,
+                tenants=[entrance.tenant.name for entrance in listener.policy.entrances],
+            )
+        assert self.current is not None
+        for days, use, name in self.totals.expiring():
+            self.event("warning", "certificate_expires", use=use, certificate=name, days_left=days)
+        self.event("info", "started", config=self.config.path, workers=len(self.current.children))
+        self._notifier.ready(f"serving {len(self.config.listeners)} listeners")
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            for generation in self._generations():
+                generation.tick()
+            self.old = [generation for generation in self.old if generation.children]
+            self._notifier.alive()
+
+    def _generations(self) -> list[Generation]:
+        return [*self.old, *([self.current] if self.current is not None else [])]
+
+    def _children(self) -> list[Child]:
+        return [child for generation in self._generations() for child in generation.children.values()]
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- stopping ---------------------------------------------------------------------------------------------------
+
+    async def _stop(self) -> None:
+        """Drain; a second signal ends it at once."""
+        if self._exit_code:
+            return
+        drained = asyncio.ensure_future(self._drain_to_the_end())
+        again = asyncio.ensure_future(self._signals.get())
+        await asyncio.wait((drained, again), return_when=asyncio.FIRST_COMPLETED)
+        for task in (drained, again):
+            task.cancel()
+
+    async def _drain_to_the_end(self) -> None:
+        timeouts = self.config.timeouts
+        self.draining = "draining"
+        self._notifier.stopping("draining")
+        self.event("info", "draining", associations=sum(len(child.open) for child in self._children()))
+        await asyncio.sleep(timeouts.drain_delay)
+        if self._sockets.inherited:
+            # Whoever owns the addresses keeps new connections for the next start.
+            for generation in self._generations():
+                generation.retire(None)
+        else:
+            self.drain()
+        if not await self._all_idle(timeouts.drain):
+            for generation in self._generations():
+                generation.order(Order.END)
+            await self._all_idle(2 * timeouts.close)
+
+    def drain(self) -> None:
+        """Refuse new associations as `draining`; the process stays."""
+        self.draining = "draining"
+        for generation in self._generations():
+            generation.drain()
+
+    async def _all_idle(self, seconds: float) -> bool:
+        async def idle(child: Child) -> None:
+            idle, gone = asyncio.ensure_future(child.idle.wait()), asyncio.ensure_future(child.gone.wait())
+            await asyncio.wait((idle, gone), return_when=asyncio.FIRST_COMPLETED)
+            idle.cancel()
+            gone.cancel()
+
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*(idle(child) for child in self._children()))
+        except TimeoutError:
+            return False
+        return True
+
+    # --- reload -----------------------------------------------------------------------------------------------------
+
+    async def reload(self, trigger: str) -> Reloaded:
+        """Load the configuration again. Requests that come while one runs are one request behind it."""
+        if self._next_reload is None:
+            self._next_reload = asyncio.get_running_loop().create_task(self._reload_in_turn(trigger))
+        return await asyncio.shield(self._next_reload)
+
+    async def _reload_in_turn(self, trigger: str) -> Reloaded:
+        async with self._reloading:
+            self._next_reload = None
+            self._notifier.reloading()
+            outcome = await self._reload()
+            self.totals.reloaded(trigger, ok=outcome.ok)
+            level = "info" if outcome.ok else "error"
+            self.event(level, "reloaded" if outcome.ok else "reload_failed", trigger=trigger, message=outcome.text)
+            self._notifier.ready(outcome.text if outcome.ok else "reload failed; the last good configuration serves")
+            return outcome
+
+    async def _reload(self) -> Reloaded:
+        if self._is_draining():
+            return Reloaded(False, "the gateway is draining")
+        if len(self.old) >= _OLD_GENERATIONS:
+            return Reloaded(False, f"{len(self.old)} old generations still serve associations: no more than that live")
+        loaded = await asyncio.to_thread(load, Path(self.config.path), environ=os.environ)
+        self._files = list(loaded.files)
+        config = loaded.config
+        if config is None:
+            errors = [str(finding) for finding in loaded.findings if finding.severity == "error"]
+            return Reloaded(False, "; ".join(errors[:5]) + (f"; and {len(errors) - 5} more" if len(errors) > 5 else ""))
+        try:
+            await asyncio.to_thread(prove, config)
+            self._sockets.open(config)
+            generation = self._new_generation(config)
+            await generation.start()
+        except (TlsSetupError, BindError, StartFailed) as error:
+            self._sockets.keep_only(self.config)
+            return Reloaded(False, str(error))
+        before, self.current = self.current, generation
+        self.config = config
+        if before is not None:
+            self.old.append(before)
+            before.retire(config)
+        self._sockets.keep_only(config)
+        self.totals.configure(config)
+        if self._is_draining():  # since the check above
+            generation.drain()
+        return Reloaded(True, f"generation {generation.number} serves {config.path}")
+
+    def _new_generation(self, config: Config) -> Generation:
+        self._numbers += 1
+        sockets = {name: [s.fileno() for s in group] for name, group in self._sockets.open(config).items()}
+        return Generation(self, self._numbers, config, sockets, self._journal.format)
+
+    async def _watch(self) -> None:
+        seen = await asyncio.to_thread(fingerprint, watched(self._files, self.config.reload))
+        while True:
+            await asyncio.sleep(min(self.config.reload.interval, 3600.0))
+            now = await asyncio.to_thread(fingerprint, watched(self._files, self.config.reload))
+            if now != seen and now:
+                await self.reload("watch")
+                now = await asyncio.to_thread(fingerprint, watched(self._files, self.config.reload))
+            seen = now
+
+    # --- generation.Host --------------------------------------------------------------------------------------------
+
+    def take_slot(self) -> int:
+        """A free slot of the table."""
+        return self._free_slots.pop(0)
+
+    def free_slot(self, slot: int) -> None:
+        """The slot's process is gone."""
+        self._free_slots.append(slot)
+
+    def write_line(self, access: bool, line: bytes) -> None:
+        """A line of a worker."""
+        self._journal.write_line(access, line)
+
+    def event(self, level: str, name: str, **fields: object) -> None:
+        """A line of the log."""
+        self._journal.event(level, name, **fields)
+
+    def write_record(self, record: Mapping[str, object]) -> None:
+        """An access record."""
+        self._journal.write_record(record)
+
+    def worker_left(self, child: Child) -> None:
+        """A worker is gone, its totals are kept."""
+        self.totals.keep(child.snapshot)
+
+    def give_up(self, why: str) -> None:
+        """Workers die as soon as they start: whoever supervises us is to see it."""
+        self.event("error", "giving_up", message=why)
+        self._exit_code = 1
+        self._signals.put_nowait(signal.SIGTERM)
+
+    # --- what others ask --------------------------------------------------------------------------------------------
+
+    async def _snapshots(self) -> Sequence[Snapshot]:
+        children = self._children()
+        return await self.totals.collect(children, draining=bool(self.draining), dropped=self._journal.dropped)
+
+    def _is_draining(self) -> bool:
+        return bool(self.draining)
+
+    def _ready(self) -> tuple[bool, str]:
+        return (not self.draining, self.draining or "ready")
+
+    async def _answer(self, verb: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A request on the control socket."""
+        if verb == "reload":
+            outcome = await self.reload("api")
+            return {"ok": outcome.ok, "message": outcome.text}
+        if verb == "drain":
+            self.drain()
+            return {"ok": True, "message": "new associations are refused", "associations": await self._open_count()}
+        if verb == "stop":
+            self._signals.put_nowait(signal.SIGTERM)
+            return {"ok": True, "message": "stopping", "associations": await self._open_count()}
+        if verb == "disconnect":
+            count = await disconnect(self._children(), arguments)
+            return {"ok": count > 0, "message": f"{count} associations are ended", "associations": count}
+        if verb == "status":
+            return {"ok": True, "started": self.totals.started, "draining": bool(self.draining)} | await ask_status(
+                self.config, self._generations()
+            )
+        return {"ok": False, "message": f"{verb!r} is no request of this gateway"}
+
+    async def _open_count(self) -> int:
+        return sum(len(child.open) for child in self._children())

@@ -1,0 +1,73 @@
+"""The metrics of the whole gateway: those of its workers, what ended workers have counted, and the supervisor's own."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from proxy.config.values import Config
+from proxy.observe.certificates import certificate_series
+from proxy.observe.families import BY_NAME, Kind
+from proxy.observe.metrics import Metrics, Snapshot, merge
+from proxy.process.child import Child
+from proxy.process.messages import Question
+
+_WARN_DAYS = 30
+_DAY = 86_400.0
+_NOT_AFTER = "tls_certificate_not_after_timestamp_seconds"
+
+
+class Totals:
+    """Sums over workers, present and past."""
+
+    def __init__(self, config: Config) -> None:
+        self.started = time.time()
+        self._past: Snapshot = {}
+        self._config = config
+        self._own = Metrics(config)
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Another configuration serves. What was counted under the last one stays."""
+        self.keep(self._own.snapshot())
+        self._config = config
+        self._own = Metrics(config)
+        for (name, labels), value in certificate_series(config).items():
+            self._own.set(name, labels, value)
+        self._own.set("config_last_reload_successful", (), 1)
+        self._own.set("config_last_reload_success_timestamp_seconds", (), time.time())
+
+    def reloaded(self, trigger: str, *, ok: bool) -> None:
+        """A reload has ended."""
+        self._own.add("config_reloads_total", (trigger, "ok" if ok else "failed"))
+        self._own.set("config_last_reload_successful", (), int(ok))
+
+    def expiring(self) -> Iterator[tuple[float, str, str]]:
+        """(days left, use, name) of configured certificates that end soon."""
+        for (name, labels), not_after in certificate_series(self._config).items():
+            days = (not_after - time.time()) / _DAY
+            if name == _NOT_AFTER and days < _WARN_DAYS:
+                yield round(days, 1), labels[0], labels[1]
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Add the counters of a worker that has ended; gauges end with it."""
+        counted = {name: children for name, children in snapshot.items() if BY_NAME[name].kind in _COUNTED}
+        self._past = merge([self._past, counted])
+
+    async def collect(self, children: Sequence[Child], *, draining: bool, dropped: int) -> list[Snapshot]:
+        """Ask every worker. One that does not answer in time is `silent`, and its last answer stands."""
+        asked = [child for child in children if child.ready.is_set() and not child.gone.is_set()]
+        answers = await asyncio.gather(*(child.ask(Question.SNAPSHOT) for child in asked))
+        for child, answer in zip(asked, answers, strict=True):
+            child.silent = answer is None
+            if answer is not None and not child.gone.is_set():
+                child.snapshot = answer
+        states = Counter(child.state for child in children)
+        for state in ("starting", "running", "draining", "silent"):
+            self._own.set("workers", (state,), states[state])
+        self._own.set("draining", (), int(draining))
+        self._own.set("log_dropped_total", (), dropped)
+        return [self._past, self._own.snapshot(), *(child.snapshot for child in asked if not child.gone.is_set())]
+
+
+_COUNTED = (Kind.COUNTER, Kind.HISTOGRAM)
