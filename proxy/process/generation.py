@@ -66,6 +66,7 @@ class Generation:
         self.number = number
         self.config = config
         self.children: dict[int, Child] = {}  # by slot
+        self.serving = False
         self.retiring = False
         self._host = host
         self._sockets = {name: tuple(descriptors) for name, descriptors in sockets.items()}
@@ -95,6 +96,7 @@ class Generation:
                 raise StartFailed(why)
         for child in children:
             child.expected_to_end = False
+        self.serving = True
 
     def _new_child(self, slot: int) -> Child:
         table = self._host.table

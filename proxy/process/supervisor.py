@@ -349,6 +349,8 @@ class Supervisor:
         return bool(self.draining)
 
     def _ready(self) -> tuple[bool, str]:
+        if self.current is None or not self.current.serving:
+            return False, "starting"
         return (not self.draining, self.draining or "ready")
 
     async def _answer(self, verb: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

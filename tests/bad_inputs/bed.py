@@ -68,10 +68,8 @@ class Bed:
 
     def rss_bytes(self) -> int:
         """Resident memory, exactly (the counters in /proc/PID/status lag behind)."""
-        for line in Path(f"/proc/{self.gateway.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Rss:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("no Rss")
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.gateway.child.family()]
+        return sum(int(line.split()[1]) * 1024 for text in rollups for line in text.splitlines() if line[:4] == "Rss:")
 
     def stop(self) -> None:
         if self._healthy is not None:

@@ -27,6 +27,7 @@ def configuration(
     return {
         "version": 1,
         "control": None,
+        "workers": 1,
         "admin": {"listen": f"127.0.0.1:{admin or free_port()}"},
         "timeouts": {**TIMEOUTS, **more.pop("timeouts", {})},
         "listeners": listeners,

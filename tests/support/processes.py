@@ -28,6 +28,18 @@ def until(condition: Callable[[], T], what: str, timeout: float = PATIENCE) -> T
     return value
 
 
+def _rss_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmRSS: the process has ended")
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Child:
     """A process whose standard output and error are read, line by line, by a thread each."""
 
@@ -74,21 +86,21 @@ class Child:
         """All that it said."""
         return "\n".join((*self.output, *self.errors))
 
+    def family(self) -> list[int]:
+        """The process and the children that it has now."""
+        return [self.pid, *map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())]
+
     def rss_kib(self) -> int:
-        """Resident memory of the process now."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1])
-        raise AssertionError("no VmRSS: the process has ended")
+        """Resident memory of the process and its children now."""
+        return sum(_rss_kib(pid) for pid in self.family())
 
     def cpu_seconds(self) -> float:
-        """CPU time used so far, user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU time used so far by the process and its children, user and system."""
+        return sum(_cpu_seconds(pid) for pid in self.family())
 
     def descriptors(self) -> int:
-        """Open file descriptors."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        """Open file descriptors of the process and its children."""
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.family())
 
     def end(self, timeout: float = PATIENCE) -> int:
         """SIGTERM, SIGKILL if that does not help; its exit code."""
