@@ -1,4 +1,4 @@
-"""Listening sockets of a configuration."""
+"""Listening sockets of a configuration, kept over reloads."""
 
 import socket
 
@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config.values import Config, Listener
 from proxy.policy import Listener as ListenerPolicy
-from proxy.process.sockets import BindError, bind, close
+from proxy.process.sockets import BindError, ListeningSockets
 from tests.support.ports import free_port
 
 
@@ -17,23 +17,49 @@ def config(*listeners: tuple[str, tuple[tuple[str, int], ...]]) -> Config:
 
 def test_ipv4_and_ipv6_are_bound_side_by_side() -> None:
     port = free_port()
-    sockets = bind(config(("plain", (("0.0.0.0", port), ("::", port)))))
+    listening = ListeningSockets()
+    sockets = listening.open(config(("plain", (("0.0.0.0", port), ("::", port)))))
     assert [sock.family for sock in sockets["plain"]] == [socket.AF_INET, socket.AF_INET6]
-    close(sockets)
+    listening.close()
     assert all(sock.fileno() == -1 for sock in sockets["plain"])
 
 
 def test_a_port_in_use_is_named_and_leaves_nothing_open() -> None:
     first, second = free_port(), free_port()
+    listening = ListeningSockets()
     with socket.create_server(("127.0.0.1", second)):
-        with pytest.raises(
-            BindError, match=rf"listener b: cannot listen on 127\.0\.0\.1:{second}: Address already in use"
-        ):
-            bind(config(("a", (("127.0.0.1", first),)), ("b", (("127.0.0.1", second),))))
+        text = rf"listener b: cannot listen on 127\.0\.0\.1:{second}: Address already in use"
+        with pytest.raises(BindError, match=text):
+            listening.open(config(("a", (("127.0.0.1", first),)), ("b", (("127.0.0.1", second),))))
         with socket.create_server(("127.0.0.1", first)):
             pass
 
 
 def test_an_address_that_is_not_ours_is_named() -> None:
     with pytest.raises(BindError, match=r"203\.0\.113\.7"):
-        bind(config(("a", (("203.0.113.7", free_port()),))))
+        ListeningSockets().open(config(("a", (("203.0.113.7", free_port()),))))
+
+
+def test_a_reload_keeps_what_stays_and_closes_what_goes() -> None:
+    first, second, third = free_port(), free_port(), free_port()
+    before = config(("a", (("127.0.0.1", first), ("127.0.0.1", second))))
+    after = config(("a", (("127.0.0.1", second), ("127.0.0.1", third))))
+    listening = ListeningSockets()
+    old = listening.open(before)["a"]
+    new = listening.open(after)["a"]
+    assert new[0] is old[1]
+    listening.keep_only(after)
+    assert old[0].fileno() == -1
+    assert old[1].fileno() != -1
+    listening.close()
+
+
+def test_inherited_sockets_are_matched_by_address_and_stay_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as spare:
+        port = ours.getsockname()[1]
+        listening = ListeningSockets([ours, spare])
+        assert listening.inherited
+        assert listening.open(config(("a", (("127.0.0.1", port),))))["a"] == [ours]
+        assert listening.unused() == [f"127.0.0.1:{spare.getsockname()[1]}"]
+        listening.keep_only(config())
+        assert ours.fileno() != -1

@@ -1,0 +1,90 @@
+"""Messages between supervisor and worker."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from proxy.process.channel import MAX_WAITING, Channel
+
+
+class End:
+    """One end of a channel and what it heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Any]] = []
+        self.changed = asyncio.Event()
+        self.lost = asyncio.Event()
+        self.channel = Channel(self._received, self.lost.set)
+
+    def _received(self, kind: str, value: Any) -> None:
+        self.heard.append((kind, value))
+        self.changed.set()
+
+    async def hear(self, count: int) -> list[tuple[str, Any]]:
+        while len(self.heard) < count:
+            self.changed.clear()
+            await self.changed.wait()
+        return self.heard
+
+
+async def pair() -> tuple[End, End]:
+    ours, theirs = socket.socketpair()
+    first, second = End(), End()
+    await first.channel.open(ours)
+    await second.channel.open(theirs)
+    return first, second
+
+
+def test_messages_arrive_whole_and_in_order() -> None:
+    async def scenario() -> None:
+        first, second = await pair()
+        for number in range(100):
+            first.channel.send("number", number)
+        first.channel.send("large", bytes(3_000_000))
+        second.channel.send("answer", {"a": (1, 2)})
+        heard = await second.hear(101)
+        assert heard[:100] == [("number", number) for number in range(100)]
+        assert heard[100] == ("large", bytes(3_000_000))
+        assert await first.hear(1) == [("answer", {"a": (1, 2)})]
+        await first.channel.close()
+        await second.lost.wait()
+        second.channel.send("into", "the void")
+
+    asyncio.run(scenario())
+
+
+def test_lines_are_dropped_and_counted_while_the_other_end_does_not_read() -> None:
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair()
+        end = End()
+        await end.channel.open(ours)
+        line = bytes(100_000)
+        for _ in range(2 * MAX_WAITING // len(line) + 40):
+            end.channel.offer("line", line)
+        assert end.channel.dropped
+        end.channel.send("order", "is never dropped")
+        theirs.close()
+        await end.lost.wait()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 5, 9])
+def test_chunks_do_not_matter(cut: int) -> None:
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair()
+        sender = End()
+        await sender.channel.open(ours)
+        sender.channel.send("a", "b")
+        sender.channel.send("c", None)
+        wire = theirs.recv(65536)
+        listener = End()
+        for start in range(0, len(wire), cut):
+            listener.channel.data_received(wire[start : start + cut])
+        assert listener.heard == [("a", "b"), ("c", None)]
+        await sender.channel.close()
+        theirs.close()
+
+    asyncio.run(scenario())
