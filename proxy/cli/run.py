@@ -17,7 +17,7 @@ def command(
     from proxy.process.control import ControlError
     from proxy.process.generation import StartFailed
     from proxy.process.sockets import BindError
-    from proxy.process.supervisor import run
+    from proxy.process.start import run
     from proxy.tls.errors import TlsSetupError
 
     try:

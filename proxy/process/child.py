@@ -55,7 +55,7 @@ class Child:
     @property
     def state(self) -> str:
         """For the `workers` metric."""
-        if not self.ready.is_set():
+        if not self.ready.is_set() or self.gone.is_set():  # gone: its replacement is on the way
             return "starting"
         if self.silent:
             return "silent"

@@ -31,8 +31,8 @@ class Host(Protocol):
 
     table: SharedTable
 
-    def take_slot(self) -> int:
-        """A free slot of the table."""
+    def take_slots(self, count: int) -> tuple[int, ...]:
+        """Free slots of the table. Raises `StartFailed` where there are not so many."""
 
     def free_slot(self, slot: int) -> None:
         """The slot's process is gone."""
@@ -72,7 +72,7 @@ class Generation:
         self._sockets = {name: tuple(descriptors) for name, descriptors in sockets.items()}
         self._log_format = log_format
         count = config.workers or len(os.sched_getaffinity(0))
-        self._slots = tuple(host.take_slot() for _ in range(count))
+        self._slots = host.take_slots(count)
         self._draining = False
         self._failed_starts = 0
         self._respawns: set[asyncio.Task[None]] = set()
@@ -143,9 +143,9 @@ class Generation:
             child.kill()
 
     async def gone(self) -> None:
-        """Until no worker is left."""
-        while self.children:
-            await next(iter(self.children.values())).gone.wait()
+        """Until no process of this generation is left."""
+        for child in list(self.children.values()):
+            await child.gone.wait()
 
     def _child_ended(self, child: Child) -> None:
         slot = child.start.slot

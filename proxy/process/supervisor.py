@@ -5,11 +5,9 @@ end. Every count that a limit needs lives in a table that outlives them all.
 """
 
 import asyncio
-import importlib
 import os
 import signal
-import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,8 @@ from proxy.process.generation import Generation, StartFailed
 from proxy.process.journal import Journal
 from proxy.process.messages import Order
 from proxy.process.notify import Notifier, inherited_sockets
+from proxy.process.requests import Requests
 from proxy.process.sockets import BindError, ListeningSockets
-from proxy.process.status import ask_status, disconnect
 from proxy.process.totals import Totals
 from proxy.process.watch import fingerprint, watched
 from proxy.tls.contexts import ListenerTls
@@ -50,27 +48,6 @@ def prove(config: Config) -> None:
     for listener in config.listeners:
         if listener.tls is not None:
             ListenerTls(listener).self_test()
-
-
-def run(config: Config, files: Sequence[str]) -> int:
-    """Serve until told to stop; the exit code. Raises what keeps it from starting.
-
-    `BindError`, `TlsSetupError`, `AdminError`, `ControlError`, `StartFailed`, and OSError for the access log.
-    """
-    prove(config)
-    supervisor = Supervisor(config, files)
-    return _run_loop(supervisor.serve)
-
-
-def _run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run on uvloop; on asyncio's own loop where uvloop is missing, which is slower and said."""
-    try:
-        factory = importlib.import_module("uvloop").new_event_loop
-    except ImportError:
-        sys.stderr.write("dicomgate: uvloop is not installed: running on asyncio's own, slower event loop\n")
-        factory = None
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main())
 
 
 class Supervisor:
@@ -108,6 +85,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload("signal")))
         loop.add_signal_handler(signal.SIGUSR1, self._journal.reopen)
+        loop.set_exception_handler(self._report)
         try:
             await self._open_services()
             self.current = self._new_generation(self.config)
@@ -121,6 +99,10 @@ class Supervisor:
             await self._close()
         return self._exit_code
 
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What asyncio would print: one line of the log instead."""
+        self.event("error", "internal", message=str(context.get("message")), error=repr(context.get("exception")))
+
     async def _open_services(self) -> None:
         self._sockets.open(self.config)
         for address in self._sockets.unused():
@@ -129,7 +111,7 @@ class Supervisor:
             self._admin = AdminServer(self.config.admin, metrics=self._snapshots, ready=self._ready)
             await self._admin.start()
         if self.config.control is not None:
-            self._control = ControlServer(self.config.control, self._answer)
+            self._control = ControlServer(self.config.control, Requests(self).answer)
             try:
                 await self._control.start()
             except ControlError as error:
@@ -178,21 +160,28 @@ class Supervisor:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
-            for generation in self._generations():
+            for generation in self.generations():
                 generation.tick()
             self.old = [generation for generation in self.old if generation.children]
             self._notifier.alive()
 
-    def _generations(self) -> list[Generation]:
+    def generations(self) -> list[Generation]:
+        """The old ones and the one that serves."""
         return [*self.old, *([self.current] if self.current is not None else [])]
 
-    def _children(self) -> list[Child]:
-        return [child for generation in self._generations() for child in generation.children.values()]
+    def children(self) -> list[Child]:
+        """All workers."""
+        return [child for generation in self.generations() for child in generation.children.values()]
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.event("error", "internal", message="a task of the supervisor failed", error=repr(error))
 
     # --- stopping ---------------------------------------------------------------------------------------------------
 
@@ -210,23 +199,23 @@ class Supervisor:
         timeouts = self.config.timeouts
         self.draining = "draining"
         self._notifier.stopping("draining")
-        self.event("info", "draining", associations=sum(len(child.open) for child in self._children()))
+        self.event("info", "draining", associations=sum(len(child.open) for child in self.children()))
         await asyncio.sleep(timeouts.drain_delay)
         if self._sockets.inherited:
             # Whoever owns the addresses keeps new connections for the next start.
-            for generation in self._generations():
+            for generation in self.generations():
                 generation.retire(None)
         else:
             self.drain()
         if not await self._all_idle(timeouts.drain):
-            for generation in self._generations():
+            for generation in self.generations():
                 generation.order(Order.END)
             await self._all_idle(2 * timeouts.close)
 
     def drain(self) -> None:
         """Refuse new associations as `draining`; the process stays."""
         self.draining = "draining"
-        for generation in self._generations():
+        for generation in self.generations():
             generation.drain()
 
     async def _all_idle(self, seconds: float) -> bool:
@@ -238,7 +227,7 @@ class Supervisor:
 
         try:
             async with asyncio.timeout(seconds):
-                await asyncio.gather(*(idle(child) for child in self._children()))
+                await asyncio.gather(*(idle(child) for child in self.children()))
         except TimeoutError:
             return False
         return True
@@ -278,19 +267,27 @@ class Supervisor:
             self._sockets.open(config)
             generation = self._new_generation(config)
             await generation.start()
-        except (TlsSetupError, BindError, StartFailed) as error:
+        except (TlsSetupError, BindError, StartFailed, OSError) as error:
             self._sockets.keep_only(self.config)
             return Reloaded(False, str(error))
         before, self.current = self.current, generation
+        waits = self._waits_for_restart(config)
         self.config = config
         if before is not None:
             self.old.append(before)
-            before.retire(config)
+        for old in self.old:
+            old.retire(config)
         self._sockets.keep_only(config)
         self.totals.configure(config)
         if self._is_draining():  # since the check above
             generation.drain()
-        return Reloaded(True, f"generation {generation.number} serves {config.path}")
+        text = f"generation {generation.number} serves {config.path}"
+        return Reloaded(True, f"{text}; {waits} change with a restart only" if waits else text)
+
+    def _waits_for_restart(self, config: Config) -> str:
+        """What has changed and belongs to the supervisor itself, which lives on."""
+        keys = ("log", "admin", "control")
+        return ", ".join(key for key in keys if getattr(config, key) != getattr(self.config, key))
 
     def _new_generation(self, config: Config) -> Generation:
         self._numbers += 1
@@ -309,9 +306,13 @@ class Supervisor:
 
     # --- generation.Host --------------------------------------------------------------------------------------------
 
-    def take_slot(self) -> int:
-        """A free slot of the table."""
-        return self._free_slots.pop(0)
+    def take_slots(self, count: int) -> tuple[int, ...]:
+        """Free slots of the table. Raises `StartFailed` where there are not so many."""
+        if len(self._free_slots) < count:
+            raise StartFailed(f"there is no room for {count} more worker processes: a restart makes it")
+        taken = tuple(self._free_slots[:count])
+        del self._free_slots[:count]
+        return taken
 
     def free_slot(self, slot: int) -> None:
         """The slot's process is gone."""
@@ -333,6 +334,10 @@ class Supervisor:
         """A worker is gone, its totals are kept."""
         self.totals.keep(child.snapshot)
 
+    def stop(self) -> None:
+        """As SIGTERM."""
+        self._signals.put_nowait(signal.SIGTERM)
+
     def give_up(self, why: str) -> None:
         """Workers die as soon as they start: whoever supervises us is to see it."""
         self.event("error", "giving_up", message=why)
@@ -342,7 +347,7 @@ class Supervisor:
     # --- what others ask --------------------------------------------------------------------------------------------
 
     async def _snapshots(self) -> Sequence[Snapshot]:
-        children = self._children()
+        children = self.children()
         return await self.totals.collect(children, draining=bool(self.draining), dropped=self._journal.dropped)
 
     def _is_draining(self) -> bool:
@@ -352,26 +357,3 @@ class Supervisor:
         if self.current is None or not self.current.serving:
             return False, "starting"
         return (not self.draining, self.draining or "ready")
-
-    async def _answer(self, verb: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A request on the control socket."""
-        if verb == "reload":
-            outcome = await self.reload("api")
-            return {"ok": outcome.ok, "message": outcome.text}
-        if verb == "drain":
-            self.drain()
-            return {"ok": True, "message": "new associations are refused", "associations": await self._open_count()}
-        if verb == "stop":
-            self._signals.put_nowait(signal.SIGTERM)
-            return {"ok": True, "message": "stopping", "associations": await self._open_count()}
-        if verb == "disconnect":
-            count = await disconnect(self._children(), arguments)
-            return {"ok": count > 0, "message": f"{count} associations are ended", "associations": count}
-        if verb == "status":
-            return {"ok": True, "started": self.totals.started, "draining": bool(self.draining)} | await ask_status(
-                self.config, self._generations()
-            )
-        return {"ok": False, "message": f"{verb!r} is no request of this gateway"}
-
-    async def _open_count(self) -> int:
-        return sum(len(child.open) for child in self._children())
