@@ -32,6 +32,7 @@ def check_tls(configuration: Configuration, compiled: Compiled, material: Materi
         if configuration.tenants[item.tenant].server_names:
             _check_names_covered(configuration, item, material)
             _check_not_weaker(item, listener, material)
+            _check_not_weaker_without_name(configuration, item, listener, material)
     _check_effect(configuration, material)
 
 
@@ -79,12 +80,36 @@ def _check_not_weaker(item: Reached, listener: EffectiveTls, material: Material)
         weaker.append(f"profile is {own.profile}, the listener's {base.profile}")
     if base.trust.revoked - own.trust.revoked:
         weaker.append("client_auth.revoked leaves out fingerprints of the listener's")
-    if base.trust.crls and not own.trust.crls:
-        weaker.append("client_auth.crl drops the listener's")
+    dropped = [path for path in _crl_files(base, own) if path not in _crl_files(own, own)]
+    if dropped:
+        weaker.append(f"client_auth.crl drops the listener's {', '.join(dropped)}")
     if own.trust.crl_expired == "accept" and base.trust.crl_expired == "refuse":
         weaker.append("client_auth.crl_expired is accept, the listener's refuse")
     for what in weaker:
         material.tell("W207", own.path, f"weaker than listener {item.listener}: {what}")
+
+
+def _crl_files(tls: EffectiveTls, trusting: EffectiveTls) -> list[str]:
+    """The files of CRLs in one block that concern the CAs of another."""
+    authorities = trusting.trust.authorities
+    return [
+        file.file.path for _, file in tls.trust.crls if any(crl.is_of(ca) for crl in file.crls for ca in authorities)
+    ]
+
+
+def _check_not_weaker_without_name(
+    configuration: Configuration, item: Reached, listener: EffectiveTls, material: Material
+) -> None:
+    """A client that leaves out the server name meets the listener's profile, even where the tenant's is stronger."""
+    settings = configuration.listeners[item.listener]
+    if "reject" == settings.without_sni == settings.unknown_sni:
+        return
+    if listener.profile in LEGACY_PROFILES and item.tls.profile not in LEGACY_PROFILES:
+        message = (
+            f"without server name the tenant is reached with profile {listener.profile}, not {item.tls.profile}: "
+            "set without_sni: reject"
+        )
+        material.tell("W207", ("listeners", item.listener, "tls", "profile"), message)
 
 
 def _check_crls(effective: Iterable[EffectiveTls], material: Material) -> None:

@@ -15,7 +15,11 @@ from proxy.policy import ClientAuthMode
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Effective `client_auth` with what its files hold. `path` is where it is said."""
+    """Effective `client_auth` with what its files hold. `path` is where it is said.
+
+    `tenants`, of a listener: the trust of each tenant there. Whoever sends no server name meets the listener's context,
+    and must not get round what a tenant revokes.
+    """
 
     path: Path
     mode: str
@@ -24,6 +28,7 @@ class Trust:
     crls: tuple[tuple[Path, CrlFile], ...]
     crl_expired: str
     revoked: frozenset[str]
+    tenants: "tuple[Trust, ...]" = ()
 
     @property
     def authorities(self) -> list[CertificateFacts]:
@@ -50,19 +55,25 @@ class Trust:
     @property
     def settings(self) -> ClientAuthSettings:
         """For the TLS layer."""
+        everybody = (self, *self.tenants)
+        expired = {trust.crl_expired for trust in everybody if trust.crls} or {self.crl_expired}
+        issuers = [ca.file for trust in self.tenants if trust.crls for ca in trust.ca.values()]
         return ClientAuthSettings(
             mode=self.mode,
             ca={name: file.file for name, file in self.ca.items()},
             pinned=tuple({pinned.certificate.sha256: pinned.file for pinned in self.pinned}.values()),
             crl=tuple(self._own_crls()),
-            crl_expired=self.crl_expired,
-            revoked=self.revoked,
+            crl_issuers=tuple({file.path: file for file in issuers}.values()),
+            crl_expired="accept" if expired == {"accept"} else "refuse",
+            revoked=self.revoked.union(*(trust.revoked for trust in self.tenants)),
         )
 
     def _own_crls(self) -> Iterator[File]:
         """Of each file the CRLs of CAs trusted here: what is inherited may hold those of other tenants' CAs too."""
-        for _, crl_file in self.crls:
-            own = [crl.pem for crl in crl_file.crls if any(crl.is_of(ca) for ca in self.authorities)]
+        everybody = (self, *self.tenants)
+        authorities = {ca.sha256: ca for trust in everybody for ca in trust.authorities}.values()
+        for crl_file in {path: file for trust in everybody for path, file in trust.crls}.values():
+            own = [crl.pem for crl in crl_file.crls if any(crl.is_of(ca) for ca in authorities)]
             if len(own) == len(crl_file.crls):
                 yield crl_file.file  # the bytes are shared: a list may be large, and the tenants many
             elif own:
@@ -111,7 +122,9 @@ class TlsCompiler:
     def of_listener(self, name: str, tls: ListenerTls, reachable: tuple[str, ...]) -> EffectiveTls:
         """What a client without server name meets; `from_tenants` are the CAs of all tenants that it may reach."""
         path = ("listeners", name, "tls")
-        return self._effective(path, (Place(path, tls),), reachable)
+        own = self._effective(path, (Place(path, tls),), reachable)
+        tenants = tuple(self.of_tenant(tenant, name, tls).trust for tenant in reachable)
+        return replace(own, trust=replace(own.trust, tenants=tenants))
 
     def of_tenant(self, name: str, listener: str, tls: ListenerTls | None) -> EffectiveTls:
         """What a client meets that names this tenant on a listener. `tls` None: a plaintext listener."""

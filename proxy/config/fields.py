@@ -54,7 +54,7 @@ def _plain(read: Callable[[object], object], **schema: Any) -> tuple[Any, Any]:
 
 
 def null(value: object) -> object:
-    """An unquoted `null`, `~` or nothing at all."""
+    """An unquoted `null` or `~`. Nothing at all is none: under `tls:` or `crl:` the rest may just be missing."""
     return None if isinstance(value, Text) and value.is_null else value
 
 

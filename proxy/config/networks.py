@@ -9,8 +9,8 @@ Networks = Sequence[Network] | None
 
 
 def holds_everything(network: Network) -> bool:
-    """Whether it is a range of length zero."""
-    return network.prefixlen == 0
+    """Whether it is a range of length zero, in whatever form."""
+    return _unmapped(network).prefixlen == 0
 
 
 def overlap(one: Networks, other: Networks) -> bool:

@@ -17,7 +17,7 @@ MAXIMUM_KEY_LENGTH = 256
 Problem = Callable[[str, "Mark", str], None]  # code, mark, message
 
 _NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-_NULLS = frozenset({"null", "~", ""})
+_NULLS = frozenset({"null", "~"})
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where PyYAML was built with it
 
 
@@ -111,7 +111,7 @@ def parse(data: bytes, file: str, problem: Problem) -> Block | None:
     except _TooDeep as error:
         problem("E107", error.mark, f"nested more than {MAXIMUM_DEPTH} levels deep")
         return None
-    if root is None or (isinstance(root, Text) and root.is_null):
+    if root is None or (isinstance(root, Text) and (root.is_null or not root)):
         problem("E106", top, "the file is empty")
     elif not isinstance(root, Block):
         problem("E110", root.mark, "must be a mapping")

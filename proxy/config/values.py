@@ -36,6 +36,7 @@ class ClientAuthSettings:
     ca: Mapping[str, File] = field(default_factory=dict)  # name -> PEM bundle; a file without a name is "default"
     pinned: tuple[File, ...] = ()  # peers[].cert.file of the tenants concerned
     crl: tuple[File, ...] = ()
+    crl_issuers: tuple[File, ...] = ()  # CAs that may sign one of `crl`, beside those of `ca`; not trusted themselves
     crl_expired: str = "refuse"  # refuse | accept
     revoked: frozenset[str] = frozenset()  # SHA-256, lower-case hex without colons
 

@@ -2,11 +2,15 @@
 
 Lines wait in a queue of bounded bytes; what does not fit is dropped and counted, and once the queue is empty again
 a line says how many. The thread waits until the sink is writable and then writes at most PIPE_BUF bytes: a pipe
-takes as much without blocking (pipe(7)), so that the thread of a stalled one can still end.
+takes as much without blocking (pipe(7)), so that the thread of a stalled one can still end. Lines that fit into one
+write go together, and never in parts: lines of several processes on one sink do not mix.
+
+Waking the thread costs more than writing a line, so lines that come close together are written together.
 """
 
 import os
 import select
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +20,10 @@ from typing import IO
 #: How long the thread waits for a stalled sink before it looks whether it shall end, and before it tries a failed
 #: one again (disk full, reader gone).
 PATIENCE_S = 0.25
+#: How long the first line of an empty queue waits for others.
+GATHER_S = 0.02
+
+_NEVER = sys.maxsize
 
 
 class LineWriter:
@@ -36,8 +44,10 @@ class LineWriter:
         self._fd = os.dup(sink.fileno()) if not isinstance(sink, (str, Path)) else _open(Path(sink))
         self._capacity = capacity_bytes
         self._note = note
-        self._changed = threading.Condition()  # guards what follows
-        self._lines: deque[bytes] = deque()  # the first one is being written
+        self._lock = threading.Lock()  # guards what follows
+        self._changed = threading.Condition(self._lock)
+        self._wake_at = _NEVER  # so many queued bytes wake the thread
+        self._lines: deque[bytes] = deque()  # the first ones are being written
         self._queued = 0
         self._dropped = 0
         self._reported = 0
@@ -54,7 +64,7 @@ class LineWriter:
 
     def put(self, line: bytes) -> None:
         """Queue a line, its newline included; drop and count it where it does not fit."""
-        with self._changed:
+        with self._lock:
             if self._closing or self._queued + len(line) > self._capacity:
                 self._dropped += 1
             else:
@@ -62,25 +72,27 @@ class LineWriter:
 
     def reopen(self) -> None:
         """Open the file anew (log rotation). If that fails, the old one goes on and says so. A stream: nothing."""
-        with self._changed:
+        with self._lock:
             self._reopen = self._path is not None
             self._changed.notify()
 
     def close(self, timeout: float) -> None:
         """Write what waits, for at most `timeout` seconds; what is left then is dropped and counted."""
-        with self._changed:
+        with self._lock:
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout)
         self._abandoned.set()
-        with self._changed:
+        with self._lock:
             self._dropped += len(self._lines)
             self._lines.clear()
 
     def _append(self, line: bytes) -> None:
         self._lines.append(line)
         self._queued += len(line)
-        self._changed.notify()
+        if self._queued >= self._wake_at:
+            self._wake_at = _NEVER
+            self._changed.notify()
 
     def _run(self) -> None:
         try:
@@ -92,7 +104,7 @@ class LineWriter:
 
     def _wait(self) -> bool:
         """Wait for something to do; False: it is over."""
-        with self._changed:
+        with self._lock:
             while not self._lines and not self._reopen:
                 if self._dropped > self._reported:
                     lost, self._reported = self._dropped - self._reported, self._dropped
@@ -100,39 +112,54 @@ class LineWriter:
                 elif self._closing:
                     return False
                 else:
-                    self._changed.wait()
+                    self._sleep(1)
+                    if not self._closing and not self._reopen:
+                        self._sleep(self._capacity // 4, GATHER_S)
             return not self._abandoned.is_set()
 
+    def _sleep(self, wake_at: int, seconds: float | None = None) -> None:
+        """Until so many bytes are queued, for at most `seconds`, or until `reopen` or `close` is called."""
+        if self._queued < wake_at:
+            self._wake_at = wake_at
+            self._changed.wait(seconds)
+            self._wake_at = _NEVER
+
     def _write_first(self) -> None:
-        """Write the first line of the queue to its end; a line cut by a full disk is continued, not repeated."""
-        with self._changed:
-            if not self._lines:
-                return
-            line = self._lines[0]
+        """Write the first lines of the queue to their end; a line cut by a full disk is continued, not repeated."""
+        piece = self._first()
         written = 0
-        while written < len(line) and not self._abandoned.is_set():
+        while written < len(piece) and not self._abandoned.is_set():
             if self._reopen_if_wanted():
-                written = 0  # the new file gets the whole line
+                written = piece.rfind(b"\n", 0, written) + 1  # the new file gets the whole line
             try:
                 if _writable(self._fd):
-                    written += os.write(self._fd, line[written : written + select.PIPE_BUF])
+                    written += os.write(self._fd, piece[written : written + select.PIPE_BUF])
             except OSError:  # full, or the reader is gone: lines wait, then are dropped and counted
                 self._abandoned.wait(PATIENCE_S)
-        with self._changed:
-            if self._lines:  # `close` may have taken them away
-                self._lines.popleft()
-                self._queued -= len(line)
+        with self._lock:
+            for _ in range(min(piece.count(b"\n", 0, written), len(self._lines))):  # `close` may have taken them away
+                self._queued -= len(self._lines.popleft())
+
+    def _first(self) -> bytes:
+        """As many lines as one write takes, but at least one; nothing where `close` has taken all away."""
+        with self._lock:
+            piece = bytearray()
+            for line in self._lines:
+                if piece and len(piece) + len(line) > select.PIPE_BUF:
+                    break
+                piece += line
+            return bytes(piece)
 
     def _reopen_if_wanted(self) -> bool:
         """Whether there is a new file now."""
-        with self._changed:
+        with self._lock:
             wanted, self._reopen = self._reopen, False
         if not wanted or self._path is None:
             return False
         try:
             fresh = _open(self._path)
         except OSError as error:
-            with self._changed:
+            with self._lock:
                 self._append(self._note("log_reopen_failed", {"path": str(self._path), "error": error.strerror}))
             return False
         os.close(self._fd)

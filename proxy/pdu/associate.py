@@ -1,7 +1,10 @@
 """Parses complete A-ASSOCIATE-RQ and -AC PDUs (PS3.8 sections 9.3.2 and 9.3.3), in time linear in their length."""
 
+from dataclasses import dataclass
+
 from proxy.pdu.errors import InvalidPduParameter, RequestAmbiguous, UnexpectedPdu
 from proxy.pdu.items import accept_items, request_items
+from proxy.pdu.memory import ItemMemory
 from proxy.pdu.model import (
     MAX_PRESENTATION_CONTEXTS,
     AAssociateAC,
@@ -30,58 +33,63 @@ _ACCEPT_ITEMS = frozenset({ItemType.APPLICATION_CONTEXT, ItemType.PRESENTATION_C
 _CONTEXT_ITEMS = frozenset({ItemType.ABSTRACT_SYNTAX, ItemType.TRANSFER_SYNTAX})
 _RESULT_ITEMS = frozenset({ItemType.TRANSFER_SYNTAX})
 
-_PRINTABLE = frozenset(range(0x20, 0x7F)) - {ord("\\")}  # PS3.5 Table 6.2-1, AE
+_PRINTABLE = bytes(range(0x20, 0x7F)).replace(b"\\", b"")  # PS3.5 Table 6.2-1, AE
+
+
+@dataclass(frozen=True, slots=True)
+class _RequestItems:
+    """What the items of an A-ASSOCIATE-RQ say."""
+
+    application_context: str
+    presentation_contexts: tuple[PresentationContext, ...]
+    user_information: UserInformation
+
+
+@dataclass(frozen=True, slots=True)
+class _AcceptItems:
+    """What the items of an A-ASSOCIATE-AC say."""
+
+    presentation_contexts: tuple[PresentationContextResult, ...]
+    user_information: UserInformation
+
+
+_REQUESTS: ItemMemory[_RequestItems] = ItemMemory()
+_ACCEPTS: ItemMemory[_AcceptItems] = ItemMemory()
 
 
 def parse_associate_rq(pdu: bytes) -> AAssociateRQ:
     """Parse an A-ASSOCIATE-RQ with its header. Raises PduError, or RequestAmbiguous where parsers would differ."""
     body = _open(pdu, PduType.A_ASSOCIATE_RQ)
-    application_context: str | None = None
-    user_information: UserInformation | None = None
-    contexts: list[PresentationContext] = []
-    for item_type, item in request_items(body, _REQUEST_ITEMS):
-        if item_type == ItemType.PRESENTATION_CONTEXT_RQ:
-            # One too many is enough to refuse it; parsing all of a megabyte of them would only cost.
-            if len(contexts) <= MAX_PRESENTATION_CONTEXTS:
-                contexts.append(_parse_presentation_context(item))
-        elif item_type == ItemType.APPLICATION_CONTEXT:
-            application_context = item.uid()
-        else:
-            user_information = parse_request_user_information(item)
-    if application_context is None:
-        raise InvalidPduParameter("no application context item")
-    if user_information is None:
-        raise InvalidPduParameter("no user information item")
-    if len(contexts) <= MAX_PRESENTATION_CONTEXTS:
-        _check_context_ids(contexts)
+    encoded = pdu[FIRST_ITEM:]
+    items = _REQUESTS.recall(encoded)
+    if items is None:
+        items = _parse_request_items(body)
+        if items.user_information.user_identity is None:  # that is a secret
+            _REQUESTS.remember(encoded, items)
     return AAssociateRQ(
         protocol_version=int.from_bytes(pdu[6:8], "big"),
         # After the items: a title that is too long shifts them, and that is an invalid PDU, not an ambiguous one.
         called=read_ae_title(pdu[CALLED_AE_TITLE]),
         calling=read_ae_title(pdu[CALLING_AE_TITLE]),
-        application_context=application_context,
-        presentation_contexts=tuple(contexts),
-        user_information=user_information,
+        application_context=items.application_context,
+        presentation_contexts=items.presentation_contexts,
+        user_information=items.user_information,
     )
 
 
 def parse_associate_ac(pdu: bytes) -> AAssociateAC:
     """Parse an A-ASSOCIATE-AC with its header. Raises PduError."""
     body = _open(pdu, PduType.A_ASSOCIATE_AC)
-    user_information = UserInformation(span=Span(len(pdu), len(pdu)))
-    results: dict[int, PresentationContextResult] = {}
-    for item_type, item in accept_items(body, _ACCEPT_ITEMS):
-        if item_type == ItemType.PRESENTATION_CONTEXT_AC:
-            result = _parse_presentation_context_result(item)
-            if result.context_id in results:
-                raise InvalidPduParameter(f"context {result.context_id}: second answer")
-            results[result.context_id] = result
-        elif item_type == ItemType.USER_INFORMATION:
-            user_information = parse_accept_user_information(item)
+    encoded = pdu[FIRST_ITEM:]
+    items = _ACCEPTS.recall(encoded)
+    if items is None:
+        items = _parse_accept_items(body)
+        if items.user_information.user_identity_response is None:  # may be a Kerberos ticket
+            _ACCEPTS.remember(encoded, items)
     return AAssociateAC(
         protocol_version=int.from_bytes(pdu[6:8], "big"),
-        presentation_contexts=tuple(results.values()),
-        user_information=user_information,
+        presentation_contexts=items.presentation_contexts,
+        user_information=items.user_information,
     )
 
 
@@ -93,7 +101,7 @@ def read_ae_title(raw: bytes) -> AeTitle:
     head, nul, tail = raw.partition(b"\0")
     if tail.strip(b"\0 "):
         raise RequestAmbiguous(f"AE title with a NUL inside: {raw!r}")
-    if not _PRINTABLE.issuperset(head):
+    if head.translate(None, _PRINTABLE):
         raise RequestAmbiguous(f"AE title with characters that are not allowed: {raw!r}")
     title = head.strip(b" ")
     return AeTitle(
@@ -114,6 +122,42 @@ def _open(pdu: bytes, expected: PduType) -> ByteReader:
     if length != len(pdu) - PDU_HEADER:
         raise InvalidPduParameter(f"PDU length field {length} on {len(pdu) - PDU_HEADER} bytes")
     return ByteReader(pdu, FIRST_ITEM)
+
+
+def _parse_request_items(body: ByteReader) -> _RequestItems:
+    application_context: str | None = None
+    user_information: UserInformation | None = None
+    contexts: list[PresentationContext] = []
+    for item_type, item in request_items(body, _REQUEST_ITEMS):
+        if item_type == ItemType.PRESENTATION_CONTEXT_RQ:
+            # One too many is enough to refuse it; parsing all of a megabyte of them would only cost.
+            if len(contexts) <= MAX_PRESENTATION_CONTEXTS:
+                contexts.append(_parse_presentation_context(item))
+        elif item_type == ItemType.APPLICATION_CONTEXT:
+            application_context = item.uid()
+        else:
+            user_information = parse_request_user_information(item)
+    if application_context is None:
+        raise InvalidPduParameter("no application context item")
+    if user_information is None:
+        raise InvalidPduParameter("no user information item")
+    if len(contexts) <= MAX_PRESENTATION_CONTEXTS:
+        _check_context_ids(contexts)
+    return _RequestItems(application_context, tuple(contexts), user_information)
+
+
+def _parse_accept_items(body: ByteReader) -> _AcceptItems:
+    user_information = UserInformation(span=Span(body.end, body.end))
+    results: dict[int, PresentationContextResult] = {}
+    for item_type, item in accept_items(body, _ACCEPT_ITEMS):
+        if item_type == ItemType.PRESENTATION_CONTEXT_AC:
+            result = _parse_presentation_context_result(item)
+            if result.context_id in results:
+                raise InvalidPduParameter(f"context {result.context_id}: second answer")
+            results[result.context_id] = result
+        elif item_type == ItemType.USER_INFORMATION:
+            user_information = parse_accept_user_information(item)
+    return _AcceptItems(tuple(results.values()), user_information)
 
 
 def _parse_presentation_context(body: ByteReader) -> PresentationContext:

@@ -128,6 +128,8 @@ _MISSING = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 def _check_server_name(ssl_object: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
     """Refuse with unrecognized_name where OpenSSL read another name than the one that selected this context."""
     server_object = cast(ServerObject, ssl_object)
+    if server_object.server_name_known and name == server_object.expected_server_name:
+        return None  # the normal form of a name is that of itself
     try:
         seen = None if name is None else normalize_server_name(name.encode())
     except ClientHelloMalformed:

@@ -24,6 +24,10 @@ _CLIENT_HELLO = 1
 
 _SERVER_NAME, _GROUPS, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 10, 13, 16, 43
 
+_EXTENSION_HEADER = struct.Struct(">HH")  # type, length
+#: RFC 8701 section 2: both bytes alike, low nibble 0xA.
+_GREASE = frozenset(range(0x0A0A, 0x10000, 0x1010))
+
 _VERSIONS = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
@@ -179,13 +183,21 @@ def _parse_extensions(reader: "_Reader") -> dict[int, bytes]:
     """The extensions by type (RFC 8446 4.2); a type that comes twice is an error, as it could be read twice."""
     if reader.at_end():
         return {}
+    block = reader.vector16("extensions")
     extensions: dict[int, bytes] = {}
-    items = _Reader(reader.vector16("extensions"))
-    while not items.at_end():
-        extension_type = items.uint16("extension type")
+    start, size = 0, len(block)
+    while start < size:
+        if start + 4 > size:
+            raise ClientHelloMalformed("extension type: cut off")
+        extension_type, length = _EXTENSION_HEADER.unpack_from(block, start)
+        start += 4
+        end = start + length
+        if end > size:
+            raise ClientHelloMalformed("extension: cut off")
         if extension_type in extensions:
             raise ClientHelloMalformed(f"extension {extension_type} twice")
-        extensions[extension_type] = items.vector16("extension")
+        extensions[extension_type] = block[start:end]
+        start = end
     return extensions
 
 
@@ -249,12 +261,10 @@ def _only_vector16(extension: bytes, what: str) -> bytes:
 def _uint16s(data: bytes, what: str) -> tuple[int, ...]:
     if not data or len(data) % 2:
         raise ClientHelloMalformed(f"{what}: {len(data)} bytes")
-    return tuple(value for (value,) in struct.iter_unpack(">H", data) if not _is_grease(value))
-
-
-def _is_grease(value: int) -> bool:
-    """RFC 8701 section 2: both bytes alike, low nibble 0xA."""
-    return value & 0x0F0F == 0x0A0A and value >> 8 == value & 0xFF
+    values = struct.unpack(f">{len(data) // 2}H", data)
+    if _GREASE.isdisjoint(values):
+        return values
+    return tuple(value for value in values if value not in _GREASE)
 
 
 class _Reader:
@@ -268,12 +278,11 @@ class _Reader:
         return self._position == len(self._data)
 
     def take(self, length: int, what: str) -> bytes:
-        end = self._position + length
+        start = self._position
+        self._position = end = start + length
         if end > len(self._data):
             raise ClientHelloMalformed(f"{what}: cut off")
-        taken = self._data[self._position : end]
-        self._position = end
-        return taken
+        return self._data[start:end]
 
     def uint8(self, what: str) -> int:
         return self.take(1, what)[0]

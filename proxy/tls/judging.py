@@ -43,7 +43,7 @@ class _Judged:
     chain: tuple[str, ...]  # fingerprints, leaf first
     certificate: Certificate
     crl: RevocationStatus
-    until: float = math.inf  # when a CA above the anchor expires, and with it what it vouched for
+    until: float = math.inf  # when the first CA above the leaf expires, and with it what it vouched for
 
 
 class CertificateJudge:
@@ -86,6 +86,9 @@ class CertificateJudge:
             return certificate
         if now > certificate.not_after:  # OpenSSL does not look again when a session is resumed
             return _refuse(certificate, Reason.CLIENT_CERTIFICATE_EXPIRED, "expired since the session began")
+        if now > judged.until:
+            detail = "a CA above it expired since the session began"
+            return _refuse(certificate, Reason.CLIENT_CERTIFICATE_EXPIRED, detail)
         crl = judged.crl.first_to_end
         if crl is not None and now > crl.next_update and self._trust.refuses_stale_crl:
             detail = f"the CRL {crl.path} is past its nextUpdate"
@@ -118,7 +121,7 @@ class CertificateJudge:
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
         elif weak is not None:
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WEAK, weak)
-        until = min((one.not_valid_after_utc.timestamp() for one in certificates[max(1, anchored) :]), default=math.inf)
+        until = min((one.not_valid_after_utc.timestamp() for one in certificates[1:]), default=math.inf)
         return _Judged(fingerprints, certificate, crl, until)
 
     def _anchored(self, fingerprints: tuple[str, ...]) -> int:

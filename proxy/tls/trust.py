@@ -26,7 +26,10 @@ class TrustStore:
             pinned |= _load(file)
         self.anchors = self.authorities | pinned
         self.pinned = frozenset(pinned) - frozenset(self.authorities)
-        self.revocation = RevocationLists(settings.crl, self.authorities.values())
+        issuers = dict(self.authorities)
+        for file in settings.crl_issuers:
+            issuers |= _load(file)
+        self.revocation = RevocationLists(settings.crl, issuers.values())
         self.revoked = settings.revoked
         self.refuses_stale_crl = settings.crl_expired != "accept"
 

@@ -75,6 +75,7 @@ upstreams:
         (edit(TLS, ("    tls:\n", "    without_sni: reject\n    tls:\n")), ["W206 config.yaml:5:18: listeners.tls.without_sni: no tenant here has server_names, so that everybody is rejected"]),
         (edit(TLS, (TENANT, TENANT + "    server_names: [PACS.example.org.]\n"), ("upstreams:\n", SECOND.replace("called", "server_names: [pacs.example.org]\n    called"))), ["E204 config.yaml:15:20: tenants.clinic.server_names.0: on listener tls this is a name of tenant hospital already"]),
         (edit(PLAIN, ("[127.0.0.1]", "[0.0.0.0/0]")), ["W204 config.yaml:5:16: listeners.plain.networks.0: 0.0.0.0/0 holds every address; `any` says so"]),
+        (edit(PLAIN, ("[127.0.0.1]", '["::ffff:0:0/96"]')), ["W204 config.yaml:5:16: listeners.plain.networks.0: ::ffff:0:0/96 holds every address; `any` says so"]),
         (edit(PLAIN, ("CT1, ", 'CT1, from: ["::/0"], ')), ["W202 config.yaml:12:26: tenants.hospital.peers.0.from: can never match: outside the `networks` of every listener that reaches this tenant", "W204 config.yaml:12:27: tenants.hospital.peers.0.from.0: ::/0 holds every address; `any` says so"]),
         (edit(PLAIN, ("    tenants: [h", "    proxy_protocol: {trusted: [0.0.0.0/0]}\n    tenants: [h")), ["E900 config.yaml:6:21: listeners.plain.proxy_protocol: not built yet: leave it out", "W204 config.yaml:6:32: listeners.plain.proxy_protocol.trusted.0: 0.0.0.0/0: everybody could claim any source address in a PROXY header"]),
         # client certificates

@@ -103,7 +103,7 @@ def test_only_plain_scalars_are_null() -> None:
     root, _ = parsed(b"a: null\nb: ~\nc:\nd: 'null'\ne: \"\"\nf: Null")
     assert root is not None
     assert {key: node.is_null for key, node in root.items() if isinstance(node, Text)} == {
-        "a": True, "b": True, "c": True, "d": False, "e": False, "f": False
+        "a": True, "b": True, "c": False, "d": False, "e": False, "f": False
     }  # fmt: skip
 
 

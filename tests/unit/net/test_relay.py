@@ -1,123 +1,19 @@
 """The relay over real TCP connections on loopback: what each side sees of every way in which an association ends."""
 
 import asyncio
-import contextlib
 import socket
-import struct
-from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from proxy.net.leg import Leg
-from proxy.net.poller import Poller
-from proxy.net.relay import Relay
-from proxy.net.tcp import tune
 from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_release_rp, encode_release_rq
 from proxy.policy import Ended, Reason
+from tests.unit.net.relay_bed import bed, reset, run, turns
 
-CLOSE = 0.3  # timeouts.close
 ABORT = encode_abort(2, 0)
 DATA = encode_p_data(1, 2, b"d" * 1000)
 RQ, RP = encode_release_rq(), encode_release_rp()
-
-
-class Outcome:
-    """What the relay tells its association."""
-
-    def __init__(self) -> None:
-        self.ended = asyncio.get_running_loop().create_future()
-        self.paused = asyncio.Event()
-        self.pauses: list[str] = []
-
-    def relay_paused(self, side: str) -> None:
-        self.pauses.append(side)
-        self.paused.set()
-
-    def relay_ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
-        self.ended.set_result((ended, reason, detail))
-
-
-class Bed:
-    """A relay, and the far ends of its two legs."""
-
-    def __init__(self, relay: Relay, outcome: Outcome, requestor: socket.socket, upstream: socket.socket) -> None:
-        self.relay = relay
-        self.outcome = outcome
-        self.requestor = requestor
-        self.upstream = upstream
-
-    async def send(self, sock: socket.socket, data: bytes) -> None:
-        await asyncio.get_running_loop().sock_sendall(sock, data)
-
-    async def receive(self, sock: socket.socket, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            chunk = await asyncio.get_running_loop().sock_recv(sock, size - len(data))
-            if not chunk:
-                break
-            data += chunk
-        return data
-
-    async def rest(self, sock: socket.socket) -> bytes | str:
-        """What comes until the end; with " RST" where it ends by one."""
-        data = b""
-        while True:
-            try:
-                chunk = await asyncio.get_running_loop().sock_recv(sock, 65536)
-            except ConnectionResetError:
-                return f"{len(data)} bytes, RST"
-            if not chunk:
-                return data
-            data += chunk
-
-    async def ended(self) -> tuple[Ended, Reason | None]:
-        ended, reason, _ = await self.outcome.ended
-        return ended, reason
-
-
-def _tcp_pair() -> tuple[socket.socket, socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        far = socket.create_connection(server.getsockname())
-        near, _ = server.accept()
-    near.setblocking(False)
-    far.setblocking(False)
-    tune(near, 60)
-    return near, far
-
-
-@contextlib.asynccontextmanager
-async def bed() -> AsyncIterator[Bed]:
-    loop = asyncio.get_running_loop()
-    poller = Poller(loop)
-    outcome = Outcome()
-    (near_requestor, requestor), (near_upstream, upstream) = _tcp_pair(), _tcp_pair()
-    legs = [Leg(sock, poller, None) for sock in (near_requestor, near_upstream)]  # type: ignore[arg-type]
-    relay = Relay(outcome, *legs, frozenset({1}), loop=loop, close_timeout=CLOSE, unacknowledged=60)
-    relay.start(b"", b"")
-    try:
-        yield Bed(relay, outcome, requestor, upstream)
-        assert all(leg.closed for leg in legs)
-        assert not len(poller)
-    finally:
-        for leg in legs:
-            leg.close()
-        poller.close()
-        requestor.close()
-        upstream.close()
-
-
-def reset(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
-def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(10):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 def test_a_release_ends_it_with_fins() -> None:
@@ -343,5 +239,108 @@ def test_an_exception_ends_one_association_alone(monkeypatch: pytest.MonkeyPatch
             assert await b.rest(b.requestor) == "0 bytes, RST"
             assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL)
             assert len(reports) == 1
+
+    run(scenario)
+
+
+def test_who_is_told_of_the_end_late_may_still_speak() -> None:
+    """`timeouts.close` begins anew with the FIN: a close at once would be a RST to whoever has something unread."""
+
+    async def scenario() -> None:
+        async with bed() as b:
+            await b.send(b.requestor, RQ)
+            await b.receive(b.upstream, len(RQ))
+            await b.send(b.upstream, RP)
+            assert await b.rest(b.requestor) == RP
+            for sock in (b.requestor, b.upstream):
+                await b.send(sock, DATA)  # acknowledges the FIN too
+                await turns()
+                await b.send(sock, DATA)
+                assert await b.rest(sock) == b""
+                sock.close()
+            assert await b.ended() == (Ended.RELEASED, None)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one chunk", "two chunks"])
+@pytest.mark.parametrize("side", ["requestor", "upstream"])
+def test_what_stands_behind_an_abort_is_nothing_to_anybody(side: str, together: bool) -> None:
+    async def scenario() -> None:
+        async with bed() as b:
+            from_, to = (b.requestor, b.upstream) if side == "requestor" else (b.upstream, b.requestor)
+            abort = encode_abort(0, 0)
+            await b.send(from_, DATA + abort + (b"\0" if together else b""))
+            assert await b.rest(to) == DATA + abort
+            if not together:
+                await b.send(from_, b"\0")
+            assert await b.rest(from_) == b"", "who aborted is told nothing"
+            from_.close()
+            to.close()
+            ended, _ = await b.ended()
+            assert ended is (Ended.ABORTED_BY_REQUESTOR if side == "requestor" else Ended.ABORTED_BY_UPSTREAM)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one chunk", "two chunks"])
+def test_what_stands_behind_the_answer_to_a_release_does_not_take_it_back(together: bool) -> None:
+    async def scenario() -> None:
+        async with bed() as b:
+            await b.send(b.requestor, RQ)
+            assert await b.receive(b.upstream, len(RQ)) == RQ
+            await b.send(b.upstream, RP + (b"\0" if together else b""))
+            assert await b.receive(b.requestor, len(RP)) == RP
+            if not together:
+                await b.send(b.upstream, b"\0")
+            b.requestor.close()
+            b.upstream.close()
+            assert await b.ended() == (Ended.RELEASED, None)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("how", "ended"), [("reset", Ended.UPSTREAM_LOST), ("abort", Ended.ABORTED_BY_UPSTREAM), ("silence", Ended.TIMEOUT)]
+)
+def test_a_release_that_was_not_answered_was_none(how: str, ended: Ended) -> None:
+    """The requestor closes behind its A-RELEASE-RQ, and the upstream does not agree."""
+
+    async def scenario() -> None:
+        async with bed() as b:
+            await b.send(b.requestor, RQ)
+            b.requestor.shutdown(socket.SHUT_WR)
+            assert await b.rest(b.upstream) == RQ
+            if how == "reset":
+                reset(b.upstream)
+            elif how == "abort":
+                await b.send(b.upstream, ABORT)
+                b.upstream.close()
+            assert await b.rest(b.requestor) == ABORT
+            b.requestor.close()
+            assert (await b.ended())[0] is ended
+
+    run(scenario)
+
+
+def test_a_leg_that_is_to_be_reset_from_the_start_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A violation inside a PDU right behind the A-ASSOCIATE-AC: what nobody reads must not be reported for ever."""
+    events = []
+    ready = Leg.ready
+    monkeypatch.setattr(Leg, "ready", lambda leg, mask: (events.append(leg), ready(leg, mask)))
+
+    async def scenario() -> None:
+        good, bad = encode_p_data(1, 2, b"x" * 50)[6:], encode_p_data(9, 2, b"y" * 50)[6:]
+        broken = b"\x04\x00" + (len(good) + len(bad)).to_bytes(4, "big") + good + bad
+        async with bed(broken, requestor_reads=False) as b:
+            await b.send(b.requestor, DATA)
+            assert await b.rest(b.upstream) == encode_abort(2, 6)
+            b.upstream.close()
+            await turns()
+            events.clear()
+            await turns()
+            assert events == []
+            b.requestor.close()
+            assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.PDU_INVALID)
 
     run(scenario)

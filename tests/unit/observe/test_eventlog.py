@@ -17,6 +17,7 @@ from proxy.observe.eventlog import EventLog
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "PATIENCE_S", 0.002)
+    monkeypatch.setattr(writer, "GATHER_S", 0.002)
 
 
 @pytest.fixture
@@ -194,3 +195,48 @@ def test_a_stream_stays_open_and_reopen_leaves_it_alone(tmp_path: Path) -> None:
     with contextlib.suppress(OSError):
         log.reopen()
     assert (tmp_path / "out").read_bytes().endswith(b'"event":"one"}\nstill open\n')
+
+
+def test_neither_much_that_waits_nor_the_end_waits_for_more_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GATHER_S", 600)
+    log = EventLog(tmp_path / "log", capacity_bytes=10_000)
+    for number in range(50):
+        log.event("info", "filler", number=number)
+    assert len(lines_of(tmp_path / "log", 25)) >= 25
+    log.event("info", "last")
+    log.close()
+    assert len(lines_of(tmp_path / "log", 51)) == 51
+    assert log.dropped == 0
+
+
+def test_a_file_opened_anew_does_not_wait_for_more_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "GATHER_S", 600)
+    log = EventLog(tmp_path / "log")
+    log.event("info", "one")
+    log.reopen()
+    assert len(lines_of(tmp_path / "log", 1)) == 1
+    log.close()
+
+
+def test_a_pipe_gets_whole_lines_in_each_write(
+    pipe: tuple[IO[bytes], IO[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, sink = pipe
+    pieces: list[bytes] = []
+    write = os.write
+
+    def recorded(fd: int, data: bytes) -> int:
+        pieces.append(data)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", recorded)
+    log = EventLog(sink)
+    for number in range(200):
+        log.event("info", "filler", number=number, text="x" * (number % 70))
+    log.close()
+    sink.close()
+    assert [event["number"] for event in events(reader.read())] == list(range(200))
+    assert all(piece.endswith(b"\n") and len(piece) <= 4096 for piece in pieces)
+    assert len(pieces) < 50

@@ -90,6 +90,19 @@ def test_a_tls_1_2_session_that_resumes_at_its_own_tenant_keeps_its_certificate(
     assert later.problem == "client_certificate_expired"
 
 
+def test_a_session_ends_with_the_ca_that_vouched_for_it() -> None:
+    authority = certs.ca("Ends soon", valid=(certs.now() - certs.DAY, certs.now() + certs.DAY))
+    context = ServerContext(server_settings(mode="required", ca={"hospital": [authority]}))
+    requestor = client(certs.leaf("CT1", authority), maximum=V12)
+    first = shake_hands(context, requestor)
+    assert context.client_certificate(first.server, certs.now().timestamp()) is not None
+    second = shake_hands(context, requestor, session=session_of(first))
+    assert second.server.session_reused
+    certificate = context.client_certificate(second.server, (certs.now() + 2 * certs.DAY).timestamp())
+    assert certificate is not None
+    assert certificate.problem == "client_certificate_expired"
+
+
 def test_a_resumed_session_whose_certificate_was_never_judged_is_refused() -> None:
     context = ServerContext(server_settings(mode="required", ca={"hospital": [CA]}))
     requestor = client(CT1, maximum=V12)

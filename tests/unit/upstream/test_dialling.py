@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from proxy.config.values import Server
+from proxy.upstream import dialling
 from proxy.upstream.dialling import Destination, Resolver, begin_connect, connect_error, literal
 
 
@@ -66,3 +67,56 @@ def test_a_connect_is_under_way_or_fails_with_its_errno() -> None:
     with pytest.raises(OSError, match=r"unreachable|not permitted|Invalid") as raised:
         begin_connect(Destination(socket.AF_INET, ("255.255.255.255", 104)))
     assert raised.value.errno
+
+
+class NameService:
+    """Answers look-ups as long as it is up; then it says nothing at all, as those that are down do."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = 0
+        self.up = asyncio.Event()
+        self.up.set()
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._getaddrinfo)
+
+    async def _getaddrinfo(self, host: str, port: int, **_: object) -> list[object]:
+        self.asked += 1
+        await self.up.wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", port))]
+
+
+PACS = Server("pacs.example.org", 104)
+FOUND = (Destination(socket.AF_INET, ("10.0.0.1", 104)),)
+
+
+def test_a_name_service_that_says_nothing_is_not_waited_for_where_an_answer_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dialling, "_PATIENCE", 0.01)
+
+    async def scenario() -> None:
+        names, resolver = NameService(monkeypatch), Resolver()
+        assert await resolver.resolve(PACS) == FOUND
+        names.up.clear()
+        async with asyncio.timeout(5):
+            assert await resolver.resolve(PACS) == FOUND
+            assert await resolver.resolve(PACS) == FOUND
+        assert names.asked == 2, "the look-up that hangs is shared: it occupies a thread"
+        names.up.set()
+
+    asyncio.run(scenario())
+
+
+def test_who_gives_up_waiting_takes_the_look_up_from_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        names, resolver = NameService(monkeypatch), Resolver()
+        names.up.clear()
+        impatient, patient = (asyncio.ensure_future(resolver.resolve(PACS)) for _ in range(2))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        names.up.set()
+        assert await patient == FOUND
+        assert names.asked == 1
+
+    asyncio.run(scenario())

@@ -1,0 +1,41 @@
+"""Remembers what the items of an association PDU mean: a device sends the same ones with every association.
+
+The same bytes always mean the same, so this changes no answer, only how soon it is there: 120 presentation contexts
+take a millisecond to parse. Nobody can fill it beyond its bounds; who floods it with ever new items makes others' be
+parsed again. What holds a secret must not be put in.
+"""
+
+from typing import Generic, TypeVar
+
+#: The longest items that are remembered: 128 presentation contexts with three transfer syntaxes each fit.
+MAX_ITEMS = 16 * 1024
+#: All items together (bytes); with what they were parsed to about six times as much.
+MAX_TOTAL = 256 * 1024
+
+Parsed = TypeVar("Parsed")
+
+
+class ItemMemory(Generic[Parsed]):
+    """Items of a PDU, as bytes, and what they were parsed to. The oldest make room."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[bytes, Parsed] = {}
+        self._total = 0
+
+    def recall(self, items: bytes) -> Parsed | None:
+        """What these items were parsed to, if it is remembered."""
+        return self._parsed.get(items)
+
+    def remember(self, items: bytes, parsed: Parsed) -> None:
+        """Remember it, unless it is too long."""
+        if len(items) > MAX_ITEMS or items in self._parsed:
+            return
+        self._parsed[items] = parsed
+        self._total += len(items)
+        while self._total > MAX_TOTAL:
+            oldest = next(iter(self._parsed))
+            del self._parsed[oldest]
+            self._total -= len(oldest)
+
+    def __len__(self) -> int:
+        return len(self._parsed)

@@ -1,0 +1,136 @@
+"""A relay between two real TCP connections on loopback, whose far ends a test holds."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from proxy.net.leg import Leg
+from proxy.net.poller import Poller
+from proxy.net.relay import Relay
+from proxy.net.tcp import tune
+from proxy.policy import Ended, Reason
+
+CLOSE = 0.3  # timeouts.close
+
+
+class Outcome:
+    """What the relay tells its association."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.get_running_loop().create_future()
+        self.paused = asyncio.Event()
+        self.pauses: list[str] = []
+
+    def relay_paused(self, side: str) -> None:
+        self.pauses.append(side)
+        self.paused.set()
+
+    def relay_ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
+        self.ended.set_result((ended, reason, detail))
+
+
+class Bed:
+    """A relay, and the far ends of its two legs."""
+
+    def __init__(self, relay: Relay, outcome: Outcome, requestor: socket.socket, upstream: socket.socket) -> None:
+        self.relay = relay
+        self.outcome = outcome
+        self.requestor = requestor
+        self.upstream = upstream
+
+    async def send(self, sock: socket.socket, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(sock, data)
+
+    async def receive(self, sock: socket.socket, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            chunk = await asyncio.get_running_loop().sock_recv(sock, size - len(data))
+            if not chunk:
+                break
+            data += chunk
+        return data
+
+    async def rest(self, sock: socket.socket) -> bytes | str:
+        """What comes until the end; with " RST" where it ends by one."""
+        data = b""
+        while True:
+            try:
+                chunk = await asyncio.get_running_loop().sock_recv(sock, 65536)
+            except ConnectionResetError:
+                return f"{len(data)} bytes, RST"
+            if not chunk:
+                return data
+            data += chunk
+
+    async def ended(self) -> tuple[Ended, Reason | None]:
+        ended, reason, _ = await self.outcome.ended
+        return ended, reason
+
+
+def tcp_pair(far_buffer: int | None = None) -> tuple[socket.socket, socket.socket]:
+    """The near and the far end of a connection; `far_buffer`: bytes that the far one takes without being read."""
+    far = socket.socket()
+    if far_buffer is not None:
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, far_buffer)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        far.connect(server.getsockname())
+        near, _ = server.accept()
+    near.setblocking(False)
+    far.setblocking(False)
+    tune(near, 60)
+    return near, far
+
+
+@contextlib.asynccontextmanager
+async def bed(behind_answer: bytes = b"", *, requestor_reads: bool = True) -> AsyncIterator[Bed]:
+    """A relay that has begun; `behind_answer` is what the upstream sent behind its A-ASSOCIATE-AC.
+
+    `requestor_reads` False: it has a large answer before it, and does not read.
+    """
+    loop = asyncio.get_running_loop()
+    poller = Poller(loop)
+    outcome = Outcome()
+    (near_requestor, requestor), (near_upstream, upstream) = tcp_pair(None if requestor_reads else 1), tcp_pair()
+    legs = [Leg(sock, poller, None) for sock in (near_requestor, near_upstream)]  # type: ignore[arg-type]
+    relay = Relay(outcome, *legs, frozenset({1}), loop=loop, close_timeout=CLOSE, unacknowledged=60)
+    if not requestor_reads:
+        fill(legs[0])
+    relay.start(b"", behind_answer)
+    try:
+        yield Bed(relay, outcome, requestor, upstream)
+        assert all(leg.closed for leg in legs)
+        assert not len(poller)
+    finally:
+        for leg in legs:
+            leg.close()
+        poller.close()
+        requestor.close()
+        upstream.close()
+
+
+def fill(leg: Leg) -> None:
+    """Send until the peer, which does not read, takes no more."""
+    while leg.send(bytes(200_000)):
+        pass
+
+
+async def turns(count: int = 20) -> None:
+    """Let the event loop do what is to be done, this often."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def reset(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(10):
+            await scenario()
+
+    asyncio.run(bounded())

@@ -1,0 +1,136 @@
+"""The stage that dials: every address gets its share of the time, and only the upstream's silence is a timeout."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from proxy.config.values import Server, Timeouts, Upstream
+from proxy.net.dial import dial
+from proxy.net.leg import Leg
+from proxy.net.poller import Poller
+from proxy.net.refused import Refused
+from proxy.policy import Reason
+from proxy.upstream.dialling import Destination
+from tests.unit.net.relay_bed import run, turns
+
+PACS = Upstream("pacs", (Server("pacs.example.org", 104),))
+
+
+@contextlib.contextmanager
+def never_accepting() -> Iterator[Destination]:
+    """An address whose queue is full: SYNs are dropped there, so a connect goes on for ever."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listening.getsockname())
+        yield Destination(socket.AF_INET, listening.getsockname())
+
+
+@contextlib.contextmanager
+def accepting() -> Iterator[Destination]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield Destination(socket.AF_INET, listening.getsockname())
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[Destination]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield Destination(socket.AF_INET, bound.getsockname())
+
+
+class Dialling:
+    """What a dial needs around it. `results` is what it counted."""
+
+    def __init__(self, poller: Poller, seconds: float, destinations: tuple[Destination, ...]) -> None:
+        self.results: list[str] = []
+        self._ready = asyncio.Event()
+        config = SimpleNamespace(timeouts=Timeouts(upstream_connect=seconds))
+        resolver = SimpleNamespace(known=lambda _: destinations)
+        self._worker: Any = SimpleNamespace(
+            loop=asyncio.get_running_loop(), config=config, resolver=resolver, poller=poller
+        )
+
+    async def dial(self) -> Leg:
+        dialler: Any = self
+        account: Any = self
+        return await dial(dialler, self._worker, PACS, account)
+
+    async def event_on(self, leg: Leg) -> None:
+        self._ready.clear()
+        await self._ready.wait()
+
+    def drained(self, leg: Leg) -> None:
+        self._ready.set()
+
+    broken = drained
+
+    def server(self, upstream: Upstream, server: Server) -> None:
+        pass
+
+    def dialled(self, result: str) -> None:
+        self.results.append(result)
+
+
+@contextlib.asynccontextmanager
+async def dialling(*destinations: Destination, seconds: float = 5.0) -> AsyncIterator[Dialling]:
+    poller = Poller(asyncio.get_running_loop())
+    try:
+        yield Dialling(poller, seconds, destinations)
+        assert not len(poller)
+    finally:
+        poller.close()
+
+
+def test_an_address_that_swallows_everything_leaves_the_next_its_share() -> None:
+    async def scenario() -> None:
+        with never_accepting() as hole, accepting() as good:
+            async with dialling(hole, good, seconds=0.2) as d, asyncio.timeout(5):
+                leg = await d.dial()
+                assert leg.socket.getpeername() == good.address
+                assert d.results == ["timeout", "ok"]
+                leg.close()
+
+    run(scenario)
+
+
+def test_an_address_that_refuses_costs_the_next_nothing() -> None:
+    async def scenario() -> None:
+        with refusing() as refused, accepting() as good:
+            async with dialling(refused, good) as d:
+                (await d.dial()).close()
+                assert d.results == ["refused", "ok"]
+
+    run(scenario)
+
+
+def test_where_none_answers_the_refusal_names_them_all() -> None:
+    async def scenario() -> None:
+        with refusing() as one, refusing() as other:
+            async with dialling(one, other) as d:
+                with pytest.raises(Refused, match=f"{one}: Connection refused; {other}: Connection refused") as raised:
+                    await d.dial()
+                assert raised.value.reason is Reason.UPSTREAM_UNAVAILABLE
+
+    run(scenario)
+
+
+def test_a_requestor_that_leaves_is_no_timeout_of_the_upstream() -> None:
+    async def scenario() -> None:
+        with never_accepting() as hole:
+            async with dialling(hole) as d:
+                task = asyncio.ensure_future(d.dial())
+                await turns()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert d.results == []
+
+    run(scenario)

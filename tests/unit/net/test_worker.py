@@ -1,0 +1,171 @@
+"""The worker: what goes wrong with one connection is given back, and costs the others nothing."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.net import worker as module
+from proxy.net.association import Association
+from proxy.net.leg import Leg
+from proxy.net.poller import Handler, Poller
+from proxy.net.worker import Worker
+from proxy.observe.access import Json
+from proxy.policy import Ended, Reason
+from tests.support.configs import PLAIN, load_text
+from tests.unit.net.relay_bed import run, turns
+
+
+class Journal:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.records: list[dict[str, Json]] = []
+
+    def event(self, level: str, name: str, **fields: Any) -> None:
+        self.events.append(name)
+
+    def access(self, record: dict[str, Json]) -> None:
+        self.records.append(record)
+
+
+class Bed:
+    """A worker that accepts on a port of its own."""
+
+    def __init__(self, worker: Worker, journal: Journal, address: tuple[str, int]) -> None:
+        self.worker = worker
+        self.journal = journal
+        self.address = address
+
+    def connect(self) -> socket.socket:
+        sock = socket.create_connection(self.address)
+        sock.setblocking(False)
+        return sock
+
+    @property
+    def counted(self) -> tuple[int, int, int]:
+        """Connections, addresses that have one, addresses that have one without an association."""
+        counts = self.worker.counts
+        return counts.connections, len(counts._by_address), len(counts._handshakes)
+
+
+@contextlib.asynccontextmanager
+async def bed(folder: Path) -> AsyncIterator[Bed]:
+    config = load_text(folder, PLAIN).config
+    assert config is not None
+    journal = Journal()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        worker = Worker(config, {}, {"plain": [listening]}, journal)
+        worker.start()
+        try:
+            yield Bed(worker, journal, listening.getsockname())
+        finally:
+            await worker.stop()
+
+
+class Shortage:
+    """Lets the next registrations with the poller fail, as when the system has no room for them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = 0
+        register = Poller.register
+
+        def scarce(poller: Poller, descriptor: int, mask: int, handler: Handler) -> None:
+            if self.left:
+                self.left -= 1
+                raise OSError(errno.ENOSPC, "No space left on device")  # epoll_ctl: max_user_watches
+            register(poller, descriptor, mask, handler)
+
+        monkeypatch.setattr(Poller, "register", scarce)
+
+
+def test_a_connection_that_cannot_be_served_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        shortage = Shortage(monkeypatch)
+        async with bed(tmp_path) as b:
+            shortage.left = 1
+            with b.connect() as sock:
+                assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
+            assert b.counted == (0, 0, 0)
+            assert b.journal.events == ["internal", "accept_paused"]
+
+    run(scenario)
+
+
+def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the attempt to go on fails itself."""
+    monkeypatch.setattr(module, "_ACCEPT_PAUSE", 0.001)
+
+    async def scenario() -> None:
+        shortage = Shortage(monkeypatch)
+        async with bed(tmp_path) as b:
+            shortage.left = 5
+            b.connect().close()
+            with b.connect() as sock:
+                while not b.counted[0]:
+                    await turns()
+                assert b.journal.events.count("accept_paused") == 5
+                sock.shutdown(socket.SHUT_RDWR)
+            while b.counted != (0, 0, 0):
+                await turns()
+
+    run(scenario)
+
+
+class Broken:
+    """An association in which everything fails."""
+
+    address = _requestor = None
+    guarded = Association.guarded
+
+    def tick(self, now: float) -> None:
+        raise RuntimeError("tick")
+
+    def end(self, ended: Ended, reason: Reason | None, detail: str, *, at_once: bool = False) -> None:
+        raise RuntimeError("end")
+
+    def crashed(self, leg: Leg, error: Exception) -> None:
+        assert isinstance(error, RuntimeError)
+
+    def drop(self) -> None:
+        """The worker stops."""
+
+
+class Sound(Broken):
+    """One in which nothing does."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tick(self, now: float) -> None:
+        self.told.append("tick")
+
+    def end(self, ended: Ended, reason: Reason | None, detail: str, *, at_once: bool = False) -> None:
+        self.told.append("end")
+
+
+def test_one_association_cannot_keep_the_others_from_their_tick_and_their_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TICK", 0.01)
+
+    async def scenario() -> None:
+        async with bed(tmp_path) as b:
+            sound = [Sound() for _ in range(8)]
+            both: Any = [*sound, *(Broken() for _ in range(8))]  # a set: some come behind a broken one
+            b.worker._established |= set(both)
+            b.worker._associations |= set(both)
+            while not all(one.told.count("tick") > 1 for one in sound):
+                await turns()
+            b.worker._end_all(Ended.DRAINED, "", at_once=False)
+            assert all(one.told[-1] == "end" for one in sound)
+            b.worker._established.clear()
+            b.worker._associations.clear()
+
+    run(scenario)
