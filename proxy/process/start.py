@@ -1,0 +1,31 @@
+"""From a checked configuration to a running gateway."""
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from proxy.config.values import Config
+from proxy.process.supervisor import Supervisor, prove
+
+
+def run(config: Config, files: Sequence[str]) -> int:
+    """Serve until told to stop; the exit code. Raises what keeps it from starting.
+
+    `BindError`, `TlsSetupError`, `AdminError`, `ControlError`, `StartFailed`, and OSError for the access log.
+    """
+    prove(config)
+    supervisor = Supervisor(config, files)
+    return _run_loop(supervisor.serve)
+
+
+def _run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run on uvloop; on asyncio's own loop where uvloop is missing, which is slower and said."""
+    try:
+        factory = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        sys.stderr.write("dicomgate: uvloop is not installed: running on asyncio's own, slower event loop\n")
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main())
