@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from proxy.net import gate
 from proxy.net import worker as module
 from proxy.net.association import Association
+from proxy.net.counts import Counts, table_for
 from proxy.net.leg import Leg
 from proxy.net.poller import Handler, Poller
 from proxy.net.worker import Worker
-from proxy.observe.access import Json
+from proxy.observe.access import AccessRecord, Json
 from proxy.policy import Ended, Reason
 from tests.support.configs import PLAIN, load_text
 from tests.unit.net.relay_bed import run, turns
@@ -34,6 +36,12 @@ class Journal:
     def access(self, record: dict[str, Json]) -> None:
         self.records.append(record)
 
+    def opened(self, record: AccessRecord) -> None:
+        self.events.append("opened")
+
+    def closed(self, id: str) -> None:
+        self.events.append("closed")
+
 
 class Bed:
     """A worker that accepts on a port of its own."""
@@ -49,10 +57,10 @@ class Bed:
         return sock
 
     @property
-    def counted(self) -> tuple[int, int, int]:
-        """Connections, addresses that have one, addresses that have one without an association."""
+    def counted(self) -> tuple[int, int]:
+        """Connections, and what limits count of any kind."""
         counts = self.worker.counts
-        return counts.connections, len(counts._by_address), len(counts._handshakes)
+        return counts.connections, sum(counts._table._totals)
 
 
 @contextlib.asynccontextmanager
@@ -61,7 +69,8 @@ async def bed(folder: Path) -> AsyncIterator[Bed]:
     assert config is not None
     journal = Journal()
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        worker = Worker(config, {}, {"plain": [listening]}, journal)
+        counts = Counts(config.limits, table_for(config.limits, tuple(config.tenants.values()), 1), 0, (0,))
+        worker = Worker(config, {}, {"plain": [listening]}, journal, counts)
         worker.start()
         try:
             yield Bed(worker, journal, listening.getsockname())
@@ -92,7 +101,7 @@ def test_a_connection_that_cannot_be_served_is_given_back(tmp_path: Path, monkey
             shortage.left = 1
             with b.connect() as sock:
                 assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
-            assert b.counted == (0, 0, 0)
+            assert b.counted == (0, 0)
             assert b.journal.events == ["internal", "accept_paused"]
 
     run(scenario)
@@ -100,7 +109,7 @@ def test_a_connection_that_cannot_be_served_is_given_back(tmp_path: Path, monkey
 
 def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often the attempt to go on fails itself."""
-    monkeypatch.setattr(module, "_ACCEPT_PAUSE", 0.001)
+    monkeypatch.setattr(gate, "_PAUSE", 0.001)
 
     async def scenario() -> None:
         shortage = Shortage(monkeypatch)
@@ -112,7 +121,7 @@ def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeypatch: 
                     await turns()
                 assert b.journal.events.count("accept_paused") == 5
                 sock.shutdown(socket.SHUT_RDWR)
-            while b.counted != (0, 0, 0):
+            while b.counted != (0, 0):
                 await turns()
 
     run(scenario)
