@@ -5,6 +5,7 @@ A generation is immutable: a worker that replaces a killed one gets the very val
 
 import asyncio
 import calendar
+import json
 import os
 import signal
 import time
@@ -183,7 +184,8 @@ class Generation:
     def _write_lost(self, child: Child) -> None:
         """The access records of associations that died with their worker."""
         now = time.time()
-        for record in child.open.values():
+        for line in child.open.values():
+            record = json.loads(line)
             started = time.strptime(str(record["ts_start"])[:19], "%Y-%m-%dT%H:%M:%S")
             duration = max(0.0, now - _epoch(started))
             self._host.write_record(

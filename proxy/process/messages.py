@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.config.values import Config
-from proxy.observe.access import Json
 
 
 class Order(enum.StrEnum):
@@ -34,7 +33,7 @@ class Report(enum.StrEnum):
     FAILED = "failed"  # str: it cannot start
     BEAT = "beat"  # from the event loop: it turns
     LINE = "line"  # (to the access log?, the formatted line)
-    OPENED = "opened"  # (association id, access record so far)
+    OPENED = "opened"  # (association id, OpenRecord)
     CLOSED = "closed"  # association id
     IDLE = "idle"  # draining, and no association is left
     LEAVING = "leaving"  # metrics.Snapshot: the last word
@@ -68,5 +67,5 @@ class Selection:
         return self.tenant is not None and tenant == self.tenant and (self.peer is None or peer == self.peer)
 
 
-#: An access record as it is when the association is established.
-OpenRecord = dict[str, Json]
+#: An access record as it is when the association is established, as JSON: a fifth of the memory of a dictionary.
+OpenRecord = bytes

@@ -46,7 +46,7 @@ class _Journal:
 
     def opened(self, record: AccessRecord) -> None:
         """An association is established: should this process be killed, the supervisor writes its record."""
-        self._channel.send(Report.OPENED, (record.id, record.to_dict(record.ts_start)))
+        self._channel.send(Report.OPENED, (record.id, json_line(record.to_dict(record.ts_start)).encode()))
 
     def closed(self, id: str) -> None:
         """An association that was opened is over."""

@@ -1,6 +1,7 @@
 """What `status`, `top` and `disconnect` ask of all workers."""
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +19,8 @@ async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[
     associations: list[dict[str, Any]] = []
     for (generation, child), answer in zip(children, answers, strict=True):
         progress = {one.id: one for one in answer or ()}
-        for id, record in list(child.open.items()):
+        for id, line in list(child.open.items()):
+            record = json.loads(line)
             one = progress.get(id)
             associations.append(
                 {

@@ -14,7 +14,7 @@ from typing import Any
 
 from proxy.config.load import load
 from proxy.config.values import DEFAULT_CONTROL, Config
-from proxy.net.counts import table_for
+from proxy.net.counts import connections_for_descriptors, table_for
 from proxy.observe.admin import AdminServer
 from proxy.observe.metrics import Snapshot
 from proxy.process.child import Child
@@ -152,6 +152,10 @@ class Supervisor:
                 tenants=[entrance.tenant.name for entrance in listener.policy.entrances],
             )
         assert self.current is not None
+        capped = connections_for_descriptors(self.config.limits) * len(self.current.children)
+        if capped < self.config.limits.connections:
+            text = f"the descriptor limit allows {capped} of limits.connections {self.config.limits.connections}"
+            self.event("warning", "connections_capped", message=text)
         for days, use, name in self.totals.expiring():
             self.event("warning", "certificate_expires", use=use, certificate=name, days_left=days)
         self.event("info", "started", config=self.config.path, workers=len(self.current.children))

@@ -100,7 +100,11 @@ class Child:
 
     def descriptors(self) -> int:
         """Open file descriptors of the process and its children."""
-        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.family())
+        return sum(self.descriptors_of_each())
+
+    def descriptors_of_each(self) -> list[int]:
+        """Open file descriptors of each of these processes."""
+        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in self.family()]
 
     def end(self, timeout: float = PATIENCE) -> int:
         """SIGTERM, SIGKILL if that does not help; its exit code."""

@@ -1,0 +1,10 @@
+"""How much of a long test runs: a part of it in `make test`, the whole with DICOMGATE_SOAK=1 (`make soak`)."""
+
+import os
+
+SOAK = os.environ.get("DICOMGATE_SOAK") == "1"
+
+
+def scaled(quick: int, whole: int) -> int:
+    """`whole` in a soak, else `quick`."""
+    return whole if SOAK else quick
