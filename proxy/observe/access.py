@@ -5,9 +5,11 @@ passcode, a token or patient data. Text that a peer chose is cut to a fixed leng
 """
 
 import ipaddress
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from proxy.observe.answers import describe_answer
 from proxy.pdu.model import PresentationContext, PresentationContextResult
@@ -217,15 +219,27 @@ def refused_contexts(
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch as UTC, RFC 3339 with milliseconds. Outside the years 1 to 9999: the nearest."""
     try:
-        moment = datetime.fromtimestamp(seconds, UTC)
+        second = math.floor(seconds)
+        milliseconds = min(999, int((seconds - second) * 1000))  # a tiny negative time is rounded up to a whole second
+        return f"{_second_in_words(second)}.{milliseconds:03}Z"
     except (ValueError, OverflowError, OSError):
-        moment = datetime.max if seconds > 0 else datetime.min
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+        return "9999-12-31T23:59:59.999Z" if seconds > 0 else "0001-01-01T00:00:00.000Z"
+
+
+@lru_cache(maxsize=64)  # many lines are written in one second
+def _second_in_words(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def _known(fields: dict[str, Json | None]) -> dict[str, Json]:
     """Without what is None or empty; text is cut to MAX_TEXT."""
-    return {key: _bounded(value) for key, value in fields.items() if value is not None and value not in ("", [], {})}
+    known: dict[str, Json] = {}
+    for key, value in fields.items():
+        if value:
+            known[key] = value if type(value) is int else _bounded(value)
+        elif value == 0:  # a count, not what is missing
+            known[key] = value
+    return known
 
 
 def _bounded(value: Json) -> Json:

@@ -8,6 +8,9 @@ import json
 import re
 from collections.abc import Mapping
 
+#: Made once: `json.dumps` makes an encoder for each call whose options are not its defaults.
+_dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=str).encode
+
 #: Text that needs no quotes in `key=value`.
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII but space, quote, equals sign, backslash
 
@@ -56,7 +59,3 @@ def _console_value(value: object) -> str:
         value = ":".join(str(value[key]) for key in ("ip", "port") if key in value)
     text = value if isinstance(value, str) else str(value)
     return text if _PLAIN.fullmatch(text) else _dumps(text)
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=str)

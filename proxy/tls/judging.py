@@ -102,18 +102,19 @@ class CertificateJudge:
             weak = None if self._minimum_ec_bits is None else weakness(certificates, self._minimum_ec_bits)
             if anchored > 1:
                 certificates = self._trust.with_higher_authorities(certificates, now)
-            crl = self._trust.revocation.status(certificates)
+            revoking = self._trust.with_revoking_authorities(certificates)
+            crl = self._trust.revocation.status(revoking)
             certificate = read_certificate(certificates[0])
         except UNREADABLE as error:
             unreadable = Certificate(fingerprints[0], "")
             refused = _refuse(unreadable, Reason.CLIENT_CERTIFICATE_UNTRUSTED, f"cannot be read ({error})")
             return _Judged(fingerprints, refused, RevocationStatus())
-        issuers = tuple(fingerprint(one.public_bytes(Encoding.DER)) for one in certificates[1:])
+        issuers = tuple(map(_fingerprint, certificates[1:]))
         certificate = replace(certificate, issuers=issuers)
         if not anchored:
             detail = "issued by a pinned certificate, which may not issue, or by no CA of these settings"
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WRONG_CA, detail)
-        elif listed := self._trust.revoked.intersection((fingerprints[0], *issuers)):
+        elif listed := self._trust.revoked.intersection(map(_fingerprint, revoking)):
             detail = f"{min(listed)} is listed under `revoked`"
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
         elif crl.revoked_by is not None:
@@ -134,6 +135,10 @@ class CertificateJudge:
         if self._trust.authorities.keys() & set(fingerprints[1:count]):
             return count
         return 1 if fingerprints[0] in self._trust.pinned else 0
+
+
+def _fingerprint(certificate: x509.Certificate) -> str:
+    return fingerprint(certificate.public_bytes(Encoding.DER))
 
 
 def _refuse(certificate: Certificate, reason: Reason, detail: str) -> Certificate:

@@ -14,7 +14,7 @@ def stands_above(authority: x509.Certificate, chain: Chain, now: float) -> bool:
 
     An authority that limits names does not count: whether the chain keeps to them is not looked at here.
     """
-    if authority.subject != chain[-1].issuer or not _signed(authority, chain[-1]):
+    if not issued(authority, chain[-1]):
         return False
     if not authority.not_valid_before_utc.timestamp() <= now <= authority.not_valid_after_utc.timestamp():
         return False
@@ -32,7 +32,10 @@ def stands_above(authority: x509.Certificate, chain: Chain, now: float) -> bool:
     )
 
 
-def _signed(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+def issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Whether `authority` has the name and the key by which `certificate` was issued, be it valid or not."""
+    if authority.subject != certificate.issuer:
+        return False
     try:
         certificate.verify_directly_issued_by(authority)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from proxy.config.values import ClientAuthSettings, File
 from proxy.tls.certificates import fingerprint
 from proxy.tls.errors import TlsSetupError
-from proxy.tls.paths import Chain, stands_above
+from proxy.tls.paths import Chain, issued, stands_above
 from proxy.tls.revocation import RevocationLists
 
 
@@ -26,10 +26,10 @@ class TrustStore:
             pinned |= _load(file)
         self.anchors = self.authorities | pinned
         self.pinned = frozenset(pinned) - frozenset(self.authorities)
-        issuers = dict(self.authorities)
+        self._issuers = dict(self.authorities)
         for file in settings.crl_issuers:
-            issuers |= _load(file)
-        self.revocation = RevocationLists(settings.crl, issuers.values())
+            self._issuers |= _load(file)
+        self.revocation = RevocationLists(settings.crl, self._issuers.values())
         self.revoked = settings.revoked
         self.refuses_stale_crl = settings.crl_expired != "accept"
 
@@ -46,6 +46,13 @@ class TrustStore:
         for authority in self.authorities.values():
             if authority not in chain and stands_above(authority, chain, now):
                 return self.with_higher_authorities((*chain, authority), now)
+        return chain
+
+    def with_revoking_authorities(self, chain: Chain) -> Chain:
+        """`chain` and the CAs that may revoke its end: one that has expired or limits names still does."""
+        for authority in self._issuers.values():
+            if authority not in chain and issued(authority, chain[-1]):
+                return self.with_revoking_authorities((*chain, authority))
         return chain
 
 

@@ -3,8 +3,8 @@
 A row may stand here and be tested as well: then what is tested is the part that can be seen today.
 """
 
-RELOAD = "reload: a new generation of workers under a new configuration (design section 6)"
-OPERATIONS = "operations: DIMSE command sets are read and decided on (design section 8)"
+RELOAD = "issue 3, reload: a new generation of workers under a new configuration (design section 6)"
+OPERATIONS = "issue 4, operations: DIMSE command sets are read and decided on (design section 8)"
 
 WAITING: dict[int, tuple[str, str]] = {
     18: (RELOAD, "a session from before a CA or CRL reload gets a full handshake"),

@@ -97,6 +97,14 @@ def test_a_list_of_a_ca_that_the_tenant_alone_trusts_is_read(folder: Path) -> No
     assert without_server_name(listener, CT2, ISSUING) is Reason.CLIENT_CERTIFICATE_WRONG_CA
 
 
+def test_a_pinned_certificate_is_on_the_list_of_a_ca_that_the_tenant_alone_trusts(folder: Path) -> None:
+    (folder / "ct1.pem").write_bytes(CT1.pem)
+    pinning = text("{mode: required}", "{ca: root.pem, crl: root.crl}").replace(
+        "from: [10.20.1.11]", "cert: {file: [ct1.pem]}"
+    )
+    assert without_server_name(loaded(folder, pinning), CT1) is Reason.CLIENT_CERTIFICATE_REVOKED
+
+
 @pytest.mark.parametrize(
     ("of_listener", "of_tenant", "problem"),
     [

@@ -18,6 +18,7 @@ from proxy.net.leg import Leg
 from proxy.net.poller import Handler, Poller
 from proxy.net.worker import Worker
 from proxy.observe.access import AccessRecord, Json
+from proxy.pdu import encode_abort
 from proxy.policy import Ended, Reason
 from tests.support.configs import PLAIN, load_text
 from tests.unit.net.relay_bed import run, turns
@@ -123,6 +124,24 @@ def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeypatch: 
                 sock.shutdown(socket.SHUT_RDWR)
             while b.counted != (0, 0):
                 await turns()
+
+    run(scenario)
+
+
+def test_who_was_refused_counts_until_the_connection_is_closed(tmp_path: Path) -> None:
+    """Among those without an association: else one address could hold as many refused connections as it likes."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        async with bed(tmp_path) as b:
+            with b.connect() as sock:
+                await loop.sock_sendall(sock, b"GET / HTTP/1.1\r\n\r\n")
+                assert await loop.sock_recv(sock, 100) == encode_abort(0, 0)
+                assert await loop.sock_recv(sock, 100) == b""
+                assert b.counted == (1, 1, 1)
+            while b.counted != (0, 0, 0):
+                await turns()
+            assert [record["reason"] for record in b.journal.records] == ["pdu_unexpected"]
 
     run(scenario)
 

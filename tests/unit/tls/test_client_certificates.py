@@ -308,6 +308,23 @@ class TestRevocation:
         context = required(ca={"a": [ROOT, INTERMEDIATE]}, crl=[certs.crl(ROOT, [INTERMEDIATE])])
         assert present(context, certs.leaf("CT1", INTERMEDIATE)).problem == "client_certificate_revoked"
 
+    @pytest.mark.parametrize(
+        "root",
+        [
+            certs.ca("Expired root", valid=(certs.now() - 9 * DAY, certs.now() - DAY)),
+            certs.ca("Root with limits", extra=[(x509.NameConstraints([x509.DNSName("example.org")], None), True)]),
+        ],
+        ids=["expired", "limits names"],
+    )
+    def test_a_root_that_vouches_for_nothing_here_revokes_all_the_same(self, root: Issued) -> None:
+        issuing = certs.ca("Issuing", issuer=root)
+        leaf = certs.leaf("CT1", issuing)
+        assert present(required(ca={"a": [root, issuing]}), leaf).issuers == (issuing.sha256,)
+        context = required(ca={"a": [root, issuing]}, crl=[certs.crl(root, [issuing])])
+        assert present(context, leaf, chain=leaf.pem).problem == "client_certificate_revoked"
+        context = required(ca={"a": [root, issuing]}, revoked=[root])
+        assert present(context, leaf, chain=leaf.pem).problem == "client_certificate_revoked"
+
     def test_the_list_of_an_intermediate(self) -> None:
         leaf = certs.leaf("CT1", INTERMEDIATE)
         context = required(ca={"a": [ROOT, INTERMEDIATE]}, crl=[certs.crl(INTERMEDIATE, [leaf])])
