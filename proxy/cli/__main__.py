@@ -8,7 +8,10 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-VERBS = ("run", "check", "explain", "echo", "init", "pki", "schema", "demo", "version")
+VERBS = (
+    "run", "check", "explain", "echo", "init", "pki", "schema",
+    "reload", "drain", "stop", "disconnect", "status", "top", "demo", "version",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,49 @@
+"""`dicomgate status`.
+
+`--format json`: `{ok, started, time, draining, config, listeners: [name], workers: [{pid, generation, state,
+associations}], associations: [{id, tenant, peer, calling_aet, called_aet, client, upstream, server, age, bytes_in,
+bytes_out, worker, generation}]}`; times in seconds (since 1970, `age` since the connection), sizes in bytes, null where
+a worker gave no answer in time.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from proxy.cli.asking import Answer, ConfigOption, ControlOption, agreed, counted, find_gateway
+from proxy.cli.durations import duration
+from proxy.cli.output import Format, FormatOption, printable, say, say_json
+
+_STATE_STYLES = {"silent": "bold red", "starting": "yellow", "draining": "yellow"}
+
+
+def command(control: ControlOption = None, config: ConfigOption = None, format: FormatOption = Format.TEXT) -> None:
+    """Show the workers of a running gateway, and its open associations by tenant.
+
+    Exit code: 0 it answers, 2 usage, 3 no gateway answers.
+    """
+    answer = agreed(find_gateway(control, config).ask("status"))
+    if format is Format.JSON:
+        say_json(answer)
+        return
+    for line, style in _lines(answer):
+        say(printable(line), style)
+
+
+def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
+    """Each line with its style."""
+    state = "draining: new associations are refused" if answer["draining"] else "serving"
+    up = duration(answer["time"] - answer["started"])
+    yield f"{answer['config']}  {state}, up {up}", "bold yellow" if answer["draining"] else "bold"
+    yield f"  listeners     {', '.join(answer['listeners'])}", ""
+    newest = max((worker["generation"] for worker in answer["workers"]), default=0)
+    for worker in sorted(answer["workers"], key=lambda one: (-one["generation"], one["pid"])):
+        generation = f"generation {worker['generation']}{'' if worker['generation'] == newest else ' (old)'}"
+        line = (
+            f"  worker        pid {worker['pid']}, {generation}, {worker['state']}, {counted(worker['associations'])}"
+        )
+        yield line, _STATE_STYLES.get(worker["state"], "")
+    yield f"  associations  {len(answer['associations'])}", ""
+    tenants = Counter(str(one["tenant"]) for one in answer["associations"])
+    width = max(map(len, tenants), default=0)
+    for tenant, count in sorted(tenants.items()):
+        yield f"    {tenant:<{width}}  {count}", ""
