@@ -134,12 +134,18 @@ class _Process:
                 tls=listener.tls.profile if listener.tls is not None else None,
                 tenants=[entrance.tenant.name for entrance in listener.policy.entrances],
             )
-        configured = self._config.limits.connections
-        if worker.counts.connections_limit < configured:
-            text = f"the descriptor limit allows {worker.counts.connections_limit} of limits.connections {configured}"
-            self._journal.event("warning", "connections_capped", message=text)
+        self._say_capped(worker.counts.connections_limit, self._config.limits.connections)
         self._warn_of_expiry()
         self._journal.event("info", "started", config=self._config.path)
+
+    def _say_capped(self, limit: int, configured: int) -> None:
+        """Nothing to worry about where only the descriptors that are kept in reserve are missing."""
+        if limit < configured:
+            text = f"the descriptor limit of the process allows {limit} of limits.connections {configured}"
+            remedy = "more: LimitNOFILE= of the unit, or ulimit -n"
+            self._journal.event(
+                "warning" if limit < configured // 2 else "info", "connections_capped", message=f"{text}; {remedy}"
+            )
 
     def _warn_of_expiry(self) -> None:
         for (name, labels), not_after in certificate_series(self._config).items():

@@ -1,5 +1,6 @@
 """Listening sockets: bound by the process that starts, handed to whoever accepts."""
 
+import errno
 import socket
 from collections.abc import Mapping
 
@@ -50,6 +51,20 @@ def _listen(listener: str, host: str, port: int) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        hint = " (ports below 1024 need CAP_NET_BIND_SERVICE)" if isinstance(error, PermissionError) else ""
-        raise BindError(f"listener {listener}: cannot listen on {host}:{port}: {error.strerror}{hint}") from None
+        raise BindError(
+            f"listener {listener}: cannot listen on {host}:{port}: {error.strerror}{_hint(error, port)}"
+        ) from None
     return sock
+
+
+def _hint(error: OSError, port: int) -> str:
+    """What to look at, or ""."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f" (`ss -ltnp 'sport = :{port}'` shows by whom)"
+        case errno.EADDRNOTAVAIL:
+            return " (no interface of this machine has that address: `ip address` shows what they have)"
+        case errno.EACCES:
+            return " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+        case _:
+            return ""
