@@ -62,6 +62,8 @@ def command(
         for listener in listeners:
             _print_listener(listener)
         _print_sum(errors, warnings)
+        if not loaded.complete:
+            say("names, files and certificates are checked once these are corrected")
     if errors:
         raise typer.Exit(USAGE)
     if warnings and strict:

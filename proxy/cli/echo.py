@@ -84,6 +84,10 @@ def hint_for(result: "Verification", *, tls: bool, client_certificate: bool) -> 
             return (
                 "look at `dicomgate pki inspect` of the client certificate, and at the CAs that the other side trusts"
             )
+        case Outcome.NAME_NOT_RESOLVED, _:
+            return "this machine cannot look the name up: correct it, give the address instead, or mend its DNS"
+        case Outcome.NOT_DICOM, _ if "HTTP/" in result.detail:
+            return "that is a web server: DICOM has another port"
         case Outcome.CLOSED | Outcome.NOT_DICOM, _ if not tls:
             return "if this port speaks TLS: --tls"
         case Outcome.CLOSED, _ if result.failed_step is StepName.ASSOCIATE:
@@ -115,17 +119,38 @@ def _context(
         raise CommandError(f"--profile {profile}: one of {', '.join(PROFILES)} is needed")
     if key and not cert:
         raise CommandError("--key needs --cert")
+    trusted, pair = read_file(ca) if ca else None, _key_pair(cert, key) if cert else (None, None)
+    if trusted is not None and b"-----BEGIN CERTIFICATE-----" not in trusted:
+        raise CommandError(f"--ca {ca}: holds no PEM certificate")
     try:
         return client_context(
             PROFILES[profile],
-            ca=read_file(ca) if ca else "system",
-            certificate=read_file(cert) if cert else None,
-            key=read_file(key) if key else None,
+            ca=trusted if trusted is not None else "system",
+            certificate=pair[0],
+            key=pair[1],
             verify=verify,
             verify_name=verify_name,
         )
     except TlsSetupError as error:
         raise CommandError(str(error)) from None
+
+
+def _key_pair(cert: Path, key: Path | None) -> tuple[bytes, bytes]:
+    """The client certificate with its chain, and its key. CommandError where they do not go together."""
+    from proxy.config.x509_facts import public_key_of, read_certificates
+
+    chain, secret = read_file(cert), read_file(key or cert)
+    named = f"--cert {cert}"
+    try:
+        leaf = read_certificates(chain)[0]
+        if key is None and b"PRIVATE KEY-----" not in secret:
+            raise CommandError(f"{named}: holds no key: name its file with --key")
+        named = f"--key {key}" if key else named
+        if public_key_of(secret) != leaf.public_key:
+            raise CommandError(f"{named}: is not the key of the certificate in {cert}")
+    except ValueError as error:
+        raise CommandError(f"{named}: {error}") from None
+    return chain, secret
 
 
 def _in_words(result: "Verification") -> str:

@@ -12,6 +12,9 @@ def command(
     config: Annotated[str | None, typer.Option("--config", "-c", help="The configuration file.")] = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT."""
+    # aiohttp makes TLS contexts when it is imported, and Python has those create the file of session keys named here.
+    os.environ.pop("SSLKEYLOGFILE", None)
+
     from proxy.config.load import ConfigNotFound, find_config, load
     from proxy.observe.admin import AdminError
     from proxy.process.control import ControlError
@@ -33,6 +36,7 @@ def command(
     except (BindError, TlsSetupError, AdminError, ControlError, StartFailed) as error:
         raise CommandError(str(error)) from None
     except OSError as error:
-        raise CommandError(f"{error.filename or 'the log'}: {error.strerror}") from None
+        place = "access_log.path: " if error.filename == loaded.config.log.access_path else ""
+        raise CommandError(f"{place}{error.filename or 'the log'}: {error.strerror}") from None
     if code:
         raise typer.Exit(code)

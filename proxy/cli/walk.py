@@ -1,7 +1,7 @@
 """Walks a sender that is not there through the stages of an association, by the functions of the live path."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from proxy.policy import (
     Entrance,
     Facts,
     NeedsIdentity,
+    Outcome,
     Reason,
     Refuse,
     Step,
@@ -125,11 +126,18 @@ def walk(listener: Listener, sender: Sender) -> Explanation:
         remedy = REFUSALS[refused.refusal.reason].remedy
         return Explanation(listener.name, tuple(trace.steps), refused.refusal, remedy)
     decision = judge(listener.policy, entrance, facts)
-    steps = (*trace.steps, *decision.trace)
+    steps = (*trace.steps, *_said_once(decision.trace))
     settled = _settle(decision)
     if isinstance(settled, Refuse):
         return Explanation(listener.name, steps, settled, advice(settled, facts))
     return Explanation(listener.name, steps, settled)
+
+
+def _said_once(steps: Sequence[Step]) -> Iterator[Step]:
+    """Without the peer that was passed over where the refusal at the end has the same words of it."""
+    for step in steps:
+        if step.outcome is not Outcome.SKIP or replace(step, outcome=Outcome.FAIL) != steps[-1]:
+            yield step
 
 
 def _settle(decision: Decision) -> Accept | Refuse:

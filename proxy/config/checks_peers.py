@@ -20,7 +20,7 @@ def check_peers(configuration: Configuration, compiled: Compiled, material: Mate
         for index, peer in enumerate(tenant.peers):
             if reached:
                 _check_source(name, tenant, index, peer, reached, configuration, material)
-                _check_certificate(name, index, peer, reached, compiled, material)
+                _check_certificate(name, index, peer, reached, compiled, configuration, material)
                 _check_bare_title(name, tenant, index, peer, reached, configuration, material)
     for listener in configuration.listeners:
         _check_ambiguity(listener, configuration, compiled, material)
@@ -99,7 +99,13 @@ def _check_source(
 
 
 def _check_certificate(
-    name: str, index: int, peer: Peer, reached: list[Reached], compiled: Compiled, material: Material
+    name: str,
+    index: int,
+    peer: Peer,
+    reached: list[Reached],
+    compiled: Compiled,
+    configuration: Configuration,
+    material: Material,
 ) -> None:
     if peer.cert is None:
         return
@@ -108,7 +114,8 @@ def _check_certificate(
         tls.trust.mode
         for item in reached
         if (listener := compiled.listener_tls.get(item.listener)) is not None
-        for tls in (item.tls, listener)
+        # Only a server name leads to the tenant's own context.
+        for tls in ((item.tls, listener) if configuration.tenants[name].server_names else (listener,))
     ]
     if all(mode == "none" for mode in asked):
         material.tell(

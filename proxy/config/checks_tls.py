@@ -33,6 +33,8 @@ def check_tls(configuration: Configuration, compiled: Compiled, material: Materi
             _check_names_covered(configuration, item, material)
             _check_not_weaker(item, listener, material)
             _check_not_weaker_without_name(configuration, item, listener, material)
+        else:
+            _check_asked(item, listener, material)
     _check_effect(configuration, material)
 
 
@@ -55,6 +57,15 @@ def _check_plaintext(item: Reached, material: Material) -> None:
         material.tell(
             "W206", path, f"never reached through plaintext listener {item.listener}, which asks for no certificate"
         )
+
+
+def _check_asked(item: Reached, listener: EffectiveTls, material: Material) -> None:
+    """A tenant without server names is reached by the listener's own context, which alone asks for certificates."""
+    mode = item.tls.trust.mode
+    if mode != "none" and listener.trust.mode == "none" and item.tls.trust.trusts_somebody:
+        so = "nobody reaches it there" if mode == "required" else "this has no effect there"
+        message = f"listener {item.listener} asks nobody for a certificate, and without server_names {so}"
+        material.tell("W206", ("tenants", item.tenant, "tls", "client_auth", "mode"), message)
 
 
 def _check_names_covered(configuration: Configuration, item: Reached, material: Material) -> None:

@@ -16,6 +16,8 @@ def expand(node: Node, environ: Mapping[str, str], problem: Problem) -> Node:
     if isinstance(node, Block):
         block = Block(node.mark)
         for key, value in node.items():
+            if "${" in key:
+                problem("E109", node.key_marks[key], f"{shown(key)}: ${{...}} stands for values, never in a key")
             block.put(key, node.key_marks[key], expand(value, environ, problem))
         return block
     if isinstance(node, Items):

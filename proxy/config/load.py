@@ -5,6 +5,7 @@ values (compile) -> meaning (checks). A stage that finds errors does not keep th
 """
 
 import datetime
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,15 @@ class ConfigNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What loading gave. `config` is None if there is any error. `files`: every file read, or looked for."""
+    """What loading gave. `config` is None if there is any error. `files`: every file read, or looked for.
+
+    `complete`: every stage has looked; not so where what is written cannot be read as values of the models.
+    """
 
     config: Config | None
     findings: list[Finding]
     files: list[str]
+    complete: bool
 
 
 def find_config(option: str | None, environ: Mapping[str, str]) -> Path:
@@ -43,23 +48,35 @@ def find_config(option: str | None, environ: Mapping[str, str]) -> Path:
         named, path = f"$DICOMGATE_CONFIG ({environ['DICOMGATE_CONFIG']})", Path(environ["DICOMGATE_CONFIG"])
     else:
         named, path = DEFAULT_PATH, Path(DEFAULT_PATH)
-    try:
-        found = path.is_file()
-    except (OSError, ValueError):
-        found = False
-    if not found:
-        raise ConfigNotFound(
-            f"{named}: there is no such file. Name one with --config FILE or $DICOMGATE_CONFIG, "
-            "or write one with `dicomgate init --pacs HOST:PORT --aet TITLE`."
-        )
+    if problem := _why_no_file(path):
+        raise ConfigNotFound(f"{named}: {problem}")
     return path
+
+
+def _why_no_file(path: Path) -> str:
+    """What keeps `path` from being read as a configuration file, and what to type instead; "" if nothing does."""
+    try:
+        if path.is_file():
+            return ""
+        if path.is_dir():
+            return f"that is a folder. Name the file in it, e.g. --config {path / 'config.yaml'}"
+        if path.exists():
+            return "that is no regular file. Save the configuration in one, and name it with --config FILE."
+    except PermissionError:
+        return f"permission denied: a folder above it is closed to uid {os.geteuid()}, as which dicomgate runs"
+    except (OSError, ValueError):
+        pass  # too long, or no path at all
+    return (
+        "there is no such file. Name one with --config FILE or $DICOMGATE_CONFIG, "
+        "or write one with `dicomgate init --pacs HOST:PORT --aet TITLE`."
+    )
 
 
 def load(path: Path, *, environ: Mapping[str, str], now: datetime.datetime | None = None) -> Loaded:
     """Load and check a configuration. Mistakes of whoever wrote it are findings, never exceptions."""
     report, files = Report(), Files()
     config = _load(str(path), environ, files, report, now or datetime.datetime.now(datetime.UTC))
-    return Loaded(None if report.has_errors else config, report.findings, files.paths)
+    return Loaded(None if report.has_errors else config, report.findings, files.paths, config is not None)
 
 
 def _load(path: str, environ: Mapping[str, str], files: Files, report: Report, now: datetime.datetime) -> Config | None:

@@ -85,12 +85,17 @@ class ClientAuth(Frozen):
         "be one of the chosen tenant's.",
     )
     crl: f.Nullable[f.OneOrMany[list[f.File]]] = default(
-        None, "PEM file(s); only certificates of issuers that have a CRL here are looked up in one."
+        None,
+        "PEM file(s); only certificates of issuers that have a CRL here are looked up in one. Without a server "
+        "name those of every tenant of the listener count.",
     )
     crl_expired: f.Word[Literal["refuse", "accept"]] = default(
         "refuse", "Past nextUpdate; accept: keep using the old list, with a warning and a metric."
     )
-    revoked: list[f.Fingerprint] = default([], "SHA-256 fingerprints refused whatever the CA says.")
+    revoked: list[f.Fingerprint] = default(
+        [],
+        "SHA-256 fingerprints refused whatever the CA says. Without a server name those of every tenant count.",
+    )
 
 
 class TenantTls(Frozen):

@@ -91,7 +91,7 @@ def parse(data: bytes, file: str, problem: Problem) -> Block | None:
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        problem("E102", Mark(file, data[: error.start].count(b"\n") + 1, 1), "not UTF-8 text")
+        problem("E102", Mark(file, data[: error.start].count(b"\n") + 1, 1), "not UTF-8 text: save it as UTF-8")
         return None
     if (bad := _NOT_TEXT.search(text)) is not None:
         before = text[: bad.start()]
@@ -103,7 +103,9 @@ def parse(data: bytes, file: str, problem: Problem) -> Block | None:
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         mark = top if at is None else Mark(file, at.line + 1, at.column + 1)
-        problem("E103", mark, f"not valid YAML: {error.problem or error.context}")
+        tab = at is not None and text[at.index : at.index + 1] == "\t"
+        words = "a tab, where only spaces may indent" if tab else error.problem or error.context
+        problem("E103", mark, f"not valid YAML: {words}")
         return None
     except yaml.YAMLError as error:
         problem("E103", top, f"not valid YAML: {' '.join(str(error).split())}")

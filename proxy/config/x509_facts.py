@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+# PFX, RFC 7292 section 4: a SEQUENCE that begins with version 3, where a certificate has another SEQUENCE.
+_PKCS12 = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...)\x02\x01\x03", re.DOTALL)
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
 
@@ -64,30 +66,37 @@ class CrlFacts:
 def read_certificates(data: bytes) -> tuple[CertificateFacts, ...]:
     """The certificates of a PEM file in their order. Raises ValueError with what is wrong."""
     if b"-----BEGIN CERTIFICATE-----" not in data:
-        der = ": it looks like DER, convert it with `openssl x509 -inform DER`" if data[:1] == b"\x30" else ""
-        raise ValueError(f"holds no PEM certificate{der}")
+        raise ValueError(f"holds no PEM certificate{_what_instead(data)}")
     try:
         return tuple(_facts(certificate) for certificate in x509.load_pem_x509_certificates(data))
     except _UNREADABLE as error:
         raise ValueError(f"holds a certificate that cannot be read: {' '.join(str(error).split())}") from None
 
 
+def _what_instead(data: bytes) -> str:
+    if _PKCS12.match(data):
+        return ": it is PKCS#12, take them out with `openssl pkcs12 -in FILE -nokeys -out chain.pem`"
+    if data[:1] == b"\x30":
+        return ": it looks like DER, convert it with `openssl x509 -inform DER`"
+    return ""
+
+
 def read_crls(data: bytes) -> tuple[CrlFacts, ...]:
     """The CRLs of a PEM file, or the one of a DER file. Raises ValueError with what is wrong."""
     blocks = _CRL.findall(data)
+    if not blocks and data[:1] != b"\x30":
+        raise ValueError("holds no CRL in PEM or DER")
     try:
         if blocks:
             crls = [x509.load_pem_x509_crl(block) for block in blocks]
-        elif data[:1] == b"\x30":
-            crls = [x509.load_der_x509_crl(data)]
         else:
-            raise ValueError("holds no CRL")
+            crls = [x509.load_der_x509_crl(data)]
         return tuple(
             CrlFacts(crl, crl.public_bytes(Encoding.PEM), crl.issuer.rfc4514_string(), crl.next_update_utc)
             for crl in crls
         )
     except _UNREADABLE as error:
-        raise ValueError(f"no CRL that can be read: {' '.join(str(error).split())}") from None
+        raise ValueError(f"holds no CRL that can be read: {' '.join(str(error).split())}") from None
 
 
 class EncryptedKey(ValueError):
@@ -99,7 +108,9 @@ def public_key_of(key: bytes) -> bytes:
     try:
         public = load_pem_private_key(key, password=None).public_key()
     except TypeError:
-        raise EncryptedKey("is encrypted: nobody is there to type the password") from None
+        raise EncryptedKey(
+            "is encrypted, and nobody is there to type the password: decrypt it with `openssl pkey -in FILE -out NEW`"
+        ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("holds no PEM private key that can be read") from None
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -1,5 +1,6 @@
 """Listening sockets: bound once by the supervisor or taken from systemd, shared by all workers of all generations."""
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Mapping, Sequence
@@ -94,6 +95,19 @@ def _listen(listener: str, host: str, port: int) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        hint = " (ports below 1024 need CAP_NET_BIND_SERVICE)" if isinstance(error, PermissionError) else ""
-        raise BindError(f"listener {listener}: cannot listen on {host}:{port}: {error.strerror}{hint}") from None
+        text = f"listener {listener}: cannot listen on {host}:{port}: {error.strerror}{_hint(error, port)}"
+        raise BindError(text) from None
     return sock
+
+
+def _hint(error: OSError, port: int) -> str:
+    """What to look at, or ""."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f" (`ss -ltnp 'sport = :{port}'` shows by whom)"
+        case errno.EADDRNOTAVAIL:
+            return " (no interface of this machine has that address: `ip address` shows what they have)"
+        case errno.EACCES:
+            return " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+        case _:
+            return ""

@@ -153,9 +153,13 @@ class Supervisor:
             )
         assert self.current is not None
         capped = connections_for_descriptors(self.config.limits) * len(self.current.children)
-        if capped < self.config.limits.connections:
-            text = f"the descriptor limit allows {capped} of limits.connections {self.config.limits.connections}"
-            self.event("warning", "connections_capped", message=text)
+        configured = self.config.limits.connections
+        if capped < configured:
+            text = f"the descriptor limit of the processes allows {capped} of limits.connections {configured}"
+            remedy = "more: LimitNOFILE= of the unit, or ulimit -n"
+            # Nothing to worry about where only the descriptors that are kept in reserve are missing.
+            level = "warning" if capped < configured // 2 else "info"
+            self.event(level, "connections_capped", message=f"{text}; {remedy}")
         for days, use, name in self.totals.expiring():
             self.event("warning", "certificate_expires", use=use, certificate=name, days_left=days)
         self.event("info", "started", config=self.config.path, workers=len(self.current.children))

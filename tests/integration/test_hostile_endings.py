@@ -23,7 +23,7 @@ from tests.support.site import HOST, Site, port_of
 from tests.support.wire import END, Wire
 
 Start = Callable[..., Gateway]
-SOON = 5.0  # seconds for what would never come otherwise
+SOON = 10.0  # seconds for what would never come otherwise
 HALF_A_KEY_UPDATE = bytes((24, 0, 0, 1))  # RFC 8446 4.6.3; the fifth byte does not come
 
 

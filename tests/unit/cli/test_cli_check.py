@@ -52,6 +52,16 @@ def test_json_has_the_documented_shape(config: Write, capsys: Capture) -> None:
     ]
 
 
+def test_what_is_not_looked_at_yet_is_said(config: Write, capsys: Capture) -> None:
+    config(("upstream: pacs\n    peers:\n      - {aet: CT1", "upstream: pcs\n    peers:\n      - {aet: CT1"))
+    assert main(["check"]) == 2
+    assert capsys.readouterr().out.endswith("1 error, 0 warnings\n")
+    config(("version: 1", "version: one"))
+    assert main(["check"]) == 2
+    out = capsys.readouterr().out
+    assert out.endswith("1 error, 0 warnings\nnames, files and certificates are checked once these are corrected\n")
+
+
 def test_a_tenant_weaker_than_its_listener_is_a_warning(config: Write, capsys: Capture) -> None:
     config(("mode: optional", "mode: required"), ("mode: required}}", "mode: none}}"))
     assert main(["check"]) == 0

@@ -12,6 +12,7 @@ from proxy.policy import Reject
 from proxy.upstream import echo_client
 from proxy.upstream.tls_facts import ChainCertificate, TlsFacts
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
+from tests.support import certs
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,51 @@ def test_every_outcome_has_its_exit_code(outcome: Outcome, code: int) -> None:
 )
 def test_a_rejection_says_what_to_do(answer: Reject, words: str) -> None:
     assert words in hint_for(Verification(Outcome.REJECTED, answer=answer), tls=True, client_certificate=True)
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (Verification(Outcome.NAME_NOT_RESOLVED, detail="Name or service not known"), "this machine cannot look"),
+        (Verification(Outcome.NOT_DICOM, detail="PDU type 48H (it begins with b'HTTP/1.0 400 Bad')"), "a web server"),
+        (Verification(Outcome.NOT_DICOM, detail="PDU type 15H"), "if this port speaks TLS"),
+    ],
+)
+def test_who_is_not_there_is_told_from_who_is_no_pacs(result: Verification, words: str) -> None:
+    assert words in hint_for(result, tls=False, client_certificate=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--ca", "key.pem"], "--ca key.pem: holds no PEM certificate"),
+        (["--cert", "cert.pem"], "--cert cert.pem: holds no key: name its file with --key"),
+        (["--cert", "key.pem"], "--cert key.pem: holds no PEM certificate"),
+        (["--cert", "cert.pem", "--key", "cert.pem"], "--key cert.pem: holds no PEM private key that can be read"),
+        (
+            ["--cert", "cert.pem", "--key", "other.pem"],
+            "--key other.pem: is not the key of the certificate in cert.pem",
+        ),
+        (["--cert", "cert.pem", "--key", "locked.pem"], "--key locked.pem: is encrypted, and nobody is there to type"),
+        (["--cert", "both.pem", "--profile", "none"], "--profile none"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_option(
+    capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ours = certs.self_signed("CT1")
+    files = {
+        "cert.pem": ours.pem,
+        "key.pem": ours.key_pem,
+        "other.pem": certs.ca("Other").key_pem,
+        "locked.pem": ours.encrypted_key_pem(b"secret"),
+        "both.pem": ours.pem + ours.key_pem,
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    assert main(["echo", "127.0.0.1:1", "--tls", *options]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_names_of_strangers_cannot_drive_the_terminal(capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -60,6 +60,12 @@ def test_a_refusal_names_reason_answer_and_remedy(
     assert "\n  to change    " in out
 
 
+def test_the_peer_that_refuses_is_told_once(config: Write, capsys: Capture) -> None:
+    assert main(["explain", *NORTH, "--from", "10.1.0.12", "--calling", "CT1"]) == 1
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "[config.yaml:16]" in line]
+    assert told.startswith("  fail         peer              peer CT1: source 10.1.0.12 is not in its from")
+
+
 @pytest.mark.parametrize(("calling", "cert"), [("MR1", "mr1.pem"), ("US1", "us1.pem")])
 def test_a_certificate_is_judged_without_its_key(config: Write, capsys: Capture, calling: str, cert: str) -> None:
     assert main(["explain", *SOUTH, "--calling", calling, "--cert", cert]) == 0

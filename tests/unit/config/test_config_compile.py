@@ -300,9 +300,15 @@ def test_the_search_order(tmp_path: Path) -> None:
     option, variable = write(tmp_path, "a: 1", "option.yaml"), write(tmp_path, "a: 1", "variable.yaml")
     assert find_config(str(option), {"DICOMGATE_CONFIG": str(variable)}) == option
     assert find_config(None, {"DICOMGATE_CONFIG": str(variable)}) == variable
-    for wrong in (tmp_path / "missing.yaml", tmp_path):
+    for wrong in (tmp_path / "missing.yaml", option / "x.yaml", tmp_path / ("x" * 300), Path("\0")):
         with pytest.raises(ConfigNotFound, match="there is no such file"):
             find_config(str(wrong), {})
+    with pytest.raises(
+        ConfigNotFound, match=r"that is a folder\. Name the file in it, e\.g\. --config .*/config\.yaml"
+    ):
+        find_config(str(tmp_path), {})
+    with pytest.raises(ConfigNotFound, match="that is no regular file"):
+        find_config("/dev/null", {})
     with pytest.raises(ConfigNotFound, match="DICOMGATE_CONFIG"):
         find_config(None, {"DICOMGATE_CONFIG": "/missing"})
 

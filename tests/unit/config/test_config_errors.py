@@ -50,6 +50,7 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
         (changed("[127.0.0.1]", "{a: b}"), "E110 config.yaml:5:15: listeners.plain.networks: must be a list"),
         (changed("upstream: pacs", "upstream: [pacs]"), "E110 config.yaml:10:15: tenants.hospital.upstream: must be a single value, not a list"),
         (changed("upstream: pacs", "upstream:"), "E110 config.yaml:10:14: tenants.hospital.upstream: is empty"),
+        (changed("    peers:", "    routes: {'${RIS}': pacs}\n    peers:"), "E109 config.yaml:11:14: '${RIS}': ${...} stands for values, never in a key"),
         # nothing written is not null: what stood there may have been commented out
         (changed("    tenants:", "    tls:\n    tenants:"), "E110 config.yaml:6:9: listeners.plain.tls: must be a mapping"),
         (changed("upstream: pacs", "upstream: pacs\n    observe_until:"), "E110 config.yaml:11:19: tenants.hospital.observe_until: is empty"),

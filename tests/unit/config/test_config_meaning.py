@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from proxy.config.findings import CODES
 from tests.support import certs
@@ -146,6 +149,14 @@ def der(folder: Path) -> None:
     (folder / "pacs.pem").write_bytes(certs.self_signed("pacs").der)
 
 
+def pkcs12(folder: Path) -> None:
+    made = certs.self_signed("pacs")
+    key = serialization.load_pem_private_key(made.key_pem, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    data = serialize_key_and_certificates(b"pacs", key, made.certificate, None, serialization.NoEncryption())
+    (folder / "pacs.pem").write_bytes(data)
+
+
 CHAIN = "listeners.tls.tls.certificates.0"
 
 
@@ -155,10 +166,13 @@ CHAIN = "listeners.tls.tls.certificates.0"
         (lambda folder: (folder / "pacs.pem").unlink(), f"E301 config.yaml:6:30: {CHAIN}.chain: pacs.pem cannot be read: no such file or directory"),
         (lambda folder: (folder / "pacs.pem").write_text("half-writ"), f"E302 config.yaml:6:30: {CHAIN}.chain: pacs.pem holds no PEM certificate"),
         (der, f"E302 config.yaml:6:30: {CHAIN}.chain: pacs.pem holds no PEM certificate: it looks like DER, convert it with `openssl x509 -inform DER`"),
+        (pkcs12, f"E302 config.yaml:6:30: {CHAIN}.chain: pacs.pem holds no PEM certificate: it is PKCS#12, take them out with "
+         "`openssl pkcs12 -in FILE -nokeys -out chain.pem`"),
         (lambda folder: (folder / "pacs.key").write_text("x"), f"E302 config.yaml:6:45: {CHAIN}.key: pacs.key holds no PEM private key that can be read"),
         (lambda folder: (folder / "pacs.key").write_bytes(certs.ca("Other").key_pem), f"E303 config.yaml:6:22: {CHAIN}: the certificate in pacs.pem does not belong to the key in pacs.key"),
         (open_to_all, f"E304 config.yaml:6:45: {CHAIN}.key: pacs.key can be read by everybody: chmod o-rwx (on Kubernetes set defaultMode: 0440)"),
-        (encrypt, f"E305 config.yaml:6:45: {CHAIN}.key: pacs.key is encrypted: nobody is there to type the password"),
+        (encrypt, f"E305 config.yaml:6:45: {CHAIN}.key: pacs.key is encrypted, and nobody is there to type the password: "
+         "decrypt it with `openssl pkey -in FILE -out NEW`"),
         (replace_server(valid=valid(-10, -1)), f"E306 config.yaml:6:22: {CHAIN}: pacs.pem: expired on {valid(-10, -1)[1]:%Y-%m-%d}"),
         (replace_server(valid=valid(2, 90)), f"E306 config.yaml:6:22: {CHAIN}: pacs.pem: not valid before {valid(2, 90)[0]:%Y-%m-%d %H:%M} UTC"),
         (replace_server(valid=valid(-1, 10)), f"W301 config.yaml:6:22: {CHAIN}: pacs.pem: expires on {valid(-1, 10)[1]:%Y-%m-%d}"),
@@ -226,7 +240,7 @@ def test_crls_are_checked(folder: Path) -> None:
     ended = certs.now() - DAY
     for data, expected in (
         (certs.crl(devices), []),
-        (certs.crl(devices)[:200], [f"E309 {where}: crl.pem no CRL that can be read: holds no CRL"]),
+        (certs.crl(devices)[:200], [f"E309 {where}: crl.pem holds no CRL in PEM or DER"]),
         (certs.crl(certs.ca("Other")), [f"E309 {where}: crl.pem: the issuer of the CRL, CN=Other, is not among the CAs in client_auth.ca"]),
         (certs.crl(devices, signed_by=certs.ca("Other")), [f"E309 {where}: crl.pem: the CRL of CN=Devices is not signed by the CA of that name"]),
         (certs.crl(devices, last_update=ended - DAY, next_update=ended), [f"W305 {where}: crl.pem: the CRL of CN=Devices ended on {ended:%Y-%m-%d}; the certificates of this CA are refused"]),

@@ -56,9 +56,15 @@ def test_broken_yaml_is_one_error_with_a_position(text: str) -> None:
     assert "not valid YAML" in told[0]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028"])
+def test_a_tab_is_called_a_tab(end: str) -> None:
+    words = "not valid YAML: a tab, where only spaces may indent"
+    assert parsed(f"# é{end}a:{end}\tb: 1{end}".encode())[1] == [f"E103 config.yaml:3:1: {words}"]
+
+
 def test_other_encodings_are_refused() -> None:
-    assert parsed(b"a: 1\nb: \xff\xfe")[1] == ["E102 config.yaml:2:1: not UTF-8 text"]
-    assert parsed("a: 1".encode("utf-16"))[1] == ["E102 config.yaml:1:1: not UTF-8 text"]
+    assert parsed(b"a: 1\nb: \xff\xfe")[1] == ["E102 config.yaml:2:1: not UTF-8 text: save it as UTF-8"]
+    assert parsed("a: 1".encode("utf-16"))[1] == ["E102 config.yaml:1:1: not UTF-8 text: save it as UTF-8"]
 
 
 def test_a_byte_order_mark_is_not_part_of_the_first_key() -> None:

@@ -141,6 +141,24 @@ def test_a_tenant_that_drops_one_of_several_lists_is_weaker(folder: Path) -> Non
     ]
 
 
+def test_a_tenant_without_names_asks_for_no_certificate_where_the_listener_does_not(folder: Path) -> None:
+    def told(mode: str) -> list[str]:
+        bound = text("{mode: none}", f"{{mode: {mode}, ca: root.pem}}").replace(
+            "from: [10.20.1.11]", "cert: {subject_cn: [CT1]}"
+        )
+        return findings(folder, bound)
+
+    unasked = "listener tls asks nobody for a certificate, and without server_names"
+    never = (
+        "W202 config.yaml:14:26: tenants.hospital.peers.0.cert: can never match: "
+        "no client_auth asks for certificates where this tenant is reached"
+    )
+    place = "W206 config.yaml:12:31: tenants.hospital.tls.client_auth.mode:"
+    assert told("optional") == [f"{place} {unasked} this has no effect there", never]
+    assert told("required") == [f"{place} {unasked} nobody reaches it there", never]
+    assert told("none") == [never]
+
+
 def test_a_tenant_behind_a_legacy_listener_is_warned_of(folder: Path) -> None:
     def told(*changes: tuple[str, str]) -> list[str]:
         changed = text("{mode: none}", "{mode: none}", names="    server_names: [a.example.org]\n")
