@@ -140,7 +140,7 @@ def revoke(
     pki = _try(lambda: Pki.open(folder))
     for entry in _try(lambda: pki.revoke(name, _now())):
         say(f"revoked {entry.name}, serial {entry.serial}")
-    note(f"the gateway refuses it once {pki.crl} is its client_auth.crl and it was restarted")
+    note(f"the gateway refuses it once {pki.crl} is its client_auth.crl, and `dicomgate reload` takes it up at once")
 
 
 @app.command()

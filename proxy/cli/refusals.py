@@ -169,7 +169,7 @@ REFUSALS: dict[Reason, Refusal] = {
     ),
     Reason.CLIENT_CERTIFICATE_CRL_STALE: Refusal(
         "The CRL of the certificate's issuer is past its nextUpdate, and crl_expired is refuse.",
-        "Fetch a current CRL from the CA, put it under client_auth.crl and restart.",
+        "Fetch a current CRL from the CA and put it under client_auth.crl; `dicomgate reload` takes it up at once.",
     ),
     Reason.CLIENT_CERTIFICATE_WRONG_CA: Refusal(
         "The client's certificate is valid, and its CA is not one of the tenant's; or a pinned certificate issued it.",
