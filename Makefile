@@ -3,6 +3,7 @@
 PYTHON ?= python3
 CONFIG ?= /etc/dicomgate/config.yaml
 PYTEST ?=
+QUICK ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ help:
 	@echo 'make check  format, lint, types, layers and unit tests: seconds'
 	@echo 'make test   everything, with real peers (DCMTK, Orthanc, openssl, GnuTLS): minutes; PYTEST="-k sni -x" for a part'
 	@echo 'make fuzz   random input for the parsers, for longer'
-	@echo 'make bench  CPU seconds per GiB and memory per association; writes bench-result.json'
+	@echo 'make bench  speed and memory beside nginx, HAProxy and stunnel, < 20 minutes; QUICK=1 < 3; writes bench-result.json'
 	@echo 'make clean  removes what the other targets made'
 
 demo: $(INSTALLED)
@@ -37,7 +38,8 @@ fuzz: $(INSTALLED)
 	$(BIN)/python -m pytest -q --hypothesis-profile=fuzz tests/fuzz
 
 bench: $(INSTALLED)
-	$(BIN)/python -m tests.bench.relay
+	@.ci/peers bench
+	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
 peers:
 	@.ci/peers

@@ -1,0 +1,187 @@
+"""The gateway and its peers under measure: each terminates TLS on a port of its own and forwards to the fake PACS."""
+
+import contextlib
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import instances
+from tests.support.gateway import Gateway
+from tests.support.listening import is_listening
+from tests.support.ports import free_port
+from tests.support.processes import Child, clean_environment, until
+from tests.support.site import Site
+
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+_CONNECTIONS = 8192
+#: One sender opens all of the load, so the limits for each address are as wide as the others' are.
+_LIMITS = {"connections_per_address": _CONNECTIONS, "handshakes_per_address": _CONNECTIONS}
+_PEERS = [
+    {"name": "ct2", "aet": ["CT2", "CT3"], "from": ["10.20.1.0/24"], "allow": ["all"]},
+    {"name": "us", "aet": "US*", "from": ["127.0.0.0/8"], "allow": ["all"]},
+    {"name": "ct1", "aet": "CT1", "from": ["127.0.0.0/8", "::1/128"], "allow": ["all"]},
+]
+_ESTABLISHED = "01"  # of /proc/net/tcp
+_SCHEDULER_CLOCK = 2  # CPUCLOCK_SCHED of the kernel's dynamic clock ids
+
+
+@dataclass
+class Target:
+    """A running proxy. `name` is what the table calls it."""
+
+    name: str
+    port: int
+    child: Child
+    stop: Callable[[], object]
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all its processes and threads, ended threads included, to the nanosecond."""
+        return sum(time.clock_gettime((~pid << 3) | _SCHEDULER_CLOCK) for pid in self._processes())
+
+    def rss_kib(self) -> int:
+        """Resident memory of all its processes."""
+        total = 0
+        for pid in self._processes():
+            status = Path(f"/proc/{pid}/status").read_text()
+            total += int(status.partition("VmRSS:")[2].split()[0])
+        return total
+
+    def workers(self) -> list[int]:
+        """The processes below the first one."""
+        return self._processes()[1:]
+
+    def connections(self, pid: int) -> int:
+        """Connections of requestors that a process has."""
+        mine = set()
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                mine.add(str(descriptor.readlink()))
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        open_here = [row[9] for row in rows if row[1].endswith(f":{self.port:04X}") and row[3] == _ESTABLISHED]
+        return sum(f"socket:[{inode}]" in mine for inode in open_here)
+
+    def _processes(self) -> list[int]:
+        found = [self.child.pid]
+        for pid in found:  # grows while it is walked
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+        return found
+
+
+def dicomgate(site: Site, folder: Path, upstream: int, workers: int) -> Target:
+    """The gateway with a policy, the access log in a file, and metrics."""
+    port = free_port()
+    config = site.one_tenant(
+        upstream,
+        port=port,
+        called_aets=instances.CALLED,
+        peers=_PEERS,
+        workers=workers,
+        limits=_LIMITS,
+        access_log={"path": str(folder / "access.log")},
+    )
+    gateway = Gateway(folder, config)
+    return Target("dicomgate", port, gateway.child, gateway.stop)
+
+
+def nginx(site: Site, folder: Path, upstream: int, workers: int) -> Target:
+    """nginx stream. Its own default ends at TLS 1.2: the protocols are those that Debian's nginx.conf sets for HTTP."""
+    port = free_port()
+    config = folder / "nginx.conf"
+    config.write_text(f"""\
+load_module {_STREAM_MODULE};
+daemon off;
+worker_processes {workers};
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections {_CONNECTIONS}; }}
+stream {{
+  server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;
+    ssl_certificate {site.path("gate.pem")};
+    ssl_certificate_key {site.path("gate.key")};
+    proxy_pass 127.0.0.1:{upstream};
+  }}
+}}
+""")
+    return _started("nginx", port, ["nginx", "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")])
+
+
+def haproxy(site: Site, folder: Path, upstream: int, workers: int) -> Target:
+    """HAProxy in TCP mode; its workers are threads."""
+    port = free_port()
+    both = folder / "gate.both.pem"
+    both.touch(0o600)
+    both.write_bytes(site.path("gate.pem").read_bytes() + site.path("gate.key").read_bytes())
+    config = folder / "haproxy.cfg"
+    config.write_text(f"""\
+global
+  nbthread {workers}
+  maxconn {_CONNECTIONS}
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 30m
+  timeout server 30m
+frontend dicom
+  bind 127.0.0.1:{port} ssl crt {both}
+  default_backend pacs
+backend pacs
+  server pacs 127.0.0.1:{upstream}
+""")
+    return _started("haproxy", port, ["haproxy", "-db", "-f", str(config)])
+
+
+def stunnel(site: Site, folder: Path, upstream: int, workers: int) -> Target:
+    """stunnel: one process with a thread for each connection, whatever `workers` says."""
+    port = free_port()
+    config = folder / "stunnel.conf"
+    config.write_text(f"""\
+foreground = yes
+syslog = no
+output = {folder}/stunnel.log
+pid =
+[dicom]
+accept = 127.0.0.1:{port}
+connect = 127.0.0.1:{upstream}
+cert = {site.path("gate.pem")}
+key = {site.path("gate.key")}
+""")
+    return _started("stunnel", port, ["stunnel4", str(config)])
+
+
+def _started(name: str, port: int, command: list[str]) -> Target:
+    child = Child(command, env=clean_environment({"PATH": PATH}))
+
+    def ready() -> bool:
+        assert child.alive, f"{name} ended with {child.process.returncode}: {child.text}"
+        return is_listening(port)
+
+    until(ready, f"{name} listens")
+    return Target(name, port, child, child.end)
+
+
+Start = Callable[[Site, Path, int, int], Target]
+_PROGRAMS: dict[Start, tuple[str, ...]] = {
+    nginx: ("nginx", "-v"),
+    haproxy: ("haproxy", "-v"),
+    stunnel: ("stunnel4", "-version"),
+}
+
+
+def installed() -> dict[Start, str]:
+    """The peers that this machine has, each with its version."""
+    found = {}
+    for start, command in _PROGRAMS.items():
+        if shutil.which(command[0], path=PATH) is None or (start is nginx and not _STREAM_MODULE.exists()):
+            continue
+        said = subprocess.run(command, capture_output=True, text=True, env=clean_environment({"PATH": PATH}))
+        match = re.search(r"\d+\.\d+[^ ,\n]*", said.stdout + said.stderr)
+        found[start] = match.group() if match else "unknown"
+    return found
