@@ -9,12 +9,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo run test check fuzz bench peers clean
+.PHONY: help demo run test soak check fuzz bench peers clean
 help:
 	@echo 'make demo   the gateway between a sender and an embedded PACS, explained step by step'
 	@echo 'make run    the gateway with CONFIG=/etc/dicomgate/config.yaml'
 	@echo 'make check  format, lint, types, layers and unit tests: seconds'
 	@echo 'make test   everything, with real peers (DCMTK, Orthanc, openssl, GnuTLS): minutes; PYTEST="-k sni -x" for a part'
+	@echo 'make soak   the load and fault tests at full length: an hour or so'
 	@echo 'make fuzz   random input for the parsers, for longer'
 	@echo 'make bench  speed and memory beside nginx, HAProxy and stunnel, < 20 minutes; QUICK=1 < 3; writes bench-result.json'
 	@echo 'make clean  removes what the other targets made'
@@ -33,6 +34,9 @@ check: $(INSTALLED)
 
 test: $(INSTALLED) peers
 	$(BIN)/python -m pytest -q $(PYTEST)
+
+soak: $(INSTALLED)
+	DICOMGATE_SOAK=1 $(BIN)/python -m pytest -q -m slow $(PYTEST)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m pytest -q --hypothesis-profile=fuzz tests/fuzz

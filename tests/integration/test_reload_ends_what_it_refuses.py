@@ -1,0 +1,113 @@
+"""After a reload every open association is decided again: who is refused now is ended at once, and nobody else."""
+
+import copy
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from proxy.pdu import PduType
+from tests.support import certs
+from tests.support.archive import Archive
+from tests.support.client import associate, client_context, connect, echo, release
+from tests.support.gateway import Gateway, Record
+from tests.support.pacs import Pacs
+from tests.support.processes import until
+from tests.support.site import HOST, Site, port_of
+from tests.support.steering import reloaded
+from tests.support.wire import END, Wire
+
+AT_ONCE = 2.0  # seconds
+
+
+class Ward:
+    """A gateway with associations of some devices, each with a certificate of its own."""
+
+    def __init__(self, site: Site, upstream: int, folder: Path, start: Callable[..., Gateway]) -> None:
+        self.site = site
+        self.devices = {name: certs.leaf(name, site.root) for name in ("CT1", "CT2", "CT3")}
+        for name, issued in self.devices.items():
+            site.pair(name, issued)
+        site.path("empty.crl").write_bytes(certs.crl(site.root))
+        auth = {
+            "mode": "required",
+            "ca": str(site.path("ca.pem")),
+            "crl": str(site.path("empty.crl")),
+        }
+        peers = [{"aet": name, "name": name, "allow": ["all"]} for name in self.devices]
+        config = site.one_tenant(
+            upstream, workers=2, control=str(folder / "control.sock"), peers=peers, tls={"client_auth": auth}
+        )
+        self.gateway = start(config)
+        self.config: Record = copy.deepcopy(self.gateway.config)
+        self.wires = {name: self.open(name) for name in self.devices}
+
+    def open(self, name: str) -> Wire:
+        certificate = (self.site.path(f"{name}.pem"), self.site.path(f"{name}.key"))
+        context = client_context(self.site.path("ca.pem"), certificate)
+        wire = associate(connect(port_of(self.gateway.config), context, HOST), calling=name)
+        echo(wire)
+        return wire
+
+    @property
+    def client_auth(self) -> Record:
+        auth: Record = self.config["listeners"]["dicom-tls"]["tls"]["client_auth"]
+        return auth
+
+    def check_only_one_ends(self, name: str, why: str) -> None:
+        """Reload; the association of this device is aborted at once, the others go on."""
+        reloaded(self.gateway, self.config)
+        began = time.monotonic()
+        gone = self.wires.pop(name)
+        assert gone.receive_pdu()[:1] == bytes([PduType.A_ABORT]) and gone.receive_pdu() == END
+        gone.close()
+        record = self.gateway.wait_for_record(lambda record: record["ended"] == "policy_changed")
+        assert time.monotonic() - began < AT_ONCE
+        assert record["calling_aet"] == name and record["reason"] == "policy_changed"
+        assert why in record["detail"], record["detail"]
+        for wire in self.wires.values():
+            echo(wire)
+            release(wire)
+        until(lambda: len(self.gateway.records) == 3, "all three records")
+        ends = sorted(record["ended"] for record in self.gateway.records)
+        assert ends == ["policy_changed", "released", "released"]
+
+
+@pytest.fixture
+def ward(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> object:
+    with Pacs(Archive()) as pacs:
+        yield Ward(site, pacs.port, tmp_path, start_gateway)
+
+
+def test_a_peer_that_was_taken_out(ward: Ward) -> None:
+    peers = ward.config["tenants"]["hospital"]["peers"]
+    peers[:] = [peer for peer in peers if peer["name"] != "CT2"]
+    ward.check_only_one_ends("CT2", "calling_aet_unknown")
+
+
+def test_a_revoked_fingerprint(ward: Ward) -> None:
+    ward.client_auth["revoked"] = [ward.devices["CT3"].sha256]
+    ward.check_only_one_ends("CT3", "client_certificate_revoked")
+
+
+def test_a_certificate_on_the_new_crl(ward: Ward) -> None:
+    crl = certs.crl(ward.site.root, [ward.devices["CT1"]])
+    ward.site.path("empty.crl").write_bytes(crl)
+    ward.check_only_one_ends("CT1", "client_certificate_revoked")
+
+
+def test_every_association_of_a_peer_that_is_refused_now(ward: Ward) -> None:
+    """Whichever worker serves it."""
+    more = [ward.open("CT2") for _ in range(6)]
+    peers = ward.config["tenants"]["hospital"]["peers"]
+    next(peer for peer in peers if peer["name"] == "CT2")["action"] = "refuse"
+    reloaded(ward.gateway, ward.config)
+    began = time.monotonic()
+    for wire in [ward.wires.pop("CT2"), *more]:
+        assert wire.receive_pdu()[:1] == bytes([PduType.A_ABORT])
+        wire.close()
+    assert time.monotonic() - began < AT_ONCE
+    for wire in ward.wires.values():
+        echo(wire)
+        release(wire)

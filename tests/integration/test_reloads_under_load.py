@@ -1,0 +1,122 @@
+"""Reload upon reload while associations are opened and instances flow: nobody notices."""
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.archive import Archive, Instance, instance, store
+from tests.support.client import associate, client_context, connect, echo, release
+from tests.support.gateway import Gateway
+from tests.support.pacs import Pacs
+from tests.support.site import Site, port_of
+from tests.support.soak import scaled
+from tests.support.steering import reloaded, wait_serving
+
+pytestmark = pytest.mark.slow
+
+RELOADS = scaled(15, 100)
+RATE = 50  # associations a second
+OPENERS, SENDERS = 4, 2
+BATCH = 4  # instances on one association
+LIMITS = {"connections_per_address": 500, "handshakes_per_address": 500}
+
+
+class Load:
+    """Threads that open associations and store instances until told to stop; whatever fails is kept."""
+
+    def __init__(self, port: int) -> None:
+        self.opened = 0
+        self.told: list[Instance] = []
+        self.failures: list[str] = []
+        self._port = port
+        self._context = client_context()
+        self._over = threading.Event()
+        self._began = time.monotonic()
+        self._turns = itertools.count()
+        self._threads = [threading.Thread(target=self._run, args=(self._open,)) for _ in range(OPENERS)]
+        self._threads += [threading.Thread(target=self._run, args=(self._store,)) for _ in range(SENDERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> float:
+        """End it; associations per second that were opened."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        return self.opened / (time.monotonic() - self._began)
+
+    def _run(self, turn: Callable[[], None]) -> None:
+        while not self._over.is_set():
+            try:
+                turn()
+            except Exception as error:
+                self.failures.append(f"{type(error).__name__}: {error}")
+
+    def _open(self) -> None:
+        self._over.wait(max(0.0, self._began + next(self._turns) / RATE - time.monotonic()))
+        wire = associate(connect(self._port, self._context))
+        echo(wire)
+        release(wire)
+        self.opened += 1
+
+    def _store(self) -> None:
+        wire = associate(connect(self._port, self._context), calling="SENDER")
+        for number in range(BATCH):
+            one = instance()
+            store(wire, one, number + 1)
+            self.told.append(one)
+        release(wire)
+
+
+def test_nothing_fails_and_nothing_is_altered(
+    site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
+) -> None:
+    archive = Archive()
+    with Pacs(archive) as pacs:
+        control = str(tmp_path / "control.sock")
+        gateway = start_gateway(site.one_tenant(pacs.port, workers=2, control=control, limits=LIMITS))
+        old = associate(connect(port_of(gateway.config), client_context()), calling="OLD")
+        load = Load(port_of(gateway.config))
+        try:
+            for _ in range(RELOADS):
+                reloaded(gateway)
+        finally:
+            rate = load.stop()
+        assert load.failures == []
+        assert rate > RATE / 2 and len(load.told) >= RELOADS, f"{rate:.0f} associations/s, {len(load.told)} instances"
+        archive.check(load.told)
+        echo(old)  # older than timeouts.drain, and of the first generation
+        release(old)
+        wait_serving(gateway, 2)
+        assert gateway.metric("config_reloads_total", result="ok") == RELOADS
+        ends = [record["ended"] for record in gateway.records]
+        assert set(ends) == {"released"} and len(ends) == 1 + load.opened + len(load.told) // BATCH
+
+
+def test_two_at_once_are_serialised_and_none_is_lost(
+    site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
+) -> None:
+    """SIGHUPs by the dozen: the last one asked is behind the last change, so that change serves."""
+    with Pacs(Archive()) as pacs:
+        control = str(tmp_path / "control.sock")
+        gateway = start_gateway(site.one_tenant(pacs.port, workers=1, control=control))
+        for _ in range(30):
+            os.kill(gateway.pid, signal.SIGHUP)
+        threads = [threading.Thread(target=reloaded, args=(gateway,)) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        reloaded(gateway)
+        wait_serving(gateway, 1)
+        assert 2 <= gateway.metric("config_reloads_total", result="ok") <= 36
+        assert not [event for event in gateway.events if event["event"] == "reload_failed"]
+        wire = associate(connect(port_of(gateway.config), client_context()))
+        echo(wire)
+        release(wire)
