@@ -118,7 +118,7 @@ class _Group:
 
     def run(self) -> None:
         """Until all are parked or have ended."""
-        self._tasks.run()
+        self._tasks.run(_PATIENCE)
 
     def next_phase(self, abreast: int) -> float:
         """Resume so many at a time; the seconds until all are parked again or have ended."""
@@ -126,7 +126,7 @@ class _Group:
         for first in range(0, len(self._requestors), abreast):
             for requestor in self._requestors[first : first + abreast]:
                 self._tasks.resume(requestor.sock)
-            self._tasks.run()
+            self._tasks.run(_PATIENCE)
         return time.perf_counter() - begun
 
 

@@ -214,6 +214,7 @@ class Bench:
                     self._loader.start()
                     self._loader.result()
                     self._loader.end()
+                    time.sleep(_SETTLE)  # the next round finds both workers empty
                     assert sum(standing) == 8, standing
                     found.setdefault(target.name, []).append({"most": max(standing), "standing": standing})
         return self._keep(row, found)

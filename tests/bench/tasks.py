@@ -33,10 +33,12 @@ class Tasks:
         """Let a parked task go on."""
         self._step(sock.fileno())
 
-    def run(self) -> None:
-        """Until every task has ended or is parked."""
+    def run(self, patience: float | None = None) -> None:
+        """Until every task has ended or is parked. Fails where nothing at all happens for so many seconds."""
         while self._waiting:
-            for descriptor, _ in self._epoll.poll(maxevents=_TURN):
+            events = self._epoll.poll(patience, _TURN)
+            assert events, f"nothing has come for {patience} s"
+            for descriptor, _ in events:
                 self._step(descriptor)
 
     def _step(self, descriptor: int) -> None:
