@@ -371,6 +371,11 @@ class Association:
         decision = judge(listener.policy, entrance, facts)
         return f"{decision.reason}: {decision.detail}" if isinstance(decision, Refuse) else None
 
+    @property
+    def ending(self) -> bool:
+        """Whether it is over but for the closing of its connections."""
+        return self._relay is not None and self._relay.ending
+
     def status(self) -> AssociationStatus:
         """How far it is."""
         age = time.monotonic() - self.account.started

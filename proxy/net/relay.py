@@ -102,6 +102,11 @@ class Relay:
         """What went from the upstream to the requestor."""
         return self._down.scanner
 
+    @property
+    def ending(self) -> bool:
+        """Whether its outcome is known."""
+        return self._outcome is not None
+
     def start(self, from_requestor: bytes, from_upstream: bytes) -> None:
         """Begin, with what was read before: the start of an A-ABORT, and what came behind the A-ASSOCIATE-AC."""
         self._up.source.owner = self

@@ -182,7 +182,7 @@ class Worker:
         chosen = []
         for association in self._established:
             record = association.account.record
-            if meant(record.id, record.tenant or "", record.peer):
+            if not association.ending and meant(record.id, record.tenant or "", record.peer):
                 chosen.append(association)
         for association in chosen:
             with association.guarded():

@@ -52,19 +52,24 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if not _allowed(writer.get_extra_info("socket")):
-                return
-            async with asyncio.timeout(_PATIENCE):
-                line = await reader.readuntil(b"\n")
-            request = json.loads(line[:_LONGEST_REQUEST])
-            verb = request.pop("verb")
-            answer = await self._handler(str(verb), request)
-            writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
-        except (OSError, ValueError, KeyError, AttributeError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # who does not speak our language is not answered
+            request = await self._request(reader) if _allowed(writer.get_extra_info("socket")) else None
+            if request is not None:
+                answer = await self._handler(str(request.pop("verb", "")), request)
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except OSError:
+            pass  # whoever asked is gone
         finally:
             writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader) -> dict[str, Any] | None:
+        """The request; None from somebody who does not speak our language, who is not answered."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                request = json.loads((await reader.readuntil(b"\n"))[:_LONGEST_REQUEST])
+        except (TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return None
+        return request if isinstance(request, dict) else None
 
 
 def _allowed(sock: socket.socket) -> bool:
@@ -93,8 +98,11 @@ async def ask(path: str, verb: str, arguments: Mapping[str, Any], patience: floa
     except TimeoutError:
         raise ControlError(f"{path}: no answer in {patience:g} s") from None
     except OSError as error:
-        raise ControlError(f"{path}: {error.strerror}: is a gateway running with this control socket?") from None
+        raise ControlError(
+            f"{path}: {error.strerror or error}: is a gateway running with this control socket?"
+        ) from None
     if not line:
-        raise ControlError(f"{path}: not allowed: only root and the user that runs the gateway are")
+        text = "closed without an answer: only root and the user that runs the gateway may ask, and not while it ends"
+        raise ControlError(f"{path}: {text}")
     answer: Mapping[str, Any] = json.loads(line)
     return answer

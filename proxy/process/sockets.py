@@ -75,6 +75,8 @@ def _normal(host: str, port: int) -> _Address:
 
 
 def _address_of(sock: socket.socket) -> _Address:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        raise BindError(f"an inherited socket is of {sock.family.name}: ListenStream= takes an address and a port here")
     host, port = sock.getsockname()[:2]
     return _normal(host, port)
 

@@ -49,6 +49,7 @@ async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[
                 "generation": generation.number,
                 "state": child.state,
                 "associations": len(child.open),
+                "idle": child.idle.is_set(),
             }
             for generation, child in children
         ],

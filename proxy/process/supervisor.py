@@ -133,13 +133,13 @@ class Supervisor:
             for generation in generations:
                 generation.kill()
             await asyncio.gather(*(generation.gone() for generation in generations))
-        if self._control is not None:
-            await self._control.close()
         if self._admin is not None:
             await self._admin.close()
         self._sockets.close()
         self.event("info", "stopped")
         self._journal.close()
+        if self._control is not None:  # last: whoever waits for the end takes this for it
+            await self._control.close()
 
     def _say_started(self) -> None:
         for listener in self.config.listeners:
@@ -252,7 +252,10 @@ class Supervisor:
         async with self._reloading:
             self._next_reload = None
             self._notifier.reloading()
-            outcome = await self._reload()
+            try:
+                outcome = await self._reload()
+            except Exception as error:  # noqa: BLE001 - the generation that serves goes on, and the failure is told
+                outcome = Reloaded(False, f"a bug of the gateway: {error!r}")
             self.totals.reloaded(trigger, ok=outcome.ok)
             level = "info" if outcome.ok else "error"
             self.event(level, "reloaded" if outcome.ok else "reload_failed", trigger=trigger, message=outcome.text)
