@@ -5,6 +5,7 @@ its own. Only the module of the verb that was typed is imported, and a verb impo
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,7 +17,31 @@ VERBS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Exit codes: 0 yes or ok, 1 no or findings, 2 usage or configuration, 3 peer not reachable."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _open_standard_streams()
+    try:
+        code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+    except OSError as error:  # verbs name their own files: what is left has nowhere to print to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries once more when it exits
+        if isinstance(error, BrokenPipeError):
+            return 1  # the reader has seen enough
+        sys.stderr.write(f"dicomgate: {error.filename or 'standard output'}: {error.strerror}\n")
+        return 2
+    return code
+
+
+def _open_standard_streams() -> None:
+    """Lead closed ones to /dev/null: else the next socket gets their descriptor, and what is printed with it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _run(arguments: list[str]) -> int:
     if arguments in (["version"], ["--version"]):  # without typer, which alone takes longer than all else here
         importlib.import_module("proxy.cli.version").command()
         return 0

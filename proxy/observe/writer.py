@@ -12,6 +12,7 @@ import os
 import select
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import IO
 #: How long the thread waits for a stalled sink before it looks whether it shall end, and before it tries a failed
 #: one again (disk full, reader gone).
 PATIENCE_S = 0.25
-#: How long the first line of an empty queue waits for others.
+#: How soon the thread is woken again: lines that follow each other faster are written together. One alone waits for
+#: nothing.
 GATHER_S = 0.02
 
 _NEVER = sys.maxsize
@@ -54,6 +56,7 @@ class LineWriter:
         self._reopen = False
         self._closing = False
         self._abandoned = threading.Event()
+        self._written_at = float("-inf")
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -113,8 +116,9 @@ class LineWriter:
                     return False
                 else:
                     self._sleep(1)
-                    if not self._closing and not self._reopen:
-                        self._sleep(self._capacity // 4, GATHER_S)
+                    gather = self._written_at + GATHER_S - time.monotonic()
+                    if gather > 0 and not self._closing and not self._reopen:
+                        self._sleep(self._capacity // 4, gather)
             return not self._abandoned.is_set()
 
     def _sleep(self, wake_at: int, seconds: float | None = None) -> None:
@@ -136,6 +140,7 @@ class LineWriter:
                     written += os.write(self._fd, piece[written : written + select.PIPE_BUF])
             except OSError:  # full, or the reader is gone: lines wait, then are dropped and counted
                 self._abandoned.wait(PATIENCE_S)
+        self._written_at = time.monotonic()
         with self._lock:
             for _ in range(min(piece.count(b"\n", 0, written), len(self._lines))):  # `close` may have taken them away
                 self._queued -= len(self._lines.popleft())

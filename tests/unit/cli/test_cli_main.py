@@ -23,6 +23,22 @@ def test_version_costs_less_than_a_fifth_of_a_second_of_cpu() -> None:
     assert told[2] == "[]"
 
 
+@pytest.mark.parametrize(
+    ("redirection", "code", "told"),
+    [
+        (">/dev/full", 2, "dicomgate: standard output: No space left on device\n"),
+        (">&-", 0, ""),
+        ("2>&- >&- <&-", 0, ""),
+        ("| true", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("verb", ["version", "schema"])
+def test_output_that_goes_nowhere_leaves_no_traceback(verb: str, redirection: str, code: int, told: str) -> None:
+    command = f"'{sys.executable}' -m proxy.cli {verb} {redirection}"
+    ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (code, told)
+
+
 def test_help_lists_every_verb(capsys) -> None:
     assert main(["--help"]) == 0
     assert set(VERBS) <= set(re.findall(r"[a-z]+", capsys.readouterr().out))

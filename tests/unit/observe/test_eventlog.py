@@ -215,8 +215,10 @@ def test_a_file_opened_anew_does_not_wait_for_more_lines(tmp_path: Path, monkeyp
     monkeypatch.setattr(writer, "GATHER_S", 600)
     log = EventLog(tmp_path / "log")
     log.event("info", "one")
+    assert len(lines_of(tmp_path / "log", 1)) == 1, "a line alone waits for nothing"
+    log.event("info", "two")
     log.reopen()
-    assert len(lines_of(tmp_path / "log", 1)) == 1
+    assert len(lines_of(tmp_path / "log", 2)) == 2
     log.close()
 
 
