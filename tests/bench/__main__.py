@@ -34,7 +34,7 @@ class Size:
     """How much is done. The work is the same in both sizes; a quick run has less of it."""
 
     runs: int
-    instances: int  # of 512 KiB for each run; 2,048 are a GiB
+    instances: int  # of 512 KiB for each run; 1,024 are half a GiB
     small: int
     associations: int
     idle_runs: int
@@ -43,7 +43,7 @@ class Size:
     rounds: int
 
 
-FULL = Size(5, 2048, 20_000, 1000, 5, 1000, 8, 50)
+FULL = Size(5, 1024, 20_000, 1000, 5, 1000, 5, 50)
 QUICK = Size(5, 256, 2000, 150, 1, 32, 1.5, 10)
 
 
