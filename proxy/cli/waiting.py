@@ -13,11 +13,16 @@ INTERVAL = 1.0  # seconds between two looks
 
 
 def wait_until_none_is_open(gateway: Gateway) -> None:
-    """Until no association is open. Raises CommandError, exit code 3, if the gateway stops answering before."""
+    """Until no association is open or on the way. Raises CommandError, exit code 3, if the gateway stops answering."""
     with _display() as show:
-        while (answer := gateway.ask("status"))["associations"]:
+        while not _idle(answer := gateway.ask("status")):
             show(answer)
             time.sleep(INTERVAL)
+
+
+def _idle(answer: Answer) -> bool:
+    # A worker is idle when what it had decided before the drain is through, what was still being dialled included.
+    return not answer["associations"] and all(worker.get("idle", True) for worker in answer["workers"])
 
 
 def wait_until_it_is_gone(gateway: Gateway) -> None:
