@@ -69,7 +69,6 @@ class Association:
         "_deadline",
         "_early",
         "_early_bytes",
-        "_forwarded",
         "_interruption",
         "_relay",
         "_requestor",
@@ -81,6 +80,7 @@ class Association:
         "accept",
         "account",
         "address",
+        "forwarded",
         "listener",
     )
 
@@ -96,7 +96,7 @@ class Association:
         self._interruption: Refused | None = None
         self._early: PduFramer | None = None
         self._early_bytes = b""
-        self._forwarded = False
+        self.forwarded = False
         self._asked: tuple[bytes, str | None] = (b"", None)  # for the day when the policy changes
         self._walking = False
         self._counted = True  # among the connections that have no association yet
@@ -164,8 +164,9 @@ class Association:
         self._within(
             timeouts.upstream_accept, Reason.UPSTREAM_TIMEOUT, "the upstream did not answer the request in time"
         )
-        self._forwarded = True
+        self.forwarded = True
         self.account.forwarded(accept)
+        self._worker.journal.opened(self.account.record)
         upstream.send(
             edit_associate_rq(
                 pdu,
@@ -342,7 +343,7 @@ class Association:
 
     def _leave_upstream(self, leg: Leg, *, abort: bool) -> None:
         self._upstream = None
-        if abort and self._forwarded and not leg.eof:
+        if abort and self.forwarded and not leg.eof:
             leg.send(encode_abort(2, 0))
         linger(leg, self._worker.loop, self._worker.config.timeouts.close, 0, lambda: None)
 

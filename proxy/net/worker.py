@@ -34,10 +34,10 @@ class Journal(Protocol):
         """One access record."""
 
     def opened(self, record: AccessRecord) -> None:
-        """An association is established; its record so far."""
+        """A request goes to its upstream: from here on somebody may believe in an association. Its record so far."""
 
     def closed(self, id: str) -> None:
-        """An association that was opened is over."""
+        """What was opened is over."""
 
 
 class Worker:
@@ -152,15 +152,14 @@ class Worker:
     def established(self, association: Association) -> None:
         """An association has its relay."""
         self._established.add(association)
-        self.journal.opened(association.account.record)
 
     def forget(self, association: Association) -> None:
         """A connection is closed."""
         if association not in self._associations:
             return
         self.counts.disconnect(association.address)
-        if association in self._established:
-            self._established.discard(association)
+        self._established.discard(association)
+        if association.forwarded:
             self.journal.closed(association.account.record.id)
         self._associations.discard(association)
         if not self._associations:

@@ -151,16 +151,17 @@ class Generation:
     def _child_ended(self, child: Child) -> None:
         slot = child.start.slot
         self._host.table.forget(slot)
+        lost = len(child.open)
         self._write_lost(child)
         self._host.worker_left(child)
         if child.expected_to_end or self.retiring:
             self.children.pop(slot, None)
             self._host.free_slot(slot)
             return
-        self._host.event(
-            "error", "worker_lost", pid=child.pid, ended=_how(child.returncode), associations=len(child.open)
-        )
-        lived = child.ready_at is not None and asyncio.get_running_loop().time() - child.ready_at >= _LIVED
+        self._host.event("error", "worker_lost", pid=child.pid, ended=_how(child.returncode), associations=lost)
+        served = 0.0 if child.ready_at is None else asyncio.get_running_loop().time() - child.ready_at
+        # One that served and was killed from outside did not fail at its start, however short its life was.
+        lived = served >= _LIVED or (child.ready_at is not None and child.returncode == -signal.SIGKILL)
         self._failed_starts = 0 if lived else self._failed_starts + 1
         if self._failed_starts >= _GIVE_UP:
             self._host.give_up(f"{self._failed_starts} workers in a row ended as soon as they started")

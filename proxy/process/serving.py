@@ -45,11 +45,12 @@ class _Journal:
         self._offer(True, record)
 
     def opened(self, record: AccessRecord) -> None:
-        """An association is established: should this process be killed, the supervisor writes its record."""
-        self._channel.send(Report.OPENED, (record.id, json_line(record.to_dict(record.ts_start)).encode()))
+        """A request goes to its upstream: should this process be killed, the supervisor writes its record."""
+        so_far = {**record.to_dict(record.ts_start), "decision": "accepted"}
+        self._channel.send(Report.OPENED, (record.id, json_line(so_far).encode()))
 
     def closed(self, id: str) -> None:
-        """An association that was opened is over."""
+        """What was opened is over."""
         self._channel.send(Report.CLOSED, id)
 
     def _offer(self, access: bool, record: Mapping[str, object]) -> None:

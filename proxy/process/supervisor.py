@@ -312,7 +312,9 @@ class Supervisor:
             now = await asyncio.to_thread(fingerprint, watched(self._files, self.config.reload))
             if now != seen and now:
                 await self.reload("watch")
-                now = await asyncio.to_thread(fingerprint, watched(self._files, self.config.reload))
+                after = await asyncio.to_thread(fingerprint, watched(self._files, self.config.reload))
+                # What changed while the reload ran may have come too late for it: the next look is to see that.
+                now = {name: now.get(name, digest) for name, digest in after.items()}
             seen = now
 
     # --- generation.Host --------------------------------------------------------------------------------------------
