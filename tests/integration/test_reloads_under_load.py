@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.bad_inputs.hostile import TlsPeer
 from tests.support.archive import Archive, Instance, instance, store
-from tests.support.client import associate, client_context, connect, echo, release
+from tests.support.client import associate, client_context, connect, echo, release, request
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs
-from tests.support.site import Site, port_of
+from tests.support.processes import until
+from tests.support.site import HOST, Site, port_of
 from tests.support.soak import scaled
 from tests.support.steering import reloaded, wait_serving
 
@@ -120,3 +122,32 @@ def test_two_at_once_are_serialised_and_none_is_lost(
         wire = associate(connect(port_of(gateway.config), client_context()))
         echo(wire)
         release(wire)
+
+
+def test_what_was_half_read_is_served_by_the_old_generation(
+    site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
+) -> None:
+    """A ClientHello, a handshake and a request that a reload finds half done are done to the end."""
+    with Pacs(Archive()) as pacs:
+        control = str(tmp_path / "control.sock")
+        gateway = start_gateway(site.one_tenant(pacs.port, workers=2, control=control))
+        peers = [TlsPeer(port_of(gateway.config), "127.0.0.1", server_name=HOST) for _ in range(12)]
+        hellos = [peer.hello() for peer in peers]
+        asked = request()
+        for number, (peer, hello) in enumerate(zip(peers, hellos, strict=True)):
+            stage = number % 3
+            peer.send_wire(hello[:100] if stage == 0 else hello)
+            if stage == 2:
+                assert peer.handshake()
+                peer.send(asked[:100])
+        until(lambda: gateway.metric("connections_active") == len(peers), "all are accepted")
+        reloaded(gateway)
+        for number, (peer, hello) in enumerate(zip(peers, hellos, strict=True)):
+            stage = number % 3
+            if stage == 0:
+                peer.send_wire(hello[100:])
+            if stage < 2:
+                assert peer.handshake()
+            peer.associate(asked[100:] if stage == 2 else asked)
+            peer.release()
+        wait_serving(gateway, 2)

@@ -155,21 +155,21 @@ def test_it_serves_sockets_that_it_was_given(site: Site, tmp_path: Path, unit: U
         assert code == 0 and "Traceback" not in gateway.child.text
 
 
-def test_what_comes_between_two_runs_waits(site: Site, unit: Unit, ports: list[int]) -> None:
-    """After SIGTERM nothing is accepted any more: the next run serves those who came meanwhile."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_comes_between_two_runs_waits(site: Site, unit: Unit, ports: list[int], number: signal.Signals) -> None:
+    """After a stop, or a killed supervisor, nothing is accepted: the next run serves who came meanwhile."""
     with Pacs(Archive()) as pacs:
         config = site.one_tenant(pacs.port, port=ports[0], workers=2, timeouts={"drain": "30s"})
         first = unit.start(config)
         try:
             old = associate(connect(ports[0], client_context()))
-            first.child.process.terminate()
-            first.wait_for_event("draining")
-            until(lambda: first.get("/readyz")[0] == 503, "it is not ready")
-            until(lambda: sockets_listening(workers(first), ports[0]) == 0, "workers gave their copies up")
+            left = workers(first)
+            first.child.process.send_signal(number)
+            until(lambda: sockets_listening(left, ports[0]) == 0, "workers gave their copies up")
             waiting = [connect(ports[0]) for _ in range(20)]
             echo(old)
             release(old)
-            assert first.child.process.wait(PATIENCE) == 0
+            assert first.child.process.wait(PATIENCE) == (0 if number == signal.SIGTERM else -number)
         finally:
             first.child.end()
         second = unit.start(config)

@@ -38,10 +38,15 @@ def reloaded(gateway: Gateway, config: Record | None = None) -> None:
 
 
 def write(gateway: Gateway, config: Record) -> None:
-    """Another configuration file, put in place in one step, as JSON (which is YAML)."""
-    fresh = gateway.path.with_suffix(".new")
+    """Another configuration file."""
+    write_to(gateway.path, config)
+
+
+def write_to(path: Path, config: Record) -> None:
+    """A configuration file, put in place in one step, as JSON (which is YAML)."""
+    fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(config, indent=1))
-    fresh.rename(gateway.path)
+    fresh.rename(path)
 
 
 def workers(gateway: Gateway) -> list[int]:

@@ -1,0 +1,158 @@
+"""Rows 117, 119 and 120: workers that are killed, that hang, and that never come up."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.pdu import encode_release_rq
+from tests.support.archive import Archive, instance
+from tests.support.attempts import echo_once, seconds_to_be_served
+from tests.support.client import associate, client_context, connect, echo, release
+from tests.support.gateway import REPOSITORY, Gateway
+from tests.support.pacs import Pacs
+from tests.support.processes import PATIENCE, Child, clean_environment, until
+from tests.support.site import Site, port_of
+from tests.support.steering import ask, kill, wait_serving, workers, write_to
+from tests.support.wire import Wire
+
+BACK = 0.5  # seconds until a new worker serves
+
+
+@pytest.fixture
+def archive() -> Archive:
+    return Archive()
+
+
+@pytest.fixture
+def gateway(site: Site, tmp_path: Path, archive: Archive, start_gateway: Callable[..., Gateway]) -> Iterator[Gateway]:
+    with Pacs(archive) as pacs:
+        yield start_gateway(site.one_tenant(pacs.port, workers=2, control=str(tmp_path / "control.sock")))
+
+
+def idle(port: int) -> Wire:
+    wire = associate(connect(port, client_context()), calling="VICTIM")
+    echo(wire)
+    return wire
+
+
+def in_the_handshake(port: int) -> Wire:
+    wire = connect(port)
+    wire.send_raw(b"\x16\x03\x01\x02\x00\x01")
+    return wire
+
+
+def amid_a_store(port: int) -> Wire:
+    wire = idle(port)
+    pdus = instance().pdus()
+    wire.send(b"".join(pdus[: len(pdus) // 2]))
+    return wire
+
+
+def amid_a_release(port: int) -> Wire:
+    """Half an A-RELEASE-RQ is on its way."""
+    wire = idle(port)
+    wire.send(encode_release_rq()[:5])
+    return wire
+
+
+@pytest.mark.parametrize("begin", [idle, in_the_handshake, amid_a_store, amid_a_release])
+def test_row_117_kill_of_a_worker(gateway: Gateway, archive: Archive, begin: Callable[[int], Wire]) -> None:
+    """Those of the other worker do not notice, nothing that was cut is stored, and a new worker serves at once."""
+    port = port_of(gateway.config)
+    others = {}
+    while len({row["worker"] for row in ask(gateway, "status")["associations"]}) < 2:
+        others[len(others)] = associate(connect(port, client_context()), calling=f"OTHER{len(others)}")
+    with begin(port) as wire:
+        victim = holder(gateway)
+        kill(victim)
+        assert wire.receive_all() == b""
+    assert seconds_to_be_served(port, client_context()) < BACK
+    wait_serving(gateway, 2)
+    dead = {row["calling_aet"] for row in gateway.records if row["ended"] == "worker_lost"}
+    for number, other in others.items():
+        if f"OTHER{number}" in dead:
+            other.close()
+        else:
+            echo(other)
+            release(other)
+    assert archive.stored == {}
+
+
+def holder(gateway: Gateway) -> int:
+    """The worker of the newest connection that is no OTHER; for one without an association: with most connections."""
+    rows = ask(gateway, "status")["associations"]
+    return next((row["worker"] for row in rows if row["calling_aet"] == "VICTIM"), workers(gateway)[0])
+
+
+@pytest.mark.slow
+def test_row_119_a_worker_that_hangs(gateway: Gateway) -> None:
+    """Its event loop stops: it is replaced, and counted as lost."""
+    hung = workers(gateway)[0]
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        event = gateway.wait_for_event("worker_stuck", 40)
+        assert event["pid"] == hung
+        until(lambda: hung not in workers(gateway), "it is ended")
+    finally:
+        kill(hung)
+    wait_serving(gateway, 2)
+    for _ in range(10):
+        echo_once(port_of(gateway.config), client_context())
+    assert gateway.wait_for_event("worker_lost")["ended"] == "SIGKILL"
+
+
+#: Ends every worker as it starts, while the file is there.
+BROKEN = """
+import os, sys
+if "proxy.process.serving" in sys.orig_argv and os.path.exists({flag!r}):
+    open({tries!r}, "a").write("x")
+    os._exit(7)
+"""
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A folder for PYTHONPATH; with its file `flag`, workers end as they start, and leave an x in `tries`."""
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    script = BROKEN.format(flag=str(folder / "flag"), tries=str(folder / "tries"))
+    (folder / "sitecustomize.py").write_text(script)
+    return folder
+
+
+@pytest.mark.slow
+def test_row_120_workers_that_never_come_up_again(site: Site, tmp_path: Path, broken: Path) -> None:
+    """Started again ever more slowly, and some time given up: whoever supervises the gateway is to see it."""
+    with Pacs(Archive()) as pacs:
+        config = site.one_tenant(pacs.port, workers=2)
+        gateway = Gateway(tmp_path / "gateway", config, launcher=("env", f"PYTHONPATH={broken}:{REPOSITORY}"))
+        try:
+            (broken / "flag").touch()
+            for pid in workers(gateway):
+                kill(pid)
+            code = gateway.child.process.wait(3 * PATIENCE)
+        finally:
+            gateway.child.end()
+        assert code == 1
+        assert 4 <= len((broken / "tries").read_text()) <= 20
+        assert [event for event in gateway.events if event["event"] == "giving_up"]
+
+
+def test_row_120_workers_that_never_come_up(site: Site, tmp_path: Path, broken: Path) -> None:
+    """At the start nothing is tried twice."""
+    (broken / "flag").touch()
+    with Pacs() as pacs:
+        path = tmp_path / "config.yaml"
+        write_to(path, site.one_tenant(pacs.port, workers=2))
+        environment = clean_environment({"PYTHONPATH": f"{broken}:{REPOSITORY}"})
+        began = time.monotonic()
+        child = Child([sys.executable, "-m", "proxy.cli", "run", "--config", path], env=environment)
+        code = child.process.wait(PATIENCE)
+        child.end()
+    assert code == 2 and "exit code 7" in child.text, child.text
+    assert time.monotonic() - began < PATIENCE / 2 and len((broken / "tries").read_text()) == 2
