@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from proxy.config.values import Listener
 from proxy.net.accounting import Account, AssociationStatus
 from proxy.net.dial import dial
+from proxy.net.early import EarlyWatch
 from proxy.net.leg import Leg
 from proxy.net.linger import linger
+from proxy.net.recheck import Asked, refusal
 from proxy.net.refused import Refused, UpstreamRefused, say
 from proxy.net.relay import Relay
 from proxy.net.stages import (
@@ -28,18 +30,13 @@ from proxy.net.stages import (
     understand_request,
 )
 from proxy.pdu import (
-    PduError,
-    PduFramer,
-    PduType,
     edit_associate_rq,
     encode_abort,
 )
 from proxy.policy import (
-    Abort,
     Accept,
     Address,
     Certificate,
-    ClientAuthMode,
     Ended,
     Entrance,
     Facts,
@@ -48,14 +45,11 @@ from proxy.policy import (
     Refuse,
     judge,
 )
-from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ListenerTls
 
 if TYPE_CHECKING:
     from proxy.net.worker import Worker
 
-_ONLY_ABORT = frozenset({PduType.A_ABORT})
-_ABORT_LENGTH = 4  # PS3.8 Table 9-26: behind the header
 _BUG = "an association failed on a bug of the gateway"
 
 
@@ -68,7 +62,6 @@ class Association:
         "_counted",
         "_deadline",
         "_early",
-        "_early_bytes",
         "_interruption",
         "_relay",
         "_requestor",
@@ -94,10 +87,9 @@ class Association:
         self._awaited: Leg | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._interruption: Refused | None = None
-        self._early: PduFramer | None = None
-        self._early_bytes = b""
+        self._early: EarlyWatch | None = None
         self.forwarded = False
-        self._asked: tuple[bytes, str | None] = (b"", None)  # for the day when the policy changes
+        self._asked: Asked | None = None  # for the day when the policy changes
         self._walking = False
         self._counted = True  # among the connections that have no association yet
         self._relay: Relay | None = None
@@ -149,9 +141,9 @@ class Association:
         self.account.request(request)
         if self._worker.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
-        self._asked = (pdu, sni)
+        self._asked = Asked(self.address, pdu, sni)
         accept = self._decide(Facts(self.address, request, time.time(), sni, certificate), entrance)
-        self._watch_requestor()
+        self._early = EarlyWatch()
         upstream_configuration = self._worker.config.upstreams[accept.upstream]
         text = f"upstream {accept.upstream}: no connection in {timeouts.upstream_connect:g} s"
         self._within(timeouts.upstream_connect, Reason.UPSTREAM_UNAVAILABLE, text)
@@ -217,6 +209,7 @@ class Association:
     def _start_relay(self, accepted: frozenset[int], from_upstream: bytes) -> None:
         worker = self._worker
         assert self._upstream is not None
+        heard = b"" if self._early is None else self._early.heard
         self._early = None
         self._counted = False
         worker.counts.associated(self.address)
@@ -230,7 +223,7 @@ class Association:
             unacknowledged=worker.config.timeouts.unacknowledged,
         )
         worker.established(self)
-        self._relay.start(self._early_bytes, from_upstream)
+        self._relay.start(heard, from_upstream)
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
@@ -258,35 +251,15 @@ class Association:
             if self._walking:
                 self._task.cancel()
 
-    def _watch_requestor(self) -> None:
-        """From the request to its answer the requestor may only leave (PS3.8 section 9.2, Sta3)."""
-        self._early = PduFramer(_ABORT_LENGTH, _ONLY_ABORT)
-
-    def _heard_early(self, framer: PduFramer) -> None:
-        leg = self._requestor
-        data = leg.receive()
-        if data:
-            self._early_bytes += bytes(data[:16])
-            try:
-                if framer.feed(data) is not None:
-                    text = "A-ABORT before the answer"
-                    self._interrupt(Refused(Reason.REQUESTOR_GONE, text, ended=Ended.ABORTED_BY_REQUESTOR))
-            except PduError as error:
-                text = f"before the answer to the request: {error}"
-                self._interrupt(Refused(Reason.PDU_UNEXPECTED, text, Abort(2, int(error.abort_reason))))
-                self._early = None
-                leg.set_reading(False)
-        if leg.eof:
-            how = "without close_notify " if leg.truncated else ""
-            reason = Reason.TLS_FAILED if leg.tls_failure is not None else Reason.REQUESTOR_GONE
-            self._interrupt(Refused(reason, f"closed {how}before the answer to the request"))
-
     # --- LegOwner, until the relay takes the legs ---------------------------------------------------------------------
 
     def readable(self, leg: Leg) -> None:
         """Wake the stage that waits for this leg; or watch the requestor."""
         if leg is self._requestor and self._early is not None:
-            self._heard_early(self._early)
+            refused = self._early.listen(leg)
+            if refused is not None:
+                leg.set_reading(False)
+                self._interrupt(refused)
         elif leg is self._awaited:
             self._wake()
 
@@ -356,21 +329,9 @@ class Association:
 
     def refused_by(self, listener: Listener | None, tls: ListenerTls | None) -> str | None:
         """Why this established association would be refused under a new configuration; None: it would not."""
-        if listener is None or (listener.tls is None) != (self.listener.tls is None):
-            return f"listener {self.listener.name} is gone"
-        pdu, sni = self._asked
-        entrance = entrance_for_sni(listener.policy, sni) if tls is not None else None
-        if isinstance(entrance, Refuse):
-            return f"{entrance.reason}: {entrance.detail}"
-        certificate = None
-        if tls is not None and self._requestor.tls is not None:
-            context = tls.default if entrance is None else tls.tenant(entrance.tenant.name)
-            certificate = context.client_certificate(self._requestor.tls.object, time.time())
-            if certificate is None and context.client_auth_mode is ClientAuthMode.REQUIRED:
-                return f"{Reason.CLIENT_CERTIFICATE_MISSING}: a client certificate is required now"
-        facts = Facts(self.address, understand_request(pdu), time.time(), sni, certificate)
-        decision = judge(listener.policy, entrance, facts)
-        return f"{decision.reason}: {decision.detail}" if isinstance(decision, Refuse) else None
+        assert self._asked is not None
+        endpoint = self._requestor.tls
+        return refusal(self._asked, None if endpoint is None else endpoint.object, listener, tls)
 
     @property
     def ending(self) -> bool:

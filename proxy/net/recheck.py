@@ -1,0 +1,44 @@
+"""An established association before another configuration: would it be let in again?"""
+
+import ssl
+import time
+from dataclasses import dataclass
+
+from proxy.config.values import Listener
+from proxy.net.stages import understand_request
+from proxy.policy import Address, ClientAuthMode, Facts, Reason, Refuse, judge
+from proxy.policy.tenants import entrance_for_sni
+from proxy.tls.contexts import ListenerTls
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an association was decided on, kept small: the request as it came, and the server name."""
+
+    address: Address
+    pdu: bytes
+    sni: str | None
+
+
+def refusal(
+    asked: Asked, tls_object: ssl.SSLObject | None, listener: Listener | None, tls: ListenerTls | None
+) -> str | None:
+    """Why `listener`, as it is configured now, would refuse it; None: it would not.
+
+    The certificate is judged anew from the connection itself, so that a revocation counts.
+    """
+    if listener is None or (tls is None) != (tls_object is None):
+        return "its listener is gone"
+    entrance = entrance_for_sni(listener.policy, asked.sni) if tls is not None else None
+    if isinstance(entrance, Refuse):
+        return f"{entrance.reason}: {entrance.detail}"
+    certificate = None
+    now = time.time()
+    if tls is not None and tls_object is not None:
+        context = tls.default if entrance is None else tls.tenant(entrance.tenant.name)
+        certificate = context.client_certificate(tls_object, now)
+        if certificate is None and context.client_auth_mode is ClientAuthMode.REQUIRED:
+            return f"{Reason.CLIENT_CERTIFICATE_MISSING}: a client certificate is required now"
+    facts = Facts(asked.address, understand_request(asked.pdu), now, asked.sni, certificate)
+    decision = judge(listener.policy, entrance, facts)
+    return f"{decision.reason}: {decision.detail}" if isinstance(decision, Refuse) else None
