@@ -8,10 +8,10 @@ and latency are theirs too.
 """
 
 import argparse
-import itertools
 import json
 import os
 import platform
+import signal
 import ssl
 import subprocess
 import sys
@@ -86,9 +86,7 @@ def main() -> int:
     quick: bool = arguments.parse_args().quick
     began = time.monotonic()
     peers = installed()
-
-    def say(row: str) -> None:
-        print(f"{time.monotonic() - began:5.0f} s  {row}", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended, as behind ^C
 
     versions = {
         "dicomgate": __version__,
@@ -100,9 +98,13 @@ def main() -> int:
     machine = f"{_processor()}, {len(os.sched_getaffinity(0))} CPUs, Linux {platform.release()}"
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # nginx's worker has a user of its own
-        bench = Bench(Path(folder), list(peers), (QUICK if quick else FULL).runs, say)
+        bench = Bench(Path(folder), list(peers), (QUICK if quick else FULL).runs)
+        table: list[report.Row] = []
+        print(report.head(), flush=True)
         try:
-            table = list(itertools.chain.from_iterable(rows(bench, QUICK if quick else FULL)))
+            for found in rows(bench, QUICK if quick else FULL):
+                table += found
+                print(*(row.line() for row in found), sep="\n", flush=True)
         finally:
             bench.close()
     ciphers = sorted(
@@ -110,7 +112,6 @@ def main() -> int:
     )
     assert len(ciphers) == 1, f"not everybody was measured with the same cipher: {ciphers}"
     load = f"{os.getloadavg()[2]:.1f}"
-    print(report.head(), *(row.line() for row in table), sep="\n")
     print(f"{machine}, load average {load}; {ciphers[0]}")
     print(", ".join(f"{name} {what}" for name, what in versions.items()))
     RESULT.write_text(

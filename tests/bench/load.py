@@ -26,12 +26,9 @@ _ABREAST = 8  # associations that are opened, or used, at a time where there are
 
 
 def serve(channel: Connection) -> None:
-    """Run the jobs that come, (name, port, arguments) each, until the channel is closed."""
+    """Run the jobs that come, (name, port, arguments) each, until the process is ended."""
     while True:
-        try:
-            name, port, arguments = channel.recv()
-        except EOFError:
-            return
+        name, port, arguments = channel.recv()
         for result in JOBS[name](port, **arguments):
             channel.send(result)
             channel.recv()

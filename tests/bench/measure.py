@@ -48,9 +48,10 @@ class Loader:
         self._next()
 
     def close(self) -> None:
-        """End the process."""
-        self._channel.close()
+        """End the process, in the midst of a job too."""
+        self._process.terminate()
         self._process.join()
+        self._channel.close()
 
     def _next(self) -> Run:
         try:
@@ -63,9 +64,9 @@ class Loader:
 class Bench:
     """The processes around the proxies, and the work that is done at them. `raw` keeps every run."""
 
-    def __init__(self, folder: Path, peers: Sequence[Start], runs: int, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, peers: Sequence[Start], runs: int) -> None:
         self.raw: dict[str, Runs] = {}
-        self._folder, self._starts, self._runs, self._say = folder, [dicomgate, *peers], runs, say
+        self._folder, self._starts, self._runs = folder, [dicomgate, *peers], runs
         self._sites: dict[str, Site] = {}
         ours, theirs = _processes.Pipe()
         self._pacs = _processes.Process(target=pacs.serve, args=(theirs,), daemon=True)
@@ -228,7 +229,6 @@ class Bench:
 
     def _keep(self, row: str, found: Runs) -> Runs:
         self.raw[row] = found
-        self._say(row)
         return found
 
 
