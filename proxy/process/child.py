@@ -121,7 +121,10 @@ class Child:
         self.missed_beats = 0
         self.silent = False
         if kind == Report.LINE:
-            self._write_line(*value)
+            id, line = value
+            # In one step: a worker killed behind this message must not get a second record for the association.
+            self.open.pop(id, None)
+            self._write_line(id is not None, line)
         elif kind == Report.OPENED:
             self.open[value[0]] = value[1]
         elif kind == Report.CLOSED:

@@ -4,7 +4,7 @@ A generation is immutable: a worker that replaces a killed one gets the very val
 """
 
 import asyncio
-import calendar
+import datetime
 import json
 import os
 import signal
@@ -187,16 +187,12 @@ class Generation:
         now = time.time()
         for line in child.open.values():
             record = json.loads(line)
-            started = time.strptime(str(record["ts_start"])[:19], "%Y-%m-%dT%H:%M:%S")
-            duration = max(0.0, now - _epoch(started))
+            started = datetime.datetime.fromisoformat(str(record["ts_start"])).timestamp()
+            duration = max(0.0, now - started)
             self._host.write_record(
                 {**record, "ts": rfc3339(now), "ended": str(Ended.WORKER_LOST), "duration_s": round(duration, 3)}
             )
         child.open.clear()
-
-
-def _epoch(utc: time.struct_time) -> float:
-    return float(calendar.timegm(utc))
 
 
 def _how(returncode: int | None) -> str:

@@ -32,7 +32,7 @@ class Report(enum.StrEnum):
     READY = "ready"
     FAILED = "failed"  # str: it cannot start
     BEAT = "beat"  # from the event loop: it turns
-    LINE = "line"  # (to the access log?, the formatted line)
+    LINE = "line"  # (id of the association whose access record it is, or None for the log; the formatted line)
     OPENED = "opened"  # (association id, OpenRecord)
     CLOSED = "closed"  # association id
     IDLE = "idle"  # draining, and no association is left

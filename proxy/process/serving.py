@@ -38,11 +38,11 @@ class _Journal:
     def event(self, level: str, name: str, **fields: Any) -> None:
         """One line of the application log."""
         if LEVELS[level] >= self._threshold:
-            self._offer(False, event_record(level, name, fields))
+            self._offer(None, event_record(level, name, fields))
 
     def access(self, record: dict[str, Json]) -> None:
         """One access record."""
-        self._offer(True, record)
+        self._offer(str(record["id"]), record)
 
     def opened(self, record: AccessRecord) -> None:
         """A request goes to its upstream: should this process be killed, the supervisor writes its record."""
@@ -53,8 +53,8 @@ class _Journal:
         """What was opened is over."""
         self._channel.send(Report.CLOSED, id)
 
-    def _offer(self, access: bool, record: Mapping[str, object]) -> None:
-        self._channel.offer(Report.LINE, (access, self._format(record).encode("ascii") + b"\n"))
+    def _offer(self, id: str | None, record: Mapping[str, object]) -> None:
+        self._channel.offer(Report.LINE, (id, self._format(record).encode("ascii") + b"\n"))
 
 
 class _Serving:
