@@ -121,8 +121,10 @@ class Supervisor:
                 self.event("warning", "control_unavailable", message=str(error))
 
     async def _close(self) -> None:
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # a reload under way takes its new workers back
         generations = [*self.old, *([self.current] if self.current is not None else [])]
         for generation in generations:
             generation.stop()
@@ -246,6 +248,8 @@ class Supervisor:
         """Load the configuration again. Requests that come while one runs are one request behind it."""
         if self._next_reload is None:
             self._next_reload = asyncio.get_running_loop().create_task(self._reload_in_turn(trigger))
+            self._tasks.add(self._next_reload)
+            self._next_reload.add_done_callback(self._tasks.discard)
         return await asyncio.shield(self._next_reload)
 
     async def _reload_in_turn(self, trigger: str) -> Reloaded:
@@ -277,7 +281,11 @@ class Supervisor:
             await asyncio.to_thread(prove, config)
             self._sockets.open(config)
             generation = self._new_generation(config)
-            await generation.start()
+            try:
+                await generation.start()
+            except asyncio.CancelledError:  # the gateway ends
+                generation.kill()
+                raise
         except (TlsSetupError, BindError, StartFailed, OSError) as error:
             self._sockets.keep_only(self.config)
             return Reloaded(False, str(error))

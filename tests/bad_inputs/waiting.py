@@ -1,7 +1,7 @@
 """Rows of the bad-input list whose feature is not there yet, and the issue that each waits for.
 
 A row may stand here and be tested as well: then what is tested is the part that can be seen today.
-`ELSEWHERE` names the rows that whole scenarios test, and their files in tests/integration.
+`ELSEWHERE` names the rows that whole scenarios test, and their files in tests/integration or tests/soak.
 """
 
 OPERATIONS = "issue 4, operations: DIMSE command sets are read and decided on (design section 8)"
