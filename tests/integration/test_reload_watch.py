@@ -11,6 +11,7 @@ from tests.support.client import client_context, connect
 from tests.support.configs import write_key
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs
+from tests.support.ports import free_port
 from tests.support.processes import until
 from tests.support.site import HOST, Site, port_of
 from tests.support.steering import write
@@ -91,7 +92,7 @@ def test_the_configuration_itself(site: Site, start_gateway: Callable[..., Gatew
         gateway = start_gateway(config)
         gateway.path.write_text("version: 1\nlisteners: {")
         gateway.wait_for_event("reload_failed")
-        port = port_of(config) + 1
+        port = free_port()
         config["listeners"]["dicom-tls"]["bind"].append(f"127.0.0.2:{port}")
         write(gateway, config)
         gateway.wait_for_event("reloaded")
