@@ -2,10 +2,11 @@
 
 import asyncio
 import itertools
+import pickle
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from proxy.observe.metrics import Snapshot
@@ -60,6 +61,10 @@ class Child:
         if self.silent:
             return "silent"
         return "draining" if self.expected_to_end else "running"
+
+    def open_records(self) -> Iterator[dict[str, Any]]:
+        """What is known of the associations that it has not closed yet."""
+        return map(pickle.loads, self.open.values())  # our own child wrote them
 
     async def spawn(self) -> None:
         """Start the process and hand it everything."""

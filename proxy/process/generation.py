@@ -5,7 +5,6 @@ A generation is immutable: a worker that replaces a killed one gets the very val
 
 import asyncio
 import datetime
-import json
 import os
 import signal
 import time
@@ -185,8 +184,7 @@ class Generation:
     def _write_lost(self, child: Child) -> None:
         """The access records of associations that died with their worker."""
         now = time.time()
-        for line in child.open.values():
-            record = json.loads(line)
+        for record in child.open_records():
             started = datetime.datetime.fromisoformat(str(record["ts_start"])).timestamp()
             duration = max(0.0, now - started)
             self._host.write_record(

@@ -67,5 +67,5 @@ class Selection:
         return self.tenant is not None and tenant == self.tenant and (self.peer is None or peer == self.peer)
 
 
-#: An access record as it is when the association is established, as JSON: a fifth of the memory of a dictionary.
+#: An access record as it is when the request is forwarded, pickled: a fifth of the memory of a dictionary.
 OpenRecord = bytes

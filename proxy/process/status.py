@@ -1,7 +1,6 @@
 """What `status`, `top` and `disconnect` ask of all workers."""
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,12 +18,11 @@ async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[
     associations: list[dict[str, Any]] = []
     for (generation, child), answer in zip(children, answers, strict=True):
         progress = {one.id: one for one in answer or ()}
-        for id, line in list(child.open.items()):
-            record = json.loads(line)
-            one = progress.get(id)
+        for record in child.open_records():
+            one = progress.get(record["id"])
             associations.append(
                 {
-                    "id": id,
+                    "id": record["id"],
                     "tenant": record.get("tenant"),
                     "peer": record.get("peer"),
                     "calling_aet": record.get("calling_aet"),
