@@ -1,8 +1,10 @@
 """What the supervisor and its workers tell each other (kinds of `Channel` messages and the values they carry)."""
 
 import enum
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from proxy.config.values import Config
 
@@ -34,6 +36,7 @@ class Report(enum.StrEnum):
     BEAT = "beat"  # from the event loop: it turns
     LINE = "line"  # (id of the association whose access record it is, or None for the log; the formatted line)
     OPENED = "opened"  # (association id, OpenRecord)
+    ACCEPTED = "accepted"  # (association id, OpenRecord): what the upstream's answer has changed
     CLOSED = "closed"  # association id
     IDLE = "idle"  # draining, and no association is left
     LEAVING = "leaving"  # metrics.Snapshot: the last word
@@ -67,5 +70,14 @@ class Selection:
         return self.tenant is not None and tenant == self.tenant and (self.peer is None or peer == self.peer)
 
 
-#: An access record as it is when the association is established, as JSON: a fifth of the memory of a dictionary.
+#: An access record so far, as JSON, and behind it what has changed since, line by line: a fifth of the memory of a
+#: dictionary.
 OpenRecord = bytes
+
+
+def read_record(lines: OpenRecord) -> dict[str, Any]:
+    """The record, what has changed put in."""
+    record: dict[str, Any] = {}
+    for line in lines.splitlines():
+        record |= json.loads(line)
+    return record

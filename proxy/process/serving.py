@@ -18,6 +18,7 @@ from proxy.net.worker import Worker
 from proxy.observe.access import AccessRecord, Json
 from proxy.observe.eventlog import LEVELS, event_record
 from proxy.observe.lines import console_line, json_line
+from proxy.observe.metrics import Snapshot
 from proxy.process.channel import Channel
 from proxy.process.messages import Order, Question, Report, Start
 from proxy.tls.contexts import ListenerTls
@@ -49,6 +50,10 @@ class _Journal:
         so_far = {**record.to_dict(record.ts_start), "decision": "accepted"}
         self._channel.send(Report.OPENED, (record.id, json_line(so_far).encode()))
 
+    def accepted(self, record: AccessRecord) -> None:
+        """Only what has changed goes: the whole record costs ten times as much."""
+        self._channel.send(Report.ACCEPTED, (record.id, json_line({"contexts": record.contexts()}).encode()))
+
     def closed(self, id: str) -> None:
         """What was opened is over."""
         self._channel.send(Report.CLOSED, id)
@@ -76,7 +81,7 @@ class _Serving:
         worker, channel = self._worker, self._channel
         if worker is not None:
             await worker.stop()
-            channel.send(Report.LEAVING, worker.metrics.snapshot())
+            channel.send(Report.LEAVING, self._snapshot(worker))
         await channel.close()
 
     def _received(self, kind: str, value: Any) -> None:
@@ -129,8 +134,10 @@ class _Serving:
         if config is not None:
             try:
                 tls = {one.name: ListenerTls(one) for one in config.listeners if one.tls is not None}
-            except TlsSetupError as error:  # it was checked: only memory or descriptors can be missing
-                worker.journal.event("error", "recheck_failed", message=str(error))
+            # It was checked: only memory or descriptors can be missing here. What nobody can decide is not let pass.
+            except (TlsSetupError, OSError, MemoryError) as error:
+                why = str(error) or type(error).__name__
+                worker.journal.event("error", "recheck_failed", message=why, ended=worker.end_undecided(why))
                 return
             worker.recheck(config, tls)
 
@@ -140,10 +147,14 @@ class _Serving:
 
     def _answer(self, worker: Worker, question: Question, argument: Any) -> Any:
         if question == Question.SNAPSHOT:
-            return worker.metrics.snapshot()
+            return self._snapshot(worker)
         if question == Question.STATUS:
             return worker.status()
         return worker.disconnect(argument.holds)
+
+    def _snapshot(self, worker: Worker) -> Snapshot:
+        worker.metrics.set("log_dropped_total", (), self._channel.dropped)
+        return worker.metrics.snapshot()
 
     def _supervisor_lost(self) -> None:
         """Nobody restarts or reloads us any more: others may have the addresses; what is open is served to its end."""

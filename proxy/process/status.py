@@ -1,7 +1,6 @@
 """What `status`, `top` and `disconnect` ask of all workers."""
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from proxy.config.values import Config
 from proxy.process.child import Child
 from proxy.process.generation import Generation
-from proxy.process.messages import Question, Selection
+from proxy.process.messages import Question, Selection, read_record
 
 
 async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[str, Any]:
@@ -19,8 +18,8 @@ async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[
     associations: list[dict[str, Any]] = []
     for (generation, child), answer in zip(children, answers, strict=True):
         progress = {one.id: one for one in answer or ()}
-        for id, line in list(child.open.items()):
-            record = json.loads(line)
+        for id, lines in list(child.open.items()):
+            record = read_record(lines)
             one = progress.get(id)
             associations.append(
                 {

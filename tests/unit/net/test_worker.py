@@ -39,6 +39,9 @@ class Journal:
     def opened(self, record: AccessRecord) -> None:
         self.events.append("opened")
 
+    def accepted(self, record: AccessRecord) -> None:
+        self.events.append("accepted")
+
     def closed(self, id: str) -> None:
         self.events.append("closed")
 
