@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from proxy.config.values import Config
@@ -25,6 +26,7 @@ from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 
 _BEAT = 1.0  # seconds
+_GO_FIRST = 200  # thousandths of all memory that a worker is taken to be larger than it is: a supervisor is larger
 _TOLD_BY_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -185,8 +187,18 @@ class _Serving:
             self._worker.report_bug(str(context.get("message")), error)
 
 
+def _go_first() -> None:
+    """Where memory runs out, a worker is ended before its supervisor, which replaces it (proc(5), oom_score_adj)."""
+    score = Path("/proc/self/oom_score_adj")
+    try:
+        score.write_text(str(min(1000, int(score.read_text()) + _GO_FIRST)))
+    except OSError:
+        pass  # no /proc here
+
+
 def main() -> None:
     """Run on uvloop, or on asyncio's own loop where uvloop is missing (the supervisor says so)."""
+    _go_first()
     sock = socket.socket(fileno=int(sys.argv[1]))
     try:
         factory = importlib.import_module("uvloop").new_event_loop
