@@ -8,6 +8,7 @@ import importlib
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from proxy.observe.eventlog import LEVELS, event_record
 from proxy.observe.lines import console_line, json_line
 from proxy.observe.metrics import Snapshot
 from proxy.process.channel import Channel
-from proxy.process.messages import Order, Question, Report, Start
+from proxy.process.messages import OPENED_AT, Order, Question, Report, Start
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 
@@ -49,7 +50,7 @@ class _Journal:
 
     def opened(self, record: AccessRecord) -> None:
         """A request goes to its upstream: should this process be killed, the supervisor writes its record."""
-        so_far = {**record.to_dict(record.ts_start), "decision": "accepted"}
+        so_far = {**record.to_dict(record.ts_start), "decision": "accepted", OPENED_AT: time.monotonic()}
         self._channel.send(Report.OPENED, (record.id, json_line(so_far).encode()))
 
     def accepted(self, record: AccessRecord) -> None:
