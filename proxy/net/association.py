@@ -183,6 +183,7 @@ class Association:
         answer, accepted = answer_to_requestor(answer, answered, request, pdu, accept)
         leg.send(answer)
         self.account.accepted(request, answered, accept.keep_contexts)
+        self._worker.journal.accepted(self.account.record)
         self._start_relay(accepted, behind)
 
     async def _secure(self, leg: Leg) -> tuple[Entrance | None, Certificate | None, str | None]:

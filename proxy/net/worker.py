@@ -36,6 +36,9 @@ class Journal(Protocol):
     def opened(self, record: AccessRecord) -> None:
         """A request goes to its upstream: from here on somebody may believe in an association. Its record so far."""
 
+    def accepted(self, record: AccessRecord) -> None:
+        """The upstream has accepted what was opened."""
+
     def closed(self, id: str) -> None:
         """What was opened is over."""
 
@@ -190,11 +193,22 @@ class Worker:
     def recheck(self, config: Config, tls: Mapping[str, ListenerTls]) -> int:
         """Decide every open association again under a new configuration; how many were ended."""
         listeners = {listener.name: listener for listener in config.listeners}
+
+        def refusal(association: Association) -> str | None:
+            name = association.listener.name
+            return association.refused_by(listeners.get(name), tls.get(name))
+
+        return self._end_refused(refusal)
+
+    def end_undecided(self, why: str) -> int:
+        """End every open association, for a new configuration cannot be asked about it; how many these are."""
+        return self._end_refused(lambda _: f"it could not be decided again: {why}")
+
+    def _end_refused(self, refusal: Callable[[Association], str | None]) -> int:
         ended = 0
         for association in list(self._established):
             with association.guarded():
-                name = association.listener.name
-                why = association.refused_by(listeners.get(name), tls.get(name))
+                why = refusal(association)
                 if why is not None:
                     association.end(Ended.POLICY_CHANGED, Reason.POLICY_CHANGED, why)
                     ended += 1

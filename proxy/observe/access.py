@@ -135,7 +135,7 @@ class AccessRecord:
                 ),
                 "max_pdu": self.max_pdu,
                 "user": _known({"type": self.user_type, "name": self.user_name}),
-                "contexts": self._contexts(),
+                "contexts": self.contexts(),
                 "upstream": self.upstream,
                 "server": self.server,
                 "upstream_setup_s": None if self.upstream_setup_s is None else round(self.upstream_setup_s, 6),
@@ -175,7 +175,8 @@ class AccessRecord:
             }
         )
 
-    def _contexts(self) -> dict[str, Json]:
+    def contexts(self) -> dict[str, Json]:
+        """How many presentation contexts were proposed, kept and accepted, and which were refused and by whom."""
         if self.contexts_proposed is None:
             return {}
         refused: list[Json] = [

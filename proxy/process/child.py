@@ -2,11 +2,10 @@
 
 import asyncio
 import itertools
-import pickle
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from proxy.observe.metrics import Snapshot
@@ -33,6 +32,7 @@ class Child:
         self.gone = asyncio.Event()
         self.failure = ""
         self.expected_to_end = False
+        self.draining = False
         self.missed_beats = 0
         self.ready_at: float | None = None
         self.open: dict[str, OpenRecord] = {}
@@ -60,11 +60,7 @@ class Child:
             return "starting"
         if self.silent:
             return "silent"
-        return "draining" if self.expected_to_end else "running"
-
-    def open_records(self) -> Iterator[dict[str, Any]]:
-        """What is known of the associations that it has not closed yet."""
-        return map(pickle.loads, self.open.values())  # our own child wrote them
+        return "draining" if self.draining else "running"
 
     async def spawn(self) -> None:
         """Start the process and hand it everything."""
@@ -85,8 +81,8 @@ class Child:
 
     def send(self, order: Order, value: Any = None) -> None:
         """Give an order; one to a process that is gone is lost."""
-        if order in (Order.STOP, Order.RETIRE):
-            self.expected_to_end = True
+        self.expected_to_end |= order in (Order.STOP, Order.RETIRE)
+        self.draining |= order in (Order.STOP, Order.RETIRE, Order.DRAIN)
         self._channel.send(order, value)
 
     async def ask(self, question: Question, value: Any = None) -> Any:
@@ -132,6 +128,10 @@ class Child:
             self._write_line(id is not None, line)
         elif kind == Report.OPENED:
             self.open[value[0]] = value[1]
+        elif kind == Report.ACCEPTED:
+            id, changes = value
+            if id in self.open:
+                self.open[id] += changes
         elif kind == Report.CLOSED:
             self.open.pop(value, None)
         elif kind == Report.ANSWER:

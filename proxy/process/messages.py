@@ -1,8 +1,11 @@
 """What the supervisor and its workers tell each other (kinds of `Channel` messages and the values they carry)."""
 
 import enum
+import io
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from proxy.config.values import Config
 
@@ -34,6 +37,7 @@ class Report(enum.StrEnum):
     BEAT = "beat"  # from the event loop: it turns
     LINE = "line"  # (id of the association whose access record it is, or None for the log; the formatted line)
     OPENED = "opened"  # (association id, OpenRecord)
+    ACCEPTED = "accepted"  # (association id, OpenRecord): what the upstream's answer has changed
     CLOSED = "closed"  # association id
     IDLE = "idle"  # draining, and no association is left
     LEAVING = "leaving"  # metrics.Snapshot: the last word
@@ -67,5 +71,23 @@ class Selection:
         return self.tenant is not None and tenant == self.tenant and (self.peer is None or peer == self.peer)
 
 
-#: An access record as it is when the request is forwarded, pickled: a fifth of the memory of a dictionary.
+#: An access record so far, pickled, and behind it what has changed since, pickle by pickle: a fifth of the memory of a
+#: dictionary, and a third of the work of JSON for what is hardly ever read.
 OpenRecord = bytes
+
+#: In an OpenRecord alone: the monotonic clock, which all processes share, when `duration_s` was what it says.
+OPENED_AT = "opened_at"
+
+
+def pickled(fields: Mapping[str, Any]) -> OpenRecord:
+    """A record, or what has changed of it."""
+    return pickle.dumps(fields, pickle.HIGHEST_PROTOCOL)
+
+
+def read_record(pickles: OpenRecord) -> dict[str, Any]:
+    """The record, what has changed put in."""
+    record: dict[str, Any] = {}
+    stream = io.BytesIO(pickles)
+    while stream.tell() < len(pickles):
+        record |= pickle.load(stream)  # noqa: S301 - our own child
+    return record

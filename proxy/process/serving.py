@@ -5,11 +5,12 @@ python -m proxy.process.serving CHANNEL-DESCRIPTOR
 
 import asyncio
 import importlib
-import pickle
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from proxy.config.values import Config
@@ -19,12 +20,14 @@ from proxy.net.worker import Worker
 from proxy.observe.access import AccessRecord, Json
 from proxy.observe.eventlog import LEVELS, event_record
 from proxy.observe.lines import console_line, json_line
+from proxy.observe.metrics import Snapshot
 from proxy.process.channel import Channel
-from proxy.process.messages import Order, Question, Report, Start
+from proxy.process.messages import OPENED_AT, Order, Question, Report, Start, pickled
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 
 _BEAT = 1.0  # seconds
+_GO_FIRST = 200  # thousandths of all memory that a worker is taken to be larger than it is: a supervisor is larger
 _TOLD_BY_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -50,9 +53,13 @@ class WorkerJournal:
 
     def opened(self, record: AccessRecord) -> None:
         """A request goes to its upstream: should this process be killed, the supervisor writes its record."""
-        so_far = {**record.to_dict(record.ts_start), "decision": "accepted"}
+        so_far = {**record.to_dict(record.ts_start), "decision": "accepted", OPENED_AT: time.monotonic()}
         self._open.add(record.id)
-        self._channel.send(Report.OPENED, (record.id, pickle.dumps(so_far, pickle.HIGHEST_PROTOCOL)))
+        self._channel.send(Report.OPENED, (record.id, pickled(so_far)))
+
+    def accepted(self, record: AccessRecord) -> None:
+        """Only what has changed goes: the whole record costs ten times as much."""
+        self._channel.send(Report.ACCEPTED, (record.id, pickled({"contexts": record.contexts()})))
 
     def closed(self, id: str) -> None:
         """What was opened is over. Said only where no line has said so: one that was summed up, or dropped."""
@@ -83,7 +90,7 @@ class _Serving:
         worker, channel = self._worker, self._channel
         if worker is not None:
             await worker.stop()
-            channel.send(Report.LEAVING, worker.metrics.snapshot())
+            channel.send(Report.LEAVING, self._snapshot(worker))
         await channel.close()
 
     def _received(self, kind: str, value: Any) -> None:
@@ -136,8 +143,10 @@ class _Serving:
         if config is not None:
             try:
                 tls = {one.name: ListenerTls(one) for one in config.listeners if one.tls is not None}
-            except TlsSetupError as error:  # it was checked: only memory or descriptors can be missing
-                worker.journal.event("error", "recheck_failed", message=str(error))
+            # It was checked: only memory or descriptors can be missing here. What nobody can decide is not let pass.
+            except (TlsSetupError, OSError, MemoryError) as error:
+                why = str(error) or type(error).__name__
+                worker.journal.event("error", "recheck_failed", message=why, ended=worker.end_undecided(why))
                 return
             worker.recheck(config, tls)
 
@@ -147,10 +156,14 @@ class _Serving:
 
     def _answer(self, worker: Worker, question: Question, argument: Any) -> Any:
         if question == Question.SNAPSHOT:
-            return worker.metrics.snapshot()
+            return self._snapshot(worker)
         if question == Question.STATUS:
             return worker.status()
         return worker.disconnect(argument.holds)
+
+    def _snapshot(self, worker: Worker) -> Snapshot:
+        worker.metrics.set("log_dropped_total", (), self._channel.dropped)
+        return worker.metrics.snapshot()
 
     def _supervisor_lost(self) -> None:
         """Nobody restarts or reloads us any more: others may have the addresses; what is open is served to its end."""
@@ -181,8 +194,18 @@ class _Serving:
             self._worker.report_bug(str(context.get("message")), error)
 
 
+def _go_first() -> None:
+    """Where memory runs out, a worker is ended before its supervisor, which replaces it (proc(5), oom_score_adj)."""
+    score = Path("/proc/self/oom_score_adj")
+    try:
+        score.write_text(str(min(1000, int(score.read_text()) + _GO_FIRST)))
+    except OSError:
+        pass  # no /proc here
+
+
 def main() -> None:
     """Run on uvloop, or on asyncio's own loop where uvloop is missing (the supervisor says so)."""
+    _go_first()
     sock = socket.socket(fileno=int(sys.argv[1]))
     try:
         factory = importlib.import_module("uvloop").new_event_loop

@@ -8,7 +8,7 @@ from typing import Any
 from proxy.config.values import Config
 from proxy.process.child import Child
 from proxy.process.generation import Generation
-from proxy.process.messages import Question, Selection
+from proxy.process.messages import Question, Selection, read_record
 
 
 async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[str, Any]:
@@ -18,11 +18,12 @@ async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[
     associations: list[dict[str, Any]] = []
     for (generation, child), answer in zip(children, answers, strict=True):
         progress = {one.id: one for one in answer or ()}
-        for record in child.open_records():
-            one = progress.get(record["id"])
+        for id, lines in list(child.open.items()):
+            record = read_record(lines)
+            one = progress.get(id)
             associations.append(
                 {
-                    "id": record["id"],
+                    "id": id,
                     "tenant": record.get("tenant"),
                     "peer": record.get("peer"),
                     "calling_aet": record.get("calling_aet"),

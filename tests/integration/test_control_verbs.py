@@ -168,6 +168,8 @@ def test_drain_waits_for_the_last_one(bed: Bed) -> None:
     refused = bed.connect()
     refused.send(request())
     assert refused.receive_pdu() == DRAINING
+    assert {worker["state"] for worker in bed.status()["workers"]} == {"draining"}
+    assert bed.gateway.metric("workers", state="draining") == bed.gateway.metric("workers") > 0
     echo(wire)
     assert drain.alive
     release(wire)

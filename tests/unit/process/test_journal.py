@@ -1,11 +1,10 @@
 """What a worker tells the supervisor of an association, so that one that dies with it leaves exactly one record."""
 
-import pickle
 from typing import Any, cast
 
 from proxy.observe.access import AccessRecord
 from proxy.process.channel import Channel
-from proxy.process.messages import Report
+from proxy.process.messages import Report, read_record
 from proxy.process.serving import WorkerJournal
 
 
@@ -44,9 +43,9 @@ def test_the_record_of_an_association_closes_it() -> None:
     told.access(record("1").to_dict(1e9))
     told.closed("1")
     assert wire.kinds == [Report.OPENED, Report.LINE]
-    id, pickled = wire.sent[0][1]
+    id, so_far = wire.sent[0][1]
     assert id == "1"
-    assert {"calling_aet": "CT1", "decision": "accepted"}.items() <= pickle.loads(pickled).items()
+    assert {"calling_aet": "CT1", "decision": "accepted"}.items() <= read_record(so_far).items()
 
 
 def test_one_without_a_line_is_closed_by_a_word_of_its_own() -> None:
