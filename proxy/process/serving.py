@@ -22,7 +22,7 @@ from proxy.observe.eventlog import LEVELS, event_record
 from proxy.observe.lines import console_line, json_line
 from proxy.observe.metrics import Snapshot
 from proxy.process.channel import Channel
-from proxy.process.messages import OPENED_AT, Order, Question, Report, Start, pickled
+from proxy.process.messages import Order, Question, Report, Start, changes, open_record
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 
@@ -53,13 +53,12 @@ class WorkerJournal:
 
     def opened(self, record: AccessRecord) -> None:
         """A request goes to its upstream: should this process be killed, the supervisor writes its record."""
-        so_far = {**record.to_dict(record.ts_start), "decision": "accepted", OPENED_AT: time.monotonic()}
         self._open.add(record.id)
-        self._channel.send(Report.OPENED, (record.id, pickled(so_far)))
+        self._channel.send(Report.OPENED, (record.id, open_record(record, time.monotonic())))
 
     def accepted(self, record: AccessRecord) -> None:
         """Only what has changed goes: the whole record costs ten times as much."""
-        self._channel.send(Report.ACCEPTED, (record.id, pickled({"contexts": record.contexts()})))
+        self._channel.send(Report.ACCEPTED, (record.id, changes({"contexts": record.contexts()})))
 
     def closed(self, id: str) -> None:
         """What was opened is over. Said only where no line has said so: one that was summed up, or dropped."""
