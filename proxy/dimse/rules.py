@@ -7,3 +7,7 @@ class ContextRules:
     from_acceptor: frozenset[int]
     group: str
     abstract_syntax: str
+
+def context_rules(sop_class, abstract_syntax, operations, *, requestor_scu, requestor_scp):
+    from proxy.dimse.command import REQUESTS
+    return ContextRules(frozenset(REQUESTS), frozenset(REQUESTS), "other", abstract_syntax)

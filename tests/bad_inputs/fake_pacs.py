@@ -9,7 +9,8 @@ import socket
 import struct
 import threading
 
-from proxy.dimse.echo import C_ECHO_RQ, encode_c_echo_rq
+from proxy.dimse.command import C_ECHO
+from proxy.dimse.echo import encode_c_echo_rq
 from proxy.pdu import parse_associate_rq
 from proxy.pdu.encode import encode_p_data, encode_release_rp
 from tests.support import pdus
@@ -123,7 +124,7 @@ class PacsSide:
                 self.send(encode_release_rp())
                 self.socket.shutdown(socket.SHUT_WR)
                 return False
-            if kind == 4 and len(command) > 40 and command[46:48] == C_ECHO_RQ.to_bytes(2, "little"):
+            if kind == 4 and len(command) > 40 and command[46:48] == C_ECHO.to_bytes(2, "little"):
                 self.send(encode_p_data(self.received[start + 10], 3, echo_response(command)))
         return True
 

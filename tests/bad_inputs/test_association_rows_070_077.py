@@ -9,10 +9,11 @@ from proxy.pdu.encode import encode_abort, encode_associate_rj, encode_p_data, e
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import REJECTED
 from tests.support import pdus
+from tests.support.messages import begun, stored
 
 RELEASE_RQ, RELEASE_RP = b"\x05\0\0\0\0\x04\0\0\0\0", b"\x06\0\0\0\0\x04\0\0\0\0"
 RQ = pdus.associate_rq()
-PDU = encode_p_data(1, 2, bytes(100))
+PDU = stored(bytes(100))
 MIB = 1 << 20
 
 
@@ -38,7 +39,7 @@ def test_row_070_second_request(case: Case) -> None:
 
 
 def test_row_070_second_request_behind_a_complete_message(case: Case) -> None:
-    violates(case, RQ, "2/2", "pdu_unexpected", before=encode_p_data(1, 2, bytes(100)))
+    violates(case, RQ, "2/2", "pdu_unexpected", before=stored(bytes(100)))
 
 
 @pytest.mark.parametrize("pdu", [pdus.associate_ac(), encode_associate_rj(1, 1, 1)])
@@ -75,7 +76,7 @@ def test_row_072_abort_in_the_middle_of_a_message(case: Case) -> None:
     """Behind a fragment that is not the last: it is a PDU like any other, and passed on."""
     peer = case.associated("MIDDLE")
     side = case.pacs.side("MIDDLE")
-    data = encode_p_data(1, 0, bytes(100)) + encode_abort(0, 0)
+    data = begun() + encode_p_data(1, 0, bytes(100)) + encode_abort(0, 0)
     peer.send(data)
     assert side.wait_end() == data and side.end == "fin"
     peer.closed()
@@ -86,7 +87,7 @@ def test_row_072_abort_in_the_middle_of_a_pdv_is_data(case: Case) -> None:
     """Inside a fragment there are no PDUs: the bytes go on as data, and the cut is a reset (invariant 4)."""
     peer = case.associated("INSIDE")
     side = case.pacs.side("INSIDE")
-    data = encode_p_data(1, 2, bytes(100))[:60] + encode_abort(0, 0)
+    data = stored(bytes(100))[:-40] + encode_abort(0, 0)
     peer.send(data)
     peer.send_wire(peer.close_tls())
     peer.fin()
@@ -167,7 +168,7 @@ def test_row_074_empty_last_fragment(case: Case) -> None:
     """DCMTK sends one where a data set ends at a PDU boundary: it is legal, and passed on."""
     peer = case.associated("EMPTYLAST")
     side = case.pacs.side("EMPTYLAST")
-    data = encode_p_data(1, 0, bytes(100)) + encode_p_data(1, 2, b"")
+    data = begun() + encode_p_data(1, 0, bytes(100)) + encode_p_data(1, 2, b"")
     peer.send(data)
     case.released(peer)
     assert side.wait_end() == data + RELEASE_RQ
@@ -185,7 +186,7 @@ def test_row_075_context_that_was_not_accepted(case: Case, context_id: int) -> N
         encode_p_data(context_id, 3, bytes(20)),
         "2/6",
         "pdu_invalid",
-        before=encode_p_data(7, 2, bytes(20)),
+        before=stored(bytes(20), 7),
         request=MIXED,
     )
 
@@ -221,7 +222,7 @@ def test_row_077_p_data_larger_than_announced(case: Case) -> None:
     size = 32 * MIB
     peer = case.associated("LARGE")
     side = case.pacs.side("LARGE")
-    data = encode_p_data(1, 2, bytes(range(256)) * (size // 256))
+    data = stored(bytes(range(256)) * (size // 256))
     most = case.bed.rss_bytes()
     before = most
     for start in range(0, len(data), MIB):

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.pdu.encode import encode_abort, encode_p_data
+from proxy.pdu.encode import encode_abort
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.hostile import SOON, Peer, TlsPeer
 from tests.support import pdus, tls_pair
+from tests.support.messages import stored
 
 MIB = 1 << 20
-PDU = encode_p_data(1, 2, bytes(range(100)))
+PDU = stored(bytes(range(100)))
 HEADER = 12  # of a P-DATA-TF and its first PDV: held back until it is whole
 OUR_ABORT = encode_abort(2, 0)
 RQ = pdus.associate_rq()
@@ -25,7 +26,7 @@ def test_row_035_records_of_one_byte(case: Case) -> None:
     """1 MB in a million records: 22 times as much on the wire."""
     peer = case.associated("ONEBYTE")
     side = case.pacs.side("ONEBYTE")
-    data = encode_p_data(1, 2, bytes(range(250)) * 4000)
+    data = stored(bytes(range(250)) * 4000)
     before = case.bed.cpu_seconds()
     write, pending = peer.tls.write, peer.outgoing
     for at in range(len(data)):
@@ -108,7 +109,7 @@ def test_row_039_everything_sent_while_the_upstream_is_stalled(case: Case) -> No
     """Data, close_notify and FIN are all there before the PACS reads on: it gets every byte."""
     peer, side = case.handed_over("HANDOVER39")
     assert isinstance(peer, TlsPeer)
-    data = encode_p_data(1, 2, bytes(range(256)) * 64) * 256  # 4 MiB
+    data = stored(bytes(range(256)) * 64) * 256  # 4 MiB
 
     def send() -> None:
         peer.send(data)
@@ -194,7 +195,7 @@ def test_row_147_data_then_reset_with_a_reader_that_runs(case: Case) -> None:
     peer = case.peer()
     peer.associate(pdus.associate_rq(calling=b"RUNNING".ljust(16)))
     side = case.pacs.side("RUNNING")
-    data = encode_p_data(1, 2, bytes(range(256)) * 64) * 64  # 1 MiB
+    data = stored(bytes(range(256)) * 64) * 64  # 1 MiB
     peer.send(data)
     peer.wait_acknowledged()
     peer.reset()
@@ -208,7 +209,7 @@ def test_row_147_data_then_reset_with_a_reader_that_runs(case: Case) -> None:
 def test_row_147_data_then_reset_with_a_reader_that_pauses(case: Case) -> None:
     """The RST meets a leg that is not read: what the kernel has taken is still delivered once the PACS reads on."""
     peer, side = case.handed_over("HANDOVER147", plain=True)
-    data = encode_p_data(1, 2, bytes(range(256)) * (256 * 256))  # 16 MiB in one PDU
+    data = stored(bytes(range(256)) * (256 * 256))  # 16 MiB in one PDU
     taken = send_until_stuck(peer, data)
     assert MIB < taken < len(data)
     cpu = case.bed.cpu_seconds()

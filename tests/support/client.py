@@ -7,6 +7,7 @@ from pathlib import Path
 
 from proxy.dimse.echo import encode_c_echo_rq
 from proxy.pdu import PduType, encode_associate_rq, encode_p_data, encode_release_rq
+from tests.support.messages import command, one_pdu
 from tests.support.pdus import CT_IMAGE_STORAGE, IMPLICIT_LE, VERIFICATION
 from tests.support.processes import PATIENCE
 from tests.support.site import HOST
@@ -93,5 +94,5 @@ def release(wire: Wire) -> None:
 
 
 def p_data(data: bytes, *, context_id: int = 3) -> bytes:
-    """A P-DATA-TF with one data set fragment, not the last one."""
-    return encode_p_data(context_id, 0, data)
+    """One P-DATA-TF with a whole C-STORE message."""
+    return one_pdu((context_id, COMMAND | LAST, command(0x0001, data_set=True)), (context_id, LAST, data))

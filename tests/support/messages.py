@@ -80,3 +80,19 @@ def inspection(
 
 C_STORE_MESSAGE = message(command(0x0001, data_set=True), b"d" * 1000)
 C_ECHO_MESSAGE = message(command(0x0030))
+
+
+def stored(data_set: bytes, context_id: int = 1) -> bytes:
+    """A C-STORE-RQ whose data set is one PDU, however long."""
+    return begun(context_id) + encode_p_data(context_id, LAST, data_set)
+
+
+def begun(context_id: int = 1) -> bytes:
+    """The command set of a C-STORE-RQ, whose data set is still to come."""
+    return encode_p_data(context_id, COMMAND | LAST, command(0x0001, data_set=True))
+
+
+def one_pdu(*pdvs: tuple[int, int, bytes]) -> bytes:
+    """A P-DATA-TF with several PDVs: context, control header, fragment."""
+    body = b"".join(encode_p_data(*pdv)[6:] for pdv in pdvs)
+    return b"\x04\x00" + len(body).to_bytes(4, "big") + body

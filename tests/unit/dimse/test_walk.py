@@ -20,6 +20,7 @@ from tests.support.messages import (
     fragments,
     inspection,
     message,
+    one_pdu,
 )
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -50,12 +51,6 @@ def run(made: MessageWalk, wire: bytes, step: int) -> tuple[bytes, PduError | No
         held = data[used:]
         assert len(held) <= LONGEST_HELD_BACK
     return went, None
-
-
-def one_pdu(*pdvs: tuple[int, int, bytes]) -> bytes:
-    """A P-DATA-TF with several PDVs: context, control header, fragment."""
-    body = b"".join(encode_p_data(*pdv)[6:] for pdv in pdvs)
-    return b"\x04\x00" + len(body).to_bytes(4, "big") + body
 
 
 GOOD = {

@@ -26,6 +26,7 @@ class Outcome:
         self.paused = asyncio.Event()
         self.pauses: list[str] = []
         self.refused: list[RefusedCommand] = []
+        self._refusal = asyncio.Event()
 
     def relay_paused(self, side: str) -> None:
         self.pauses.append(side)
@@ -33,6 +34,12 @@ class Outcome:
 
     def relay_refused(self, refused: RefusedCommand) -> None:
         self.refused.append(refused)
+        self._refusal.set()
+
+    async def refused_as_often(self, count: int) -> None:
+        while len(self.refused) < count:
+            self._refusal.clear()
+            await self._refusal.wait()
 
     def relay_ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
         self.ended.set_result((ended, reason, detail))

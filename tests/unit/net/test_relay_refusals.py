@@ -1,7 +1,5 @@
 """What the relay does with a DIMSE request that may not pass: over real TCP connections on loopback."""
 
-import asyncio
-
 import pytest
 
 from proxy.dimse.command import C_ECHO, C_FIND, C_STORE, NOT_AUTHORIZED, RESPONSE, decode_command
@@ -107,8 +105,7 @@ def test_sixteen_answers_wait_and_no_more(asked: int) -> None:
                 b.requestor.close()
                 assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.OPERATION_NOT_ALLOWED)
                 return
-            while len(b.outcome.refused) < asked:
-                await asyncio.sleep(0)
+            await b.outcome.refused_as_often(asked)
             await b.send(b.upstream, C_STORE_MESSAGE[300:])
             await b.receive(b.requestor, len(C_STORE_MESSAGE) - 300)
             for _ in range(asked):
