@@ -242,8 +242,8 @@ class MessageWalk:
     ) -> int:
         """Read on in the command set that begins at `begun`, from the header at `position`.
 
-        `rest`: bytes left of the PDU there. `pdv` is what stands at `position`, if that is known. The position behind the command set; `begun` while it is
-        not whole.
+        `rest`: bytes left of the PDU there, 0 where a PDU begins. `pdv` is what stands at `position`, if that is known.
+        The position behind the command set; `begun` while it is not whole.
         """
         while pdv is not None or rest or self._is_p_data(data, position):
             if pdv is None and (pdv := self._next_pdv(data, position, rest)) is None:
