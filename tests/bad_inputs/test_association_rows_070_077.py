@@ -4,10 +4,10 @@ import hashlib
 
 import pytest
 
-from proxy.dimse.echo import encode_c_echo_rq
 from proxy.pdu.encode import encode_abort, encode_associate_rj, encode_p_data, encode_pdu
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import REJECTED
+from tests.bad_inputs.violations import pdv, violates
 from tests.support import pdus
 from tests.support.messages import begun, stored
 
@@ -15,23 +15,6 @@ RELEASE_RQ, RELEASE_RP = b"\x05\0\0\0\0\x04\0\0\0\0", b"\x06\0\0\0\0\x04\0\0\0\0
 RQ = pdus.associate_rq()
 PDU = stored(bytes(100))
 MIB = 1 << 20
-
-
-def pdv(context_id: int, control: int, fragment: bytes = b"") -> bytes:
-    return (len(fragment) + 2).to_bytes(4, "big") + bytes((context_id, control)) + fragment
-
-
-def violates(case: Case, data: bytes, answer: str, reason: str, *, before: bytes = b"", request: bytes = RQ) -> None:
-    """`data` on an association: the requestor gets this A-ABORT; the PACS what was valid before it, and an A-ABORT."""
-    request = request[:26] + b"VIOLATES".ljust(16) + request[42:]
-    peer = case.associated(request=request)
-    side = case.pacs.side("VIOLATES")
-    peer.send(before + data)
-    assert peer.aborted() == answer
-    received = side.wait_end()
-    assert received[: len(before)] == before and side.end == "fin"
-    assert received[len(before) :] == encode_abort(2, int(answer[-1]))
-    case.passed(peer, "aborted_by_gateway", reason)
 
 
 def test_row_070_second_request(case: Case) -> None:
@@ -189,32 +172,6 @@ def test_row_075_context_that_was_not_accepted(case: Case, context_id: int) -> N
         before=stored(bytes(20), 7),
         request=MIXED,
     )
-
-
-def test_row_076_command_in_pdvs_of_one_byte(case: Case) -> None:
-    """Passed on as it came; what the command says is read by a later issue (see `waiting`)."""
-    command = encode_c_echo_rq(1)
-    fragments = [pdv(1, 1 if at < len(command) - 1 else 3, command[at : at + 1]) for at in range(len(command))]
-    peer = case.associated("FRAGMENTS")
-    side = case.pacs.side("FRAGMENTS")
-    data = encode_pdu(4, b"".join(fragments)) + b"".join(encode_pdu(4, fragment) for fragment in fragments)
-    peer.send(data)
-    case.released(peer)
-    assert side.wait_end() == data + RELEASE_RQ
-
-
-def test_row_076_flood_of_empty_fragments(case: Case) -> None:
-    violates(case, encode_pdu(4, pdv(1, 1) * 100_000), "2/6", "pdu_invalid")
-
-
-def test_row_076_flood_of_empty_last_fragments(case: Case) -> None:
-    """Legal one by one: they cost time, never memory."""
-    peer = case.associated("EMPTIES")
-    side = case.pacs.side("EMPTIES")
-    data = encode_pdu(4, pdv(1, 2) * 100_000)
-    peer.send(data)
-    case.released(peer)
-    assert side.wait_end() == data + RELEASE_RQ
 
 
 def test_row_077_p_data_larger_than_announced(case: Case) -> None:

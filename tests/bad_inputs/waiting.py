@@ -4,12 +4,7 @@ A row may stand here and be tested as well: then what is tested is the part that
 `ELSEWHERE` names the rows that whole scenarios test, and their files in tests/integration or tests/soak.
 """
 
-OPERATIONS = "issue 4, operations: DIMSE command sets are read and decided on (design section 8)"
-
-WAITING: dict[int, tuple[str, str]] = {
-    76: (OPERATIONS, "a command set never finished, contexts interleaved, a data set before its command"),
-    78: (OPERATIONS, "element lengths, group length, unknown fields and 4 GiB declared inside a command set"),
-}
+WAITING: dict[int, tuple[str, str]] = {}
 
 ELSEWHERE: dict[int, tuple[str, ...]] = {
     112: ("test_few_descriptors",),
