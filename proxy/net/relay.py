@@ -149,10 +149,10 @@ class Relay:
         data = leg.receive(flow.held_back)
         if flow.state is not _State.DONE and data:
             self._pass_on(flow, data)
-            # Who has more to say may hold it back until this is acknowledged. Who waits for an answer does not, and
-            # the answer acknowledges for nothing.
-            if flow.walk.awaits_more or flow.held_back or self._asynchronous:
-                leg.acknowledge()
+        # Who has more to say may hold it back until this is acknowledged. Who waits for an answer does not, and the
+        # answer acknowledges at no cost.
+        if not data or flow.held_back or flow.walk.awaits_more or self._asynchronous:
+            leg.acknowledge()
         if leg.eof:
             self._source_ended(flow)
 

@@ -8,14 +8,15 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.pdu.encode import encode_abort
+from proxy.pdu.encode import encode_abort, encode_p_data
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.hostile import SOON, Peer, TlsPeer
 from tests.support import pdus, tls_pair
-from tests.support.messages import stored
+from tests.support.messages import begun, stored
 
 MIB = 1 << 20
-PDU = stored(bytes(range(100)))
+BEGUN = begun()
+PDU = encode_p_data(1, 0, bytes(range(100)))  # of the message that has begun
 HEADER = 12  # of a P-DATA-TF and its first PDV: held back until it is whole
 OUR_ABORT = encode_abort(2, 0)
 RQ = pdus.associate_rq()
@@ -66,7 +67,7 @@ def test_row_036_broken_record(case: Case, broken: Callable[[TlsPeer], bytes], a
     """What came before is delivered; then A-ABORT at a PDU boundary, a reset inside a PDU (invariant 4)."""
     peer = case.associated("BROKEN")
     side = case.pacs.side("BROKEN")
-    sent = PDU + (PDU[:60] if inside else b"")
+    sent = BEGUN + PDU + (PDU[:60] if inside else b"")
     peer.send(sent)
     peer.send_wire(broken(peer))
     said = peer.rest()
@@ -81,9 +82,9 @@ def test_row_036_broken_record(case: Case, broken: Callable[[TlsPeer], bytes], a
 def test_row_037_fin_without_close_notify_inside_a_pdu(case: Case, left: int) -> None:
     peer = case.associated("TRUNCATED")
     side = case.pacs.side("TRUNCATED")
-    peer.send(PDU[:-left])
+    peer.send(BEGUN + PDU[:-left])
     peer.fin()
-    assert side.wait_end() == PDU[:-left] and side.end == "reset"
+    assert side.wait_end() == BEGUN + PDU[:-left] and side.end == "reset"
     peer.rest()
     case.passed(peer, "requestor_lost", "tls_truncated")
 
@@ -167,11 +168,11 @@ def test_row_040_reset_at_each_offset_of_a_pdu(case: Case, listener: str) -> Non
         peer = case.secured() if listener == "tls" else case.peer()
         peer.associate(pdus.associate_rq(calling=b"OFFSETS".ljust(16)))
         side = case.pacs.side("OFFSETS")
-        peer.send(PDU + PDU[:count])
+        peer.send(BEGUN + PDU + PDU[:count])
         peer.wait_acknowledged()
         peer.reset()
-        passed_on = PDU + PDU[: count if count >= HEADER else 0]
-        boundary = len(passed_on) in (len(PDU), 2 * len(PDU))
+        passed_on = BEGUN + PDU + PDU[: count if count >= HEADER else 0]
+        boundary = len(passed_on) in (len(BEGUN + PDU), len(BEGUN + PDU + PDU))
         assert side.wait_end() == passed_on + (OUR_ABORT if boundary else b""), count
         assert side.end == ("fin" if boundary else "reset"), count
         case.passed(peer)
