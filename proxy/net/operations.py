@@ -39,7 +39,7 @@ def inspection_of(
         syntax = syntaxes[context_id]
         scu, scp = negotiated_roles(granted.get(syntax))
         rules[context_id] = context_rules(
-            (accept.contexts or {}).get(context_id), syntax, accept.operations, requestor_scu=scu, requestor_scp=scp
+            accept.contexts.get(context_id), syntax, accept.operations, requestor_scu=scu, requestor_scp=scp
         )
     calling = request.calling.title
     return Inspection(
