@@ -18,6 +18,8 @@ CONTEXTS: tuple[tuple[int, str, Sequence[str]], ...] = (
     (1, VERIFICATION, (IMPLICIT_LE,)),
     (3, CT_IMAGE_STORAGE, (IMPLICIT_LE,)),
 )
+_C_STORE_RQ = command(0x0001, data_set=True)
+COMMAND_END = 12 + len(_C_STORE_RQ)  # in what `p_data` gives: headers of PDU and PDV, and the command set
 COMMAND, LAST = 1, 2  # bits of the message control header (PS3.8 annex E.2)
 
 
@@ -94,5 +96,5 @@ def release(wire: Wire) -> None:
 
 
 def p_data(data: bytes, *, context_id: int = 3) -> bytes:
-    """One P-DATA-TF with a whole C-STORE message."""
-    return one_pdu((context_id, COMMAND | LAST, command(0x0001, data_set=True)), (context_id, LAST, data))
+    """One P-DATA-TF with a whole C-STORE message, whose data set is at COMMAND_END + 6."""
+    return one_pdu((context_id, COMMAND | LAST, _C_STORE_RQ), (context_id, LAST, data))
