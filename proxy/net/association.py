@@ -166,6 +166,8 @@ class Association:
                 called=accept.called_ae_title,
                 calling=accept.calling_ae_title,
                 keep_contexts=accept.keep_contexts,
+                transfer_syntaxes=accept.transfer_syntaxes,
+                scp_roles=accept.scp_roles,
                 strip_user_identity=accept.strip_user_identity,
             )
         )
