@@ -33,11 +33,14 @@ def inspection_of(
 ) -> Inspection:
     """What may pass on the accepted contexts, by the decision and by the roles that both sides agreed on."""
     syntaxes = {context.context_id: context.abstract_syntax for context in request.presentation_contexts}
+    proposed = {role.sop_class_uid: role for role in request.user_information.role_selections}
     granted = {role.sop_class_uid: role for role in answer.user_information.role_selections}
     rules: dict[int, ContextRules] = {}
     for context_id in accepted:
         syntax = syntaxes[context_id]
-        scu, scp = negotiated_roles(granted.get(syntax))
+        scu, scp = negotiated_roles(proposed.get(syntax), granted.get(syntax))
+        if accept.scp_roles is not None and syntax not in accept.scp_roles:
+            scp = False  # that proposal was not forwarded
         rules[context_id] = context_rules(
             accept.contexts.get(context_id), syntax, accept.operations, requestor_scu=scu, requestor_scp=scp
         )
@@ -50,9 +53,11 @@ def inspection_of(
     )
 
 
-def negotiated_roles(granted: RoleSelection | None) -> tuple[bool, bool]:
-    """Whether the requestor may be SCU and SCP (PS3.7 section D.3.3.4): without an answer SCU alone."""
-    return (True, False) if granted is None else (granted.scu_role, granted.scp_role)
+def negotiated_roles(proposed: RoleSelection | None, granted: RoleSelection | None) -> tuple[bool, bool]:
+    """Whether the requestor may be SCU and SCP (PS3.7 section D.3.3.4): by default SCU alone."""
+    if proposed is None or granted is None:
+        return True, False
+    return proposed.scu_role and granted.scu_role, proposed.scp_role and granted.scp_role
 
 
 def is_asynchronous(window: AsynchronousOperationsWindow | None) -> bool:

@@ -11,10 +11,10 @@ from tests.bad_inputs.fake_pacs import PacsSide
 class FullBacklog:
     """A port whose queue is full, so that every SYN is dropped as in a black hole, until `open` is called."""
 
-    def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=0)
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        self._listening = socket.create_server((host, port), backlog=0)
         self.port = int(self._listening.getsockname()[1])
-        self._filler = socket.create_connection(("127.0.0.1", self.port))
+        self._filler = socket.create_connection((host, self.port))
 
     def open(self) -> None:
         """Make room in the queue: the next SYN gets in (the kernel repeats them after 1, 3 and 7 seconds)."""

@@ -146,6 +146,16 @@ def test_row_104_before_the_answer(case: Case, early: bytes) -> None:
     case.refused(peer, "upstream_protocol_error", dialled=1)
 
 
+@pytest.mark.parametrize("length", [0, 67, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_row_104_an_answer_of_a_length_that_cannot_be(case: Case, length: int) -> None:
+    """Judged by its header: nothing is waited for, and nothing kept."""
+    peer, side = asking(case, "HANDOVER104")
+    side.send(b"\x02\0" + length.to_bytes(4, "big") + bytes(min(length, 1 << 18)))
+    assert peer.rejected() == "2/3/1"
+    assert side.read_to_end() == ABORT
+    case.refused(peer, "upstream_protocol_error", dialled=1)
+
+
 def test_row_104_right_behind_the_answer(case: Case) -> None:
     """In the same segment: early, but not too early."""
     peer, side = asking(case, "HANDOVER104")

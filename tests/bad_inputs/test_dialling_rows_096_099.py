@@ -33,6 +33,7 @@ def queue_that_moves() -> Iterator[FullBacklog]:
 @pytest.fixture(scope="module")
 def bed(start_bed: Callable[..., Bed], black_hole: FullBacklog, queue_that_moves: FullBacklog) -> Bed:
     routes = {"NOBODY": free_port(), "BLACKHOLE": black_hole.port, "QUEUE": queue_that_moves.port}
+    routes["NOWHERE"] = "255.255.255.255:104"
     return start_bed(routes=routes, timeouts={"upstream_accept": f"{ACCEPT * 1000:.0f}ms"})
 
 
@@ -57,6 +58,16 @@ def test_row_096_connection_refused(case: Case) -> None:
         case.refused(peer, "upstream_unavailable")
         assert "Connection refused" in case.record(peer)["detail"]
     assert attempts(case, "nobody", "refused") == before + 20
+
+
+def test_row_096_no_such_address(case: Case) -> None:
+    """The system says no before a packet is sent."""
+    peer = calling(case, "NOWHERE")
+    asked = time.monotonic()
+    assert peer.rejected() == "2/3/1"
+    assert time.monotonic() - asked < SOON
+    case.refused(peer, "upstream_unavailable")
+    assert attempts(case, "nowhere", "error") == 1
 
 
 def test_row_097_black_hole(case: Case) -> None:

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import itertools
 import threading
 import time
@@ -23,6 +24,7 @@ from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import FakePacs
 from tests.support import pdus
 from tests.support.ports import free_port
+from tests.support.processes import until
 from tests.support.soak import scaled
 
 FLAPPING = float(scaled(5, 600))  # seconds
@@ -104,4 +106,6 @@ def test_row_107_flapping(case: Case, port: int) -> None:
     assert visit(case) == "rejected"
     with contextlib.closing(FakePacs(port)):
         assert [visit(case) for _ in range(20)] == ["released"] * 20
+    gauge = functools.partial(case.gateway.metric, "upstream_associations_active", upstream="flaps")
+    until(lambda: gauge() == 0, "no association is counted there any more", SOON)
     assert min(found["rejected"], found["released"]) > 20 and found["aborted"], found

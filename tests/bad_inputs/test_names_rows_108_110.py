@@ -9,6 +9,7 @@ import pytest
 from tests.bad_inputs.bed import Bed
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import FakePacs
+from tests.bad_inputs.faulty_listeners import FullBacklog
 from tests.bad_inputs.hostile import TlsPeer
 from tests.bad_inputs.names import Names
 from tests.support import pdus
@@ -17,6 +18,7 @@ from tests.support.ports import free_port
 ONE, OTHER = "127.77.0.1", "127.77.0.2"
 NAMES = {"MOVES": "moves.test", "TWICE": "twice.test"}
 SOON = 1.0  # seconds
+CONNECT = 2.0  # seconds: upstream_connect of every bed
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,16 @@ def test_row_108_two_addresses_and_one_is_dead(case: Case, alive: str, request: 
     for _ in range(5):
         case.released(served(case, "TWICE"), dialled=0)
     assert pacs.dials == 5
+
+
+def test_row_108_two_addresses_and_one_is_a_black_hole(case: Case, port: int, other: FakePacs) -> None:
+    """It has its share of `upstream_connect`, and leaves the next one time."""
+    with contextlib.closing(FullBacklog(port, ONE)):
+        peer = asking(case, "TWICE")
+        peer.accepted()
+        assert CONNECT / 2 * 0.9 < time.monotonic() - peer.opened < CONNECT
+        case.released(peer, dialled=0)
+    assert other.dials == 1
 
 
 def test_row_108_never_after_the_request_was_sent(case: Case, one: FakePacs, other: FakePacs) -> None:

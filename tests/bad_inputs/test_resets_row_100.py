@@ -152,3 +152,19 @@ def test_row_100_after_the_release(case: Case, leave: Leave, said: int) -> None:
         else:
             assert peer.aborted() == "2/0"
             case.passed(peer, "upstream_lost")
+
+
+@pytest.mark.parametrize("leave", [PacsSide.reset, close])
+@pytest.mark.parametrize("answered", [True, False])
+def test_row_100_after_its_own_release(case: Case, leave: Leave, answered: bool) -> None:
+    """The A-RELEASE-RQ of a PACS that does not wait for the answer: the requestor's next move ends it."""
+    peer, side = case.handed_over(TITLE)
+    side.send(encode_release_rq())
+    with promptly():
+        leave(side)
+        assert peer.pdu() == encode_release_rq()
+        if answered:
+            peer.send(encode_release_rp())
+        assert peer.rest() == b"" and peer.end == "fin"
+    peer.close()
+    case.passed(peer, "released")

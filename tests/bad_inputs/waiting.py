@@ -7,6 +7,7 @@ A row may stand here and be tested as well: then what is tested is the part that
 POOLS = "issue 5, pools: several servers of one upstream, and a guard against loops"
 
 WAITING: dict[int, tuple[str, str]] = {
+    96: (POOLS, "a breaker counts refused connections (the metric of the attempts does already)"),
     108: (POOLS, "two servers, the first one dead (two addresses of one server are tried already)"),
     111: (
         POOLS,
