@@ -7,6 +7,7 @@ import ipaddress
 import os
 import shlex
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,13 +55,11 @@ def command(
 
     if output is not None and not force and os.path.lexists(output):
         raise CommandError(f"{output} is there already; --force replaces it")
+    text = _read(source)
     try:
-        text = _read(source)
         orthanc = read_orthanc(text.values)
     except OrthancError as error:
-        for problem in error.problems[:-1]:
-            note(printable(f"{source}: {problem}"))
-        raise CommandError(printable(f"{source}: {error.problems[-1]}")) from None
+        raise _refusal(f"{source}: {problem}" for problem in error.problems) from None
     bind = _listen(listen) if listen else default_bind(orthanc)
     upstream = _upstream(pacs, orthanc, bind)
     base = source if source.is_dir() else source.parent
@@ -87,8 +86,19 @@ def _read(source: Path) -> "Text":
     if source.is_dir():
         paths = sorted(path for path in source.iterdir() if path.suffix.lower() == ".json" and not path.is_dir())
         if not paths:
-            raise OrthancError(["no file in this folder ends in .json"])
-    return read_text({path.name: read_file(path) for path in paths}, os.environ)
+            raise CommandError(f"{source}: no file in this folder ends in .json")
+    try:
+        return read_text({str(path): read_file(path) for path in paths}, os.environ)
+    except OrthancError as error:
+        raise _refusal(error.problems) from None
+
+
+def _refusal(problems: Iterable[str]) -> CommandError:
+    """Tells all but the last problem, which is for who ends the command."""
+    *others, last = map(printable, problems)
+    for problem in others:
+        note(problem)
+    return CommandError(last)
 
 
 def _remarks(text: "Text") -> tuple[str, ...]:

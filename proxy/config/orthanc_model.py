@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from proxy.config import scalars
 from proxy.config.orthanc_text import OrthancError
 from proxy.config.tree import shown
 
@@ -155,6 +156,11 @@ def read_orthanc(values: Mapping[str, Any]) -> Orthanc:
         raise OrthancError(["not an Orthanc configuration: none of its keys is one of Orthanc's"])
     if not 1 <= result.port <= 65_535:
         reader.problems.append(f"DicomPort: {result.port} is not in 1..65535")
+    if result.check_called_aet:
+        try:
+            scalars.literal_ae_title(result.aet)
+        except ValueError as error:
+            reader.problems.append(f"DicomAet: {error}")
     if not enabled:
         reader.problems.append(
             "DicomServerEnabled is false: this Orthanc takes no associations, so nothing is imported"

@@ -39,7 +39,7 @@ class Text:
 
 
 def read_text(files: Mapping[str, bytes], environ: Mapping[str, str]) -> Text:
-    """Parse and merge the files, by name. Raises OrthancError."""
+    """Parse and merge the files, by name. Raises OrthancError; each problem begins with the name."""
     merged: JsonObject = {}
     unset, repeated = dict[str, None](), dict[str, None]()
     origin = dict[str, str]()
