@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable, Iterator
 
+from proxy.config.checks_operations import check_operations
 from proxy.config.checks_peers import check_peers
 from proxy.config.checks_tls import check_tls
 from proxy.config.compile import Compiled, reachable_tenants
@@ -24,6 +25,7 @@ def check_meaning(configuration: Configuration, compiled: Compiled, material: Ma
     _check_ranges(configuration, material)
     check_tls(configuration, compiled, material)
     check_peers(configuration, compiled, material)
+    check_operations(configuration, material)
 
 
 def _check_names(configuration: Configuration, material: Material) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from proxy.config import models
 from proxy.config.compile_tls import EffectiveTls, TlsCompiler
+from proxy.config.dictionary import sop_classes
 from proxy.config.findings import locate
 from proxy.config.material import Material, Pinned
 from proxy.config.models_root import Configuration
@@ -12,6 +13,7 @@ from proxy.config.models_tenant import Peer as PeerModel
 from proxy.config.models_tenant import Tenant as TenantModel
 from proxy.config.tree import Block, Node
 from proxy.config.values import Config, Limits, Listener, Log, Reload, Server, Timeouts, Upstream
+from proxy.dimse.services import expand
 from proxy.policy import CertificateConditions, ClientAuth, Entrance, Peer, Tenant, UserConditions
 from proxy.policy import Listener as ListenerPolicy
 
@@ -153,6 +155,7 @@ def _tenant(name: str, tenant: TenantModel, tenants: Node, pinned: list[list[Pin
         max_associations=tenant.max_associations,
         idle=tenant.idle,
         rewrite_called_aet=tenant.rewrite.called_aet,
+        sop_class_table=sop_classes(),
         where=where,
     )
 
@@ -161,7 +164,7 @@ def _peer(peer: PeerModel, pinned: list[Pinned], where: str) -> Peer:
     return Peer(
         name=peer_name(peer),
         aet=tuple(peer.aet),
-        allow=frozenset(peer.allow),
+        allow=expand(peer.allow),
         source=None if peer.source is None else tuple(peer.source),
         cert=_conditions(peer, pinned),
         user=None
@@ -170,7 +173,7 @@ def _peer(peer: PeerModel, pinned: list[Pinned], where: str) -> Peer:
         refuse=peer.action == "refuse",
         sop_classes=None if peer.sop_classes is None else frozenset(peer.sop_classes),
         transfer_syntaxes=None if peer.transfer_syntaxes is None else frozenset(peer.transfer_syntaxes),
-        move_destinations=("*",) if peer.move_destinations is None else tuple(peer.move_destinations),
+        move_destinations=None if peer.move_destinations is None else tuple(peer.move_destinations),
         max_associations=peer.max_associations,
         rewrite_calling_aet=peer.rewrite.calling_aet,
         comment=peer.comment,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchem
 from pydantic_core import CoreSchema
 
 from proxy.config import scalars
+from proxy.config.dictionary import SOP_CLASS, TRANSFER_SYNTAX, uid_of
 from proxy.config.tree import Mark, Text
 from proxy.policy import Network
 
@@ -51,6 +52,11 @@ def _file_path(value: object) -> FilePath:
 
 def _plain(read: Callable[[object], object], **schema: Any) -> tuple[Any, Any]:
     return PlainValidator(read), WithJsonSchema(schema)
+
+
+def _uid(kind: str) -> Callable[[object], str]:
+    """The UID of a SOP class or transfer syntax, where its keyword may stand for it."""
+    return lambda value: uid_of(scalars.uid_or_keyword(value), kind)
 
 
 def null(value: object) -> object:
@@ -121,7 +127,8 @@ Fingerprint = Annotated[
     str, *_plain(scalars.fingerprint, type="string", pattern="^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$")
 ]
 SpkiPin = Annotated[str, *_plain(scalars.spki_pin, type="string", pattern="^[A-Za-z0-9+/]{43}=$")]
-UidOrKeyword = Annotated[str, *_plain(scalars.uid_or_keyword, type="string")]
+SopClassUid = Annotated[str, *_plain(_uid(SOP_CLASS), type="string")]
+TransferSyntaxUid = Annotated[str, *_plain(_uid(TRANSFER_SYNTAX), type="string")]
 Moment = Annotated[float, *_plain(scalars.moment, type="string", pattern=r"^\d{4}-\d{2}-\d{2}")]
 Processes = Annotated[
     int | None, *_plain(scalars.processes, anyOf=[{"const": "auto"}, {"type": "integer", "minimum": 1}])

@@ -64,8 +64,8 @@ class Peer(Frozen):
     allow: list[f.Word[Operation]] = mandatory(
         "Operations, or all, modality (echo store worklist mpps storage_commitment), viewer (echo find move get)."
     )
-    sop_classes: f.AnyOr[list[f.UidOrKeyword]] = default("any", "SOP classes by keyword or UID.")
-    transfer_syntaxes: f.AnyOr[list[f.UidOrKeyword]] = default("any", "Transfer syntaxes by keyword or UID.")
+    sop_classes: f.AnyOr[list[f.SopClassUid]] = default("any", "SOP classes by keyword or UID.")
+    transfer_syntaxes: f.AnyOr[list[f.TransferSyntaxUid]] = default("any", "Transfer syntaxes by keyword or UID.")
     move_destinations: f.AnyOr[list[f.AeTitlePattern]] = default(["self"], "Titles and patterns, self, or any.")
     max_associations: f.Nullable[f.Count] = default(None, "Of this entry, all its titles together.")
     rewrite: PeerRewrite = default({}, "What the upstream sees instead.")

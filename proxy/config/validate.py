@@ -43,9 +43,10 @@ def _tell(details: ErrorDetails, root: Block, report: Report) -> None:
             message = f"{shown(str(context['tag']))} is none of {context['expected_tags'].replace(chr(39), '')}"
         case "literal_error":
             expected = context["expected"].replace("'", "").replace(" or ", ", ")
-            message = (
-                f"{shown(value)} is none of {expected}" if isinstance(value, str) else f"must be one of {expected}"
-            )
+            message = f"must be one of {expected}"
+            if isinstance(value, str):
+                near = difflib.get_close_matches(value, expected.split(", "), n=1, cutoff=0.6)
+                message = f"{shown(value)} is none of {expected}" + (f"; did you mean {near[0]}?" if near else "")
         case "list_type":
             message = f"must be a list: write [{value}]" if isinstance(value, str) and value else "must be a list"
         case "dict_type" | "model_type" | "model_attributes_type":

@@ -176,6 +176,7 @@ class Account:
     def forwarded(self, accept: Accept) -> None:
         """The request goes to the upstream."""
         record = self.record
+        record.duration_s = time.monotonic() - self.started
         record.forwarded_calling_aet = accept.calling_ae_title or record.calling_aet
         record.forwarded_called_aet = accept.called_ae_title or record.called_aet
 

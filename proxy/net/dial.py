@@ -56,8 +56,12 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
 async def _connect(dialler: Dialler, worker: "Worker", destination: Destination) -> Leg:
     """Raises OSError with the errno of the failed connect."""
     sock = begin_connect(destination)
-    tune(sock, worker.config.timeouts.unacknowledged)
-    leg = Leg(sock, worker.poller, dialler, connecting=True)
+    try:
+        tune(sock, worker.config.timeouts.unacknowledged)
+        leg = Leg(sock, worker.poller, dialler, connecting=True)
+    except BaseException:  # no memory for another descriptor to be watched
+        sock.close()
+        raise
     try:
         await dialler.event_on(leg)
         error = connect_error(sock)

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from proxy.net.worker import Worker
 
 _PAUSE = 0.1  # seconds without accepting when the system has no room for another socket
+_SAY = 1.0  # seconds between two log lines about that
 _YIELD = 0.002  # seconds in which another worker may take the connection
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)  # the last one: of epoll_ctl
 
 
 class Gate:
@@ -25,6 +26,7 @@ class Gate:
         self._open = False
         self._closed = False
         self._yielded = False
+        self._said = -_SAY
         sock.setblocking(False)
 
     def open(self) -> None:
@@ -54,14 +56,13 @@ class Gate:
         self._yielded = False
         try:
             connection, peer = self._socket.accept()
+            self._worker.accepted(self._listener, connection, peer)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
             self._pause(error)
-            return
-        self._worker.accepted(self._listener, connection, peer)
 
     def crashed(self, error: Exception) -> None:
         """Accepting failed in a way that nobody thought of: pause, or it would be tried at full speed."""
@@ -69,7 +70,10 @@ class Gate:
         self._pause(error)
 
     def _pause(self, error: Exception) -> None:
-        self._worker.journal.event("error", "accept_paused", listener=self._listener.name, error=str(error))
+        now = self._worker.loop.time()
+        if now >= self._said + _SAY:
+            self._said = now
+            self._worker.journal.event("error", "accept_paused", listener=self._listener.name, error=str(error))
         self._shut()
         self._worker.loop.call_later(_PAUSE, self._resume)
 

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from proxy.config.values import ClientAuthSettings, Config
 from proxy.config.x509_facts import CertificateFacts, read_certificates, read_crls
 
+NOT_AFTER = "tls_certificate_not_after_timestamp_seconds"
+NEXT_UPDATE = "crl_next_update_timestamp_seconds"
+
 #: Metric name and label values, as `Metrics.set` takes them -> seconds since the epoch.
 Series = dict[tuple[str, tuple[str, ...]], float]
 
@@ -35,18 +38,23 @@ def certificate_series(config: Config) -> Series:
 
 def _of_client_auth(settings: ClientAuthSettings, peers: Mapping[str, str]) -> Series:
     series: Series = {}
-    authorities: list[tuple[str, CertificateFacts]] = []
     for name, file in settings.ca.items():
         for certificate in read_certificates(file.data):
-            authorities.append((name, certificate))
             series |= _validity("ca", name, certificate)
     for file in settings.pinned:
         for certificate in read_certificates(file.data):
             series |= _validity("client", peers.get(certificate.sha256, file.path), certificate)
+    return series | crl_series(settings)
+
+
+def crl_series(settings: ClientAuthSettings) -> Series:
+    """When the revocation lists of one `client_auth` end, by the name of their CA."""
+    series: Series = {}
+    authorities = [(name, ca) for name, file in settings.ca.items() for ca in read_certificates(file.data)]
     for file in settings.crl:
         for crl in read_crls(file.data):
             issuer = next((name for name, ca in authorities if crl.is_of(ca)), file.path)
-            key = ("crl_next_update_timestamp_seconds", (issuer,))
+            key = (NEXT_UPDATE, (issuer,))
             if crl.next_update is not None:  # of several lists the one that ends first decides
                 series[key] = min(crl.next_update.timestamp(), series.get(key, float("inf")))
     return series
@@ -55,6 +63,6 @@ def _of_client_auth(settings: ClientAuthSettings, peers: Mapping[str, str]) -> S
 def _validity(use: str, name: str, certificate: CertificateFacts) -> Series:
     labels = (use, name, f"{certificate.certificate.serial_number:x}")
     return {
-        ("tls_certificate_not_after_timestamp_seconds", labels): certificate.not_after.timestamp(),
+        (NOT_AFTER, labels): certificate.not_after.timestamp(),
         ("tls_certificate_not_before_timestamp_seconds", labels): certificate.not_before.timestamp(),
     }

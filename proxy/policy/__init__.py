@@ -1,6 +1,7 @@
 """The decision: which tenant, which peer, yes or no, and why. Pure."""
 
 from proxy.policy.advice import advice
+from proxy.policy.contexts import move_allowed
 from proxy.policy.decision import decide, judge
 from proxy.policy.model import (
     Accept,
@@ -66,5 +67,6 @@ __all__ = [
     "describe_sni",
     "entrance_for_sni",
     "judge",
+    "move_allowed",
     "select_tenant",
 ]

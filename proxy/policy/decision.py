@@ -6,9 +6,11 @@ matches in full wins. When none does, the reason is that of the peer that came f
 
 from dataclasses import replace
 
+from proxy.dimse.services import ALL, PRESETS
 from proxy.pdu import APPLICATION_CONTEXT, AeTitle
 from proxy.policy.addresses import contains
 from proxy.policy.certificates import check_conditions, describe
+from proxy.policy.contexts import Selection, describe_cuts, select_contexts
 from proxy.policy.model import (
     Accept,
     ClientAuth,
@@ -25,7 +27,6 @@ from proxy.policy.reasons import Reason
 from proxy.policy.tenants import describe_networks, select_tenant, wants_uniform_rejects
 from proxy.policy.trace import Trace
 
-_ALL_OPERATIONS = frozenset({"all"})
 #: How far a peer came: the conditions in the order in which they are tried.
 _PROGRESS = (
     Reason.CALLING_AET_UNKNOWN,
@@ -201,8 +202,14 @@ def _matched(facts: Facts, tenant: Tenant, peer: Peer, trace: Trace) -> Peer | R
     return trace.failed("peer", Reason.PEER_REFUSED, detail, peer.where, tenant=tenant, peer=peer)
 
 
-def _accept(facts: Facts, tenant: Tenant, peer: Peer | None, trace: Trace) -> Accept:
+def _accept(facts: Facts, tenant: Tenant, peer: Peer | None, trace: Trace) -> Accept | Refuse:
     request = facts.request
+    observing = tenant.observes(facts.now)
+    selection = select_contexts(request, peer, tenant.sop_class_table)
+    refusal = _check_contexts(facts, tenant, peer, selection, trace)
+    if refusal is not None:
+        return refusal
+    all_kept = observing or len(selection.contexts) == len(request.presentation_contexts)
     upstream = tenant.upstream_named(request.called.title) or tenant.upstream
     # `rewrite.called_aet` is what the tenant's own upstream is called by; a route's title is known to its upstream.
     rewrite_called = tenant.rewrite_called_aet if upstream == tenant.upstream else None
@@ -211,12 +218,39 @@ def _accept(facts: Facts, tenant: Tenant, peer: Peer | None, trace: Trace) -> Ac
         tenant=tenant,
         peer=peer,
         upstream=upstream,
-        operations=peer.allow if peer is not None else _ALL_OPERATIONS,
+        operations=peer.allow if peer is not None else PRESETS[ALL],
+        contexts=selection.contexts,
+        keep_contexts=None if all_kept else frozenset(selection.contexts),
+        transfer_syntaxes=None if observing or peer is None else peer.transfer_syntaxes,
+        scp_roles=None if observing else selection.scp_roles,
+        move_destinations=peer.move_destinations if peer is not None else None,
+        observing=observing,
         called_ae_title=rewrite_called or _canonical(request.called),
         calling_ae_title=rewrite_calling or _canonical(request.calling),
         would_refuse=tuple(trace.would_refuse),
         trace=tuple(trace.steps),
     )
+
+
+def _check_contexts(
+    facts: Facts, tenant: Tenant, peer: Peer | None, selection: Selection, trace: Trace
+) -> Refuse | None:
+    """One context that may be used is enough; the others are cut, but not while observing."""
+    rule, kept, proposed = "contexts", len(selection.contexts), len(facts.request.presentation_contexts)
+    if peer is None or kept == proposed:
+        trace.passed(
+            rule, f"{kept} of {proposed} presentation contexts may be used", "" if peer is None else peer.where
+        )
+        return None
+    cuts = describe_cuts(facts.request, peer, selection, tenant.sop_class_table)
+    detail = f"peer {peer.name}: {kept or 'none'} of {proposed} presentation contexts may be used ({cuts})"
+    if kept:
+        trace.partly(rule, detail, peer.where, observing=tenant.observes(facts.now))
+        return None
+    reason = Reason.NO_PERMITTED_CONTEXT
+    if trace.observed(tenant, facts.now, rule, reason, detail, peer.where):
+        return None
+    return trace.failed(rule, reason, detail, peer.where, tenant=tenant, peer=peer)
 
 
 def _canonical(field: AeTitle) -> str | None:

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from proxy.dimse.services import SopClass
 from proxy.pdu import AAssociateRQ
 from proxy.policy.patterns import TitleMatcher, fold_title
 from proxy.policy.reasons import Answer, Reason
@@ -55,14 +56,14 @@ class Peer:
 
     name: str
     aet: tuple[str, ...]  # titles and patterns as written, `*` for any
-    allow: frozenset[str]
+    allow: frozenset[str]  # operations, presets written out (`services.expand`)
     source: tuple[Network, ...] | None = None  # `from`; None: any
     cert: CertificateConditions | None = None
     user: UserConditions | None = None
     refuse: bool = False  # action: refuse
-    sop_classes: frozenset[str] | None = None
-    transfer_syntaxes: frozenset[str] | None = None
-    move_destinations: tuple[str, ...] = ("self",)
+    sop_classes: frozenset[str] | None = None  # UIDs; None: any
+    transfer_syntaxes: frozenset[str] | None = None  # UIDs; None: any
+    move_destinations: tuple[str, ...] | None = ("self",)  # titles, patterns and `self`; None: any
     max_associations: int | None = None
     rewrite_calling_aet: str | None = None
     comment: str | None = None
@@ -87,6 +88,7 @@ class Tenant:
     max_associations: int | None = None
     idle: float | None = None  # seconds; None: timeouts.idle; math.inf: never
     rewrite_called_aet: str | None = None
+    sop_class_table: Mapping[str, SopClass] = field(default_factory=dict, repr=False, compare=False)  # shared by all
     where: Mapping[str, str] = field(default_factory=dict)  # key -> file:line; "" for the tenant itself
     # Compiled from the above, once per generation.
     calling_matcher: TitleMatcher = field(init=False, repr=False, compare=False)
@@ -99,6 +101,10 @@ class Tenant:
             named = {fold_title(title): upstream for title, upstream in named.items()}
         object.__setattr__(self, "calling_matcher", matcher)
         object.__setattr__(self, "called_upstreams", named)
+
+    def observes(self, now: float) -> bool:
+        """Whether refusals by policy are let pass at `now` (seconds since the epoch)."""
+        return self.observe_until is not None and now < self.observe_until
 
     def upstream_named(self, called_ae_title: str) -> str | None:
         """The upstream of a called AE title that the tenant names literally."""
@@ -224,7 +230,12 @@ class Accept:
     peer: Peer | None  # None only where observe_until let an unknown peer pass
     upstream: str
     operations: frozenset[str]
+    contexts: Mapping[int, SopClass] = field(default_factory=dict)  # by id; also while observing only the allowed ones
     keep_contexts: frozenset[int] | None = None  # None: all
+    transfer_syntaxes: frozenset[str] | None = None  # UIDs that stay in each kept context; None: all
+    scp_roles: frozenset[str] | None = None  # SOP classes for which the requestor may offer the SCP role; None: all
+    move_destinations: tuple[str, ...] | None = None  # of C-MOVE, for `move_allowed`; None: any
+    observing: bool = False  # observe_until is not reached: what may not pass is counted, and passes
     called_ae_title: str | None = None  # rewritten, or put into canonical form
     calling_ae_title: str | None = None
     strip_user_identity: bool = False

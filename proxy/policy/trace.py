@@ -23,6 +23,13 @@ class Trace:
         """A rule that was met."""
         self.steps.append(Step(rule, Outcome.PASS, detail, where))
 
+    def partly(self, rule: str, detail: str, where: str = "", *, observing: bool) -> None:
+        """A rule that takes something away and refuses nothing; observe mode leaves it there."""
+        if observing:
+            self.steps.append(Step(rule, Outcome.WOULD_REFUSE, f"{detail}; all are let pass by observe_until", where))
+        else:
+            self.passed(rule, detail, where)
+
     def skipped(self, rule: str, detail: str, where: str = "") -> None:
         """A rule or peer that does not concern this association, or a condition of a peer that is not met."""
         self.steps.append(Step(rule, Outcome.SKIP, detail, where))
@@ -46,7 +53,7 @@ class Trace:
 
     def observed(self, tenant: Tenant, now: float, rule: str, reason: Reason, detail: str, where: str = "") -> bool:
         """Whether observe mode lets a refusal pass; it is then noted."""
-        if tenant.observe_until is None or now >= tenant.observe_until or reason not in OBSERVABLE:
+        if not tenant.observes(now) or reason not in OBSERVABLE:
             return False
         self.would_refuse.append(reason)
         text = f"{detail}; let pass by observe_until, would be refused as {reason}"

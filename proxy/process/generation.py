@@ -4,7 +4,6 @@ A generation is immutable: a worker that replaces a killed one gets the very val
 """
 
 import asyncio
-import datetime
 import os
 import signal
 import time
@@ -16,7 +15,7 @@ from proxy.net.table import SharedTable
 from proxy.observe.access import rfc3339
 from proxy.policy import Ended
 from proxy.process.child import Child
-from proxy.process.messages import Order, Start, read_record
+from proxy.process.messages import OPENED_AT, Order, Start, read_record
 
 _READY_TIMEOUT = 30.0  # seconds until a new worker must serve
 _LIVED = 1.0  # a worker that served for so many seconds did not fail at its start
@@ -186,8 +185,7 @@ class Generation:
         now = time.time()
         for lines in child.open.values():
             record = read_record(lines)
-            started = datetime.datetime.fromisoformat(str(record["ts_start"])).timestamp()
-            duration = max(0.0, now - started)
+            duration = record["duration_s"] + time.monotonic() - record.pop(OPENED_AT)
             self._host.write_record(
                 {**record, "ts": rfc3339(now), "ended": str(Ended.WORKER_LOST), "duration_s": round(duration, 3)}
             )

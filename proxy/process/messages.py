@@ -74,6 +74,9 @@ class Selection:
 #: dictionary.
 OpenRecord = bytes
 
+#: In an OpenRecord alone: the monotonic clock, which all processes share, when `duration_s` was what it says.
+OPENED_AT = "opened_at"
+
 
 def read_record(lines: OpenRecord) -> dict[str, Any]:
     """The record, what has changed put in."""

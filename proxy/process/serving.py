@@ -8,7 +8,9 @@ import importlib
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from proxy.config.values import Config
@@ -20,11 +22,12 @@ from proxy.observe.eventlog import LEVELS, event_record
 from proxy.observe.lines import console_line, json_line
 from proxy.observe.metrics import Snapshot
 from proxy.process.channel import Channel
-from proxy.process.messages import Order, Question, Report, Start
+from proxy.process.messages import OPENED_AT, Order, Question, Report, Start
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 
 _BEAT = 1.0  # seconds
+_GO_FIRST = 200  # thousandths of all memory that a worker is taken to be larger than it is: a supervisor is larger
 _TOLD_BY_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -47,7 +50,7 @@ class _Journal:
 
     def opened(self, record: AccessRecord) -> None:
         """A request goes to its upstream: should this process be killed, the supervisor writes its record."""
-        so_far = {**record.to_dict(record.ts_start), "decision": "accepted"}
+        so_far = {**record.to_dict(record.ts_start), "decision": "accepted", OPENED_AT: time.monotonic()}
         self._channel.send(Report.OPENED, (record.id, json_line(so_far).encode()))
 
     def accepted(self, record: AccessRecord) -> None:
@@ -185,8 +188,18 @@ class _Serving:
             self._worker.report_bug(str(context.get("message")), error)
 
 
+def _go_first() -> None:
+    """Where memory runs out, a worker is ended before its supervisor, which replaces it (proc(5), oom_score_adj)."""
+    score = Path("/proc/self/oom_score_adj")
+    try:
+        score.write_text(str(min(1000, int(score.read_text()) + _GO_FIRST)))
+    except OSError:
+        pass  # no /proc here
+
+
 def main() -> None:
     """Run on uvloop, or on asyncio's own loop where uvloop is missing (the supervisor says so)."""
+    _go_first()
     sock = socket.socket(fileno=int(sys.argv[1]))
     try:
         factory = importlib.import_module("uvloop").new_event_loop

@@ -7,6 +7,7 @@ end. Every count that a limit needs lives in a table that outlives them all.
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from proxy.config.load import load
 from proxy.config.values import DEFAULT_CONTROL, Config
 from proxy.net.counts import connections_for_descriptors, table_for
 from proxy.observe.admin import AdminServer
+from proxy.observe.expiry import ExpiryWatch
 from proxy.observe.metrics import Snapshot
 from proxy.process.child import Child
 from proxy.process.control import ControlError, ControlServer
@@ -59,6 +61,8 @@ class Supervisor:
         slots = (workers + 1) * (_OLD_GENERATIONS + 2)
         self.table = table_for(config.limits, tuple(config.tenants.values()), slots)
         self.totals = Totals(config)
+        self._expiry = ExpiryWatch()
+        self._expiry.configure(config)
         self.draining = ""
         self.current: Generation | None = None
         self.old: list[Generation] = []
@@ -162,14 +166,18 @@ class Supervisor:
             # Nothing to worry about where only the descriptors that are kept in reserve are missing.
             level = "warning" if capped < configured // 2 else "info"
             self.event(level, "connections_capped", message=f"{text}; {remedy}")
-        for days, use, name in self.totals.expiring():
-            self.event("warning", "certificate_expires", use=use, certificate=name, days_left=days)
+        self._say_expiring()
         self.event("info", "started", config=self.config.path, workers=len(self.current.children))
         self._notifier.ready(f"serving {len(self.config.listeners)} listeners")
+
+    def _say_expiring(self) -> None:
+        for ending in self._expiry.due(time.time()):
+            self.event(ending.level, ending.event, **ending.fields)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
+            self._say_expiring()
             for generation in self.generations():
                 generation.tick()
             self.old = [generation for generation in self.old if generation.children]
@@ -298,6 +306,7 @@ class Supervisor:
             old.retire(config)
         self._sockets.keep_only(config)
         self.totals.configure(config)
+        self._expiry.configure(config)
         if self._is_draining():  # since the check above
             generation.drain()
         text = f"generation {generation.number} serves {config.path}"

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from proxy.config.values import Config
 from proxy.observe.certificates import certificate_series
@@ -12,10 +12,6 @@ from proxy.observe.metrics import Metrics, Snapshot, merge
 from proxy.process.child import Child
 from proxy.process.messages import Question
 
-_WARN_DAYS = 30
-_DAY = 86_400.0
-_NOT_AFTER = "tls_certificate_not_after_timestamp_seconds"
-
 
 class Totals:
     """Sums over workers, present and past."""
@@ -23,14 +19,12 @@ class Totals:
     def __init__(self, config: Config) -> None:
         self.started = time.time()
         self._past: Snapshot = {}
-        self._config = config
         self._own = Metrics(config)
         self.configure(config)
 
     def configure(self, config: Config) -> None:
         """Another configuration serves. What was counted under the last one stays."""
         self.keep(self._own.snapshot())
-        self._config = config
         self._own = Metrics(config)
         for (name, labels), value in certificate_series(config).items():
             self._own.set(name, labels, value)
@@ -41,13 +35,6 @@ class Totals:
         """A reload has ended."""
         self._own.add("config_reloads_total", (trigger, "ok" if ok else "failed"))
         self._own.set("config_last_reload_successful", (), int(ok))
-
-    def expiring(self) -> Iterator[tuple[float, str, str]]:
-        """(days left, use, name) of configured certificates that end soon."""
-        for (name, labels), not_after in certificate_series(self._config).items():
-            days = (not_after - time.time()) / _DAY
-            if name == _NOT_AFTER and days < _WARN_DAYS:
-                yield round(days, 1), labels[0], labels[1]
 
     def keep(self, snapshot: Snapshot) -> None:
         """Add the counters of a worker that has ended; gauges end with it."""

@@ -3,7 +3,9 @@
 import itertools
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from proxy.pdu.encode import encode_p_data
 from tests.bad_inputs.configuration import LISTENERS, Pki, bed_configuration
@@ -24,14 +26,26 @@ class Bed:
 
     _addresses = itertools.count(1)
 
-    def __init__(self, folder: Path, pki: Pki, pacs: FakePacs, *, healthy: bool = True) -> None:
-        """`healthy` False: where the fault is such that nobody can be served."""
+    def __init__(
+        self,
+        folder: Path,
+        pki: Pki,
+        pacs: FakePacs,
+        *,
+        healthy: bool = True,
+        launcher: Sequence[str] = (),
+        **configuration: Any,
+    ) -> None:
+        """`healthy` False: where the fault is such that nobody can be served. `launcher`: a command in front.
+
+        `configuration`: what `bed_configuration` takes.
+        """
         self.pki = pki
         self.pacs = pacs
-        config = bed_configuration(pki, pacs.port)
+        config = bed_configuration(pki, pacs.port, **configuration)
         self.ports = {name: int(config["listeners"][name]["bind"][0].rpartition(":")[2]) for name in LISTENERS}
         # As JSON, which is YAML too: what occurs twice is written twice, not as an anchor.
-        self.gateway = Gateway(folder, json.dumps(config, indent=1))
+        self.gateway = Gateway(folder, json.dumps(config, indent=1), launcher=launcher)
         self._healthy: TlsPeer | None = None
         if healthy:
             self._warm_up()

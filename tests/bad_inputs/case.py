@@ -91,14 +91,19 @@ class Case:
         """One record: the peer itself ended it before there was an association."""
         self._expect(peer, Outcome("failed", ended, "requestor_gone"), dialled)
 
-    def passed(self, peer: Peer, ended: str = "requestor_lost", reason: str | None = None) -> None:
-        """One record of an association, and how it ended; the default is that of a peer that just closes."""
-        self._expect(peer, Outcome("accepted", ended, reason), 1)
+    def passed(
+        self, peer: Peer | str, ended: str = "requestor_lost", reason: str | None = None, *, dialled: int = 1
+    ) -> None:
+        """One record of an association, and how it ended; the default is that of a peer that just closes.
 
-    def released(self, peer: Peer) -> None:
+        `dialled`: connections to the PACS of the bed; none where another upstream was called.
+        """
+        self._expect(peer, Outcome("accepted", ended, reason), dialled)
+
+    def released(self, peer: Peer, *, dialled: int = 1) -> None:
         """The peer is served to the end."""
         peer.release()
-        self.passed(peer, "released")
+        self.passed(peer, "released", dialled=dialled)
 
     def unrecorded(self, peer: Peer) -> None:
         """No record: a probe."""

@@ -1,5 +1,6 @@
 """The configuration of the bed: every kind of listener, a tenant per rule about client certificates, and their PKI."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,14 @@ class Pki:
 LISTENERS = ("tls", "reject", "modified", "dhe", "legacy", "plain")
 
 
-def bed_configuration(pki: Pki, upstream: int) -> dict[str, Any]:
-    """Six listeners; a tenant per rule about certificates, each with a server name and a called AE title of its own."""
+def bed_configuration(
+    pki: Pki, upstream: int, *, routes: Mapping[str, int | str] | None = None, timeouts: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Six listeners; a tenant per rule about certificates, each with a server name and a called AE title of its own.
+
+    `routes`: further called AE titles of the tenant `open`, and where each leads: a port of 127.0.0.1, or an address,
+    which may have a listener of the bed in place of the port.
+    """
     ports = {name: free_port() for name in LISTENERS}
     tls = {"certificates": pki.certificates()}
     names = ["open", "closed", "other", "optional", "pinned", "crl"]
@@ -99,7 +106,18 @@ def bed_configuration(pki: Pki, upstream: int) -> dict[str, Any]:
         "pinned": _tenant("pinned", ["PINNED"], pinned, ca=a),
         "crl": _tenant("crl", ["CRL"], [EVERYBODY], **with_lists),
     }
-    return configuration(listeners, tenants, {"pacs": upstream}, timeouts=TIMEOUTS, log={"level": "debug"})
+    upstreams: dict[str, int | str] = {"pacs": upstream}
+    if routes:
+        upstreams |= {title.lower(): _server(where, ports) for title, where in routes.items()}
+        tenants["open"]["routes"] = {title: title.lower() for title in routes}
+    return configuration(
+        listeners, tenants, upstreams, timeouts={**TIMEOUTS, **(timeouts or {})}, log={"level": "debug"}
+    )
+
+
+def _server(where: int | str, ports: Mapping[str, int]) -> int | str:
+    host, _, listener = str(where).rpartition(":")
+    return f"{host}:{ports[listener]}" if listener in ports else where
 
 
 def _tenant(name: str, called: list[str], peers: list[Any], mode: str = "required", **auth: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One gateway per file of rows; what is common to every row is asserted when its test has passed."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def start_bed(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
     """Starts beds; each must end cleanly."""
     started: list[tuple[Bed, FakePacs]] = []
 
-    def start(**options: bool) -> Bed:
+    def start(**options: Any) -> Bed:
         pacs = FakePacs(free_port())
         try:
             bed = Bed(tmp_path_factory.mktemp("gateway"), pki, pacs, **options)

@@ -4,15 +4,18 @@ A requestor whose calling AE title begins with HANDOVER gets its connection hand
 nothing answered. All others are served: contexts accepted (but those of MR storage), C-ECHO and release answered.
 """
 
+import contextlib
 import queue
 import socket
 import struct
 import threading
 
 from proxy.dimse.echo import C_ECHO_RQ, encode_c_echo_rq
+from proxy.net.tcp import reset_on_close, unacknowledged_bytes
 from proxy.pdu import parse_associate_rq
 from proxy.pdu.encode import encode_p_data, encode_release_rp
 from tests.support import pdus
+from tests.support.processes import until
 
 REJECTED = pdus.MR_IMAGE_STORAGE
 _WAIT = 5.0
@@ -93,8 +96,16 @@ class PacsSide:
         return bytes(self.received)
 
     def reset(self) -> None:
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        """RST, behind all that was sent: it would take along what the gateway's kernel has not got yet."""
+        until(lambda: not unacknowledged_bytes(self.socket), "all that was sent is acknowledged", _WAIT)
+        reset_on_close(self.socket)
         self.socket.close()
+
+    def die(self) -> None:
+        """RST from beside a thread that reads, which does the closing."""
+        reset_on_close(self.socket)
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RD)
 
     # --- serving ----------------------------------------------------------------------------------------------------
 
@@ -121,7 +132,8 @@ class PacsSide:
             pdu.release()  # a bytearray that is looked at cannot grow
             if kind == 5:
                 self.send(encode_release_rp())
-                self.socket.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):  # the gateway is gone already
+                    self.socket.shutdown(socket.SHUT_WR)
                 return False
             if kind == 4 and len(command) > 40 and command[46:48] == C_ECHO_RQ.to_bytes(2, "little"):
                 self.send(encode_p_data(self.received[start + 10], 3, echo_response(command)))
@@ -143,12 +155,13 @@ def echo_response(command: bytes) -> bytes:
 class FakePacs:
     """Listens on a port; `dials` counts connections, `sides` holds them by calling AE title."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.port = port
         self.dials = 0
+        self._served: set[PacsSide] = set()
         self._sides: dict[str, queue.Queue[PacsSide]] = {}
         self._lock = threading.Lock()
-        self._listening = socket.create_server(("127.0.0.1", port), backlog=256)
+        self._listening = socket.create_server((host, port), backlog=256)
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -176,9 +189,17 @@ class FakePacs:
             return
         self._queue(side.calling).put(side)
         if not side.calling.startswith("HANDOVER"):
+            self._served.add(side)
             side.serve()
+            self._served.discard(side)
 
     def close(self) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         self._thread.join(_WAIT)
+
+    def die(self) -> None:
+        """As a process that is killed: nobody listens, and every connection that was served is reset."""
+        self.close()
+        for side in tuple(self._served):
+            side.die()

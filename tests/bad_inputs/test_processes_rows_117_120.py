@@ -13,9 +13,10 @@ from proxy.pdu import encode_release_rq
 from tests.support.archive import Archive, instance
 from tests.support.attempts import echo_once, seconds_to_be_served
 from tests.support.client import associate, client_context, connect, echo, release
-from tests.support.gateway import REPOSITORY, Gateway
+from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs
-from tests.support.processes import PATIENCE, Child, clean_environment, until
+from tests.support.processes import PATIENCE, Child, until
+from tests.support.sabotage import sabotage
 from tests.support.site import Site, port_of
 from tests.support.steering import ask, kill, wait_serving, workers, write_to
 from tests.support.wire import Wire
@@ -111,31 +112,65 @@ def test_row_119_a_worker_that_hangs(gateway: Gateway) -> None:
     assert gateway.wait_for_event("worker_lost")["ended"] == "SIGKILL"
 
 
+#: A callback that sleeps, as a look-up that blocks or a loop without end would, once a flag is there.
+BLOCKED = """
+import threading, time
+from proxy.net import worker
+
+tick = worker.Worker._tick
+
+def blocking(self):
+    tick(self)
+    if os.path.exists(flag):
+        os.unlink(flag)
+        time.sleep(30)
+
+worker.Worker._tick = blocking
+"""
+
+
+@pytest.mark.slow
+def test_row_119_a_callback_that_blocks(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
+    """The process runs, and its loop does not turn: the same, before the 30 seconds are over."""
+    flag = tmp_path / "flag"
+    launcher = sabotage(tmp_path / "blocked", f"flag = {str(flag)!r}\n{BLOCKED}")
+    with Pacs(Archive()) as pacs:
+        gateway = start_gateway(site.one_tenant(pacs.port, workers=2), launcher=launcher)
+        flag.touch()
+        stuck = gateway.wait_for_event("worker_stuck", 30)
+        assert gateway.wait_for_event("worker_lost")["pid"] == stuck["pid"]
+        wait_serving(gateway, 2)
+        echo_once(port_of(gateway.config), client_context())
+
+
 #: Ends every worker as it starts, while the file is there.
 BROKEN = """
-import os, sys
-if "proxy.process.serving" in sys.orig_argv and os.path.exists({flag!r}):
-    open({tries!r}, "a").write("x")
+if os.path.exists(f"{folder}/flag"):
+    with open(f"{folder}/tries", "a") as tries:
+        tries.write("x")
     os._exit(7)
 """
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """A folder for PYTHONPATH; with its file `flag`, workers end as they start, and leave an x in `tries`."""
-    folder = tmp_path / "broken"
-    folder.mkdir()
-    script = BROKEN.format(flag=str(folder / "flag"), tries=str(folder / "tries"))
-    (folder / "sitecustomize.py").write_text(script)
-    return folder
+    """A folder; with its file `flag`, workers end as they start, and leave an x in `tries`."""
+    return tmp_path / "broken"
+
+
+@pytest.fixture
+def launcher(broken: Path) -> tuple[str, ...]:
+    return sabotage(broken, f"folder = {str(broken)!r}\n{BROKEN}")
 
 
 @pytest.mark.slow
-def test_row_120_workers_that_never_come_up_again(site: Site, tmp_path: Path, broken: Path) -> None:
+def test_row_120_workers_that_never_come_up_again(
+    site: Site, tmp_path: Path, broken: Path, launcher: tuple[str, ...]
+) -> None:
     """Started again ever more slowly, and some time given up: whoever supervises the gateway is to see it."""
     with Pacs(Archive()) as pacs:
         config = site.one_tenant(pacs.port, workers=2)
-        gateway = Gateway(tmp_path / "gateway", config, launcher=("env", f"PYTHONPATH={broken}:{REPOSITORY}"))
+        gateway = Gateway(tmp_path / "gateway", config, launcher=launcher)
         try:
             (broken / "flag").touch()
             for pid in workers(gateway):
@@ -148,15 +183,16 @@ def test_row_120_workers_that_never_come_up_again(site: Site, tmp_path: Path, br
         assert [event for event in gateway.events if event["event"] == "giving_up"]
 
 
-def test_row_120_workers_that_never_come_up(site: Site, tmp_path: Path, broken: Path) -> None:
+def test_row_120_workers_that_never_come_up(
+    site: Site, tmp_path: Path, broken: Path, launcher: tuple[str, ...]
+) -> None:
     """At the start no worker is tried twice."""
     (broken / "flag").touch()
     with Pacs() as pacs:
         path = tmp_path / "config.yaml"
         write_to(path, site.one_tenant(pacs.port, workers=2))
-        environment = clean_environment({"PYTHONPATH": f"{broken}:{REPOSITORY}"})
         began = time.monotonic()
-        child = Child([sys.executable, "-m", "proxy.cli", "run", "--config", path], env=environment)
+        child = Child([*launcher, sys.executable, "-m", "proxy.cli", "run", "--config", path])
         code = child.process.wait(PATIENCE)
         child.end()
     assert code == 2 and "exit code 7" in child.text, child.text

@@ -1,8 +1,18 @@
 """Requests and facts as policy sees them, built without bytes."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
-from proxy.pdu import APPLICATION_CONTEXT, AAssociateRQ, AeTitle, PresentationContext, Span, UserInformation
+from proxy.pdu import (
+    APPLICATION_CONTEXT,
+    AAssociateRQ,
+    AeTitle,
+    PresentationContext,
+    RoleSelection,
+    Span,
+    UserInformation,
+)
 from proxy.policy import Certificate, Facts, User
 from proxy.policy.addresses import normalize
 
@@ -27,6 +37,22 @@ def presentation_contexts(count: int) -> tuple[PresentationContext, ...]:
         PresentationContext(2 * index + 1, VERIFICATION, (IMPLICIT_VR_LITTLE_ENDIAN,), Span(0, 0))
         for index in range(count)
     )
+
+
+def proposing(
+    *abstract_syntaxes: str,
+    scp_roles: Iterable[str] = (),
+    transfer_syntaxes: tuple[str, ...] = (IMPLICIT_VR_LITTLE_ENDIAN,),
+    **values: Any,
+) -> AAssociateRQ:
+    """A request with one context for each abstract syntax, ids 1, 3, 5..., that offers the SCP role for some."""
+    contexts = tuple(
+        PresentationContext(2 * index + 1, uid, transfer_syntaxes, Span(0, 0))
+        for index, uid in enumerate(abstract_syntaxes)
+    )
+    roles = tuple(RoleSelection(uid, True, True, Span(0, 0)) for uid in scp_roles)
+    information = UserInformation(Span(0, 0), role_selections=roles)
+    return dataclasses.replace(associate_rq(**values), presentation_contexts=contexts, user_information=information)
 
 
 def associate_rq(

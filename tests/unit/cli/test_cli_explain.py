@@ -21,7 +21,8 @@ def test_an_accepted_sender_shows_every_rule_with_its_line(config: Write, capsys
     lines = captured.out.splitlines()
     assert lines[0] == "CT1 calls PACSN from 10.1.0.11, SNI north.example.org, no certificate, at listener dicom-tls"
     assert "'north.example.org' selects tenant north  [config.yaml:11]" in lines[2]
-    assert "peer CT1 matches calling AE title 'CT1' from 10.1.0.11  [config.yaml:16]" in lines[-2]
+    assert "peer CT1 matches calling AE title 'CT1' from 10.1.0.11  [config.yaml:16]" in lines[-3]
+    assert "contexts          1 of 1 presentation contexts may be used  [config.yaml:16]" in lines[-2]
     assert lines[-1] == "accepted: forwarded to upstream pacs (10.9.0.1:104)"
 
 

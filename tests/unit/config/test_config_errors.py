@@ -45,7 +45,7 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
         (changed("allow: [all]", "allow: all"), "E110 config.yaml:12:27: tenants.hospital.peers.0.allow: must be a list: write [all]"),
         (changed("allow: [all]", "allow: [al]"),
          "E110 config.yaml:12:28: tenants.hospital.peers.0.allow.0: 'al' is none of echo, store, store_standard, find, worklist, move, "
-         "get, storage_commitment, mpps, ups, print, other, all, modality, viewer"),
+         "get, storage_commitment, mpps, ups, print, other, all, modality, viewer; did you mean all?"),
         (changed("{aet: CT1, allow: [all]}", "CT1"), "E110 config.yaml:12:9: tenants.hospital.peers.0: must be a mapping"),
         (changed("[127.0.0.1]", "{a: b}"), "E110 config.yaml:5:15: listeners.plain.networks: must be a list"),
         (changed("upstream: pacs", "upstream: [pacs]"), "E110 config.yaml:10:15: tenants.hospital.upstream: must be a single value, not a list"),
@@ -109,7 +109,7 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
          "E110 config.yaml:10:22: tenants.hospital.uniform_rejects: 'yes': write true or false"),
         (changed("    upstream:", "    observe_until: soon\n    upstream:"),
          "E110 config.yaml:10:20: tenants.hospital.observe_until: 'soon' is not a date: write it like 2026-10-31 or 2026-10-31T18:00:00Z"),
-        (changed("    upstream:", "    aet_case: Fold\n    upstream:"), "E110 config.yaml:10:15: tenants.hospital.aet_case: 'Fold' is none of exact, fold"),
+        (changed("    upstream:", "    aet_case: Fold\n    upstream:"), "E110 config.yaml:10:15: tenants.hospital.aet_case: 'Fold' is none of exact, fold; did you mean fold?"),
         (PLAIN + "log: {level: loud}\n", "E110 config.yaml:15:14: log.level: 'loud' is none of debug, info, warning, error"),
         (PLAIN + "log: loud\n", "E110 config.yaml:15:6: log: must be a mapping"),
         # server names, fingerprints, pins

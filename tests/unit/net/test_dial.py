@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
@@ -10,12 +11,13 @@ from typing import Any
 import pytest
 
 from proxy.config.values import Server, Timeouts, Upstream
+from proxy.net import dial as module
 from proxy.net.dial import dial
 from proxy.net.leg import Leg
-from proxy.net.poller import Poller
+from proxy.net.poller import Handler, Poller
 from proxy.net.refused import Refused
 from proxy.policy import Reason
-from proxy.upstream.dialling import Destination
+from proxy.upstream.dialling import Destination, begin_connect
 from tests.unit.net.relay_bed import run, turns
 
 PACS = Upstream("pacs", (Server("pacs.example.org", 104),))
@@ -132,5 +134,30 @@ def test_a_requestor_that_leaves_is_no_timeout_of_the_upstream() -> None:
                 with pytest.raises(asyncio.CancelledError):
                     await task
                 assert d.results == []
+
+    run(scenario)
+
+
+def test_a_connection_that_cannot_be_watched_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may have no memory for it; an unclosed socket would keep its descriptor until somebody collects it."""
+    begun: list[socket.socket] = []
+
+    def begin(destination: Destination) -> socket.socket:
+        begun.append(begin_connect(destination))
+        return begun[0]
+
+    def register(poller: Poller, descriptor: int, mask: int, handler: Handler) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(module, "begin_connect", begin)
+    monkeypatch.setattr(Poller, "register", register)
+
+    async def scenario() -> None:
+        with accepting() as good:
+            async with dialling(good) as d:
+                with pytest.raises(Refused, match="Cannot allocate memory"):
+                    await d.dial()
+                assert d.results == ["error"]
+                assert begun[0].fileno() == -1
 
     run(scenario)

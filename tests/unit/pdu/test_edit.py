@@ -5,6 +5,8 @@ import pytest
 from proxy.pdu import (
     InvalidPduParameter,
     edit_associate_rq,
+    encode_associate_ac,
+    encode_associate_rq,
     parse_associate_ac,
     parse_associate_rq,
     restore_associate_ac,
@@ -25,6 +27,7 @@ from tests.support.pdus import (
     counted,
     identity,
     role,
+    uid_item,
     user_information,
 )
 
@@ -78,6 +81,8 @@ def edit(pdu: bytes, **changes: Any) -> bytes:
         {"keep_contexts": frozenset({1})},
         {"keep_contexts": frozenset({1, 3, 99})},
         {"strip_user_identity": True},
+        {"transfer_syntaxes": frozenset({IMPLICIT_LE})},
+        {"scp_roles": frozenset()},
     ],
 )
 def test_nothing_to_change_gives_the_same_object(changes: dict[str, Any]) -> None:
@@ -119,6 +124,63 @@ def test_all_edits_at_once() -> None:
     assert [item.context_id for item in parse_associate_rq(edited).presentation_contexts] == [5]
 
 
+def odd_context(*syntaxes: bytes) -> bytes:
+    """Context 9 with odd reserved bytes, the abstract syntax behind the first transfer syntax, an unknown sub-item."""
+    first, *others = syntaxes
+    body = b"\x09\xa1\xa2\xa3" + first + uid_item(0x30, CT_IMAGE_STORAGE + "\0") + UNKNOWN + b"".join(others)
+    return b"\x20\xa4" + counted(body)
+
+
+EXPLICIT_ITEM = b"\x40\xa5" + counted(EXPLICIT_LE.encode())
+IMPLICIT_ITEM = b"\x40\xa6" + counted(IMPLICIT_LE.encode() + b"\0")
+JPEG_ITEM = uid_item(0x40, "1.2.840.10008.1.2.4.50")
+
+
+def test_transfer_syntaxes_are_cut_and_nothing_else_changes() -> None:
+    def request(*syntaxes: bytes) -> bytes:
+        return associate_rq(APPLICATION, context(1), odd_context(*syntaxes), UNKNOWN, user_information(CT_ROLE, USER))
+
+    pdu = request(EXPLICIT_ITEM, JPEG_ITEM, IMPLICIT_ITEM, EXPLICIT_ITEM)
+    assert edit(pdu, transfer_syntaxes=frozenset({IMPLICIT_LE, EXPLICIT_LE})) == request(
+        EXPLICIT_ITEM, IMPLICIT_ITEM, EXPLICIT_ITEM
+    )
+    assert edit(pdu, transfer_syntaxes=frozenset({IMPLICIT_LE})) == request(b"", IMPLICIT_ITEM)
+
+
+def test_a_context_that_goes_may_have_no_transfer_syntax_that_stays() -> None:
+    edited = edit(REQUEST, keep_contexts=frozenset({3}), transfer_syntaxes=frozenset({EXPLICIT_LE}))
+    (kept,) = parse_associate_rq(edited).presentation_contexts
+    assert (kept.context_id, kept.transfer_syntaxes) == (3, (EXPLICIT_LE,))
+
+
+def test_a_kept_context_without_a_transfer_syntax_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="context 1: no transfer syntax"):
+        edit(REQUEST, transfer_syntaxes=frozenset({EXPLICIT_LE}))
+
+
+@pytest.mark.parametrize(
+    ("sent", "forwarded"),
+    [
+        (role(CT_IMAGE_STORAGE, 1, 1), role(CT_IMAGE_STORAGE, 1, 0)),
+        (role(CT_IMAGE_STORAGE, 1, 1) + MR_ROLE, role(CT_IMAGE_STORAGE, 1, 0) + MR_ROLE),
+        (CT_ROLE + MR_ROLE + CT_ROLE, MR_ROLE),
+        (role(CT_IMAGE_STORAGE, 1, 0), role(CT_IMAGE_STORAGE, 1, 0)),
+        (role(CT_IMAGE_STORAGE, 0, 0), role(CT_IMAGE_STORAGE, 0, 0)),
+        (role(MR_IMAGE_STORAGE, 1, 1), role(MR_IMAGE_STORAGE, 1, 1)),
+        (role(CT_IMAGE_STORAGE + "\0", 1, 1), role(CT_IMAGE_STORAGE + "\0", 1, 0)),
+    ],
+)
+def test_the_scp_role_is_cut(sent: bytes, forwarded: bytes) -> None:
+    edited = edit(full_request(negotiations=(sent, UNKNOWN)), scp_roles=frozenset({MR_IMAGE_STORAGE}))
+    assert edited == full_request(negotiations=(forwarded, UNKNOWN))
+
+
+def test_the_role_of_a_context_that_goes_is_cut_once() -> None:
+    negotiations = (role(MR_IMAGE_STORAGE, 1, 1), MR_EXTENDED, role(CT_IMAGE_STORAGE, 1, 1), UNKNOWN)
+    edited = edit(full_request(negotiations=negotiations), keep_contexts=frozenset({1, 3, 7}), scp_roles=frozenset())
+    assert edited == full_request(contexts=(1, 3, 7), negotiations=(role(CT_IMAGE_STORAGE, 1, 0), UNKNOWN))
+
+
 def restore(pdu: bytes, **changes: Any) -> bytes:
     return restore_associate_ac(pdu, parse_associate_ac(pdu), parse_associate_rq(REQUEST), REQUEST, **changes)
 
@@ -139,8 +201,11 @@ NO = {
 def test_nothing_to_restore_gives_the_same_object() -> None:
     pdu = accept_of(YES[1])
     assert restore(pdu) is pdu
-    echoed = associate_ac(called=REQUEST[10:26], calling=REQUEST[26:42])
+    echoed = pdu[:10] + REQUEST[10:74] + pdu[74:]
     assert restore(echoed, titles=True) is echoed
+    everything = frozenset({CT_IMAGE_STORAGE, IMPLICIT_LE})
+    granted = accept_of(*YES.values(), sub_items=(CT_ROLE, MR_EXTENDED))
+    assert restore(granted, transfer_syntaxes=everything, scp_roles=everything) is granted
 
 
 @pytest.mark.parametrize("refused", [{1}, {3}, {7}, {1, 3}, {3, 5}, {5, 7}, {1, 7}, {1, 3, 5}, {3, 5, 7}])
@@ -159,11 +224,9 @@ def test_an_upstream_that_answers_in_another_order_keeps_it() -> None:
     assert restored == accept_of(YES[7], YES[1], NO[3], NO[5])
 
 
-def test_titles_return_as_they_were_sent() -> None:
-    restored = restore(accept_of(YES[1]), titles=True)
-    assert restored[10:42] == REQUEST[10:42]
-    assert restored[42:] == accept_of(YES[1])[42:]
-    assert restored[:10] == accept_of(YES[1])[:10]
+def test_titles_and_reserved_bytes_return_as_they_were_sent() -> None:
+    accept = accept_of(YES[1])
+    assert restore(accept, titles=True) == accept[:10] + REQUEST[10:74] + accept[74:]
 
 
 def test_identity_response_is_added_at_the_end_of_the_user_information() -> None:
@@ -189,9 +252,72 @@ def test_answer_without_user_information_gets_one_for_the_response() -> None:
     assert restored == associate_ac(APPLICATION, NO[1], encode_item(0x50, b"\x59\0\0\4\0\2ok"))
 
 
-def test_an_answer_to_a_context_that_was_cut_is_an_error_of_the_upstream() -> None:
-    with pytest.raises(InvalidPduParameter, match="3"):
-        restore(accept_of(YES[1], YES[3]), refused=frozenset({3, 5}))
+@pytest.mark.parametrize("context_id", [3, 4, 9])
+def test_a_context_that_was_not_forwarded_must_not_be_accepted(context_id: int) -> None:
+    with pytest.raises(InvalidPduParameter, match=f"context {context_id} is accepted but was not proposed"):
+        restore(accept_of(YES[1], answer(context_id, 0, IMPLICIT_LE)), refused=frozenset({3, 5}))
+
+
+def test_a_refusal_of_what_was_not_forwarded_harms_nobody() -> None:
+    theirs = answer(3, 4, "1.2"), answer(9, 3)
+    restored = restore(accept_of(YES[1], theirs[0], YES[7], theirs[1]), refused=frozenset({3, 5}))
+    assert restored == accept_of(YES[1], NO[3], NO[5], YES[7], theirs[1])
+
+
+def test_what_the_upstream_left_out_stays_out() -> None:
+    assert restore(accept_of(YES[1]), refused=frozenset({5})) == accept_of(YES[1], NO[5])
+
+
+@pytest.mark.parametrize("context_id", [3, 5])
+def test_an_accepted_transfer_syntax_must_have_been_forwarded(context_id: int) -> None:
+    forwarded = {"transfer_syntaxes": frozenset({IMPLICIT_LE})}
+    assert restore(accept_of(YES[context_id]), **forwarded) == accept_of(YES[context_id])
+    for changes in ({}, forwarded) if context_id == 5 else (forwarded,):
+        with pytest.raises(InvalidPduParameter, match=f"context {context_id} is accepted with {EXPLICIT_LE}, which"):
+            restore(accept_of(answer(context_id, 0, EXPLICIT_LE)), **changes)
+    refused = accept_of(answer(context_id, 4, EXPLICIT_LE))
+    assert restore(refused, **forwarded) is refused
+
+
+def test_answers_about_what_was_cut_go() -> None:
+    sub_items = (MR_ROLE, UNKNOWN, role(CT_IMAGE_STORAGE, 1, 0), MR_EXTENDED)
+    restored = restore(accept_of(YES[1], YES[3], YES[7], sub_items=sub_items), refused=frozenset({5}))
+    assert restored == accept_of(YES[1], YES[3], NO[5], YES[7], sub_items=(UNKNOWN, role(CT_IMAGE_STORAGE, 1, 0)))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (role(CT_IMAGE_STORAGE, 1, 1), role(CT_IMAGE_STORAGE, 1, 0)),
+        (CT_ROLE, b""),
+        (role(CT_IMAGE_STORAGE, 0, 0), role(CT_IMAGE_STORAGE, 0, 0)),
+        (MR_ROLE, MR_ROLE),
+    ],
+)
+def test_an_scp_role_that_was_cut_is_not_granted(theirs: bytes, ours: bytes) -> None:
+    restored = restore(accept_of(YES[3], sub_items=(theirs,)), scp_roles=frozenset({MR_IMAGE_STORAGE}))
+    assert restored == accept_of(YES[3], sub_items=(ours,))
+
+
+@pytest.mark.parametrize("kept", [1, 3, 129, 255])
+def test_127_contexts_of_128_are_cut_and_return(kept: int) -> None:
+    ids = range(1, 256, 2)
+    original = encode_associate_rq("PACS", "CT1", [(i, f"1.2.{i}", [f"1.3.{i}", IMPLICIT_LE]) for i in ids])
+    request = parse_associate_rq(original)
+    edited = edit(original, keep_contexts=frozenset({kept}), transfer_syntaxes=frozenset({IMPLICIT_LE}))
+    assert edited == encode_associate_rq("PACS", "CT1", [(kept, f"1.2.{kept}", [IMPLICIT_LE])])
+    accept = encode_associate_ac("PACS", "CT1", [(kept, 0, IMPLICIT_LE)])
+    restored = restore_associate_ac(
+        accept,
+        parse_associate_ac(accept),
+        request,
+        original,
+        refused=frozenset(ids) - {kept},
+        transfer_syntaxes=frozenset({IMPLICIT_LE}),
+    )
+    assert restored == encode_associate_ac(
+        "PACS", "CT1", [(i, 0, IMPLICIT_LE) if i == kept else (i, 1, f"1.3.{i}") for i in ids]
+    )
 
 
 @pytest.mark.parametrize("size", [65_500, 65_529, 65_530, 70_000])

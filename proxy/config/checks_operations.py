@@ -1,0 +1,52 @@
+"""Meaning checks of what peers may do: words without effect, SOP classes that cannot live, a syntax that is missing."""
+
+from proxy.config.dictionary import IMPLICIT_VR_LITTLE_ENDIAN, keyword_of, sop_classes
+from proxy.config.findings import Path
+from proxy.config.material import Material
+from proxy.config.models_root import Configuration
+from proxy.config.models_tenant import Peer
+from proxy.dimse.services import ALL, Operation, classify, expand, permitted
+from proxy.policy.contexts import SELF
+
+
+def check_operations(configuration: Configuration, material: Material) -> None:
+    """`allow`, `sop_classes`, `transfer_syntaxes` and `move_destinations` of every peer."""
+    for name, tenant in configuration.tenants.items():
+        for index, peer in enumerate(tenant.peers):
+            path = ("tenants", name, "peers", index)
+            _check_covered(peer, path, material)
+            _check_sop_classes(peer, path, material)
+            _check_transfer_syntaxes(peer, path, material)
+            _check_move_destinations(peer, path, material)
+
+
+def _check_covered(peer: Peer, path: Path, material: Material) -> None:
+    words: list[str] = [*peer.allow]
+    for index, word in enumerate(words):
+        place = (*path, "allow", index)
+        if word in words[:index]:
+            material.tell("W209", place, f"{word} stands here twice")
+        elif word != ALL and ALL in words:
+            material.tell("W209", place, f"{word} adds nothing to {ALL}")
+        elif word == Operation.STORE_STANDARD and Operation.STORE in expand(words):
+            material.tell("W209", place, f"{word} adds nothing to store, which covers private classes too: keep one")
+
+
+def _check_sop_classes(peer: Peer, path: Path, material: Material) -> None:
+    may = permitted(expand(peer.allow))
+    for index, uid in enumerate(peer.sop_classes or ()):
+        operation = classify(uid, sop_classes()).operation
+        if operation not in may.as_scu and operation not in may.as_scp:
+            message = f"allow never keeps {keyword_of(uid) or uid}: it needs {operation}"
+            material.tell("W210", (*path, "sop_classes", index), message)
+
+
+def _check_transfer_syntaxes(peer: Peer, path: Path, material: Material) -> None:
+    if peer.transfer_syntaxes is not None and IMPLICIT_VR_LITTLE_ENDIAN not in peer.transfer_syntaxes:
+        message = "without ImplicitVRLittleEndian, which is all that some devices can do (PS3.5 section 10.1)"
+        material.tell("W211", (*path, "transfer_syntaxes"), message)
+
+
+def _check_move_destinations(peer: Peer, path: Path, material: Material) -> None:
+    if peer.move_destinations != [SELF] and Operation.MOVE not in permitted(expand(peer.allow)).as_scu:
+        material.tell("W206", (*path, "move_destinations"), "without effect: allow does not hold move")

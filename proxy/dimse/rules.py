@@ -1,0 +1,98 @@
+"""Which DIMSE requests may go which way on an accepted presentation context.
+
+By the service class of its abstract syntax (PS3.4), the operations that are allowed and the roles that were negotiated
+(PS3.7 section D.3.3.4): what an SCU sends comes from the requestor where it is the SCU, and from the acceptor where the
+requestor is the SCP.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from proxy.dimse.services import ALL, OTHER_GROUP, Operation, SopClass, is_storage, permitted
+
+# PS3.7 Table E.1-1
+_C_STORE, _C_GET, _C_FIND, _C_MOVE, _C_ECHO = 0x0001, 0x0010, 0x0020, 0x0021, 0x0030
+_N_EVENT_REPORT, _N_GET, _N_SET, _N_ACTION, _N_CREATE, _N_DELETE = 0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150
+_C_CANCEL = 0x0FFF
+
+_NONE: frozenset[int] = frozenset()
+_EVERY = frozenset(
+    {
+        _C_STORE, _C_GET, _C_FIND, _C_MOVE, _C_ECHO, _C_CANCEL,
+        _N_EVENT_REPORT, _N_GET, _N_SET, _N_ACTION, _N_CREATE, _N_DELETE,
+    }
+)  # fmt: skip
+_STORE = frozenset({_C_STORE})
+_EVENTS = frozenset({_N_EVENT_REPORT})
+
+#: Operation -> what its SCU and what its SCP may ask for. Storage is ruled below.
+_SERVICES: Mapping[Operation, tuple[frozenset[int], frozenset[int]]] = {
+    Operation.ECHO: (frozenset({_C_ECHO}), _NONE),
+    Operation.FIND: (frozenset({_C_FIND, _C_CANCEL}), _NONE),
+    Operation.WORKLIST: (frozenset({_C_FIND, _C_CANCEL}), _NONE),
+    Operation.MOVE: (frozenset({_C_MOVE, _C_CANCEL}), _NONE),
+    Operation.GET: (frozenset({_C_GET, _C_CANCEL}), _NONE),
+    Operation.STORAGE_COMMITMENT: (frozenset({_N_ACTION}), _EVENTS),  # PS3.4 Table J.3.1-1
+    Operation.MPPS: (frozenset({_N_CREATE, _N_SET, _N_GET}), _EVENTS),  # PS3.4 annex F.7 to F.9
+    # One procedure step is worked on through all the UPS classes (PS3.4 Table CC.2-1), so none is told from another.
+    Operation.UPS: (frozenset({_N_CREATE, _N_SET, _N_GET, _N_ACTION, _C_FIND, _C_CANCEL}), _EVENTS),
+    Operation.PRINT: (frozenset({_N_CREATE, _N_SET, _N_GET, _N_DELETE, _N_ACTION}), _EVENTS),  # PS3.4 annex H
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRules:
+    """Command fields (PS3.7 Table E.1-1) of the requests that may go each way on one presentation context.
+
+    `group`: of the instances stored on it (`SOP_CLASS_GROUPS`).
+    """
+
+    from_requestor: frozenset[int]
+    from_acceptor: frozenset[int]
+    group: str
+    abstract_syntax: str
+
+
+# Asked for each accepted context of each association. A device has the same few each time; strangers that make up
+# abstract syntaxes make others' rules be worked out again, no more.
+@lru_cache(maxsize=4096)
+def context_rules(
+    sop_class: SopClass | None,
+    abstract_syntax: str,
+    operations: frozenset[str],
+    *,
+    requestor_scu: bool,
+    requestor_scp: bool,
+) -> ContextRules:
+    """The rules of a context. `sop_class` None: the policy would cut it, so nothing may pass.
+
+    `operations` is what `services.expand` gives; the roles are those that the answer to the request granted.
+    """
+    if sop_class is None:
+        return ContextRules(_NONE, _NONE, OTHER_GROUP, abstract_syntax)
+    if ALL in operations:
+        from_requestor = from_acceptor = _EVERY
+    elif is_storage(sop_class):
+        from_requestor, from_acceptor = _storage(sop_class, operations, requestor_scu, requestor_scp)
+    elif sop_class.operation not in operations:
+        from_requestor = from_acceptor = _NONE
+    elif sop_class.operation is Operation.OTHER:
+        from_requestor = from_acceptor = _EVERY
+    else:
+        scu, scp = _SERVICES[sop_class.operation]
+        from_requestor = (scu if requestor_scu else _NONE) | (scp if requestor_scp else _NONE)
+        from_acceptor = (scp if requestor_scu else _NONE) | (scu if requestor_scp else _NONE)
+    return ContextRules(from_requestor, from_acceptor, sop_class.group, abstract_syntax)
+
+
+def _storage(
+    sop_class: SopClass, operations: frozenset[str], requestor_scu: bool, requestor_scp: bool
+) -> tuple[frozenset[int], frozenset[int]]:
+    """C-STORE alone: from the requestor what it stores, from the acceptor what the requestor retrieves by C-GET."""
+    if sop_class.operation is Operation.STORE and Operation.OTHER in operations:
+        return _EVERY, _EVERY  # private or unknown: perhaps no storage class at all
+    may = permitted(operations)
+    stores = requestor_scu and sop_class.operation in may.as_scu
+    retrieves = requestor_scp and sop_class.operation in may.as_scp
+    return (_STORE if stores else _NONE), (_STORE if retrieves else _NONE)

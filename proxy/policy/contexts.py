@@ -1,0 +1,108 @@
+"""Which presentation contexts of a request live, by what their peer may do (design section 8)."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from proxy.dimse.services import Operation, SopClass, classify, is_storage, permitted
+from proxy.pdu import AAssociateRQ, PresentationContext, RoleSelection
+from proxy.policy.model import Accept, Peer
+from proxy.policy.patterns import TitleMatcher, fold_title
+
+_MOST_NAMED = 4  # contexts that one sentence names
+#: The word of `move_destinations` that stands for the calling AE title.
+SELF = "self"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is left of a request: the contexts by their id, and the SOP classes whose SCP role may stay (None: all)."""
+
+    contexts: Mapping[int, SopClass]
+    scp_roles: frozenset[str] | None
+
+
+def select_contexts(request: AAssociateRQ, peer: Peer | None, table: Mapping[str, SopClass]) -> Selection:
+    """Apply `allow`, `sop_classes` and `transfer_syntaxes`. Without a peer nothing is cut."""
+    contexts = request.presentation_contexts
+    if peer is None:
+        return Selection({item.context_id: classify(item.abstract_syntax, table) for item in contexts}, None)
+    roles = request.user_information.role_selections
+    offered = offered_scp_roles(roles)
+    may, sop_classes, transfer_syntaxes = permitted(peer.allow), peer.sop_classes, peer.transfer_syntaxes
+    kept: dict[int, SopClass] = {}
+    for item in contexts:
+        uid = item.abstract_syntax
+        sop_class = classify(uid, table)
+        operation = sop_class.operation
+        if (
+            (operation in may.as_scu or (uid in offered and operation in may.as_scp))
+            and (sop_classes is None or uid in sop_classes)
+            and (transfer_syntaxes is None or not transfer_syntaxes.isdisjoint(item.transfer_syntaxes))
+        ):
+            kept[item.context_id] = sop_class
+    granted = frozenset(uid for uid in offered if classify(uid, table).operation in may.as_scp)
+    return Selection(kept, None if len(granted) == len(offered) else granted)
+
+
+def offered_scp_roles(roles: Collection[RoleSelection]) -> frozenset[str]:
+    """The SOP classes of which the requestor offers to be the SCP (PS3.7 section D.3.3.4)."""
+    return frozenset(role.sop_class_uid for role in roles if role.scp_role) if roles else frozenset()
+
+
+def why_cut(
+    context: PresentationContext, peer: Peer, table: Mapping[str, SopClass], offered: Collection[str]
+) -> str | None:
+    """Why the peer's rules cut a context, in words; None: they do not. `offered`: as `offered_scp_roles` gives it."""
+    uid = context.abstract_syntax
+    sop_class = classify(uid, table)
+    may, scp = permitted(peer.allow), uid in offered
+    if sop_class.operation not in may.as_scu and not (scp and sop_class.operation in may.as_scp):
+        if sop_class.operation in may.as_scp:
+            return "get keeps a storage class only where the request offers the SCP role for it"
+        return f"{_wanted(sop_class)}, which allow does not hold ({', '.join(sorted(peer.allow))})"
+    if peer.sop_classes is not None and uid not in peer.sop_classes:
+        return "it is not one of the peer's sop_classes"
+    if peer.transfer_syntaxes is not None and peer.transfer_syntaxes.isdisjoint(context.transfer_syntaxes):
+        return "none of its transfer syntaxes is one of the peer's transfer_syntaxes"
+    return None
+
+
+def _wanted(sop_class: SopClass) -> str:
+    if sop_class.operation is Operation.STORE:
+        return "as a private or unknown class it needs store or other"
+    return f"it needs {'store or store_standard' if is_storage(sop_class) else sop_class.operation}"
+
+
+def describe_cuts(request: AAssociateRQ, peer: Peer, selection: Selection, table: Mapping[str, SopClass]) -> str:
+    """The contexts that are cut, in words."""
+    offered = offered_scp_roles(request.user_information.role_selections)
+    cut = {
+        context.abstract_syntax: why_cut(context, peer, table, offered)
+        for context in request.presentation_contexts
+        if context.context_id not in selection.contexts
+    }
+    words = [f"{uid}: {why}" for uid, why in list(cut.items())[:_MOST_NAMED]]
+    if len(cut) > _MOST_NAMED:
+        words.append(f"and {len(cut) - _MOST_NAMED} more")
+    return "; ".join(words)
+
+
+def move_allowed(accept: Accept, destination: str, calling_title: str) -> bool:
+    """Whether C-MOVE may send to `destination` (an AE title without padding) for who is called `calling_title`."""
+    titles = accept.move_destinations
+    if titles is None:
+        return True
+    fold = accept.tenant.fold_case
+    if SELF in titles and _comparable(destination, fold=fold) == _comparable(calling_title, fold=fold):
+        return True
+    return bool(_matcher(titles, fold=fold).find(destination)[0])
+
+
+@lru_cache(maxsize=4096)  # keys come from the configuration alone
+def _matcher(titles: tuple[str, ...], *, fold: bool) -> TitleMatcher:
+    return TitleMatcher.build([tuple(title for title in titles if title != SELF)], fold=fold)
+
+
+def _comparable(title: str, *, fold: bool) -> str:
+    return fold_title(title) if fold else title

@@ -1,0 +1,16 @@
+"""A gateway with a file system of its own: mounts that nobody else sees, gone with the last process in it."""
+
+import os
+import subprocess
+
+import pytest
+
+_OWN_USER = () if os.getuid() == 0 else ("--map-root-user",)
+_UNSHARE = ("unshare", *_OWN_USER, "--mount", "--propagation", "private")
+
+
+def mounted(*commands: str) -> tuple[str, ...]:
+    """A launcher that runs these shell commands first, in a mount namespace. Skips the test where there is none."""
+    if subprocess.run([*_UNSHARE, "true"], capture_output=True).returncode:
+        pytest.skip("needs root, or user namespaces")
+    return (*_UNSHARE, "sh", "-ec", "\n".join((*commands, 'exec "$@"')), "sh")

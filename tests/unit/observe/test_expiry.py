@@ -1,0 +1,87 @@
+"""Certificates and lists that end: each step is told once, whatever the clock and reloads do."""
+
+import dataclasses
+
+import pytest
+
+from proxy.config.values import ClientAuthSettings, Config, File, KeyPair, TlsSettings
+from proxy.observe.expiry import ExpiryWatch
+from tests.support import certs
+
+DAY = certs.DAY.total_seconds()
+START = certs.now()
+
+
+def with_certificate(config: Config, end: float, **auth: object) -> Config:
+    """One listener with a certificate that ends so many days from now."""
+    issued = certs.leaf("gate", certs.ca("root"), valid=(START - certs.DAY, START + end * certs.DAY))
+    pair = KeyPair(File("gate.pem", issued.pem), File("gate.key", b""))
+    tls = TlsSettings("bcp195-rfc8996", (pair,), ClientAuthSettings(**auth))  # type: ignore[arg-type]
+    return dataclasses.replace(config, listeners=(dataclasses.replace(config.listeners[0], tls=tls),))
+
+
+def told(watch: ExpiryWatch, days: float) -> list[tuple[str, str, object]]:
+    return [(one.level, one.event, one.fields.get("days_left")) for one in watch.due(START.timestamp() + days * DAY)]
+
+
+def test_each_step_is_told_once(config: Config) -> None:
+    watch = ExpiryWatch()
+    watch.configure(with_certificate(config, 60))
+    heard = {day / 4: said for day in range(300) if (said := told(watch, day / 4))}
+    assert heard == {
+        30: [("warning", "certificate_expires", 30.0)],
+        53: [("warning", "certificate_expires", 7.0)],
+        59: [("warning", "certificate_expires", 1.0)],
+        60: [("error", "certificate_expired", None)],
+    }
+
+
+@pytest.mark.parametrize(("days", "left"), [(12, 12.0), (3, 3.0), (0.5, 0.5)])
+def test_the_start_tells_the_last_step_alone(config: Config, days: float, left: float) -> None:
+    watch = ExpiryWatch()
+    watch.configure(with_certificate(config, days))
+    assert told(watch, 0) == [("warning", "certificate_expires", left)]
+    assert told(watch, 0) == []
+
+
+def test_a_clock_that_jumps_back_tells_nothing_twice(config: Config) -> None:
+    watch = ExpiryWatch()
+    watch.configure(with_certificate(config, 20))
+    assert len(told(watch, 0)) == 1
+    assert told(watch, -10_000) == told(watch, 1) == []
+    assert told(watch, 19.5) == [("warning", "certificate_expires", 0.5)]
+
+
+def test_a_reload_tells_what_is_new_alone(config: Config) -> None:
+    watch = ExpiryWatch()
+    first = with_certificate(config, 20)
+    watch.configure(first)
+    assert len(told(watch, 0)) == 1
+    watch.configure(first)
+    assert told(watch, 0) == []
+    watch.configure(with_certificate(config, 15))  # another certificate
+    assert len(told(watch, 0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "level", "then"), [("refuse", "error", "are refused"), ("accept", "warning", "still used")]
+)
+def test_a_list_that_ends(config: Config, policy: str, level: str, then: str) -> None:
+    """Told at its end and not before; a new list in the same place is another one."""
+    root = certs.ca("root", valid=(START, START + 999 * certs.DAY))
+
+    def until(days: float) -> Config:
+        crl = File("root.crl", certs.crl(root, next_update=START + days * certs.DAY))
+        return with_certificate(
+            config, 999, ca={"hospital": File("root.pem", root.pem)}, crl=(crl,), crl_expired=policy
+        )
+
+    watch = ExpiryWatch()
+    watch.configure(until(2))
+    assert told(watch, 1.9) == []
+    (said,) = list(watch.due(START.timestamp() + 2.1 * DAY))
+    assert (said.level, said.event, said.fields["issuer"]) == (level, "crl_expired", "hospital")
+    assert then in str(said.fields["message"])
+    watch.configure(until(4))
+    assert told(watch, 2.2) == []
+    assert told(watch, 4.1) == [(level, "crl_expired", None)]
