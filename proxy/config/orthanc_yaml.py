@@ -172,7 +172,8 @@ def _peers_remarks(orthanc: Orthanc, peers: Sequence[Entry]) -> list[str]:
     if (syntaxes := accepted_for_storage(orthanc)) is not None and not set(GENERAL) <= set(syntaxes):
         found.append(
             "transfer_syntaxes: Orthanc takes the uncompressed ones for all but C-STORE in any case; for C-STORE it "
-            "refuses itself what AcceptedTransferSyntaxes leaves out."
+            "refuses itself what AcceptedTransferSyntaxes leaves out. Who may only store has no more than these; "
+            "check warns if Implicit VR Little Endian is missing (W211)."
         )
     return found
 

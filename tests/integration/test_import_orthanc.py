@@ -6,7 +6,7 @@ issue 52, and one with TLS and self-signed certificates.
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 def imported(folder: Path, settings: dict[str, Any], pacs: int) -> str:
     """What `dicomgate import` writes into the folder, as far as this version does it, on free ports."""
     (folder / "orthanc.json").write_text(f"// made for a test\n{json.dumps(settings)}")
-    target = folder / "gateway0" / "imported.yaml"  # where the gateway starts, as paths are relative
-    target.parent.mkdir()
+    target = folder / "imported.yaml"
     options = ["--output", target, "--pacs", f"127.0.0.1:{pacs}", "--listen", f"127.0.0.1:{free_port()}"]
     verb = Child(
         [sys.executable, "-m", "proxy.cli", "import", folder / "orthanc.json", *options],
@@ -73,9 +72,18 @@ def imported(folder: Path, settings: dict[str, Any], pacs: int) -> str:
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in frame.items()) + as_built(target.read_text())
 
 
-@pytest.fixture
-def gateway(behind: Orthanc, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> Gateway:
-    return start_gateway(imported(tmp_path, THREAD, behind.port))
+@pytest.fixture(scope="module")
+def gateway(behind: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("plain")
+    yield from running(folder, imported(folder, THREAD, behind.port))
+
+
+def running(folder: Path, config: str) -> Iterator[Gateway]:
+    started = Gateway(folder, config)
+    try:
+        yield started
+    finally:
+        started.stop()
 
 
 def send(
@@ -94,11 +102,11 @@ def test_whom_orthanc_refuses_the_gateway_rejects_with_a_reason(
 ) -> None:
     calling, called, words, reason = REFUSALS[case]
     assert send(tool, alone.port, tmp_path, calling, called).code != 0
-    before = behind.instances()
+    before, mark = behind.instances(), gateway.mark()
     result = send(tool, port_of(gateway.config, "dicom"), tmp_path, calling, called)
     assert result.code != 0
     assert dcmtk.PERMANENT in result.text and words in result.text, result.text
-    record = gateway.wait_for_record()
+    record = gateway.wait_for_record(since=mark)
     assert (record["decision"], record["reason"]) == ("refused", reason)
     assert "upstream_setup_s" not in record  # nobody dialled Orthanc
     assert behind.instances() == before
@@ -111,20 +119,22 @@ def test_whom_orthanc_lets_in_the_gateway_lets_in(
 ) -> None:
     direct = send(tool, alone.port, tmp_path, calling, called)
     assert direct.code == 0, direct.text
+    mark = gateway.mark()
     result = send(tool, port_of(gateway.config, "dicom"), tmp_path, calling, called)
     assert result.code == 0, result.text
-    record = gateway.wait_for_record()
+    record = gateway.wait_for_record(since=mark)
     assert (record["decision"], record["ended"], record["peer"]) == ("accepted", "released", "peer")
     assert len(behind.instances()) == len(alone.instances())
 
 
-@pytest.fixture
-def tls(behind: Orthanc, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> Gateway:
+@pytest.fixture(scope="module")
+def tls(behind: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The gateway of an Orthanc with TLS that trusts the self-signed certificates of PEER and BAD_IP."""
-    write_pair(tmp_path, certs.self_signed("orthanc", kind="rsa2048"), "orthanc")
+    folder = tmp_path_factory.mktemp("tls")
+    write_pair(folder, certs.self_signed("orthanc", kind="rsa2048"), "orthanc")
     for name in ("PEER", "BAD_IP", "STRANGER"):
-        write_pair(tmp_path, certs.self_signed(name, kind="rsa2048"), name)
-    (tmp_path / "trusted.pem").write_bytes(b"".join((tmp_path / f"{n}.pem").read_bytes() for n in ("PEER", "BAD_IP")))
+        write_pair(folder, certs.self_signed(name, kind="rsa2048"), name)
+    (folder / "trusted.pem").write_bytes(b"".join((folder / f"{n}.pem").read_bytes() for n in ("PEER", "BAD_IP")))
     settings = {
         **THREAD,
         "DicomTlsEnabled": True,
@@ -132,7 +142,13 @@ def tls(behind: Orthanc, tmp_path: Path, start_gateway: Callable[..., Gateway]) 
         "DicomTlsPrivateKey": "orthanc.key",
         "DicomTlsTrustedCertificates": "trusted.pem",
     }
-    return start_gateway(imported(tmp_path, settings, behind.port))
+    yield from running(folder, imported(folder, settings, behind.port))
+
+
+def show(certificate: str, tls: Gateway) -> list[str]:
+    """Options for a certificate of the site."""
+    folder = tls.path.parent
+    return ["+tls", str(folder / f"{certificate}.key"), str(folder / f"{certificate}.pem"), "+py", "-ic"]
 
 
 @pytest.mark.parametrize(
@@ -140,11 +156,11 @@ def tls(behind: Orthanc, tmp_path: Path, start_gateway: Callable[..., Gateway]) 
     [("PEER", "PEER", None), ("BAD_IP", "PEER", "certificate_not_bound"), ("BAD_IP", "BAD_IP", "source_not_allowed")],
 )
 def test_a_certificate_opens_for_the_modality_that_it_names(
-    certificate: str, calling: str, reason: str | None, tls: Gateway, tmp_path: Path
+    certificate: str, calling: str, reason: str | None, tls: Gateway
 ) -> None:
-    options = ["+tls", str(tmp_path / f"{certificate}.key"), str(tmp_path / f"{certificate}.pem"), "+py", "-ic"]
-    result = dcmtk.echoscu(port_of(tls.config), options, calling=calling, called="ORTHANC")
-    record = tls.wait_for_record()
+    mark = tls.mark()
+    result = dcmtk.echoscu(port_of(tls.config), show(certificate, tls), calling=calling, called="ORTHANC")
+    record = tls.wait_for_record(since=mark)
     if reason is None:
         assert result.code == 0, result.text
         assert record["decision"] == "accepted"
@@ -153,7 +169,7 @@ def test_a_certificate_opens_for_the_modality_that_it_names(
         assert (record["decision"], record["reason"]) == ("refused", reason)
 
 
-def test_a_stranger_has_no_handshake(tls: Gateway, tmp_path: Path) -> None:
-    options = ["+tls", str(tmp_path / "STRANGER.key"), str(tmp_path / "STRANGER.pem"), "+py", "-ic"]
-    assert dcmtk.echoscu(port_of(tls.config), options, calling="PEER", called="ORTHANC").code != 0
-    assert tls.wait_for_record()["reason"] == "client_certificate_untrusted"
+def test_a_stranger_has_no_handshake(tls: Gateway) -> None:
+    mark = tls.mark()
+    assert dcmtk.echoscu(port_of(tls.config), show("STRANGER", tls), calling="PEER", called="ORTHANC").code != 0
+    assert tls.wait_for_record(since=mark)["reason"] == "client_certificate_untrusted"
