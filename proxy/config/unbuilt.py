@@ -14,17 +14,12 @@ from proxy.config.tree import Block
 
 UNBUILT: dict[str, tuple[object, ...]] = {
     "listeners.*.proxy_protocol": (None,),
-    "tenants.*.rewrite.called_aet": (None,),
     "tenants.*.user_identity.mode": ("off",),
     "tenants.*.user_identity.providers": (None, []),
     "tenants.*.user_identity.forward": ("strip",),
     "tenants.*.user_identity.allow_plain": (False,),
     "tenants.*.peers.*.user": (None,),
-    "tenants.*.peers.*.allow": (["all"],),
-    "tenants.*.peers.*.sop_classes": (None,),
-    "tenants.*.peers.*.transfer_syntaxes": (None,),
     "tenants.*.peers.*.move_destinations": (["self"],),
-    "tenants.*.peers.*.rewrite.calling_aet": (None,),
     "identity_providers": (None,),
     "upstreams.*.servers.1": (),  # a second server
     "upstreams.*.servers.*.weight": (1,),

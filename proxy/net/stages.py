@@ -188,7 +188,16 @@ def answer_to_requestor(
     kept = proposed if decision.keep_contexts is None else proposed & decision.keep_contexts
     titles = decision.called_ae_title is not None or decision.calling_ae_title is not None
     try:
-        answer = restore_associate_ac(pdu, accept, request, original, refused=proposed - kept, titles=titles)
+        answer = restore_associate_ac(
+            pdu,
+            accept,
+            request,
+            original,
+            refused=proposed - kept,
+            transfer_syntaxes=decision.transfer_syntaxes,
+            scp_roles=decision.scp_roles,
+            titles=titles,
+        )
     except PduError as error:
         raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, f"answer of the upstream: {error}") from None
     return answer, frozenset(

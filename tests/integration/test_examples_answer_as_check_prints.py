@@ -64,13 +64,10 @@ def built(name: str) -> Json:
 
 
 def drop(node: Any, path: list[str]) -> None:
-    """Take a setting out, and what is empty without it; `allow`, which must be there, becomes all."""
+    """Take a setting out, and what is empty without it."""
     step: Any = int(path[0]) if isinstance(node, list) else path[0]
     if isinstance(node, dict) and step not in node:
         return  # went with what it stood in
-    if path == ["allow"]:
-        node["allow"] = ["all"]
-        return
     if path[1:]:
         drop(node[step], path[1:])
     if isinstance(node, list):

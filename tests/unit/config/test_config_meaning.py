@@ -107,6 +107,13 @@ upstreams:
         (edit(TLS, ("allow: [all]}", "allow: [all]}\n      - {name: again, aet: CT1, from: [10.20.1.0/24], allow: [all]}")), []),
         (edit(TLS, ("CT1", '"*"'), ("allow: [all]}", 'allow: [all]}\n      - {aet: "WS*", from: [10.20.1.11], allow: [all]}\n      - {aet: WS1, from: [10.20.1.11], allow: [all]}')), ["W202 config.yaml:13:9: tenants.hospital.peers.1: can never match: peer * in line 12 comes first"]),
         (edit(TLS, (TENANT, TENANT + "    aet_case: fold\n"), ("allow: [all]}", "allow: [all]}\n      - {aet: ct1, from: [10.20.1.11], allow: [all]}")), ["W202 config.yaml:14:9: tenants.hospital.peers.1: can never match: peer CT1 in line 13 comes first"]),
+        # operations
+        (edit(TLS, ("[all]", "[modality, store_standard]")), ["W209 config.yaml:12:58: tenants.hospital.peers.0.allow.1: store_standard adds nothing to store, which covers private classes too: keep one"]),
+        (edit(TLS, ("[all]", "[echo, all, echo]")), ["W209 config.yaml:12:48: tenants.hospital.peers.0.allow.0: echo adds nothing to all", "W209 config.yaml:12:59: tenants.hospital.peers.0.allow.2: echo stands here twice"]),
+        (edit(TLS, ("[all]", "[echo, get], sop_classes: [CTImageStorage, ModalityWorklistInformationModelFind, 1.3.12.2.1107.5.9.1, 1.2.840.10008.5.1.4.1.2.2.1]")), ["W210 config.yaml:12:90: tenants.hospital.peers.0.sop_classes.1: allow never keeps ModalityWorklistInformationModelFind: it needs worklist", "W210 config.yaml:12:149: tenants.hospital.peers.0.sop_classes.3: allow never keeps StudyRootQueryRetrieveInformationModelFind: it needs find"]),
+        (edit(TLS, ("[all]", "[echo], sop_classes: [1.3.12.2.1107.5.9.1]")), ["W210 config.yaml:12:69: tenants.hospital.peers.0.sop_classes.0: allow never keeps 1.3.12.2.1107.5.9.1: it needs store"]),
+        (edit(TLS, ("[all]", "[all], transfer_syntaxes: [ExplicitVRLittleEndian, 1.2.840.113619.5.2]")), ["W211 config.yaml:12:73: tenants.hospital.peers.0.transfer_syntaxes: without ImplicitVRLittleEndian, which is all that some devices can do (PS3.5 section 10.1)"]),
+        (edit(TLS, ("[all]", "[all], transfer_syntaxes: [JPEGLossless, 1.2.840.10008.1.2]")), []),
         # tenants apart
         (edit(TLS, ("upstreams:\n", SECOND)), []),
         (edit(TLS, ("upstreams:\n", SECOND.replace("[CLINIC]", "any"))), ["W201 config.yaml:3:3: listeners.tls: without SNI nothing tells tenants hospital and clinic apart for called AE title MAINPACS: their called AE titles and networks overlap"]),

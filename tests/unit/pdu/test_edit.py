@@ -108,6 +108,11 @@ def test_negotiation_items_stay_while_another_context_names_the_sop_class() -> N
     assert edited == full_request(contexts=(1, 5, 7))
 
 
+def test_where_every_context_is_kept_no_negotiation_item_goes() -> None:
+    pdu = full_request(contexts=(1,))
+    assert edit(pdu, keep_contexts=frozenset({1})) is pdu
+
+
 def test_user_identity_is_cut() -> None:
     assert edit(REQUEST, strip_user_identity=True) == full_request(user=b"")
 
@@ -204,7 +209,7 @@ def test_nothing_to_restore_gives_the_same_object() -> None:
     echoed = pdu[:10] + REQUEST[10:74] + pdu[74:]
     assert restore(echoed, titles=True) is echoed
     everything = frozenset({CT_IMAGE_STORAGE, IMPLICIT_LE})
-    granted = accept_of(*YES.values(), sub_items=(CT_ROLE, MR_EXTENDED))
+    granted = accept_of(*YES.values(), sub_items=(CT_ROLE, MR_EXTENDED, role("1.2.3", 1, 0)))
     assert restore(granted, transfer_syntaxes=everything, scp_roles=everything) is granted
 
 

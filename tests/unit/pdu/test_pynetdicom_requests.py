@@ -1,7 +1,21 @@
 """Requests as pynetdicom encodes them, and edited ones read back by it: a second opinion on the tables."""
 
-from proxy.pdu import edit_associate_rq, parse_associate_ac, parse_associate_rq, restore_associate_ac
-from tests.support.pdus import CT_IMAGE_STORAGE, VERIFICATION, associate_ac
+from proxy.pdu import (
+    edit_associate_rq,
+    encode_associate_ac,
+    encode_associate_rq,
+    parse_associate_ac,
+    parse_associate_rq,
+    restore_associate_ac,
+)
+from tests.support.pdus import (
+    CT_IMAGE_STORAGE,
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    MR_IMAGE_STORAGE,
+    VERIFICATION,
+    associate_ac,
+)
 
 
 def pynetdicom_request() -> bytes:
@@ -74,3 +88,69 @@ def test_it_reads_what_we_edited() -> None:
         )
     )
     assert [(item.context_id, item.result) for item in answer.presentation_context] == [(1, 0), (3, 1)]
+
+
+def test_it_negotiates_what_we_edited_and_restored() -> None:
+    """As requestor with both roles everywhere: MR is cut, CT keeps one transfer syntax and loses the SCP role."""
+    from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+    from pynetdicom.presentation import negotiate_as_requestor
+
+    classes = {1: VERIFICATION, 3: CT_IMAGE_STORAGE, 5: MR_IMAGE_STORAGE}
+    syntaxes = [EXPLICIT_LE, IMPLICIT_LE]
+    pdu = encode_associate_rq(
+        "PACS",
+        "CT1",
+        [(i, uid, syntaxes) for i, uid in classes.items()],
+        roles=[(u, True, True) for u in classes.values()],
+    )
+    request = parse_associate_rq(pdu)
+    transfer_syntaxes, scp_roles = frozenset({IMPLICIT_LE}), frozenset({VERIFICATION})
+    forwarded = A_ASSOCIATE_RQ()
+    forwarded.decode(
+        edit_associate_rq(
+            pdu, request, keep_contexts=frozenset({1, 3}), transfer_syntaxes=transfer_syntaxes, scp_roles=scp_roles
+        )
+    )
+    assert [(item.context_id, item.transfer_syntax) for item in forwarded.presentation_context] == [
+        (1, [IMPLICIT_LE]),
+        (3, [IMPLICIT_LE]),
+    ]
+    roles = forwarded.user_information.role_selection
+    assert {uid: (role.scu_role, role.scp_role) for uid, role in roles.items()} == {
+        VERIFICATION: (True, True),
+        CT_IMAGE_STORAGE: (True, False),
+    }
+
+    # An upstream that grants whatever it knows of.
+    everything = [(uid, True, True) for uid in classes.values()]
+    accept = encode_associate_ac("PACS", "CT1", [(1, 0, IMPLICIT_LE), (3, 0, IMPLICIT_LE)], roles=everything)
+    restored = A_ASSOCIATE_AC()
+    restored.decode(
+        restore_associate_ac(
+            accept,
+            parse_associate_ac(accept),
+            request,
+            pdu,
+            refused=frozenset({5}),
+            transfer_syntaxes=transfer_syntaxes,
+            scp_roles=scp_roles,
+        )
+    )
+    proposed = A_ASSOCIATE_RQ()
+    proposed.decode(pdu)
+    primitives = [item.to_primitive() for item in proposed.presentation_context]
+    for primitive in primitives:
+        primitive.scu_role = primitive.scp_role = True
+    granted = restored.user_information.role_selection
+    negotiated = negotiate_as_requestor(
+        primitives,
+        [item.to_primitive() for item in restored.presentation_context],
+        {uid: (role.scu_role, role.scp_role) for uid, role in granted.items()},
+    )
+    assert [(item.result, item.transfer_syntax) for item in negotiated] == [
+        (0, [IMPLICIT_LE]),
+        (0, [IMPLICIT_LE]),
+        (1, [EXPLICIT_LE]),
+    ]
+    assert [(item.as_scu, item.as_scp) for item in negotiated[:2]] == [(True, True), (True, False)]
+    assert MR_IMAGE_STORAGE not in granted
