@@ -33,6 +33,7 @@ THREAD = values(
     DicomAlwaysAllowFind=False,
     DicomCheckModalityHost=True,
 )
+THREAD["DicomModalities"]["peer3"] = {"AET": "NO_FIND", "Host": "127.0.0.1", "Port": 104, "AllowFind": False}
 #: calling, called, what the tool prints, the reason
 REFUSALS = {
     "unknown title": ("BAD_AET", "ORTHANC", dcmtk.CALLING_UNKNOWN, "calling_aet_unknown"),
@@ -125,6 +126,23 @@ def test_whom_orthanc_lets_in_the_gateway_lets_in(
     record = gateway.wait_for_record(since=mark)
     assert (record["decision"], record["ended"], record["peer"]) == ("accepted", "released", "peer")
     assert len(behind.instances()) == len(alone.instances())
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_an_operation_that_orthanc_forbids_the_gateway_forbids(
+    tool: str, alone: Orthanc, gateway: Gateway, tmp_path: Path
+) -> None:
+    forbidden, mark = tool == "findscu", gateway.mark()
+    direct = send(tool, alone.port, tmp_path, "NO_FIND", "ORTHANC")
+    assert ("Peer aborted Association" in direct.text) == forbidden, direct.text  # findscu ends with 0 all the same
+    result = send(tool, port_of(gateway.config, "dicom"), tmp_path, "NO_FIND", "ORTHANC")
+    record = gateway.wait_for_record(since=mark)
+    if forbidden:
+        assert dcmtk.PERMANENT in result.text, result.text
+        assert (record["decision"], record["reason"]) == ("refused", "no_permitted_context")
+    else:
+        assert result.code == 0, result.text
+        assert record["decision"] == "accepted"
 
 
 @pytest.fixture(scope="module")

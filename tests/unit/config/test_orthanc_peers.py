@@ -1,5 +1,6 @@
 """The allowlist made of DicomModalities decides as Orthanc does; where it does not, a comment says so."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from proxy.pdu import AAssociateRQ, PresentationContext, Span
 from proxy.policy import Accept, decide
 from tests.support.orthanc_import import Values, as_built, load_imported, peers, text_of, values
-from tests.support.requests import facts
+from tests.support.requests import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION, associate_rq, facts
 
 SEED = values(
     ("peer", "PEER", "127.0.0.1"),
@@ -122,18 +124,36 @@ def is_listed_twice(config: Values) -> bool:
 
 SENDERS = [(aet, source) for aet in (*TITLES, "X") for source in (*HOSTS, "10.0.0.9")]
 Answers = dict[tuple[str, str], set[str]]
+#: One SOP class for each operation.
+CLASSES = {
+    "echo": VERIFICATION,
+    "store_standard": "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
+    "find": "1.2.840.10008.5.1.4.1.2.2.1",  # Study Root
+    "worklist": "1.2.840.10008.5.1.4.31",
+    "get": "1.2.840.10008.5.1.4.1.2.2.3",
+    "move": "1.2.840.10008.5.1.4.1.2.2.2",
+    "storage_commitment": "1.2.840.10008.1.20.1",
+}
+
+
+def asks_for_all(aet: str) -> AAssociateRQ:
+    """A request with a context for each operation."""
+    contexts = (
+        PresentationContext(2 * index + 1, uid, (IMPLICIT_VR_LITTLE_ENDIAN,), Span(0, 0))
+        for index, uid in enumerate(CLASSES.values())
+    )
+    return dataclasses.replace(associate_rq(calling=aet), presentation_contexts=tuple(contexts))
 
 
 def gateway_allows(folder: Path, config: Values) -> Answers:
     loaded = load_imported(folder, config)
     assert loaded.config is not None, [str(finding) for finding in loaded.findings]
     assert {finding.code for finding in loaded.findings} <= {"W203"}
-    tenant, may = loaded.config.tenants["orthanc"], allowed(config)
     answers: Answers = {}
     for aet, source in SENDERS:
-        decision = decide(facts(source=source, calling=aet), tenant)
-        peer = decision.peer if isinstance(decision, Accept) else None
-        answers[aet, source] = set(may[peer.name]) if peer else set()
+        decision = decide(facts(source=source, request=asks_for_all(aet)), loaded.config.tenants["orthanc"])
+        kept = decision.contexts if isinstance(decision, Accept) else {}
+        answers[aet, source] = {word for index, word in enumerate(CLASSES) if 2 * index + 1 in kept}
     return answers
 
 
