@@ -10,10 +10,13 @@
                   tenants: [{name, where, server_names: [...], networks, called_aets: "any" | [...], profile,
                              client_auth}],
                   sni: [{server_name, sender, result, tenant, client_auth, alert, answer}],
-                  notes: [...]}]}
+                  notes: [...]}],
+     upstreams: [{name, where, servers: [...], notes: [...],
+                  tls: null | {profile, section, retired, server_names: [...], verify_name, ca,
+                               certificate: null | {file, dns: [...], key, not_after}}}]}
 
-`sender`: whose row it is: the SNI is known, unknown, none, or any where no tenant has a server name. `listeners` is
-empty where the configuration has errors.
+`sender`: whose row it is: the SNI is known, unknown, none, or any where no tenant has a server name. `listeners`
+and `upstreams` are empty where the configuration has errors.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proxy.cli.effective import EffectiveListener, EffectiveTls
+    from proxy.cli.effective_upstreams import EffectiveUpstream
     from proxy.config.findings import Finding
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
@@ -39,12 +43,15 @@ def command(
 ) -> None:
     """Check the configuration and print what it means. Exit code: 0 good, 1 warnings with --strict, 2 errors."""
     from proxy.cli.effective import describe_listeners, try_tls
+    from proxy.cli.effective_upstreams import describe_upstreams
 
     path, loaded = load_with_findings(config)
     findings, listeners = list(loaded.findings), list["EffectiveListener"]()
+    upstreams = list["EffectiveUpstream"]()
     if loaded.config is not None:
         findings += try_tls(loaded.config)
         listeners = describe_listeners(loaded.config)
+        upstreams = describe_upstreams(loaded.config)
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = sum(finding.severity == "warning" for finding in findings)
     if format is Format.JSON:
@@ -55,12 +62,15 @@ def command(
             "warnings": warnings,
             "findings": [finding.to_dict() for finding in findings],
             "listeners": [listener.to_dict() for listener in listeners],
+            "upstreams": [upstream.to_dict() for upstream in upstreams],
         }
         say_json(report)
     else:
         _print_findings(findings)
         for listener in listeners:
             _print_listener(listener)
+        for upstream in upstreams:
+            _print_upstream(upstream)
         _print_sum(errors, warnings)
         if not loaded.complete:
             say("names, files and certificates are checked once these are corrected")
@@ -103,6 +113,18 @@ def _print_listener(listener: "EffectiveListener") -> None:
         asked = row.server_name or {"unknown": "(any other)", "none": "(none)"}.get(row.sender, "(any or none)")
         say(printable(f"    {asked:<28}gets {row.answer}"))
     for text in listener.notes:
+        _row("note", text)
+    say()
+
+
+def _print_upstream(upstream: "EffectiveUpstream") -> None:
+    where = f"  [{upstream.where}]" if upstream.where else ""
+    say(f"upstream {upstream.name} at {', '.join(upstream.servers)}{where}", "bold")
+    _row("tls", upstream.tls_in_words(), "" if upstream.tls else "yellow")
+    if upstream.tls is not None and upstream.tls.certificate is not None:
+        own = upstream.tls.certificate
+        _row("certificate", f"{own.file}: {own.key}, until {own.not_after[:10]}")
+    for text in upstream.notes:
         _row("note", text)
     say()
 

@@ -1,8 +1,8 @@
 """`dicomgate explain`: what the gateway would say to a sender and why; or what a word of its vocabulary means.
 
-`--format json`: `{accepted, listener, tenant, peer, upstream, server, reason, answer, detail, advice, would_refuse,
-trace: [{rule, outcome, detail, where}]}`; what does not apply is null. Of a reason: `{reason, meaning, answer, remedy,
-observable}`.
+`--format json`: `{accepted, listener, tenant, peer, upstream, server, upstream_tls, reason, answer, detail, advice,
+would_refuse, trace: [{rule, outcome, detail, where}]}`; what does not apply is null, `upstream_tls` is as `dicomgate
+check` has it. Of a reason: `{reason, meaning, answer, remedy, observable}`.
 """
 
 from pathlib import Path
@@ -108,6 +108,8 @@ def _read_chain(path: Path) -> "list[x509.Certificate]":
 
 
 def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> None:
+    from proxy.cli.effective_upstreams import describe_upstream
+
     say(printable(f"{sender}, at listener {explanation.listener}"), "bold")
     for step in explanation.steps:
         where = f"  [{step.where}]" if step.where else ""
@@ -117,6 +119,9 @@ def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> No
     if refusal is None:
         server = f" ({answer['server']})" if answer["server"] else ""
         say(printable(f"accepted: forwarded to upstream {answer['upstream']}{server}"), "bold green")
+        upstream = config.upstreams[answer["upstream"]]
+        if upstream.tls is not None:
+            say(printable(f"  tls          {describe_upstream(upstream).tls_in_words()}"))
         if answer["would_refuse"]:
             say(f"  only because of observe_until; then refused: {', '.join(answer['would_refuse'])}", "yellow")
         note("the PACS may still refuse it, and limits count when it comes: the access record says so")

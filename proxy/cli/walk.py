@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from proxy.cli.effective_upstreams import describe_upstream
 from proxy.cli.presenting import Unaccepted, present
 from proxy.cli.refusals import REFUSALS
 from proxy.config.values import Config, Listener
@@ -88,6 +89,7 @@ class Explanation:
             "peer": decision.peer.name if decision.peer is not None else None,
             "upstream": upstream.name if upstream is not None else None,
             "server": ", ".join(f"{s.host}:{s.port}" for s in upstream.servers) if upstream is not None else None,
+            "upstream_tls": describe_upstream(upstream).to_dict()["tls"] if upstream is not None else None,
             "reason": refusal.reason if refusal is not None else None,
             "answer": describe_answer(refusal.answer) if refusal is not None else None,
             "detail": refusal.detail if refusal is not None else None,

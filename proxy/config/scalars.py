@@ -241,6 +241,18 @@ def server_name(value: object) -> str:
     return text
 
 
+def name_of_server(value: object) -> str:
+    """The one name, or the address, that the certificate of a server must be for."""
+    text = scalar(value).lower().removesuffix(".")
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    if "*" in text:
+        raise ValueError(f"{shown(text)}: name one server; a `*` may stand in its certificate only")
+    return server_name(text)
+
+
 def certificate_name(value: object) -> str:
     """A dNSName of a client certificate; `*` stands for one label."""
     text = scalar(value).lower()

@@ -25,7 +25,6 @@ UNBUILT: dict[str, tuple[object, ...]] = {
     "upstreams.*.servers.*.weight": (1,),
     "upstreams.*.servers.*.backup": (False,),
     "upstreams.*.balance": ("least_associations",),
-    "upstreams.*.tls": (None,),
     "upstreams.*.send_proxy_protocol": (None,),
     "upstreams.*.source_address": (None,),
     "upstreams.*.health_check": (None,),

@@ -93,6 +93,8 @@ class AccessRecord:
     contexts_refused: Sequence[RefusedContext] = ()
     upstream: str | None = None
     server: str | None = None
+    upstream_tls_version: str | None = None
+    upstream_tls_cipher: str | None = None
     bytes_in: int = 0
     bytes_out: int = 0
     pdus_in: int = 0
@@ -151,6 +153,7 @@ class AccessRecord:
                 "contexts": self.contexts(),
                 "upstream": self.upstream,
                 "server": self.server,
+                "upstream_tls": _known({"version": self.upstream_tls_version, "cipher": self.upstream_tls_cipher}),
                 "upstream_setup_s": None if self.upstream_setup_s is None else round(self.upstream_setup_s, 6),
                 "bytes_in": self.bytes_in,
                 "bytes_out": self.bytes_out,

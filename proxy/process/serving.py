@@ -27,6 +27,7 @@ from proxy.process.channel import Channel, encode
 from proxy.process.messages import Order, Question, Report, Start, changes, open_record
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
+from proxy.tls.upstreams import upstream_contexts
 
 _BEAT = 1.0  # seconds
 _GO_FIRST = 200  # thousandths of all memory that a worker is taken to be larger than it is: a supervisor is larger
@@ -114,6 +115,7 @@ class _Serving:
     def _start(self, start: Start) -> None:
         try:
             tls = {one.name: ListenerTls(one) for one in start.config.listeners if one.tls is not None}
+            upstream_tls = upstream_contexts(start.config.upstreams.values())
         except TlsSetupError as error:
             self._channel.send(Report.FAILED, str(error))
             self._over.set()
@@ -121,7 +123,7 @@ class _Serving:
         sockets = {name: [socket.socket(fileno=fd) for fd in fds] for name, fds in start.sockets.items()}
         journal = WorkerJournal(self._channel, start.config.log.level, start.log_format)
         counts = Counts(start.config.limits, SharedTable(*start.table), start.slot, start.siblings)
-        self._worker = worker = Worker(start.config, tls, sockets, journal, counts)
+        self._worker = worker = Worker(start.config, tls, upstream_tls, sockets, journal, counts)
         asyncio.get_running_loop().set_exception_handler(self._report)
         worker.start()
         self._channel.send(Report.READY)

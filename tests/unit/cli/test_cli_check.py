@@ -32,7 +32,7 @@ def test_a_good_configuration_is_told_listener_by_listener(config: Write, capsys
 
 def test_json_has_the_documented_shape(config: Write, capsys: Capture) -> None:
     report = check_json(capsys)
-    assert list(report) == ["config", "ok", "errors", "warnings", "findings", "listeners"]
+    assert list(report) == ["config", "ok", "errors", "warnings", "findings", "listeners", "upstreams"]
     (listener,) = report["listeners"]
     assert list(listener) == [
         "name", "where", "bind", "networks", "default_tenant", "tls", "tenants", "sni", "notes",

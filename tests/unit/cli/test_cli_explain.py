@@ -84,8 +84,8 @@ def test_json_tells_the_same(config: Write, capsys: Capture) -> None:
     assert main(arguments) == 1
     answer = json.loads(capsys.readouterr().out)
     assert list(answer) == [
-        "accepted", "listener", "tenant", "peer", "upstream", "server", "reason", "answer", "detail", "advice",
-        "would_refuse", "trace",
+        "accepted", "listener", "tenant", "peer", "upstream", "server", "upstream_tls", "reason", "answer", "detail",
+        "advice", "would_refuse", "trace",
     ]  # fmt: skip
     assert (answer["accepted"], answer["tenant"], answer["reason"]) == (False, "north", "calling_aet_unknown")
     assert answer["trace"][-1] == {

@@ -57,7 +57,7 @@ class Dialling:
         config = SimpleNamespace(timeouts=Timeouts(upstream_connect=seconds))
         resolver = SimpleNamespace(known=lambda _: destinations)
         self._worker: Any = SimpleNamespace(
-            loop=asyncio.get_running_loop(), config=config, resolver=resolver, poller=poller
+            loop=asyncio.get_running_loop(), config=config, resolver=resolver, poller=poller, upstream_tls={}
         )
 
     async def dial(self) -> Leg:
@@ -79,6 +79,10 @@ class Dialling:
 
     def dialled(self, result: str) -> None:
         self.results.append(result)
+
+    def dialled_too_long(self) -> bool:
+        self.dialled("timeout")
+        return False
 
 
 @contextlib.asynccontextmanager

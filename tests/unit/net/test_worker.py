@@ -81,7 +81,7 @@ async def bed(folder: Path, limits: str = "{connections: 1, connections_per_addr
     journal = Journal()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         counts = Counts(config.limits, table_for(config.limits, tuple(config.tenants.values()), 1), 0, (0,))
-        worker = Worker(config, {}, {"plain": [listening]}, journal, counts)
+        worker = Worker(config, {}, {}, {"plain": [listening]}, journal, counts)
         worker.start()
         try:
             yield Bed(worker, journal, listening.getsockname())
