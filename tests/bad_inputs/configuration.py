@@ -63,12 +63,16 @@ LISTENERS = ("tls", "reject", "modified", "dhe", "legacy", "plain")
 
 
 def bed_configuration(
-    pki: Pki, upstream: int, *, routes: Mapping[str, int | str] | None = None, timeouts: Mapping[str, str] | None = None
+    pki: Pki,
+    upstream: int,
+    *,
+    routes: Mapping[str, int | str | dict[str, Any]] | None = None,
+    timeouts: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Six listeners; a tenant per rule about certificates, each with a server name and a called AE title of its own.
 
     `routes`: further called AE titles of the tenant `open`, and where each leads: a port of 127.0.0.1, or an address,
-    which may have a listener of the bed in place of the port.
+    which may have a listener of the bed in place of the port, or all that is said of the upstream.
     """
     ports = {name: free_port() for name in LISTENERS}
     tls = {"certificates": pki.certificates()}
@@ -106,7 +110,7 @@ def bed_configuration(
         "pinned": _tenant("pinned", ["PINNED"], pinned, ca=a),
         "crl": _tenant("crl", ["CRL"], [EVERYBODY], **with_lists),
     }
-    upstreams: dict[str, int | str] = {"pacs": upstream}
+    upstreams: dict[str, int | str | dict[str, Any]] = {"pacs": upstream}
     if routes:
         upstreams |= {title.lower(): _server(where, ports) for title, where in routes.items()}
         tenants["open"]["routes"] = {title: title.lower() for title in routes}
@@ -115,7 +119,9 @@ def bed_configuration(
     )
 
 
-def _server(where: int | str, ports: Mapping[str, int]) -> int | str:
+def _server(where: int | str | dict[str, Any], ports: Mapping[str, int]) -> int | str | dict[str, Any]:
+    if isinstance(where, dict):
+        return where
     host, _, listener = str(where).rpartition(":")
     return f"{host}:{ports[listener]}" if listener in ports else where
 
