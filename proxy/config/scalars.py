@@ -250,7 +250,9 @@ def name_of_server(value: object) -> str:
         pass
     if "*" in text:
         raise ValueError(f"{shown(text)}: name one server; a `*` may stand in its certificate only")
-    return server_name(text)
+    if not is_host_name(text) or text.replace(".", "").isdecimal():
+        raise ValueError(f"{shown(text)} is neither a host name nor an address")
+    return text
 
 
 def certificate_name(value: object) -> str:

@@ -219,10 +219,9 @@ class Account:
         assert self._securing_since is not None
         record = self.record
         cipher = tls.cipher()
-        record.upstream_tls_version = tls.version()
-        record.upstream_tls_cipher = cipher[0] if cipher else None
+        record.upstream_tls = version, suite = tls.version() or "", cipher[0] if cipher else ""
         given = "none" if settings.certificate is None else "given"
-        self._count_handshake("client", record.upstream_tls_version, record.upstream_tls_cipher, tls, given)
+        self._count_handshake("client", version, suite, tls, given)
         took = time.monotonic() - self._securing_since
         self._worker.metrics.observe("tls_handshake_duration_seconds", (record.listener, "client"), took)
 
@@ -306,7 +305,7 @@ class Account:
         record.decision = "failed" if reason in _GONE else "refused"
         if reason in _PDU_ERRORS:
             metrics.add("pdu_errors_total", (self._tenant, "client", str(reason)))
-        if reason is Reason.UPSTREAM_TLS_FAILED and record.upstream_tls_version is not None:
+        if reason is Reason.UPSTREAM_TLS_FAILED and record.upstream_tls is not None:
             self._upstream_tls_failed()  # TLS 1.3: refused when our side of the handshake was done
         if self.asked:
             metrics.add("associations_total", (record.listener, self._tenant, record.decision))
