@@ -52,6 +52,29 @@ def test_json_has_the_documented_shape(config: Write, capsys: Capture) -> None:
     ]
 
 
+def test_tls_to_an_upstream_is_printed(config: Write, capsys: Capture) -> None:
+    own = "certificate: server.pem, key: {file: server.key}, profile: legacy-aes, verify_name: false, ca: ca.pem"
+    config(('"10.9.0.1:104"}]', f'"pacs.example.org:2762"}}], tls: {{{own}}}'))
+    (upstream,) = check_json(capsys)["upstreams"]
+    assert list(upstream) == ["name", "where", "servers", "tls", "notes"]
+    assert list(upstream["tls"]) == [
+        "profile", "section", "retired", "server_names", "verify_name", "ca", "certificate",
+    ]  # fmt: skip
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "upstream pacs at pacs.example.org:2762  [config.yaml:26]\n" in out
+    said = "any certificate (asked for pacs.example.org) of CA ca.pem, client certificate server.pem"
+    assert f"  tls               legacy-aes (PS3.15 B.3, retired), {said}\n" in out
+    assert "  note              legacy-aes is retired from PS3.15" in out
+
+
+def test_an_upstream_in_the_clear_is_marked(config: Write, capsys: Capture) -> None:
+    assert main(["check"]) == 0
+    assert "upstream pacs at 10.9.0.1:104  [config.yaml:26]\n  tls               none: plaintext\n" in (
+        capsys.readouterr().out
+    )
+
+
 def test_what_is_not_looked_at_yet_is_said(config: Write, capsys: Capture) -> None:
     config(("upstream: pacs\n    peers:\n      - {aet: CT1", "upstream: pcs\n    peers:\n      - {aet: CT1"))
     assert main(["check"]) == 2
