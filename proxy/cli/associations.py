@@ -13,8 +13,8 @@ from proxy.cli.durations import duration
 from proxy.cli.output import printable
 
 _MEGABYTE = 1_000_000
-_COLUMNS = ("id", "tenant", "peer", "AE titles", "age", "MB", "MB/s", "client", "server")
-_NUMBERS = ("age", "MB", "MB/s")
+_COLUMNS = ("id", "tenant", "peer", "AE titles", "age", "MB", "MB/s", "C-STOREs", "client", "server")
+_NUMBERS = ("age", "MB", "MB/s", "C-STOREs")
 
 
 def association_table(answer: Answer, before: Answer | None = None, *, rows: int | None = None) -> Table:
@@ -41,6 +41,7 @@ def _cells(one: Answer, rate: float | None) -> list[str]:
         "-" if one["age"] is None else duration(one["age"]),
         "-" if (moved := _moved(one)) is None else f"{moved / _MEGABYTE:.1f}",
         "-" if rate is None else f"{rate / _MEGABYTE:.1f}",
+        "-" if one["stored"] is None else str(one["stored"]),
         _address(one["client"] or {}),
         one["server"] or "-",
     ]

@@ -16,12 +16,6 @@ def command(
     os.environ.pop("SSLKEYLOGFILE", None)
 
     from proxy.config.load import ConfigNotFound, find_config, load
-    from proxy.observe.admin import AdminError
-    from proxy.process.control import ControlError
-    from proxy.process.generation import StartFailed
-    from proxy.process.sockets import BindError
-    from proxy.process.start import run
-    from proxy.tls.errors import TlsSetupError
 
     try:
         loaded = load(find_config(config, os.environ), environ=os.environ)
@@ -31,6 +25,15 @@ def command(
         note(str(finding))
     if loaded.config is None:
         raise CommandError("the configuration has errors: nothing was started. `dicomgate check` shows them all.")
+
+    # Behind that: aiohttp cannot be imported where OpenSSL does not work, which `load` says in so many words.
+    from proxy.observe.admin import AdminError
+    from proxy.process.control import ControlError
+    from proxy.process.generation import StartFailed
+    from proxy.process.sockets import BindError
+    from proxy.process.start import run
+    from proxy.tls.errors import TlsSetupError
+
     try:
         code = run(loaded.config, loaded.files)
     except (BindError, TlsSetupError, AdminError, ControlError, StartFailed) as error:

@@ -2,8 +2,8 @@
 
 `--format json`: `{ok, started, time, draining, config, listeners: [name], workers: [{pid, generation, state,
 associations}], associations: [{id, tenant, peer, calling_aet, called_aet, client, upstream, server, age, bytes_in,
-bytes_out, worker, generation}]}`; times in seconds (since 1970, `age` since the connection), sizes in bytes, null where
-a worker gave no answer in time.
+bytes_out, stored, worker, generation}]}`; times in seconds (since 1970, `age` since the connection), sizes in bytes,
+`stored` counts C-STORE requests, null where a worker gave no answer in time.
 """
 
 from collections import Counter

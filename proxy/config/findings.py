@@ -39,6 +39,7 @@ CODES: dict[str, str] = {
     "E309": "a CRL that cannot be used",
     "E310": "a secret that is not there",
     "E311": "TLS that cannot be set up, or fails in a handshake with itself",
+    "E312": "an OpenSSL that does not work here",
     "E900": "a feature that is not built yet",
     "W201": "tenants that cannot be told apart without SNI",
     "W202": "a peer that can never match",

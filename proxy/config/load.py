@@ -16,6 +16,7 @@ from proxy.config.compile import compile_configuration
 from proxy.config.files import Files
 from proxy.config.findings import Finding, Report
 from proxy.config.material import Material
+from proxy.config.openssl import openssl_problem
 from proxy.config.unbuilt import check_unbuilt
 from proxy.config.validate import validate
 from proxy.config.values import Config
@@ -80,6 +81,9 @@ def load(path: Path, *, environ: Mapping[str, str], now: datetime.datetime | Non
 
 
 def _load(path: str, environ: Mapping[str, str], files: Files, report: Report, now: datetime.datetime) -> Config | None:
+    if (problem := openssl_problem()) is not None:
+        report.add("E312", None, "", problem)
+        return None
     root = assemble(path, environ, files, report)
     if root is None:
         return None

@@ -9,35 +9,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from proxy.dimse.command import (
+    C_CANCEL,
+    C_ECHO,
+    C_FIND,
+    C_GET,
+    C_MOVE,
+    C_STORE,
+    N_ACTION,
+    N_CREATE,
+    N_DELETE,
+    N_EVENT_REPORT,
+    N_GET,
+    N_SET,
+    REQUESTS,
+)
 from proxy.dimse.services import ALL, OTHER_GROUP, Operation, SopClass, is_storage, permitted
 
-# PS3.7 Table E.1-1
-_C_STORE, _C_GET, _C_FIND, _C_MOVE, _C_ECHO = 0x0001, 0x0010, 0x0020, 0x0021, 0x0030
-_N_EVENT_REPORT, _N_GET, _N_SET, _N_ACTION, _N_CREATE, _N_DELETE = 0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150
-_C_CANCEL = 0x0FFF
-
 _NONE: frozenset[int] = frozenset()
-_EVERY = frozenset(
-    {
-        _C_STORE, _C_GET, _C_FIND, _C_MOVE, _C_ECHO, _C_CANCEL,
-        _N_EVENT_REPORT, _N_GET, _N_SET, _N_ACTION, _N_CREATE, _N_DELETE,
-    }
-)  # fmt: skip
-_STORE = frozenset({_C_STORE})
-_EVENTS = frozenset({_N_EVENT_REPORT})
+_EVERY = frozenset(REQUESTS)
+_STORE = frozenset({C_STORE})
+_EVENTS = frozenset({N_EVENT_REPORT})
 
 #: Operation -> what its SCU and what its SCP may ask for. Storage is ruled below.
 _SERVICES: Mapping[Operation, tuple[frozenset[int], frozenset[int]]] = {
-    Operation.ECHO: (frozenset({_C_ECHO}), _NONE),
-    Operation.FIND: (frozenset({_C_FIND, _C_CANCEL}), _NONE),
-    Operation.WORKLIST: (frozenset({_C_FIND, _C_CANCEL}), _NONE),
-    Operation.MOVE: (frozenset({_C_MOVE, _C_CANCEL}), _NONE),
-    Operation.GET: (frozenset({_C_GET, _C_CANCEL}), _NONE),
-    Operation.STORAGE_COMMITMENT: (frozenset({_N_ACTION}), _EVENTS),  # PS3.4 Table J.3.1-1
-    Operation.MPPS: (frozenset({_N_CREATE, _N_SET, _N_GET}), _EVENTS),  # PS3.4 annex F.7 to F.9
+    Operation.ECHO: (frozenset({C_ECHO}), _NONE),
+    Operation.FIND: (frozenset({C_FIND, C_CANCEL}), _NONE),
+    Operation.WORKLIST: (frozenset({C_FIND, C_CANCEL}), _NONE),
+    Operation.MOVE: (frozenset({C_MOVE, C_CANCEL}), _NONE),
+    Operation.GET: (frozenset({C_GET, C_CANCEL}), _NONE),
+    Operation.STORAGE_COMMITMENT: (frozenset({N_ACTION}), _EVENTS),  # PS3.4 Table J.3.1-1
+    Operation.MPPS: (frozenset({N_CREATE, N_SET, N_GET}), _EVENTS),  # PS3.4 annex F.7 to F.9
     # One procedure step is worked on through all the UPS classes (PS3.4 Table CC.2-1), so none is told from another.
-    Operation.UPS: (frozenset({_N_CREATE, _N_SET, _N_GET, _N_ACTION, _C_FIND, _C_CANCEL}), _EVENTS),
-    Operation.PRINT: (frozenset({_N_CREATE, _N_SET, _N_GET, _N_DELETE, _N_ACTION}), _EVENTS),  # PS3.4 annex H
+    Operation.UPS: (frozenset({N_CREATE, N_SET, N_GET, N_ACTION, C_FIND, C_CANCEL}), _EVENTS),
+    Operation.PRINT: (frozenset({N_CREATE, N_SET, N_GET, N_DELETE, N_ACTION}), _EVENTS),  # PS3.4 annex H
 }
 
 

@@ -1,6 +1,6 @@
 """What one association leaves behind: its access record, and its share of the metrics.
 
-Byte and PDU counts are plain integers on the legs and scanners; they are added to the metrics once a second and at the
+Byte and PDU counts are plain integers on the legs and walks; they are added to the metrics once a second and at the
 end, never per chunk.
 """
 
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.config.values import Listener, Server, Upstream
+from proxy.dimse.inspection import RefusedCommand
 from proxy.net.leg import Leg
+from proxy.net.operations import count_operations, reason_of
 from proxy.net.refused import Refused
 from proxy.observe.access import AccessRecord, refused_contexts
 from proxy.observe.families import NO_TENANT, server_label
@@ -31,6 +33,7 @@ _TLS_FAILURES = frozenset(
 ) - {Reason.SNI_REQUIRED}
 _PDU_ERRORS = {Reason.PDU_INVALID, Reason.PDU_UNEXPECTED, Reason.REQUEST_TOO_LARGE}
 _GONE = {Reason.REQUESTOR_GONE, Reason.TLS_TRUNCATED, Reason.INTERNAL}
+_MOST_REFUSED_OPERATIONS = 16  # in words; they are counted without an end
 _serial = itertools.count(1)
 _RUN = os.urandom(4).hex()  # tells the ids of this process from those of others
 
@@ -48,6 +51,7 @@ class AssociationStatus:
     age: float
     bytes_in: int
     bytes_out: int
+    stored: int  # C-STORE requests
 
 
 class Account:
@@ -214,7 +218,7 @@ class Account:
             return False
         counts += [to_upstream[t] for t in _RELAYED]
         counts += [to_requestor[t] for t in _RELAYED]
-        metrics, tenant = self._worker.metrics, self._tenant
+        metrics, tenant, record = self._worker.metrics, self._tenant, self.record
         new = [count - before for count, before in zip(counts, self._flushed, strict=True)]
         metrics.add("received_bytes_total", (tenant, "client"), new[0])
         metrics.add("sent_bytes_total", (tenant, "client"), new[1])
@@ -226,13 +230,30 @@ class Account:
             if new[8 + index]:
                 metrics.add("pdus_total", (tenant, "out", pdu_type.name.lower()), new[8 + index])
         self._flushed = counts
-        self.record.bytes_in, self.record.bytes_out = requestor.received, requestor.sent
-        self.record.pdus_in, self.record.pdus_out = sum(to_upstream), sum(to_requestor)
+        record.bytes_in, record.bytes_out = requestor.received, requestor.sent
+        record.pdus_in, record.pdus_out = sum(to_upstream), sum(to_requestor)
+        tally = relay.inspection.take()
+        if tally is not None:
+            count_operations(tally, metrics, tenant, record)
         return True
 
     def paused(self, side: str) -> None:
         """A side is not read because the other is slower."""
         self._worker.metrics.add("backpressure_pauses_total", (self._tenant, side))
+
+    def operation_refused(self, refused: RefusedCommand) -> None:
+        """A DIMSE request was refused, or would have been if the tenant were not only observed: said once of each."""
+        record = self.record
+        if refused.detail in record.refused_operations or len(record.refused_operations) == _MOST_REFUSED_OPERATIONS:
+            return
+        record.refused_operations.append(refused.detail)
+        self._worker.report_operation(record, reason_of(refused.status), refused.detail)
+
+    def operation_observed(self, refused: RefusedCommand) -> None:
+        """A DIMSE request passed that would have been refused, were the tenant not only observed."""
+        reason = reason_of(refused.status)
+        if reason not in self.record.would_refuse:
+            self.record.would_refuse = (*self.record.would_refuse, reason)
 
     def refused(self, refused: Refused) -> None:
         """It ends without an association."""

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from proxy.config.values import Listener
+from proxy.dimse.inspection import RefusedCommand
 from proxy.net.accounting import Account, AssociationStatus
 from proxy.net.dial import dial
 from proxy.net.early import EarlyWatch
 from proxy.net.leg import Leg
 from proxy.net.linger import linger
+from proxy.net.operations import inspection_of, is_asynchronous, stored
 from proxy.net.recheck import Asked, refusal
 from proxy.net.refused import Refused, UpstreamRefused, say
 from proxy.net.relay import Relay
@@ -29,10 +31,7 @@ from proxy.net.stages import (
     tls_handshake,
     understand_request,
 )
-from proxy.pdu import (
-    edit_associate_rq,
-    encode_abort,
-)
+from proxy.pdu import AAssociateAC, AAssociateRQ, edit_associate_rq, encode_abort
 from proxy.policy import (
     Accept,
     Address,
@@ -177,7 +176,7 @@ class Association:
         leg.send(answer)
         self.account.accepted(request, answered, accept.keep_contexts)
         self._worker.journal.accepted(self.account.record)
-        self._start_relay(accepted, behind)
+        self._start_relay(request, answered, accepted, behind)
 
     async def _secure(self, leg: Leg) -> tuple[Entrance | None, Certificate | None, str | None]:
         """ClientHello, tenant by SNI, TLS handshake under that tenant's own context."""
@@ -209,9 +208,12 @@ class Association:
         self.accept = decision
         return decision
 
-    def _start_relay(self, accepted: frozenset[int], from_upstream: bytes) -> None:
+    def _start_relay(
+        self, request: AAssociateRQ, answer: AAssociateAC, accepted: frozenset[int], from_upstream: bytes
+    ) -> None:
         worker = self._worker
         assert self._upstream is not None
+        assert self.accept is not None
         heard = b"" if self._early is None else self._early.heard
         self._early = None
         self._counted = False
@@ -221,6 +223,10 @@ class Association:
             self._requestor,
             self._upstream,
             accepted,
+            inspection_of(self.accept, request, answer, accepted, self.account.operation_observed),
+            longest_to_requestor=request.user_information.maximum_length or 0,
+            longest_to_upstream=answer.user_information.maximum_length or 0,
+            asynchronous=is_asynchronous(answer.user_information.asynchronous_operations_window),
             loop=worker.loop,
             close_timeout=worker.config.timeouts.close,
             unacknowledged=worker.config.timeouts.unacknowledged,
@@ -344,7 +350,9 @@ class Association:
     def status(self) -> AssociationStatus:
         """How far it is."""
         age = time.monotonic() - self.account.started
-        return AssociationStatus(self.account.record.id, age, self._requestor.received, self._requestor.sent)
+        return AssociationStatus(
+            self.account.record.id, age, self._requestor.received, self._requestor.sent, stored(self.account.record)
+        )
 
     def tick(self, now: float) -> None:
         """Called once a second for established associations: metrics are flushed, and silence is noticed."""
@@ -365,6 +373,10 @@ class Association:
     def relay_paused(self, side: str) -> None:
         """Back-pressure: counted."""
         self.account.paused(side)
+
+    def relay_refused(self, refused: RefusedCommand) -> None:
+        """A DIMSE request was swallowed: counted, and logged where it is the first of its kind."""
+        self.account.operation_refused(refused)
 
     def relay_ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
         """Both legs are closed: the access record is written."""

@@ -8,15 +8,15 @@ import errno
 import socket
 from typing import Protocol
 
+from proxy.dimse.walk import LONGEST_HELD_BACK
 from proxy.net.poller import BROKEN, IN, OUT, Poller
 from proxy.net.tcp import acknowledge_promptly, reset_on_close, unacknowledged_bytes
-from proxy.pdu.scanner import LONGEST_HEADER
 from proxy.tls.endpoint import RECORD, SLICE, BarrenTraffic, TlsEndpoint
 
 #: Read from a socket at most at once: bounds the work of one event, and what may have to wait in memory per direction.
 RECEIVE = 128 * 1024
-# In front of what was read there is room for what the scanner left over, so that the two are sent as one piece.
-_HEADROOM = 2 * LONGEST_HEADER
+# In front of what was read there is room for what the walk left over, so that the two are sent as one piece.
+_HEADROOM = LONGEST_HELD_BACK
 # Used and drained inside one callback, never across an await: one pair serves every association of the process.
 _CIPHERTEXT = memoryview(bytearray(RECEIVE))
 _PLAINTEXT = memoryview(bytearray(_HEADROOM + RECEIVE + 2 * RECORD))
@@ -67,6 +67,7 @@ class Leg:
         "_poller",
         "_reading",
         "_waiting",
+        "acknowledges",
         "blocked",
         "closed",
         "descriptor",
@@ -93,6 +94,7 @@ class Leg:
         self.eof = False  # no plaintext will come any more: EOF, close_notify, a failure of TLS
         self.wire_eof = False  # nothing will come at all
         self.lost: str | None = None  # the connection broke: the system's word for it
+        self.acknowledges = True  # every short read, at once
         self.blocked = False  # the other leg cannot take more
         self.finished = False  # our FIN is sent
         self.closed = False
@@ -214,9 +216,13 @@ class Leg:
         if not size:
             self.eof = self.wire_eof = True
             self._update()
-        elif size < RECEIVE:
+        elif self.acknowledges and size < RECEIVE:
             acknowledge_promptly(self.socket)
         return size
+
+    def acknowledge(self) -> None:
+        """Have what was read acknowledged now, where reading does not."""
+        acknowledge_promptly(self.socket)
 
     def _decrypt(self, ciphertext: memoryview, into: memoryview) -> int:
         tls = self.tls

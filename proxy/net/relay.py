@@ -9,15 +9,20 @@ import asyncio
 import enum
 from typing import Protocol
 
+from proxy.dimse.command import MOVE_DESTINATION_UNKNOWN, refusing_response
+from proxy.dimse.inspection import Inspection, RefusedCommand
+from proxy.dimse.walk import MessageWalk, RefusedTooLate
 from proxy.net.leg import Leg
 from proxy.net.linger import linger, reset_when_delivered
 from proxy.pdu import encode_abort
+from proxy.pdu.encode import encode_command_set
 from proxy.pdu.errors import PduError
-from proxy.pdu.scanner import PduScanner
 from proxy.policy import Ended, Reason
 from proxy.tls.failures import tls_failure_in_words
 
 _BY_SERVICE_PROVIDER = 2  # PS3.8 Table 9-26
+#: Responses of ours that may wait for the end of a message, or for a peer that does not read.
+_MOST_ANSWERS = 16
 
 
 class RelayOwner(Protocol):
@@ -25,6 +30,9 @@ class RelayOwner(Protocol):
 
     def relay_paused(self, side: str) -> None:
         """A side is not read from for a while, because the other one cannot take more."""
+
+    def relay_refused(self, refused: RefusedCommand) -> None:
+        """A DIMSE request was swallowed; the association goes on."""
 
     def relay_ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
         """Both legs are closed."""
@@ -37,15 +45,17 @@ class _State(enum.Enum):
 
 
 class _Flow:
-    """One direction: bytes from `source` to `sink`, and what the scanner left over of them."""
+    """One direction: bytes from `source` to `sink`, what the walk left over, and responses of ours to `sink`."""
 
-    __slots__ = ("held_back", "reset_sink", "scanner", "sink", "source", "state")
+    __slots__ = ("answers", "held_back", "longest_pdu", "reset_sink", "sink", "source", "state", "walk")
 
-    def __init__(self, source: Leg, sink: Leg, scanner: PduScanner) -> None:
+    def __init__(self, source: Leg, sink: Leg, walk: MessageWalk, longest_pdu: int) -> None:
         self.source = source
         self.sink = sink
-        self.scanner = scanner
+        self.walk = walk
+        self.longest_pdu = longest_pdu  # that the sink takes: its maximum length (PS3.8 annex D.1), 0: any
         self.held_back = b""
+        self.answers: list[bytes] = []  # wait for the end of a message
         self.state = _State.RUNNING
         self.reset_sink = False
 
@@ -55,6 +65,7 @@ class Relay:
 
     __slots__ = (
         "_abort_reason",
+        "_asynchronous",
         "_close_timeout",
         "_closing",
         "_deadline",
@@ -65,6 +76,7 @@ class Relay:
         "_owner",
         "_unacknowledged",
         "_up",
+        "inspection",
     )
 
     def __init__(
@@ -73,7 +85,11 @@ class Relay:
         requestor: Leg,
         upstream: Leg,
         accepted_contexts: frozenset[int],
+        inspection: Inspection,
         *,
+        longest_to_requestor: int,
+        longest_to_upstream: int,
+        asynchronous: bool,
         loop: asyncio.AbstractEventLoop,
         close_timeout: float,
         unacknowledged: float,
@@ -82,10 +98,13 @@ class Relay:
         self._loop = loop
         self._close_timeout = close_timeout
         self._unacknowledged = unacknowledged
-        self._up = _Flow(requestor, upstream, PduScanner(accepted_contexts))
-        self._down = _Flow(upstream, requestor, PduScanner(accepted_contexts))
-        self._up.scanner.opposite = self._down.scanner
-        self._down.scanner.opposite = self._up.scanner
+        self.inspection = inspection
+        self._asynchronous = asynchronous  # requests may follow each other without a response between them
+        up = MessageWalk(accepted_contexts, inspection, from_requestor=True)
+        down = MessageWalk(accepted_contexts, inspection, from_requestor=False)
+        up.opposite, down.opposite = down, up
+        self._up = _Flow(requestor, upstream, up, longest_to_upstream)
+        self._down = _Flow(upstream, requestor, down, longest_to_requestor)
         self._abort_reason = 0
         self._outcome: tuple[Ended, Reason | None, str] | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -93,14 +112,14 @@ class Relay:
         self._open_legs = 2
 
     @property
-    def to_upstream(self) -> PduScanner:
+    def to_upstream(self) -> MessageWalk:
         """What went from the requestor to the upstream."""
-        return self._up.scanner
+        return self._up.walk
 
     @property
-    def to_requestor(self) -> PduScanner:
+    def to_requestor(self) -> MessageWalk:
         """What went from the upstream to the requestor."""
-        return self._down.scanner
+        return self._down.walk
 
     @property
     def ending(self) -> bool:
@@ -109,8 +128,9 @@ class Relay:
 
     def start(self, from_requestor: bytes, from_upstream: bytes) -> None:
         """Begin, with what was read before: the start of an A-ABORT, and what came behind the A-ASSOCIATE-AC."""
-        self._up.source.owner = self
-        self._down.source.owner = self
+        for leg in (self._up.source, self._down.source):
+            leg.owner = self
+            leg.acknowledges = False  # see `readable`
         for flow, data in ((self._up, from_requestor), (self._down, from_upstream)):
             if data:
                 self._pass_on(flow, memoryview(data))
@@ -129,6 +149,10 @@ class Relay:
         data = leg.receive(flow.held_back)
         if flow.state is not _State.DONE and data:
             self._pass_on(flow, data)
+        # Who has more to say may hold it back until this is acknowledged. Who waits for an answer does not, and the
+        # answer acknowledges at no cost.
+        if not data or flow.held_back or flow.walk.awaits_more or self._asynchronous:
+            leg.acknowledge()
         if leg.eof:
             self._source_ended(flow)
 
@@ -137,6 +161,7 @@ class Relay:
         source = self._down.source if leg is self._down.sink else self._up.source
         if source.blocked:
             source.set_blocked(False)
+        self._answer(self._down if source is self._down.source else self._up)
 
     def broken(self, leg: Leg) -> None:
         """A leg broke while it was not read. What it sent is still in its socket, and is read when there is room."""
@@ -161,33 +186,73 @@ class Relay:
     # --- the flows --------------------------------------------------------------------------------------------------
 
     def _pass_on(self, flow: _Flow, data: memoryview) -> None:
-        scanner = flow.scanner
+        walk = flow.walk
         if flow.state is _State.ENDING:
-            data = data[: scanner.pdu_left]
-        allowed, violation = scanner.feed(data)
-        if allowed and not flow.sink.send(data[:allowed]):
-            flow.source.set_blocked(True)
-            self._owner.relay_paused("client" if flow is self._up else "upstream")
-        flow.held_back = bytes(data[allowed:])
+            data = data[: walk.pdu_left]
+        while True:
+            output, settled, violation = walk.feed(data)
+            if output and not flow.sink.send(output):
+                flow.source.set_blocked(True)
+                self._owner.relay_paused("client" if flow is self._up else "upstream")
+            data = data[settled:]
+            if not flow.answers:
+                break
+            self._answer(flow)
+            if flow.answers or not data or violation is not None:
+                break
+        flow.held_back = bytes(data)
+        if walk.refused:
+            self._refuse(flow)
         if flow.sink.tls_failure is not None:
             self._source_ended(self._down if flow is self._up else self._up)
-        elif scanner.aborted:  # what stands behind it is nothing to anybody
+        elif walk.aborted:  # what stands behind it is nothing to anybody
             by = Ended.ABORTED_BY_REQUESTOR if flow is self._up else Ended.ABORTED_BY_UPSTREAM
             self._set_outcome(by, Reason.UPSTREAM_ABORTED if flow is self._down else None, "")
             self._finish(self._up)
             self._finish(self._down)
         else:
-            if scanner.release_answered:
+            if walk.release_answered:
                 self._set_outcome(Ended.RELEASED, None, "")
                 self._arm()
             if violation is not None:
                 self._violated(flow, violation)
-            elif flow.state is _State.ENDING and scanner.boundary:
+            elif flow.state is _State.ENDING and walk.boundary:
                 self._finish(flow, abort=True)
+
+    def _refuse(self, flow: _Flow) -> None:
+        """Tell the source of requests that were swallowed so, between two messages of what flows back to it."""
+        back = self._down if flow is self._up else self._up
+        for refused in flow.walk.refused:
+            self._owner.relay_refused(refused)
+            response = refusing_response(refused.command, refused.status)
+            if response is not None:
+                back.answers.append(encode_command_set(refused.context_id, response, back.longest_pdu))
+        flow.walk.refused.clear()
+        if len(back.answers) > _MOST_ANSWERS:
+            self.abort(
+                Ended.ABORTED_BY_GATEWAY,
+                Reason.OPERATION_NOT_ALLOWED,
+                f"more than {_MOST_ANSWERS} refused requests wait for their responses to be taken",
+            )
+        elif not back.sink.waiting:  # who does not read must not make us hold ever more
+            self._answer(back)
+
+    def _answer(self, flow: _Flow) -> None:
+        """Send the responses of ours that wait, if they can stand here; have the walk stop where they can if not."""
+        if flow.answers and flow.state is not _State.RUNNING:
+            flow.answers.clear()
+        elif flow.answers and flow.walk.between:
+            flow.sink.send(b"".join(flow.answers))
+            flow.answers.clear()
+        flow.walk.stop_between = bool(flow.answers)
 
     def _violated(self, flow: _Flow, violation: PduError) -> None:
         """The source broke the protocol: the valid part is forwarded, both legs get an A-ABORT (PS3.8 9.2, AA-8)."""
-        reason = Reason.PDU_UNEXPECTED if int(violation.abort_reason) in (1, 2) else Reason.PDU_INVALID
+        if isinstance(violation, RefusedTooLate):
+            move = violation.refused.status == MOVE_DESTINATION_UNKNOWN
+            reason = Reason.MOVE_DESTINATION_NOT_ALLOWED if move else Reason.OPERATION_NOT_ALLOWED
+        else:
+            reason = Reason.PDU_UNEXPECTED if int(violation.abort_reason) in (1, 2) else Reason.PDU_INVALID
         who = "requestor" if flow is self._up else "upstream"
         self._abort_reason = int(violation.abort_reason)
         self._set_outcome(Ended.ABORTED_BY_GATEWAY, reason, f"{who}: {violation}")
@@ -200,22 +265,17 @@ class Relay:
             self._close_legs_when_done()
             return
         leg = flow.source
-        scanner = flow.scanner
+        walk = flow.walk
         opposite = self._down if flow is self._up else self._up
-        said_goodbye = scanner.release_requested or scanner.release_answered or opposite.scanner.aborted
-        if said_goodbye and scanner.boundary and leg.tls_failure is None:
+        said_goodbye = walk.release_requested or walk.release_answered or opposite.walk.aborted
+        if said_goodbye and walk.boundary and leg.tls_failure is None:
             # Devices that close right behind their A-RELEASE-RQ are common; the answer still has the way back.
-            if scanner.release_answered or opposite.scanner.release_answered:
+            if walk.release_answered or opposite.walk.release_answered:
                 self._set_outcome(Ended.RELEASED, None, "")
             self._finish(flow)
             self._arm()
             return
-        if (
-            opposite.scanner.release_requested
-            and opposite.state is _State.DONE
-            and scanner.boundary
-            and leg.lost is None
-        ):
+        if opposite.walk.release_requested and opposite.state is _State.DONE and walk.boundary and leg.lost is None:
             # Both sides have closed behind the A-RELEASE-RQ: an answer would have had no reader.
             self._set_outcome(Ended.RELEASED, None, "")
             self._finish(flow)
@@ -257,7 +317,7 @@ class Relay:
         if flow.state is not _State.RUNNING:
             return
         flow.state = _State.ENDING
-        if flow.scanner.boundary:
+        if flow.walk.boundary:
             self._finish(flow, abort=True)
         else:
             self._arm()
@@ -265,8 +325,8 @@ class Relay:
     def _finish_abruptly(self, flow: _Flow) -> None:
         if flow.state is _State.DONE:
             return
-        if flow.scanner.boundary:
-            self._finish(flow, abort=not flow.scanner.aborted)
+        if flow.walk.boundary:
+            self._finish(flow, abort=not flow.walk.aborted)
         else:
             flow.reset_sink = True
             self._finish(flow)
@@ -304,7 +364,7 @@ class Relay:
     def _report(self) -> None:
         self._disarm()
         ended, reason, detail = self._outcome or (Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL, "no outcome")
-        self._up.scanner.opposite = self._down.scanner.opposite = None
+        self._up.walk.opposite = self._down.walk.opposite = None
         self._owner.relay_ended(ended, reason, detail)
 
     def _set_outcome(self, ended: Ended, reason: Reason | None, detail: str) -> None:
@@ -334,7 +394,7 @@ class Relay:
         self._set_outcome(Ended.TIMEOUT, None, "the A-RELEASE-RQ was not answered")
         released = self._outcome is not None and self._outcome[0] is Ended.RELEASED
         for flow in (self._up, self._down):
-            if released and flow.scanner.boundary:
+            if released and flow.walk.boundary:
                 self._finish(flow)
             else:
                 self._finish_abruptly(flow)

@@ -225,6 +225,20 @@ class Worker:
                 return
         self.journal.access(record.to_dict(time.time()))
 
+    def report_operation(self, record: AccessRecord, reason: Reason, detail: str) -> None:
+        """Log that an operation was refused on a live association; of the same sender not without an end."""
+        if self._limiter.admit((str(record.client_ip), record.calling_aet or "", str(reason)), time.monotonic()):
+            self.journal.event(
+                "warning",
+                "operation_refused",
+                id=record.id,
+                tenant=record.tenant,
+                peer=record.peer,
+                calling_aet=record.calling_aet,
+                reason=str(reason),
+                detail=detail,
+            )
+
     def _write_suppressed(self, suppressed: list[tuple[Key, int]]) -> None:
         for (address, calling, reason), count in suppressed:
             self.journal.event(

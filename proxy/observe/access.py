@@ -42,6 +42,17 @@ class RefusedContext:
 
 
 @dataclass(slots=True)
+class OperationCount:
+    """DIMSE requests of one kind, whoever sent them, and what became of them."""
+
+    requests: int = 0
+    ok: int = 0
+    warnings: int = 0
+    failures: int = 0
+    refused: int = 0  # by the gateway
+
+
+@dataclass(slots=True)
 class AccessRecord:
     """All that is known of one association; filled in as it goes. Times in seconds (`ts_start` since the epoch).
 
@@ -86,6 +97,8 @@ class AccessRecord:
     bytes_out: int = 0
     pdus_in: int = 0
     pdus_out: int = 0
+    dimse: dict[str, OperationCount] = field(default_factory=dict)  # by service: C-STORE
+    refused_operations: list[str] = field(default_factory=list)  # what the gateway refused, in words
     ended: Ended = Ended.REFUSED
     duration_s: float = 0.0
     upstream_setup_s: float | None = None
@@ -143,6 +156,13 @@ class AccessRecord:
                 "bytes_out": self.bytes_out,
                 "pdus_in": self.pdus_in,
                 "pdus_out": self.pdus_out,
+                "dimse": {
+                    name: _known(
+                        {"n": n.requests, "ok": n.ok, "warn": n.warnings, "fail": n.failures, "refused": n.refused}
+                    )
+                    for name, n in self.dimse.items()
+                },
+                "refused_operations": list(self.refused_operations),
                 "trace": [
                     _known({"rule": s.rule, "outcome": str(s.outcome), "detail": s.detail, "where": s.where or None})
                     for s in self.trace

@@ -91,6 +91,9 @@ _HANDSHAKE_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0)  # timeout
 _SETUP_SECONDS = (0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0)  # timeouts.upstream_accept is 30 s
 _CONNECT_SECONDS = (0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0)  # timeouts.upstream_connect is 5 s
 _ASSOCIATION_SECONDS = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0)
+_DIMSE_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0)
+_KIB = 1024
+_INSTANCE_BYTES = tuple(_KIB * 4**power for power in range(1, 12))  # 4 KiB to 4 GiB
 _LAG_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
@@ -183,6 +186,49 @@ FAMILIES = (
     Family("pdus_total", _C, "PDUs relayed; direction in is from the requestor.", ("tenant", "direction", "type")),
     Family("pdu_errors_total", _C, "PDUs that break PS3.8.", ("tenant", "side", "reason"), reasons=_PDU),
     Family(
+        "dimse_messages_total",
+        _C,
+        "DIMSE requests that passed; direction in is from the requestor.",
+        ("tenant", "direction", "operation"),
+        at_start=False,
+    ),
+    Family(
+        "dimse_responses_total",
+        _C,
+        "DIMSE responses by the operation they answer.",
+        ("tenant", "operation", "status_class"),
+        at_start=False,
+    ),
+    Family(
+        "dimse_refusals_total",
+        _C,
+        "DIMSE requests that the policy does not allow: refused, or only observed.",
+        ("tenant", "operation", "reason", "decision"),
+        at_start=False,
+    ),
+    Family(
+        "dimse_duration_seconds",
+        _H,
+        "From a DIMSE request to its final response.",
+        ("tenant", "operation"),
+        _DIMSE_SECONDS,
+        at_start=False,
+    ),
+    Family(
+        "instances_stored_total",
+        _C,
+        "C-STORE requests answered, by group of SOP classes.",
+        ("tenant", "sop_class", "status_class"),
+        at_start=False,
+    ),
+    Family(
+        "instance_size_bytes",
+        _H,
+        "Bytes of the data sets of the C-STORE requests that were answered.",
+        ("tenant",),
+        _INSTANCE_BYTES,
+    ),
+    Family(
         "backpressure_pauses_total",
         _C,
         "Times that reading one side stopped because the other side was slower.",
@@ -249,3 +295,8 @@ BY_NAME = {family.name: family for family in FAMILIES}
 def server_label(server: Server) -> str:
     """How a server of an upstream is named in metrics and records: as in the configuration, `host:port`."""
     return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
+
+
+def operation_label(name: str) -> str:
+    """How a DIMSE service is named in labels: c_store for C-STORE."""
+    return name.lower().replace("-", "_")

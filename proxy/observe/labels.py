@@ -5,7 +5,9 @@ import ssl
 from collections.abc import Iterator, Mapping
 
 from proxy.config.values import Config
-from proxy.observe.families import FAMILIES, NO_TENANT, Family, server_label
+from proxy.dimse.command import REQUESTS
+from proxy.dimse.services import SOP_CLASS_GROUPS
+from proxy.observe.families import FAMILIES, NO_TENANT, Family, operation_label, server_label
 from proxy.pdu import PduType
 from proxy.policy import Ended, Reason
 
@@ -38,6 +40,9 @@ class Labels:
             "side": ("client", "upstream"),
             "direction": ("in", "out"),
             "type": tuple(pdu_type.name.lower() for pdu_type in PduType),
+            "operation": tuple(operation_label(name) for name in REQUESTS.values()),
+            "status_class": ("success", "pending", "warning", "failure", "cancel"),
+            "sop_class": SOP_CLASS_GROUPS,
             "upstream": tuple(config.upstreams),
             "server": tuple(server_label(s) for upstream in config.upstreams.values() for s in upstream.servers),
             "trigger": ("signal", "api", "watch"),

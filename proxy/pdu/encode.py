@@ -13,6 +13,8 @@ MAXIMUM_LENGTH = 16_384  # what most peers announce
 
 _PROTOCOL_VERSION = 1
 _AE_TITLE_LENGTH = 16
+_PDV_HEADER = 6  # length, context id, message control header
+_COMMAND, _LAST = 1, 2  # bits of the message control header (PS3.8 annex E.2)
 
 
 def encode_associate_rq(
@@ -90,6 +92,16 @@ def encode_p_data(context_id: int, control: int, fragment: bytes) -> bytes:
     """P-DATA-TF with one PDV (PS3.8 Tables 9-22 and 9-23, annex E.2). `control`: bit 0 command, bit 1 last."""
     value = bytes((context_id, control)) + fragment
     return encode_pdu(PduType.P_DATA_TF, len(value).to_bytes(4, "big") + value)
+
+
+def encode_command_set(context_id: int, command: bytes, maximum_length: int) -> bytes:
+    """A command set in P-DATA-TF PDUs that the peer takes. `maximum_length`: what it announced, 0: any (annex D.1)."""
+    step = max(maximum_length - _PDV_HEADER, 1) if maximum_length else len(command)
+    pieces = [command[start : start + step] for start in range(0, len(command), step)]
+    return b"".join(
+        encode_p_data(context_id, _COMMAND | _LAST if number == len(pieces) else _COMMAND, piece)
+        for number, piece in enumerate(pieces, 1)
+    )
 
 
 def encode_pdu(pdu_type: int, body: bytes) -> bytes:

@@ -34,6 +34,7 @@ async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[
                     "age": round(one.age, 3) if one is not None else None,
                     "bytes_in": one.bytes_in if one is not None else None,
                     "bytes_out": one.bytes_out if one is not None else None,
+                    "stored": one.stored if one is not None else None,
                     "worker": child.pid,
                     "generation": generation.number,
                 }

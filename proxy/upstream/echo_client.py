@@ -8,11 +8,10 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 
+from proxy.dimse.command import MAX_COMMAND_SET, DimseError
 from proxy.dimse.echo import (
     IMPLICIT_VR_LITTLE_ENDIAN,
-    MAX_COMMAND_SET,
     VERIFICATION_SOP_CLASS,
-    DimseError,
     decode_c_echo_rsp,
     encode_c_echo_rq,
 )

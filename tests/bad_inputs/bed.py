@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from proxy.pdu.encode import encode_p_data
 from tests.bad_inputs.configuration import LISTENERS, Pki, bed_configuration
 from tests.bad_inputs.fake_pacs import FakePacs
 from tests.bad_inputs.hostile import TlsPeer
 from tests.support import pdus
 from tests.support.gateway import Gateway
+from tests.support.messages import stored
 from tests.support.processes import until
 
 HEALTHY = "127.200.0.1"
@@ -67,7 +67,7 @@ class Bed:
         """Make the process touch the memory that it has for everybody, so that a row shows what it costs itself."""
         for _ in range(_WARM_UP):
             peer = self._association()
-            peer.send(encode_p_data(1, 2, bytes(1 << 19)))
+            peer.send(stored(bytes(1 << 19)))
             peer.release()
             self.gateway.metric("connections_active")
         # Lines may come a moment later than what they tell: none of these belongs to a row.

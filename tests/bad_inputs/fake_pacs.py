@@ -10,7 +10,8 @@ import socket
 import struct
 import threading
 
-from proxy.dimse.echo import C_ECHO_RQ, encode_c_echo_rq
+from proxy.dimse.command import C_ECHO
+from proxy.dimse.echo import encode_c_echo_rq
 from proxy.net.tcp import reset_on_close, unacknowledged_bytes
 from proxy.pdu import parse_associate_rq
 from proxy.pdu.encode import encode_p_data, encode_release_rp
@@ -135,7 +136,7 @@ class PacsSide:
                 with contextlib.suppress(OSError):  # the gateway is gone already
                     self.socket.shutdown(socket.SHUT_WR)
                 return False
-            if kind == 4 and len(command) > 40 and command[46:48] == C_ECHO_RQ.to_bytes(2, "little"):
+            if kind == 4 and len(command) > 40 and command[46:48] == C_ECHO.to_bytes(2, "little"):
                 self.send(encode_p_data(self.received[start + 10], 3, echo_response(command)))
         return True
 

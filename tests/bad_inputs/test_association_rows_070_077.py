@@ -4,33 +4,17 @@ import hashlib
 
 import pytest
 
-from proxy.dimse.echo import encode_c_echo_rq
 from proxy.pdu.encode import encode_abort, encode_associate_rj, encode_p_data, encode_pdu
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import REJECTED
+from tests.bad_inputs.violations import pdv, violates
 from tests.support import pdus
+from tests.support.messages import begun, stored
 
 RELEASE_RQ, RELEASE_RP = b"\x05\0\0\0\0\x04\0\0\0\0", b"\x06\0\0\0\0\x04\0\0\0\0"
 RQ = pdus.associate_rq()
-PDU = encode_p_data(1, 2, bytes(100))
+PDU = stored(bytes(100))
 MIB = 1 << 20
-
-
-def pdv(context_id: int, control: int, fragment: bytes = b"") -> bytes:
-    return (len(fragment) + 2).to_bytes(4, "big") + bytes((context_id, control)) + fragment
-
-
-def violates(case: Case, data: bytes, answer: str, reason: str, *, before: bytes = b"", request: bytes = RQ) -> None:
-    """`data` on an association: the requestor gets this A-ABORT; the PACS what was valid before it, and an A-ABORT."""
-    request = request[:26] + b"VIOLATES".ljust(16) + request[42:]
-    peer = case.associated(request=request)
-    side = case.pacs.side("VIOLATES")
-    peer.send(before + data)
-    assert peer.aborted() == answer
-    received = side.wait_end()
-    assert received[: len(before)] == before and side.end == "fin"
-    assert received[len(before) :] == encode_abort(2, int(answer[-1]))
-    case.passed(peer, "aborted_by_gateway", reason)
 
 
 def test_row_070_second_request(case: Case) -> None:
@@ -38,7 +22,7 @@ def test_row_070_second_request(case: Case) -> None:
 
 
 def test_row_070_second_request_behind_a_complete_message(case: Case) -> None:
-    violates(case, RQ, "2/2", "pdu_unexpected", before=encode_p_data(1, 2, bytes(100)))
+    violates(case, RQ, "2/2", "pdu_unexpected", before=stored(bytes(100)))
 
 
 @pytest.mark.parametrize("pdu", [pdus.associate_ac(), encode_associate_rj(1, 1, 1)])
@@ -75,7 +59,7 @@ def test_row_072_abort_in_the_middle_of_a_message(case: Case) -> None:
     """Behind a fragment that is not the last: it is a PDU like any other, and passed on."""
     peer = case.associated("MIDDLE")
     side = case.pacs.side("MIDDLE")
-    data = encode_p_data(1, 0, bytes(100)) + encode_abort(0, 0)
+    data = begun() + encode_p_data(1, 0, bytes(100)) + encode_abort(0, 0)
     peer.send(data)
     assert side.wait_end() == data and side.end == "fin"
     peer.closed()
@@ -86,7 +70,7 @@ def test_row_072_abort_in_the_middle_of_a_pdv_is_data(case: Case) -> None:
     """Inside a fragment there are no PDUs: the bytes go on as data, and the cut is a reset (invariant 4)."""
     peer = case.associated("INSIDE")
     side = case.pacs.side("INSIDE")
-    data = encode_p_data(1, 2, bytes(100))[:60] + encode_abort(0, 0)
+    data = stored(bytes(100))[:-40] + encode_abort(0, 0)
     peer.send(data)
     peer.send_wire(peer.close_tls())
     peer.fin()
@@ -167,7 +151,7 @@ def test_row_074_empty_last_fragment(case: Case) -> None:
     """DCMTK sends one where a data set ends at a PDU boundary: it is legal, and passed on."""
     peer = case.associated("EMPTYLAST")
     side = case.pacs.side("EMPTYLAST")
-    data = encode_p_data(1, 0, bytes(100)) + encode_p_data(1, 2, b"")
+    data = begun() + encode_p_data(1, 0, bytes(100)) + encode_p_data(1, 2, b"")
     peer.send(data)
     case.released(peer)
     assert side.wait_end() == data + RELEASE_RQ
@@ -185,35 +169,9 @@ def test_row_075_context_that_was_not_accepted(case: Case, context_id: int) -> N
         encode_p_data(context_id, 3, bytes(20)),
         "2/6",
         "pdu_invalid",
-        before=encode_p_data(7, 2, bytes(20)),
+        before=stored(bytes(20), 7),
         request=MIXED,
     )
-
-
-def test_row_076_command_in_pdvs_of_one_byte(case: Case) -> None:
-    """Passed on as it came; what the command says is read by a later issue (see `waiting`)."""
-    command = encode_c_echo_rq(1)
-    fragments = [pdv(1, 1 if at < len(command) - 1 else 3, command[at : at + 1]) for at in range(len(command))]
-    peer = case.associated("FRAGMENTS")
-    side = case.pacs.side("FRAGMENTS")
-    data = encode_pdu(4, b"".join(fragments)) + b"".join(encode_pdu(4, fragment) for fragment in fragments)
-    peer.send(data)
-    case.released(peer)
-    assert side.wait_end() == data + RELEASE_RQ
-
-
-def test_row_076_flood_of_empty_fragments(case: Case) -> None:
-    violates(case, encode_pdu(4, pdv(1, 1) * 100_000), "2/6", "pdu_invalid")
-
-
-def test_row_076_flood_of_empty_last_fragments(case: Case) -> None:
-    """Legal one by one: they cost time, never memory."""
-    peer = case.associated("EMPTIES")
-    side = case.pacs.side("EMPTIES")
-    data = encode_pdu(4, pdv(1, 2) * 100_000)
-    peer.send(data)
-    case.released(peer)
-    assert side.wait_end() == data + RELEASE_RQ
 
 
 def test_row_077_p_data_larger_than_announced(case: Case) -> None:
@@ -221,7 +179,7 @@ def test_row_077_p_data_larger_than_announced(case: Case) -> None:
     size = 32 * MIB
     peer = case.associated("LARGE")
     side = case.pacs.side("LARGE")
-    data = encode_p_data(1, 2, bytes(range(256)) * (size // 256))
+    data = stored(bytes(range(256)) * (size // 256))
     most = case.bed.rss_bytes()
     before = most
     for start in range(0, len(data), MIB):

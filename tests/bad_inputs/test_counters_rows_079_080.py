@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+from proxy.dimse.walk import MessageWalk
 from proxy.observe.access import AccessRecord
 from proxy.observe.exposition import render
 from proxy.observe.lines import json_line
 from proxy.observe.metrics import Metrics
 from proxy.pdu.encode import encode_p_data
-from proxy.pdu.scanner import PduScanner
 from tests.support import configs
+from tests.support.messages import begun, inspection
 
 FOUR_GIB = 1 << 32
 
@@ -42,21 +43,27 @@ def test_row_079_bytes_of_one_association(tmp_path: Path) -> None:
     assert exposed(counters, "received_bytes_total") == 3 * FOUR_GIB + 3
 
 
-def test_row_079_scanner_behind_four_gib() -> None:
-    scanner = PduScanner(frozenset({1}))
-    pdu = memoryview(encode_p_data(1, 2, b"x"))
-    scanner.pdus[4] = FOUR_GIB - 1
+def inside_a_message() -> MessageWalk:
+    walk = MessageWalk(frozenset({1}), inspection(), from_requestor=True)
+    assert walk.feed(memoryview(begun()))[2] is None
+    return walk
+
+
+def test_row_079_walk_behind_four_gib() -> None:
+    walk = inside_a_message()
+    pdu = memoryview(encode_p_data(1, 0, b"x"))
+    walk.pdus[4] = FOUR_GIB - 1
     for _ in range(3):
-        assert scanner.feed(pdu) == (len(pdu), None)
-    assert scanner.pdus[4] == FOUR_GIB + 2 and scanner.boundary
+        assert walk.feed(pdu) == (pdu, len(pdu), None)
+    assert walk.pdus[4] == FOUR_GIB + 2 and walk.boundary
 
 
 def test_row_079_one_p_data_of_the_greatest_length() -> None:
     """4 GiB in one PDU, as far as the length field goes: counted down, not allocated."""
-    scanner = PduScanner(frozenset({1}))
+    walk = inside_a_message()
     header = b"\x04\0\xff\xff\xff\xff\xff\xff\xff\xfb\1\0"
-    assert scanner.feed(memoryview(header)) == (12, None)
-    assert scanner.pdu_left == 0xFFFFFFFF - 6
+    assert walk.feed(memoryview(header)) == (header, 12, None)
+    assert walk.pdu_left == 0xFFFFFFFF - 6
 
 
 def test_row_080_associations_and_pdus(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.pdu.encode import encode_abort, encode_p_data
+from proxy.pdu.encode import encode_abort
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.hostile import TlsPeer, client
 from tests.bad_inputs.records13 import RecordSealer
 from tests.support import pdus
+from tests.support.messages import stored
 
 COUNT = 20_000
 KIB = 1024
@@ -63,7 +64,7 @@ def test_row_146_key_updates_between_the_bytes_of_a_pdu(case: Case, tmp_path: Pa
     peer.send_wire(records.seal(pdus.associate_rq(calling=b"BETWEEN".ljust(16))))
     peer.accepted()
     side = case.pacs.side("BETWEEN")
-    data = encode_p_data(1, 2, bytes(range(200)) * (COUNT // 200))
+    data = stored(bytes(range(200)) * (COUNT // 200))
     peer.send_wire(records.seal(data[:-COUNT]))
     for start in range(len(data) - COUNT, len(data), 100):
         one_by_one = (data[at : at + 1] for at in range(start, start + 100))

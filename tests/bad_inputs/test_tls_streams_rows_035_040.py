@@ -12,9 +12,11 @@ from proxy.pdu.encode import encode_abort, encode_p_data
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.hostile import SOON, Peer, TlsPeer
 from tests.support import pdus, tls_pair
+from tests.support.messages import begun, stored
 
 MIB = 1 << 20
-PDU = encode_p_data(1, 2, bytes(range(100)))
+BEGUN = begun()
+PDU = encode_p_data(1, 0, bytes(range(100)))  # of the message that has begun
 HEADER = 12  # of a P-DATA-TF and its first PDV: held back until it is whole
 OUR_ABORT = encode_abort(2, 0)
 RQ = pdus.associate_rq()
@@ -25,7 +27,7 @@ def test_row_035_records_of_one_byte(case: Case) -> None:
     """1 MB in a million records: 22 times as much on the wire."""
     peer = case.associated("ONEBYTE")
     side = case.pacs.side("ONEBYTE")
-    data = encode_p_data(1, 2, bytes(range(250)) * 4000)
+    data = stored(bytes(range(250)) * 4000)
     before = case.bed.cpu_seconds()
     write, pending = peer.tls.write, peer.outgoing
     for at in range(len(data)):
@@ -65,7 +67,7 @@ def test_row_036_broken_record(case: Case, broken: Callable[[TlsPeer], bytes], a
     """What came before is delivered; then A-ABORT at a PDU boundary, a reset inside a PDU (invariant 4)."""
     peer = case.associated("BROKEN")
     side = case.pacs.side("BROKEN")
-    sent = PDU + (PDU[:60] if inside else b"")
+    sent = BEGUN + PDU + (PDU[:60] if inside else b"")
     peer.send(sent)
     peer.send_wire(broken(peer))
     said = peer.rest()
@@ -80,9 +82,9 @@ def test_row_036_broken_record(case: Case, broken: Callable[[TlsPeer], bytes], a
 def test_row_037_fin_without_close_notify_inside_a_pdu(case: Case, left: int) -> None:
     peer = case.associated("TRUNCATED")
     side = case.pacs.side("TRUNCATED")
-    peer.send(PDU[:-left])
+    peer.send(BEGUN + PDU[:-left])
     peer.fin()
-    assert side.wait_end() == PDU[:-left] and side.end == "reset"
+    assert side.wait_end() == BEGUN + PDU[:-left] and side.end == "reset"
     peer.rest()
     case.passed(peer, "requestor_lost", "tls_truncated")
 
@@ -108,7 +110,7 @@ def test_row_039_everything_sent_while_the_upstream_is_stalled(case: Case) -> No
     """Data, close_notify and FIN are all there before the PACS reads on: it gets every byte."""
     peer, side = case.handed_over("HANDOVER39")
     assert isinstance(peer, TlsPeer)
-    data = encode_p_data(1, 2, bytes(range(256)) * 64) * 256  # 4 MiB
+    data = stored(bytes(range(256)) * 64) * 256  # 4 MiB
 
     def send() -> None:
         peer.send(data)
@@ -166,11 +168,11 @@ def test_row_040_reset_at_each_offset_of_a_pdu(case: Case, listener: str) -> Non
         peer = case.secured() if listener == "tls" else case.peer()
         peer.associate(pdus.associate_rq(calling=b"OFFSETS".ljust(16)))
         side = case.pacs.side("OFFSETS")
-        peer.send(PDU + PDU[:count])
+        peer.send(BEGUN + PDU + PDU[:count])
         peer.wait_acknowledged()
         peer.reset()
-        passed_on = PDU + PDU[: count if count >= HEADER else 0]
-        boundary = len(passed_on) in (len(PDU), 2 * len(PDU))
+        passed_on = BEGUN + PDU + PDU[: count if count >= HEADER else 0]
+        boundary = len(passed_on) in (len(BEGUN + PDU), len(BEGUN + PDU + PDU))
         assert side.wait_end() == passed_on + (OUR_ABORT if boundary else b""), count
         assert side.end == ("fin" if boundary else "reset"), count
         case.passed(peer)
@@ -194,7 +196,7 @@ def test_row_147_data_then_reset_with_a_reader_that_runs(case: Case) -> None:
     peer = case.peer()
     peer.associate(pdus.associate_rq(calling=b"RUNNING".ljust(16)))
     side = case.pacs.side("RUNNING")
-    data = encode_p_data(1, 2, bytes(range(256)) * 64) * 64  # 1 MiB
+    data = stored(bytes(range(256)) * 64) * 64  # 1 MiB
     peer.send(data)
     peer.wait_acknowledged()
     peer.reset()
@@ -208,7 +210,7 @@ def test_row_147_data_then_reset_with_a_reader_that_runs(case: Case) -> None:
 def test_row_147_data_then_reset_with_a_reader_that_pauses(case: Case) -> None:
     """The RST meets a leg that is not read: what the kernel has taken is still delivered once the PACS reads on."""
     peer, side = case.handed_over("HANDOVER147", plain=True)
-    data = encode_p_data(1, 2, bytes(range(256)) * (256 * 256))  # 16 MiB in one PDU
+    data = stored(bytes(range(256)) * (256 * 256))  # 16 MiB in one PDU
     taken = send_until_stuck(peer, data)
     assert MIB < taken < len(data)
     cpu = case.bed.cpu_seconds()

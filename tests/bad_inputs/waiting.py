@@ -4,12 +4,9 @@ A row may stand here and be tested as well: then what is tested is the part that
 `ELSEWHERE` names the rows that whole scenarios test, and their files in tests/integration or tests/soak.
 """
 
-OPERATIONS = "issue 4, operations: DIMSE command sets are read and decided on (design section 8)"
 POOLS = "issue 5, pools: several servers of one upstream, and a guard against loops"
 
 WAITING: dict[int, tuple[str, str]] = {
-    76: (OPERATIONS, "a command set never finished, contexts interleaved, a data set before its command"),
-    78: (OPERATIONS, "element lengths, group length, unknown fields and 4 GiB declared inside a command set"),
     96: (POOLS, "a breaker counts refused connections (the metric of the attempts does already)"),
     108: (POOLS, "two servers, the first one dead (two addresses of one server are tried already)"),
     111: (

@@ -12,7 +12,7 @@ from proxy.pdu import (
     encode_associate_rj,
     encode_p_data,
 )
-from tests.support.client import CONTEXTS, associate, client_context, connect, p_data, request
+from tests.support.client import COMMAND_END, CONTEXTS, associate, client_context, connect, p_data, request
 from tests.support.gateway import Gateway
 from tests.support.pacs import Handler, Pacs, Visit
 from tests.support.ports import free_port
@@ -147,11 +147,12 @@ def test_what_it_said_before_it_closed_is_delivered(site: Site, start_gateway: C
         assert gateway.wait_for_record()["ended"] == "upstream_lost"
 
 
-@pytest.mark.parametrize("cut", [0, 1, 6, 11, 12, 13, 100])
+@pytest.mark.parametrize("cut", [0, 1, 6, 11, 12, 13, COMMAND_END - 1, COMMAND_END, COMMAND_END + 7, COMMAND_END + 100])
 def test_it_dies_instead_of_answering(cut: int, site: Site, start_gateway: Callable[..., Gateway]) -> None:
     """At a PDU boundary the sender gets an A-ABORT; inside a PDU a reset, with nothing of ours behind its bytes.
 
-    An incomplete header of PDU and PDV (12 bytes) is not forwarded, so the sender is at a boundary there.
+    A command set is not forwarded before it is whole, nor are the headers in front of it: there the sender is at a
+    boundary.
     """
     answer = p_data(b"response " * 20)
 
@@ -167,7 +168,7 @@ def test_it_dies_instead_of_answering(cut: int, site: Site, start_gateway: Calla
         gateway = start_gateway(site.one_tenant(pacs.port))
         with associate(connect(port_of(gateway.config), client_context())) as wire:
             wire.send(p_data(b"request"))
-            if cut < HEADERS:
+            if cut < COMMAND_END:
                 assert wire.receive_pdu() == encode_abort(2, 0)
                 assert wire.receive_pdu() == END
             else:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from proxy.pdu import PduType, parse_associate_rq
 from tests.support import certs
-from tests.support.client import associate, client_context, connect, p_data, request
+from tests.support.client import COMMAND_END, associate, client_context, connect, p_data, request
 from tests.support.gateway import Gateway, configuration
 from tests.support.pacs import Pacs, Visit
 from tests.support.ports import free_port
@@ -30,7 +30,7 @@ def pattern(name: str, sequence: int, size: int) -> bytes:
 
 def answer_to(pdu: bytes) -> bytes:
     """What the PACS makes of it: the same bytes, marked as coming from there."""
-    return pdu[:12] + pdu[12:].swapcase()
+    return pdu[: COMMAND_END + 6] + pdu[COMMAND_END + 6 :].swapcase()
 
 
 class Tenant:
@@ -51,7 +51,7 @@ class Tenant:
 
         def check(pdu: bytes) -> None:
             nonlocal sequence
-            if pdu != pattern(calling, sequence, len(pdu) - 12):
+            if pdu != pattern(calling, sequence, len(pdu) - COMMAND_END - 6):
                 self.wrong.append(f"{calling}: {pdu[:80]!r}")
             sequence += 1
             self.pdus += 1

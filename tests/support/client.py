@@ -7,6 +7,7 @@ from pathlib import Path
 
 from proxy.dimse.echo import encode_c_echo_rq
 from proxy.pdu import PduType, encode_associate_rq, encode_p_data, encode_release_rq
+from tests.support.messages import command, one_pdu
 from tests.support.pdus import CT_IMAGE_STORAGE, IMPLICIT_LE, VERIFICATION
 from tests.support.processes import PATIENCE
 from tests.support.site import HOST
@@ -17,6 +18,8 @@ CONTEXTS: tuple[tuple[int, str, Sequence[str]], ...] = (
     (1, VERIFICATION, (IMPLICIT_LE,)),
     (3, CT_IMAGE_STORAGE, (IMPLICIT_LE,)),
 )
+_C_STORE_RQ = command(0x0001, data_set=True)
+COMMAND_END = 12 + len(_C_STORE_RQ)  # in what `p_data` gives: headers of PDU and PDV, and the command set
 COMMAND, LAST = 1, 2  # bits of the message control header (PS3.8 annex E.2)
 
 
@@ -93,5 +96,5 @@ def release(wire: Wire) -> None:
 
 
 def p_data(data: bytes, *, context_id: int = 3) -> bytes:
-    """A P-DATA-TF with one data set fragment, not the last one."""
-    return encode_p_data(context_id, 0, data)
+    """One P-DATA-TF with a whole C-STORE message, whose data set is at COMMAND_END + 6."""
+    return one_pdu((context_id, COMMAND | LAST, _C_STORE_RQ), (context_id, LAST, data))

@@ -13,17 +13,39 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+#: On x86_64, and on aarch64.
 _NUMBERS = {
-    "x86_64": {"socket": 41, "connect": 42, "epoll_ctl": 233, "accept4": 288, "getrandom": 318, "seccomp": 317},
-    "aarch64": {"socket": 198, "connect": 203, "epoll_ctl": 21, "accept4": 242, "getrandom": 278, "seccomp": 277},
+    "accept4": (288, 242),
+    "add_key": (248, 217),
+    "bpf": (321, 280),
+    "chroot": (161, 51),
+    "connect": (42, 203),
+    "epoll_ctl": (233, 21),
+    "getrandom": (318, 278),
+    "init_module": (175, 105),
+    "io_uring_setup": (425, 425),
+    "keyctl": (250, 219),
+    "mount": (165, 40),
+    "perf_event_open": (298, 241),
+    "pivot_root": (155, 41),
+    "ptrace": (101, 117),
+    "reboot": (169, 142),
+    "seccomp": (317, 277),
+    "setns": (308, 268),
+    "setuid": (105, 146),
+    "socket": (41, 198),
+    "umount2": (166, 39),
+    "unshare": (272, 97),
+    "userfaultfd": (323, 282),
 }
-NUMBERS = _NUMBERS[platform.machine()]
+NUMBERS = {name: numbers[platform.machine() == "aarch64"] for name, numbers in _NUMBERS.items()}
 EPOLL_ADD = 1  # the second argument of epoll_ctl
 
 _NO_NEW_PRIVS = 38  # prctl(2)
@@ -34,6 +56,15 @@ _RECEIVE, _SEND = 0xC0502100, 0xC0182101  # SECCOMP_IOCTL_NOTIF_*
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _RESPONSE = struct.Struct("=QqiI")
 _CONTINUE = 1
+_BLOCK = -1
+
+
+class _Everybody:
+    def __contains__(self, pid: object) -> bool:
+        return True
+
+
+EVERYBODY = _Everybody()
 
 
 class _Program(ctypes.Structure):
@@ -59,7 +90,7 @@ def filter_calls(names: Collection[str], answer: int, flags: int = 0) -> int:
 @dataclass
 class _Rule:
     error: int
-    pids: Collection[int]
+    pids: Container[int]
     skip: int
     second: int | None
 
@@ -80,9 +111,13 @@ class FailingCalls:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def fail(self, name: str, error: int, pids: Collection[int], *, skip: int = 0, second: int | None = None) -> None:
+    def fail(self, name: str, error: int, pids: Container[int], *, skip: int = 0, second: int | None = None) -> None:
         """From here on calls of these processes fail, behind the first `skip` ones; with `second`, those with it."""
         self._rules[name] = _Rule(error, pids, skip, second)
+
+    def block(self, name: str) -> None:
+        """From here on such a call, of whatever process, returns when the test lets everything recover."""
+        self._rules[name] = _Rule(_BLOCK, EVERYBODY, 0, None)
 
     def recover(self) -> None:
         """Nothing fails any more."""
@@ -125,6 +160,10 @@ class FailingCalls:
             rule.skip -= 1
             return 0
         self.failed[name] += 1
+        while rule.error == _BLOCK:
+            if self._rules.get(name) is not rule:
+                return 0
+            time.sleep(0.01)
         return rule.error
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from proxy.pdu import PduType
+from tests.support.messages import begun
 from tests.support.wire import Wire
 
 _FRAGMENT = 64 * 1024
@@ -28,7 +29,7 @@ def batches(size: int, salt: int = 0) -> Iterator[bytes]:
 
 
 class Sender(threading.Thread):
-    """Sends `size` bytes of P-DATA; `digest` when it has ended."""
+    """Sends a message of `size` bytes of data set in P-DATA without end; `digest` of it when all is sent."""
 
     def __init__(self, wire: Wire, size: int, salt: int = 0) -> None:
         super().__init__(daemon=True)
@@ -37,6 +38,7 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         digest = hashlib.sha256()
+        self._wire.send(begun(3))
         for batch in batches(self._size, self._salt):
             digest.update(batch)
             self._wire.send(batch)
@@ -55,14 +57,15 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         digest = hashlib.sha256()
-        begun = time.monotonic()
+        self._wire.receive_pdu()  # the command set
+        start = time.monotonic()
         while self.received < self._left:
             data = self._wire.receive(min(64 * 1024, self._left - self.received))
             if not data:
                 return
             digest.update(data)
             self.received += len(data)
-            elapsed = time.monotonic() - begun
+            elapsed = time.monotonic() - start
             if elapsed < self._slow:
                 time.sleep(max(0.0, min(self._slow, self.received / self._rate) - elapsed))
         self.digest = digest.hexdigest()

@@ -81,6 +81,7 @@ def association(id: str, **changes: Any) -> dict[str, Any]:
         "age": 65.2,
         "bytes_in": 1_000_000,
         "bytes_out": 500_000,
+        "stored": 3,
         "worker": 11,
         "generation": 2,
         **changes,
@@ -239,11 +240,11 @@ def test_top_shows_the_busiest_first_and_escapes_titles(gateway: FakeGateway, ca
     assert main(["top", "--once"]) == 0
     headline, columns, *rows = (" ".join(line.split()) for line in capsys.readouterr().out.splitlines())
     assert headline == "3 associations open; 2 workers"
-    assert columns == "id tenant peer AE titles age MB MB/s client server"
+    assert columns == "id tenant peer AE titles age MB MB/s C-STOREs client server"
     assert rows == [
-        "a-2 hospital ct CT1 > MAINPACS 1 min 05 s 5.5 2.0 [2001:db8::1]:7 10.20.0.5:104",
-        "a-1 hospital ct [red]\\x1b[1m > MAINPACS 1 h 06 min 1.5 0.0 10.20.1.11:40000 10.20.0.5:104",
-        "a-3 hospital - CT1 > MAINPACS - - - 10.20.1.11:40000 -",
+        "a-2 hospital ct CT1 > MAINPACS 1 min 05 s 5.5 2.0 3 [2001:db8::1]:7 10.20.0.5:104",
+        "a-1 hospital ct [red]\\x1b[1m > MAINPACS 1 h 06 min 1.5 0.0 3 10.20.1.11:40000 10.20.0.5:104",
+        "a-3 hospital - CT1 > MAINPACS - - - 3 10.20.1.11:40000 -",
     ]
 
 

@@ -7,11 +7,13 @@ import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+from proxy.dimse.inspection import RefusedCommand
 from proxy.net.leg import Leg
 from proxy.net.poller import Poller
 from proxy.net.relay import Relay
 from proxy.net.tcp import tune
 from proxy.policy import Ended, Reason
+from tests.support.messages import EVERY_REQUEST, inspection
 
 CLOSE = 0.3  # timeouts.close
 
@@ -23,10 +25,21 @@ class Outcome:
         self.ended = asyncio.get_running_loop().create_future()
         self.paused = asyncio.Event()
         self.pauses: list[str] = []
+        self.refused: list[RefusedCommand] = []
+        self._refusal = asyncio.Event()
 
     def relay_paused(self, side: str) -> None:
         self.pauses.append(side)
         self.paused.set()
+
+    def relay_refused(self, refused: RefusedCommand) -> None:
+        self.refused.append(refused)
+        self._refusal.set()
+
+    async def refused_as_often(self, count: int) -> None:
+        while len(self.refused) < count:
+            self._refusal.clear()
+            await self._refusal.wait()
 
     def relay_ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
         self.ended.set_result((ended, reason, detail))
@@ -85,7 +98,9 @@ def tcp_pair(far_buffer: int | None = None) -> tuple[socket.socket, socket.socke
 
 
 @contextlib.asynccontextmanager
-async def bed(behind_answer: bytes = b"", *, requestor_reads: bool = True) -> AsyncIterator[Bed]:
+async def bed(
+    behind_answer: bytes = b"", *, requestor_reads: bool = True, rules: frozenset[int] = EVERY_REQUEST
+) -> AsyncIterator[Bed]:
     """A relay that has begun; `behind_answer` is what the upstream sent behind its A-ASSOCIATE-AC.
 
     `requestor_reads` False: it has a large answer before it, and does not read.
@@ -95,7 +110,18 @@ async def bed(behind_answer: bytes = b"", *, requestor_reads: bool = True) -> As
     outcome = Outcome()
     (near_requestor, requestor), (near_upstream, upstream) = tcp_pair(None if requestor_reads else 1), tcp_pair()
     legs = [Leg(sock, poller, None) for sock in (near_requestor, near_upstream)]  # type: ignore[arg-type]
-    relay = Relay(outcome, *legs, frozenset({1}), loop=loop, close_timeout=CLOSE, unacknowledged=60)
+    relay = Relay(
+        outcome,
+        *legs,
+        frozenset({1}),
+        inspection(rules, rules),
+        longest_to_requestor=16384,
+        longest_to_upstream=16384,
+        asynchronous=False,
+        loop=loop,
+        close_timeout=CLOSE,
+        unacknowledged=60,
+    )
     if not requestor_reads:
         fill(legs[0])
     relay.start(b"", behind_answer)

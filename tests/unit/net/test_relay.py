@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from proxy.dimse.command import C_STORE
 from proxy.net.leg import Leg
 from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_release_rp, encode_release_rq
 from proxy.policy import Ended, Reason
+from tests.support.messages import command, message
 from tests.unit.net.relay_bed import bed, reset, run, turns
 
 ABORT = encode_abort(2, 0)
-DATA = encode_p_data(1, 2, b"d" * 1000)
+DATA = message(command(C_STORE, data_set=True), b"d" * 1000)
+COMMAND_PDU = encode_p_data(1, 3, command(C_STORE, data_set=True))
 RQ, RP = encode_release_rq(), encode_release_rp()
 
 
@@ -176,6 +179,8 @@ def test_a_violation_aborts_both_and_forwards_what_was_valid() -> None:
 def test_a_violation_inside_a_pdu_resets_the_upstream() -> None:
     async def scenario() -> None:
         async with bed() as b:
+            await b.send(b.requestor, COMMAND_PDU)
+            await b.receive(b.upstream, len(COMMAND_PDU))
             good, bad = encode_p_data(1, 2, b"x" * 50)[6:], encode_p_data(9, 2, b"y" * 50)[6:]
             wire = b"\x04\x00" + (len(good) + len(bad)).to_bytes(4, "big") + good + bad
             await b.send(b.requestor, wire)

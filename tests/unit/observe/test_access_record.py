@@ -7,7 +7,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from proxy.observe.access import MAX_CONTEXTS, MAX_TEXT, SCHEMA_VERSION, AccessRecord, refused_contexts, rfc3339
+from proxy.observe.access import (
+    MAX_CONTEXTS,
+    MAX_TEXT,
+    SCHEMA_VERSION,
+    AccessRecord,
+    OperationCount,
+    refused_contexts,
+    rfc3339,
+)
 from proxy.pdu.model import PresentationContext, PresentationContextResult, Span
 from proxy.policy import Certificate, Ended, Outcome, Reason, Reject, Step
 
@@ -21,7 +29,7 @@ def closed(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     parts = {key: closed(part) for key, part in schema.items()}
-    return {**parts, "additionalProperties": False} if schema.get("type") == "object" else parts
+    return {"additionalProperties": False, **parts} if schema.get("type") == "object" else parts
 
 
 def check(record: dict[str, Any]) -> None:
@@ -58,6 +66,8 @@ def full() -> AccessRecord:
     record.contexts_refused = refused_contexts(proposed, frozenset({1, 5}), results)
     record.upstream, record.server, record.upstream_setup_s = "pacs", "10.20.0.5:104", 0.0123
     record.bytes_in, record.bytes_out, record.pdus_in, record.pdus_out = 2**40, 300, 12, 5
+    record.dimse = {"C-STORE": OperationCount(5, 3, 1, 1, 0), "C-FIND": OperationCount(refused=2)}
+    record.refused_operations = ["C-FIND from the requestor"]
     record.ended, record.duration_s = Ended.RELEASED, 1.23456789
     record.trace = (Step("peer", Outcome.PASS, "peer ct1 matches", "config.yaml:15"),)
     return record
@@ -71,6 +81,10 @@ def test_the_full_record_fits_the_schema_and_fills_it() -> None:
     assert record["ts_start"] == "2023-11-14T22:13:20.250Z"
     assert record["answer"] == "A-ASSOCIATE-RJ 1/1/7 (called AE title not recognized)"
     assert record["rj"] == {"result": 1, "source": 1, "reason": 7}
+    assert record["dimse"] == {
+        "C-STORE": {"n": 5, "ok": 3, "warn": 1, "fail": 1, "refused": 0},
+        "C-FIND": {"n": 0, "ok": 0, "warn": 0, "fail": 0, "refused": 2},
+    }
     assert record["client"] == {"ip": "10.0.0.7", "port": 40000, "via": "socket"}
     assert record["contexts"] == {
         "proposed": 3,

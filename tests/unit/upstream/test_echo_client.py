@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from proxy.config.values import Server
-from proxy.dimse.echo import encode_c_echo_rq
+from proxy.dimse.command import C_ECHO
+from proxy.dimse.command import RESPONSE as ANSWER
+from proxy.dimse.echo import VERIFICATION_SOP_CLASS
 from proxy.pdu import (
     encode_abort,
     encode_associate_ac,
@@ -18,13 +20,12 @@ from proxy.pdu import (
 from proxy.policy import Abort, Reject
 from proxy.upstream.echo_client import verify
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
+from tests.support.messages import command
 
 LITTLE_ENDIAN = "1.2.840.10008.1.2"
 ACCEPT = encode_associate_ac("PACS", "GATE", [(1, 0, LITTLE_ENDIAN)], implementation_version_name="FAKE")
-RESPONSE = (
-    encode_c_echo_rq(1).replace(b"\x30\x00", b"\x30\x80").replace(b"\x10\x01\x02", b"\x20\x01\x02")
-    + b"\0\0\0\x09\2\0\0\0\0\0"
-)  # the status element, success
+
+RESPONSE = command(C_ECHO | ANSWER, sop_class=VERIFICATION_SOP_CLASS)
 ECHO = encode_p_data(1, 3, RESPONSE)
 RELEASE = encode_release_rp()
 

@@ -1,0 +1,129 @@
+"""What the relay does with a DIMSE request that may not pass: over real TCP connections on loopback."""
+
+import pytest
+
+from proxy.dimse.command import C_ECHO, C_FIND, C_STORE, NOT_AUTHORIZED, RESPONSE, decode_command
+from proxy.pdu import encode_abort, encode_p_data, encode_release_rp, encode_release_rq
+from proxy.policy import Ended, Reason
+from tests.support.messages import C_ECHO_MESSAGE, C_STORE_MESSAGE, command, message
+from tests.unit.net.relay_bed import Bed, bed, run, turns
+
+ALLOWED = frozenset({C_STORE, C_ECHO})
+FIND = command(C_FIND, 7, data_set=True)
+FIND_MESSAGE = message(FIND, b"q" * 500)
+STORED = message(command(C_STORE | RESPONSE))
+
+
+async def refusal(b: Bed) -> tuple[int, int, int | None]:
+    """The next PDU at the requestor, which must hold one response whole: command field, message id, status."""
+    header = await b.receive(b.requestor, 12)
+    size = int.from_bytes(header[2:6], "big")
+    assert (header[0], header[11], size) == (4, 3, int.from_bytes(header[6:10], "big") + 4)
+    answer = decode_command(await b.receive(b.requestor, size - 6))
+    assert not answer.has_data_set
+    return answer.field, answer.message_id, answer.status
+
+
+def test_it_is_answered_and_the_association_goes_on() -> None:
+    async def scenario() -> None:
+        async with bed(rules=ALLOWED) as b:
+            await b.send(b.requestor, FIND_MESSAGE + C_ECHO_MESSAGE)
+            assert await refusal(b) == (C_FIND | RESPONSE, 7, NOT_AUTHORIZED)
+            assert await b.receive(b.upstream, len(C_ECHO_MESSAGE)) == C_ECHO_MESSAGE
+            assert [one.command.field for one in b.outcome.refused] == [C_FIND]
+            await b.send(b.requestor, FIND_MESSAGE + encode_release_rq())
+            assert await refusal(b) == (C_FIND | RESPONSE, 7, NOT_AUTHORIZED)
+            assert await b.receive(b.upstream, 10) == encode_release_rq()
+            await b.send(b.upstream, encode_release_rp())
+            assert await b.receive(b.requestor, 10) == encode_release_rp()
+            b.requestor.close()
+            b.upstream.close()
+            assert await b.ended() == (Ended.RELEASED, None)
+
+    run(scenario)
+
+
+def test_a_request_of_the_upstream_is_answered_to_the_upstream() -> None:
+    async def scenario() -> None:
+        async with bed(rules=ALLOWED) as b:
+            await b.send(b.upstream, FIND_MESSAGE + STORED)
+            assert await b.receive(b.requestor, len(STORED)) == STORED
+            answer = await b.receive(b.upstream, 12)
+            assert answer[:1] == b"\x04"
+            b.requestor.close()
+            await b.rest(b.upstream)
+            await b.ended()
+
+    run(scenario)
+
+
+def test_the_answer_waits_for_the_end_of_a_message_that_flows_back() -> None:
+    """Between two PDUs of one message it would be taken for a part of that message."""
+
+    async def scenario() -> None:
+        async with bed(rules=ALLOWED) as b:
+            first, rest = C_STORE_MESSAGE[:300], C_STORE_MESSAGE[300:]
+            await b.send(b.upstream, first)
+            assert await b.receive(b.requestor, len(first)) == first
+            await b.send(b.requestor, FIND_MESSAGE)
+            await turns()
+            await b.send(b.upstream, rest + STORED)
+            assert await b.receive(b.requestor, len(rest)) == rest
+            assert await refusal(b) == (C_FIND | RESPONSE, 7, NOT_AUTHORIZED)
+            assert await b.receive(b.requestor, len(STORED)) == STORED
+            b.requestor.close()
+            b.upstream.close()
+            await b.ended()
+
+    run(scenario)
+
+
+def test_where_a_part_of_its_pdu_has_gone_both_sides_get_an_abort() -> None:
+    async def scenario() -> None:
+        async with bed(rules=ALLOWED) as b:
+            pdvs = C_ECHO_MESSAGE[6:] + encode_p_data(1, 3, FIND)[6:]
+            await b.send(b.requestor, b"\x04\x00" + len(pdvs).to_bytes(4, "big") + pdvs)
+            assert await b.rest(b.requestor) == encode_abort(2, 0)
+            assert await b.rest(b.upstream) == f"{len(C_ECHO_MESSAGE)} bytes, RST"
+            b.requestor.close()
+            assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.OPERATION_NOT_ALLOWED)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("asked", [16, 17])
+def test_sixteen_answers_wait_and_no_more(asked: int) -> None:
+    async def scenario() -> None:
+        async with bed(rules=ALLOWED) as b:
+            await b.send(b.upstream, C_STORE_MESSAGE[:300])
+            await b.receive(b.requestor, 300)
+            await b.send(b.requestor, FIND_MESSAGE * asked)
+            if asked > 16:
+                assert await b.rest(b.upstream) == encode_abort(2, 0)
+                b.upstream.close()
+                await b.rest(b.requestor)
+                b.requestor.close()
+                assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.OPERATION_NOT_ALLOWED)
+                return
+            await b.outcome.refused_as_often(asked)
+            await b.send(b.upstream, C_STORE_MESSAGE[300:])
+            await b.receive(b.requestor, len(C_STORE_MESSAGE) - 300)
+            for _ in range(asked):
+                assert await refusal(b) == (C_FIND | RESPONSE, 7, NOT_AUTHORIZED)
+            b.requestor.close()
+            b.upstream.close()
+            await b.ended()
+
+    run(scenario)
+
+
+def test_who_sends_what_is_refused_and_reads_no_answer_is_ended() -> None:
+    async def scenario() -> None:
+        async with bed(rules=ALLOWED, requestor_reads=False) as b:
+            await b.send(b.requestor, FIND_MESSAGE * 20)
+            assert await b.rest(b.upstream) == encode_abort(2, 0)
+            b.upstream.close()
+            b.requestor.close()
+            assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.OPERATION_NOT_ALLOWED)
+
+    run(scenario)
