@@ -119,10 +119,7 @@ def _with_proposals(
     if move_destination is not None:
         check_ae_title("--move-destination", move_destination)
         operations = [*operations, Operation.MOVE]
-    try:
-        proposals = propose(sop_classes, operations)
-    except ValueError as error:
-        raise CommandError(printable(str(error))) from None
+    proposals = propose(sop_classes, operations)
     asks = bool(sop_classes or operations)
     if not asks:
         proposals = proposals[: listener.policy.max_presentation_contexts]
@@ -157,6 +154,8 @@ def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> No
         say(printable(f"{verdict}: forwarded to upstream {answer['upstream']}{server}"), style)
         if answer["would_refuse"]:
             say(f"  only because of observe_until; then refused: {', '.join(answer['would_refuse'])}", "yellow")
+        elif explanation.observing and not explanation.by_the_rules:
+            say("  only because of observe_until: what it may not do passes and is counted", "yellow")
         note("the PACS may still refuse it, and limits count when it comes: the access record says so")
         return
     say(f"refused: {refusal.reason}", "bold red")

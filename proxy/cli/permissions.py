@@ -63,7 +63,7 @@ def _describe(peer: Peer) -> EffectivePeer:
 def _sentences(peer: Peer) -> Iterator[str]:
     destinations = "any title" if peer.move_destinations is None else ", ".join(peer.move_destinations)
     if ALL in peer.allow:
-        yield f"everything (C-MOVE to {destinations})"
+        yield f"do everything (C-MOVE to {destinations})"
     else:
         words = (words for operation, words in _WORDS.items() if operation in peer.allow)
         yield ", ".join(word.format(f"to {destinations}") for word in words)

@@ -92,12 +92,19 @@ class Explanation:
         return self.decision if isinstance(self.decision, Refuse) else None
 
     @property
+    def observing(self) -> bool:
+        """Whether it was accepted, and what the rules forbid is let pass."""
+        return isinstance(self.decision, Accept) and self.decision.observing
+
+    @property
+    def by_the_rules(self) -> bool:
+        """Whether the sender may do all that it proposes."""
+        return not self.move_refused and all(answer.allowed for answer in self.contexts)
+
+    @property
     def everything_allowed(self) -> bool:
-        """Whether the sender may do all that it proposes; while observing it may whatever the rules say."""
-        if isinstance(self.decision, Refuse):
-            return False
-        fine = not self.move_refused and all(answer.allowed for answer in self.contexts)
-        return fine or self.decision.observing
+        """Whether all of it passes today."""
+        return self.refusal is None and (self.by_the_rules or self.observing)
 
     def to_dict(self, config: Config) -> dict[str, Any]:
         """For `--format json`."""
