@@ -16,6 +16,12 @@ _LENGTH = struct.Struct(">I")
 MAX_WAITING = 1024 * 1024
 
 
+def encode(kind: str, value: Any = None) -> bytes:
+    """A message as it is sent."""
+    data = pickle.dumps((str(kind), value), pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(data)) + data
+
+
 class Channel(asyncio.Protocol):
     """One end. `received(kind, value)` is called for every message, `lost()` once when the other end is gone."""
 
@@ -34,8 +40,7 @@ class Channel(asyncio.Protocol):
     def send(self, kind: str, value: Any = None) -> None:
         """Send a message; it waits as long as it has to. Nothing is sent to an end that is gone."""
         if self._transport is not None:
-            data = pickle.dumps((kind, value), pickle.HIGHEST_PROTOCOL)
-            self._transport.write(_LENGTH.pack(len(data)) + data)
+            self._transport.write(encode(kind, value))
 
     def offer(self, kind: str, value: Any) -> None:
         """Send a message that may be lost: dropped and counted while the other end does not keep up."""

@@ -1,9 +1,10 @@
 """A worker process: started by the supervisor, told everything over its channel, writing nothing by itself.
 
-python -m proxy.process.serving CHANNEL-DESCRIPTOR
+python -m proxy.process.serving CHANNEL-DESCRIPTOR VERSION-OF-THE-SUPERVISOR
 """
 
 import asyncio
+import contextlib
 import importlib
 import signal
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from proxy import __version__
 from proxy.config.values import Config
 from proxy.net.counts import Counts
 from proxy.net.table import SharedTable
@@ -21,7 +23,7 @@ from proxy.observe.access import AccessRecord, Json
 from proxy.observe.eventlog import LEVELS, event_record
 from proxy.observe.lines import console_line, json_line
 from proxy.observe.metrics import Snapshot
-from proxy.process.channel import Channel
+from proxy.process.channel import Channel, encode
 from proxy.process.messages import OPENED_AT, Order, Question, Report, Start
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
@@ -199,8 +201,14 @@ def _go_first() -> None:
 
 def main() -> None:
     """Run on uvloop, or on asyncio's own loop where uvloop is missing (the supervisor says so)."""
-    _go_first()
     sock = socket.socket(fileno=int(sys.argv[1]))
+    supervisor = sys.argv[2]
+    if supervisor != __version__:  # an update, and no restart yet: what it would say may mean something else here
+        why = f"the program is now version {__version__}, and the supervisor still {supervisor}: restart the gateway"
+        with sock, contextlib.suppress(OSError):  # the supervisor has ended meanwhile
+            sock.sendall(encode(Report.FAILED, why))
+        return
+    _go_first()
     try:
         factory = importlib.import_module("uvloop").new_event_loop
     except ImportError:
