@@ -133,7 +133,7 @@ class Child:
         elif kind == Report.ACCEPTED:
             id, changes = value
             if id in self.open:
-                self.open[id] += b"\n" + changes
+                self.open[id] += changes
         elif kind == Report.CLOSED:
             self.open.pop(value, None)
         elif kind == Report.ANSWER:
