@@ -269,8 +269,9 @@ class MessageWalk:
                 self._judge(context_id, command, begun, position, rest)
                 return position
         else:
-            if position < len(data):
-                # An A-ABORT or a release instead of the rest: a command set that is never whole asks for nothing.
+            if len(data) - position >= _SHORT_PDU:
+                # An A-ABORT or a release instead of the rest: a command set that is never whole asks for nothing. They
+                # go together, so that nothing of ours can stand behind a part of a message.
                 self._scanned = 0
                 self._collected = b""
                 self._pay_header(begun)

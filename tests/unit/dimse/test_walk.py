@@ -271,6 +271,15 @@ def test_a_message_of_ours_can_stand_between_messages_only() -> None:
     assert places == [*range(command_whole - 1), len(wire) - 1]
 
 
+@pytest.mark.parametrize("pdu", [encode_abort(0, 0), encode_release_rq()])
+def test_a_message_of_ours_cannot_stand_behind_a_part_of_a_command_set(pdu: bytes) -> None:
+    made = walk()
+    wire = encode_p_data(1, COMMAND, ECHO[:20]) + pdu
+    output, used, _ = made.feed(memoryview(wire[:-1]))
+    assert (bytes(output), used) == (b"", 0)
+    assert run(made, wire, len(wire)) == (wire, None)
+
+
 @pytest.mark.parametrize(
     ("wire", "more"),
     [
