@@ -8,11 +8,18 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 VERBS = (
-    "run", "check", "explain", "echo", "init", "pki", "schema",
+    "run", "check", "explain", "echo", "init", "pki", "import", "schema",
     "reload", "drain", "stop", "disconnect", "status", "top", "demo", "version",
 )  # fmt: skip
+_MODULES = {"import": "importing"}  # a word of Python's own names no module
+
+
+def module_of(verb: str) -> ModuleType:
+    """The module of a verb."""
+    return importlib.import_module(f"proxy.cli.{_MODULES.get(verb, verb)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +64,7 @@ def _run(arguments: list[str]) -> int:
         """A DICOM TLS gateway: decides on the A-ASSOCIATE-RQ, forwards plain DICOM to the PACS."""
 
     for verb in arguments[:1] if arguments and arguments[0] in VERBS else VERBS:
-        module = importlib.import_module(f"proxy.cli.{verb}")
+        module = module_of(verb)
         if hasattr(module, "app"):
             app.add_typer(module.app, name=verb)
         else:

@@ -1,12 +1,8 @@
 """What several verbs take on the command line, read and checked. Every mistake is a CommandError."""
 
-import json
-import re
 from pathlib import Path
 
 from proxy.cli.output import CommandError
-
-_PLAIN_YAML = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def parse_target(text: str) -> tuple[str, int]:
@@ -34,10 +30,3 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
-
-
-def yaml_text(text: str) -> str:
-    """As a value of the configuration: quoted where a colon, a star, `null` or `${` would mean something else."""
-    if _PLAIN_YAML.fullmatch(text) and text.lower() != "null":
-        return text
-    return json.dumps(text.replace("${", "$${"))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proxy.cli.arguments import check_ae_title, parse_target, yaml_text
+from proxy.cli.arguments import check_ae_title, parse_target
 from proxy.cli.output import CommandError, note, printable, say
+from proxy.config.quoting import yaml_text
 
 if TYPE_CHECKING:
     from proxy.tls.issuing import Names

@@ -11,9 +11,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from proxy.cli.arguments import read_file, yaml_text
+from proxy.cli.arguments import read_file
 from proxy.cli.certificates import describe
 from proxy.cli.output import NO, CommandError, Format, FormatOption, note, printable, say, say_json
+from proxy.config.quoting import yaml_text
 from proxy.tls import inspection
 from proxy.tls.issuing import IssuingError, KeyType, Names, Usage
 from proxy.tls.pki import CRL_DAYS, Entry, Pki, PkiError, create_request

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from proxy.net.relay import Relay
     from proxy.net.worker import Worker
 
-_RELAYED = (PduType.P_DATA_TF, PduType.A_RELEASE_RQ, PduType.A_RELEASE_RP, PduType.A_ABORT)
+_RELAYED = tuple(
+    (pdu_type, pdu_type.name.lower())
+    for pdu_type in (PduType.P_DATA_TF, PduType.A_RELEASE_RQ, PduType.A_RELEASE_RP, PduType.A_ABORT)
+)
 _TLS_FAILURES = frozenset(
     r for r in Reason if r.value.startswith(("tls_", "sni_", "client_certificate_")) and r is not Reason.TLS_ON_PLAIN
 ) - {Reason.SNI_REQUIRED}
@@ -216,19 +219,19 @@ class Account:
         counts = [requestor.received, requestor.sent, upstream.received, upstream.sent]
         if counts == self._flushed[:4]:
             return False
-        counts += [to_upstream[t] for t in _RELAYED]
-        counts += [to_requestor[t] for t in _RELAYED]
+        counts += [to_upstream[pdu_type] for pdu_type, _ in _RELAYED]
+        counts += [to_requestor[pdu_type] for pdu_type, _ in _RELAYED]
         metrics, tenant, record = self._worker.metrics, self._tenant, self.record
         new = [count - before for count, before in zip(counts, self._flushed, strict=True)]
         metrics.add("received_bytes_total", (tenant, "client"), new[0])
         metrics.add("sent_bytes_total", (tenant, "client"), new[1])
         metrics.add("received_bytes_total", (tenant, "upstream"), new[2])
         metrics.add("sent_bytes_total", (tenant, "upstream"), new[3])
-        for index, pdu_type in enumerate(_RELAYED):
+        for index, (_, name) in enumerate(_RELAYED):
             if new[4 + index]:
-                metrics.add("pdus_total", (tenant, "in", pdu_type.name.lower()), new[4 + index])
+                metrics.add("pdus_total", (tenant, "in", name), new[4 + index])
             if new[8 + index]:
-                metrics.add("pdus_total", (tenant, "out", pdu_type.name.lower()), new[8 + index])
+                metrics.add("pdus_total", (tenant, "out", name), new[8 + index])
         self._flushed = counts
         record.bytes_in, record.bytes_out = requestor.received, requestor.sent
         record.pdus_in, record.pdus_out = sum(to_upstream), sum(to_requestor)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.config.values import Listener
 from proxy.dimse.inspection import RefusedCommand
 from proxy.net.accounting import Account, AssociationStatus
+from proxy.net.counts import Share
 from proxy.net.dial import dial
 from proxy.net.early import EarlyWatch
 from proxy.net.leg import Leg
@@ -58,7 +59,6 @@ class Association:
     __slots__ = (
         "_asked",
         "_awaited",
-        "_counted",
         "_deadline",
         "_early",
         "_interruption",
@@ -74,12 +74,22 @@ class Association:
         "address",
         "forwarded",
         "listener",
+        "share",
     )
 
-    def __init__(self, worker: "Worker", listener: Listener, sock: socket.socket, address: Address, port: int) -> None:
+    def __init__(
+        self,
+        worker: "Worker",
+        listener: Listener,
+        sock: socket.socket,
+        address: Address,
+        port: int,
+        share: Share,
+    ) -> None:
         self._worker = worker
         self.listener = listener
         self.address = address
+        self.share = share
         self.account = Account(worker, listener, address, port)
         self.accept: Accept | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -90,7 +100,6 @@ class Association:
         self.forwarded = False
         self._asked: Asked | None = None  # for the day when the policy changes
         self._walking = False
-        self._counted = True  # among the connections that have no association yet
         self._relay: Relay | None = None
         self._upstream: Leg | None = None
         self._requestor = Leg(sock, worker.poller, self)
@@ -202,7 +211,7 @@ class Association:
             raise Refused(decision.reason, decision.detail, decision.answer)
         if isinstance(decision, NeedsIdentity):
             raise Refused(Reason.IDENTITY_UNAVAILABLE, "no identity provider can be asked")
-        full = self._worker.counts.acquire(decision.tenant, decision.peer)
+        full = self._worker.counts.acquire(self.share, decision.tenant, decision.peer)
         if full is not None:
             raise Refused(Reason.ASSOCIATION_LIMIT, full)
         self.accept = decision
@@ -216,8 +225,7 @@ class Association:
         assert self.accept is not None
         heard = b"" if self._early is None else self._early.heard
         self._early = None
-        self._counted = False
-        worker.counts.associated(self.address)
+        worker.counts.associated(self.share)
         self._relay = Relay(
             self,
             self._requestor,
@@ -251,7 +259,10 @@ class Association:
             self._deadline.cancel()
             self._deadline = None
         if seconds is not None:
-            self._deadline = self._worker.loop.call_later(seconds, self._interrupt, Refused(reason, detail))
+            self._deadline = self._worker.loop.call_later(seconds, self._too_late, reason, detail)
+
+    def _too_late(self, reason: Reason, detail: str) -> None:
+        self._interrupt(Refused(reason, detail))
 
     def _interrupt(self, refused: Refused) -> None:
         """End the stages from outside the coroutine."""
@@ -316,7 +327,7 @@ class Association:
         )
         self.account.phase("closing")
         self.account.refused(refused)
-        self._release()
+        self._worker.counts.release(self.share)
         if self._upstream is not None:
             self._leave_upstream(self._upstream, abort=not isinstance(refused, UpstreamRefused))
         say(leg, refused)
@@ -386,18 +397,8 @@ class Association:
         self.account.ended(ended, reason, detail)
         self._closed()
 
-    def _release(self) -> None:
-        """Take this association out of what limits count."""
-        if self.accept is not None:
-            self._worker.counts.release(self.accept.tenant, self.accept.peer)
-            self.accept = None
-
     def _closed(self) -> None:
         """Both connections are closed; only the first call does anything."""
-        if self._counted:
-            self._counted = False
-            self._worker.counts.associated(self.address)
-        self._release()
         self.account.phase(None)
         self._worker.forget(self)
         self._relay = self._upstream = None  # each refers to the other

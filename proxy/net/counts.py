@@ -36,6 +36,18 @@ def table_for(limits: Limits, tenants: Sequence[Tenant], slots: int) -> SharedTa
     return SharedTable.create(slots, 2 * limits.connections + names + 1)
 
 
+class Share:
+    """What one connection counts for, until it is given back: keys of the table."""
+
+    __slots__ = ("association", "connection", "waiting")
+
+    def __init__(self, address: Address) -> None:
+        packed = address.packed
+        self.connection: tuple[bytes, ...] = (_CONNECTIONS, key_of("address", packed))
+        self.waiting: tuple[bytes, ...] = (key_of("handshake", packed),)  # until it has its association
+        self.association: tuple[bytes, ...] = ()
+
+
 class Counts:
     """What one worker counts. `slot` is its own in the table, `siblings` are the slots of the workers beside it."""
 
@@ -48,54 +60,43 @@ class Counts:
         self.connections = 0  # of this worker
         self.associations = 0  # of this worker: that the policy accepted, established or on the way
 
-    def connect(self, address: Address) -> tuple[Reason, str] | None:
+    def connect(self, address: Address) -> Share | tuple[Reason, str]:
         """Count a new connection, which has no association yet; or say why there is no room for it."""
         table, limits = self._table, self._limits
-        by_address, waiting = key_of("address", address.packed), key_of("handshake", address.packed)
         if self.connections >= self.connections_limit:
             return (
                 Reason.CONNECTION_LIMIT,
                 f"{self.connections} connections are open, which is all that descriptors allow",
             )
+        share = Share(address)
+        connections, by_address = share.connection
         try:
-            with table.locked():
-                held = table.total(_CONNECTIONS)
+            with table.lock:
+                held = table.total(connections)
                 if held >= limits.connections:
                     return Reason.CONNECTION_LIMIT, f"{held} connections are open (limits.connections)"
                 held = table.total(by_address)
                 if held >= limits.connections_per_address:
                     text = f"{held} connections of this address are open (limits.connections_per_address)"
                     return Reason.ADDRESS_LIMIT, text
-                held = table.total(waiting)
+                held = table.total(*share.waiting)
                 if held >= limits.handshakes_per_address:
                     text = f"{held} connections of this address have no association yet (limits.handshakes_per_address)"
                     return Reason.ADDRESS_LIMIT, text
-                for key in (_CONNECTIONS, by_address, waiting):
+                for key in share.connection + share.waiting:
                     table.add(self._slot, key, 1)
         except TableFull:
             return Reason.CONNECTION_LIMIT, "there is no room to count another address"
         self.connections += 1
-        return None
+        return share
 
-    def associated(self, address: Address) -> None:
-        """The connection has its association, or is closed without one."""
-        with self._table.locked():
-            self._table.add(self._slot, key_of("handshake", address.packed), -1)
-
-    def disconnect(self, address: Address) -> None:
-        """The connection is closed. `associated` was called before."""
-        self.connections -= 1
-        with self._table.locked():
-            self._table.add(self._slot, key_of("address", address.packed), -1)
-            self._table.add(self._slot, _CONNECTIONS, -1)
-
-    def acquire(self, tenant: Tenant, peer: Peer | None) -> str | None:
-        """Count an association of a tenant and peer; or say which cap is reached."""
+    def acquire(self, share: Share, tenant: Tenant, peer: Peer | None) -> str | None:
+        """Count the association of a connection for its tenant and peer; or say which cap is reached."""
         table = self._table
         of_tenant = key_of("tenant", tenant.name)
         of_peer = None if peer is None else key_of("peer", tenant.name, peer.name)
         try:
-            with table.locked():
+            with table.lock:
                 held = table.total(of_tenant)
                 if tenant.max_associations is not None and held >= tenant.max_associations:
                     return f"tenant {tenant.name} has {held} associations (max_associations)"
@@ -107,16 +108,36 @@ class Counts:
                 table.add(self._slot, of_tenant, 1)
         except TableFull:
             return "there is no room to count another association"
+        share.association = (of_tenant,) if of_peer is None else (of_tenant, of_peer)
         self.associations += 1
         return None
 
-    def release(self, tenant: Tenant, peer: Peer | None) -> None:
-        """Give back what `acquire` counted."""
+    def associated(self, share: Share) -> None:
+        """The connection has its association."""
+        self._give_back(share.waiting)
+        share.waiting = ()
+
+    def release(self, share: Share) -> None:
+        """Give back what `acquire` counted, if it did."""
+        if share.association:
+            self._give_back(share.association)
+            self._released(share)
+
+    def disconnect(self, share: Share) -> None:
+        """The connection is closed: all that is left of its share is given back."""
+        self._give_back(share.connection + share.waiting + share.association)
+        self.connections -= 1
+        if share.association:
+            self._released(share)
+
+    def _released(self, share: Share) -> None:
+        share.association = ()
         self.associations -= 1
-        with self._table.locked():
-            self._table.add(self._slot, key_of("tenant", tenant.name), -1)
-            if peer is not None:
-                self._table.add(self._slot, key_of("peer", tenant.name, peer.name), -1)
+
+    def _give_back(self, keys: tuple[bytes, ...]) -> None:
+        with self._table.lock:
+            for key in keys:
+                self._table.add(self._slot, key, -1)
 
     def ahead(self) -> bool:
         """Whether another worker should take the next connection: a shared listening socket alone does not balance."""

@@ -1,6 +1,7 @@
 """The stage that opens the connection to the upstream: every address of every server, until one answers."""
 
 import asyncio
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING, Protocol
@@ -38,7 +39,7 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
         for left, destination in zip(range(len(destinations), 0, -1), destinations, strict=True):
             try:
                 # An address that swallows SYNs leaves the others their share of the time.
-                async with asyncio.timeout((deadline - loop.time()) / left if left > 1 else None):
+                async with asyncio.timeout((deadline - loop.time()) / left) if left > 1 else contextlib.nullcontext():
                     leg = await _connect(dialler, worker, destination)
             except TimeoutError:
                 account.dialled("timeout")

@@ -50,9 +50,11 @@ class _Linger:
         self._last = loop.time() + unacknowledged
         leg.owner = self
         leg.finish()
-        self._deadline: asyncio.TimerHandle | None = loop.call_later(timeout, self._expired)
-        leg.discard()
+        self._deadline: asyncio.TimerHandle | None = None
         self._close_at_end()
+        if not leg.closed:
+            self._deadline = loop.call_later(timeout, self._expired)
+            leg.discard()
 
     def readable(self, leg: Leg) -> None:
         """Drop what was read."""

@@ -8,8 +8,7 @@ total, and `forget` makes totals anew from the counts.
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import blake2b
 
 _KEY = 16
@@ -21,11 +20,25 @@ class TableFull(Exception):
     """No free row for a new key: four times the expected keys are counted at once."""
 
 
+class RecordLock:
+    """Held for a moment, to check and count in one step. Never across an await, and never twice at once."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> None:
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+
 class SharedTable:
     """`rows` counts for each of `slots` processes. Create it once; others open it by its descriptor and sizes."""
 
     def __init__(self, descriptor: int, slots: int, rows: int) -> None:
         self.descriptor = descriptor
+        self.lock = RecordLock(descriptor)
         self.slots = slots
         self.rows = rows
         padded = rows + _WINDOW
@@ -44,15 +57,6 @@ class SharedTable:
         descriptor = os.memfd_create("dicomgate-counts", os.MFD_CLOEXEC)
         os.ftruncate(descriptor, _size(slots, rows))
         return cls(descriptor, slots, rows)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the table for a moment: check and count in one step. Never across an await."""
-        fcntl.lockf(self.descriptor, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
 
     def total(self, key: bytes) -> int:
         """What all processes together count under `key`. Exact while locked."""
@@ -75,7 +79,7 @@ class SharedTable:
     def forget(self, slot: int) -> None:
         """Take away all that a process counted, because it ended; and make whole what it may have left half done."""
         padded = self._padded
-        with self.locked():
+        with self.lock:
             mine = self._counts[slot * padded : (slot + 1) * padded]
             for row, total in enumerate(self._totals.tolist()):
                 if total or mine[row]:
@@ -109,6 +113,7 @@ class SharedTable:
         return int.from_bytes(key[:4], "little") % self.rows
 
 
+@lru_cache(maxsize=1024)  # strangers have addresses without end; a key that is pushed out is made again
 def key_of(*parts: str | bytes) -> bytes:
     """The key under which some words are counted, 16 bytes."""
     digest = blake2b(digest_size=_KEY)

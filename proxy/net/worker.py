@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from proxy.config.values import Config, Listener
 from proxy.net.accounting import AssociationStatus, new_id
 from proxy.net.association import Association
-from proxy.net.counts import Counts
+from proxy.net.counts import Counts, Share
 from proxy.net.gate import Gate
 from proxy.net.poller import Poller
 from proxy.net.tcp import tune
@@ -126,28 +126,27 @@ class Worker:
     def accepted(self, listener: Listener, connection: socket.socket, peer: tuple[Any, ...]) -> None:
         """A connection came in: count it, or close it at once and say why."""
         address = normalize(peer[0])
-        refusal = None
+        share: Share | tuple[Reason, str]
         if not contains(listener.policy.networks, address):
-            refusal = (Reason.ADDRESS_DENIED, "the listener's networks do not hold this address")
+            share = (Reason.ADDRESS_DENIED, "the listener's networks do not hold this address")
         else:
-            refusal = self.counts.connect(address)
-        if refusal is not None:
+            share = self.counts.connect(address)
+        if not isinstance(share, Share):
             connection.close()
             self.metrics.add("connections_total", (listener.name,))
-            self.metrics.add("connections_rejected_total", (listener.name, str(refusal[0])))
+            self.metrics.add("connections_rejected_total", (listener.name, str(share[0])))
             record = AccessRecord(new_id(), time.time(), listener.name, decision="refused")
             record.client_ip, record.client_port = address, peer[1]
-            record.reason, record.detail = refusal
+            record.reason, record.detail = share
             self.write_record(record)
             return
         try:
             connection.setblocking(False)
             tune(connection, self.config.timeouts.unacknowledged)
-            association = Association(self, listener, connection, address, peer[1])
+            association = Association(self, listener, connection, address, peer[1], share)
         except BaseException:  # gone already, or no memory for it: what was counted is given back
             connection.close()
-            self.counts.associated(address)
-            self.counts.disconnect(address)
+            self.counts.disconnect(share)
             raise
         self._empty.clear()
         self._associations.add(association)
@@ -160,7 +159,7 @@ class Worker:
         """A connection is closed."""
         if association not in self._associations:
             return
-        self.counts.disconnect(association.address)
+        self.counts.disconnect(association.share)
         self._established.discard(association)
         if association.forwarded:
             self.journal.closed(association.account.record.id)

@@ -257,7 +257,9 @@ def _known(fields: dict[str, Json | None]) -> dict[str, Json]:
     known: dict[str, Json] = {}
     for key, value in fields.items():
         if value:
-            known[key] = value if type(value) is int else _bounded(value)
+            # Nearly all is a number or a short text: a call for each of them would cost as much as the rest.
+            plain = type(value) is int or (type(value) is str and len(value) <= MAX_TEXT)
+            known[key] = value if plain else _bounded(value)
         elif value == 0:  # a count, not what is missing
             known[key] = value
     return known

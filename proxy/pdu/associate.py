@@ -1,6 +1,7 @@
 """Parses complete A-ASSOCIATE-RQ and -AC PDUs (PS3.8 sections 9.3.2 and 9.3.3), in time linear in their length."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from proxy.pdu.errors import InvalidPduParameter, RequestAmbiguous, UnexpectedPdu
 from proxy.pdu.items import accept_items, request_items
@@ -93,6 +94,7 @@ def parse_associate_ac(pdu: bytes) -> AAssociateAC:
     )
 
 
+@lru_cache(maxsize=1024)  # 16 bytes each: who sends ever new ones makes others' be read again
 def read_ae_title(raw: bytes) -> AeTitle:
     """Read one 16-byte AE title field (PS3.8 Table 9-11, PS3.5 Table 6.2-1).
 

@@ -16,6 +16,13 @@ _LENGTH = struct.Struct(">I")
 MAX_WAITING = 1024 * 1024
 
 
+def encode(kind: str, value: Any = None) -> bytes:
+    """A message as it is sent."""
+    # Of an enumeration a pickle holds the name of its module too, and is four times as slow to read.
+    data = pickle.dumps((str(kind), value), pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(data)) + data
+
+
 class Channel(asyncio.Protocol):
     """One end. `received(kind, value)` is called for every message, `lost()` once when the other end is gone."""
 
@@ -34,15 +41,15 @@ class Channel(asyncio.Protocol):
     def send(self, kind: str, value: Any = None) -> None:
         """Send a message; it waits as long as it has to. Nothing is sent to an end that is gone."""
         if self._transport is not None:
-            data = pickle.dumps((kind, value), pickle.HIGHEST_PROTOCOL)
-            self._transport.write(_LENGTH.pack(len(data)) + data)
+            self._transport.write(encode(kind, value))
 
-    def offer(self, kind: str, value: Any) -> None:
-        """Send a message that may be lost: dropped and counted while the other end does not keep up."""
+    def offer(self, kind: str, value: Any) -> bool:
+        """Send a message that may be lost: dropped and counted while the other end is too slow. Whether it went."""
         if self._transport is None or self._transport.get_write_buffer_size() > MAX_WAITING:
             self.dropped += 1
-        else:
-            self.send(kind, value)
+            return False
+        self.send(kind, value)
+        return True
 
     async def close(self) -> None:
         """Close this end when what waits is written, or the other end is gone."""

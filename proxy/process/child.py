@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from proxy import __version__
 from proxy.observe.metrics import Snapshot
 from proxy.process.channel import Channel
 from proxy.process.messages import OpenRecord, Order, Question, Report, Start
@@ -72,6 +73,7 @@ class Child:
                 "-m",
                 "proxy.process.serving",
                 str(theirs.fileno()),
+                __version__,
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), self.start.table[0], *listening),
             )
@@ -131,7 +133,7 @@ class Child:
         elif kind == Report.ACCEPTED:
             id, changes = value
             if id in self.open:
-                self.open[id] += b"\n" + changes
+                self.open[id] += changes
         elif kind == Report.CLOSED:
             self.open.pop(value, None)
         elif kind == Report.ANSWER:

@@ -156,7 +156,14 @@ class Generation:
             self.children.pop(slot, None)
             self._host.free_slot(slot)
             return
-        self._host.event("error", "worker_lost", pid=child.pid, ended=_how(child.returncode), associations=lost)
+        self._host.event(
+            "error",
+            "worker_lost",
+            pid=child.pid,
+            ended=_how(child.returncode),
+            associations=lost,
+            message=child.failure or None,
+        )
         served = 0.0 if child.ready_at is None else asyncio.get_running_loop().time() - child.ready_at
         # One that served and was killed from outside did not fail at its start, however short its life was.
         lived = served >= _LIVED or (child.ready_at is not None and child.returncode == -signal.SIGKILL)

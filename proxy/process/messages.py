@@ -1,12 +1,14 @@
 """What the supervisor and its workers tell each other (kinds of `Channel` messages and the values they carry)."""
 
 import enum
-import json
+import io
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from proxy.config.values import Config
+from proxy.observe.access import AccessRecord, Json
 
 
 class Order(enum.StrEnum):
@@ -70,17 +72,29 @@ class Selection:
         return self.tenant is not None and tenant == self.tenant and (self.peer is None or peer == self.peer)
 
 
-#: An access record so far, as JSON, and behind it what has changed since, line by line: a fifth of the memory of a
-#: dictionary.
+#: An `AccessRecord` so far and the monotonic time of it, pickled, and behind that what has changed since, pickle by
+#: pickle: a fifth of the memory of a dictionary, and a third of the work of JSON for what is hardly ever read.
 OpenRecord = bytes
 
 #: In an OpenRecord alone: the monotonic clock, which all processes share, when `duration_s` was what it says.
 OPENED_AT = "opened_at"
 
 
-def read_record(lines: OpenRecord) -> dict[str, Any]:
-    """The record, what has changed put in."""
-    record: dict[str, Any] = {}
-    for line in lines.splitlines():
-        record |= json.loads(line)
-    return record
+def open_record(record: AccessRecord, now: float) -> OpenRecord:
+    """The record as it is at `now`, in seconds of the monotonic clock."""
+    return pickle.dumps((record, now), pickle.HIGHEST_PROTOCOL)
+
+
+def changes(fields: Mapping[str, Json]) -> OpenRecord:
+    """What an open record has to be continued with."""
+    return pickle.dumps(fields, pickle.HIGHEST_PROTOCOL)
+
+
+def read_record(pickles: OpenRecord) -> dict[str, Any]:
+    """The record, what has changed put in, as of an association that was accepted."""
+    stream = io.BytesIO(pickles)
+    record, opened_at = pickle.load(stream)  # noqa: S301 - our own child
+    fields = {**record.to_dict(record.ts_start), "decision": "accepted", OPENED_AT: opened_at}
+    while stream.tell() < len(pickles):
+        fields |= pickle.load(stream)  # noqa: S301
+    return fields

@@ -1,9 +1,10 @@
 """A worker process: started by the supervisor, told everything over its channel, writing nothing by itself.
 
-python -m proxy.process.serving CHANNEL-DESCRIPTOR
+python -m proxy.process.serving CHANNEL-DESCRIPTOR VERSION-OF-THE-SUPERVISOR
 """
 
 import asyncio
+import contextlib
 import importlib
 import signal
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from proxy import __version__
 from proxy.config.values import Config
 from proxy.net.counts import Counts
 from proxy.net.table import SharedTable
@@ -21,8 +23,8 @@ from proxy.observe.access import AccessRecord, Json
 from proxy.observe.eventlog import LEVELS, event_record
 from proxy.observe.lines import console_line, json_line
 from proxy.observe.metrics import Snapshot
-from proxy.process.channel import Channel
-from proxy.process.messages import OPENED_AT, Order, Question, Report, Start
+from proxy.process.channel import Channel, encode
+from proxy.process.messages import Order, Question, Report, Start, changes, open_record
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 
@@ -31,13 +33,14 @@ _GO_FIRST = 200  # thousandths of all memory that a worker is taken to be larger
 _TOLD_BY_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
-class _Journal:
+class WorkerJournal:
     """Log lines and access records, formatted here and written by the supervisor."""
 
     def __init__(self, channel: Channel, level: str, form: str) -> None:
         self._channel = channel
         self._threshold = LEVELS[level]
         self._format = console_line if form == "console" else json_line
+        self._open: set[str] = set()  # associations that the supervisor would write a record of
 
     def event(self, level: str, name: str, **fields: Any) -> None:
         """One line of the application log."""
@@ -45,24 +48,28 @@ class _Journal:
             self._offer(None, event_record(level, name, fields))
 
     def access(self, record: dict[str, Json]) -> None:
-        """One access record."""
-        self._offer(str(record["id"]), record)
+        """One access record, which also closes what was opened."""
+        id = str(record["id"])
+        if self._offer(id, record):
+            self._open.discard(id)
 
     def opened(self, record: AccessRecord) -> None:
         """A request goes to its upstream: should this process be killed, the supervisor writes its record."""
-        so_far = {**record.to_dict(record.ts_start), "decision": "accepted", OPENED_AT: time.monotonic()}
-        self._channel.send(Report.OPENED, (record.id, json_line(so_far).encode()))
+        self._open.add(record.id)
+        self._channel.send(Report.OPENED, (record.id, open_record(record, time.monotonic())))
 
     def accepted(self, record: AccessRecord) -> None:
         """Only what has changed goes: the whole record costs ten times as much."""
-        self._channel.send(Report.ACCEPTED, (record.id, json_line({"contexts": record.contexts()}).encode()))
+        self._channel.send(Report.ACCEPTED, (record.id, changes({"contexts": record.contexts()})))
 
     def closed(self, id: str) -> None:
-        """What was opened is over."""
-        self._channel.send(Report.CLOSED, id)
+        """What was opened is over. Said only where no line has said so: one that was summed up, or dropped."""
+        if id in self._open:
+            self._open.remove(id)
+            self._channel.send(Report.CLOSED, id)
 
-    def _offer(self, id: str | None, record: Mapping[str, object]) -> None:
-        self._channel.offer(Report.LINE, (id, self._format(record).encode("ascii") + b"\n"))
+    def _offer(self, id: str | None, record: Mapping[str, object]) -> bool:
+        return self._channel.offer(Report.LINE, (id, self._format(record).encode("ascii") + b"\n"))
 
 
 class _Serving:
@@ -112,7 +119,7 @@ class _Serving:
             self._over.set()
             return
         sockets = {name: [socket.socket(fileno=fd) for fd in fds] for name, fds in start.sockets.items()}
-        journal = _Journal(self._channel, start.config.log.level, start.log_format)
+        journal = WorkerJournal(self._channel, start.config.log.level, start.log_format)
         counts = Counts(start.config.limits, SharedTable(*start.table), start.slot, start.siblings)
         self._worker = worker = Worker(start.config, tls, sockets, journal, counts)
         asyncio.get_running_loop().set_exception_handler(self._report)
@@ -199,8 +206,14 @@ def _go_first() -> None:
 
 def main() -> None:
     """Run on uvloop, or on asyncio's own loop where uvloop is missing (the supervisor says so)."""
-    _go_first()
     sock = socket.socket(fileno=int(sys.argv[1]))
+    supervisor = sys.argv[2]
+    if supervisor != __version__:  # an update, and no restart yet: what it would say may mean something else here
+        why = f"the program is now version {__version__}, and the supervisor still {supervisor}: restart the gateway"
+        with sock, contextlib.suppress(OSError):  # the supervisor has ended meanwhile
+            sock.sendall(encode(Report.FAILED, why))
+        return
+    _go_first()
     try:
         factory = importlib.import_module("uvloop").new_event_loop
     except ImportError:

@@ -48,17 +48,18 @@ class TlsEndpoint:
         Sets `closed` at the peer's close_notify and `failure` where TLS breaks; what comes behind either is ignored,
         what came before it is returned, so that chunking never changes what is forwarded.
         """
-        read = self.object.read
+        read, pending, incoming = self.object.read, self.object.pending, self._incoming
         filled = 0
         start = 0
         size = len(ciphertext)
         while not self.closed and self.failure is None:
             if start < size:
-                self._incoming.write(ciphertext[start : start + SLICE])
+                incoming.write(ciphertext[start : start + SLICE])
                 start += SLICE
             try:
-                # Until the TLS object is empty: plaintext left inside it raises no socket event.
-                while True:
+                # Until the TLS object is empty: plaintext left inside it raises no socket event. It is not asked for
+                # more than it can have: to say so it makes an exception, which costs more than a small record.
+                while incoming.pending or pending():
                     got = read(RECORD, into[filled:])
                     if not got:
                         self.closed = True

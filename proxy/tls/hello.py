@@ -6,6 +6,7 @@ OpenSSL gets the very same bytes afterwards and must see the same name (`context
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 #: Body of the handshake message; real ones stay below 2 KiB, with post-quantum key shares below 4 KiB.
 MAX_HANDSHAKE = 16 * 1024
@@ -213,6 +214,7 @@ def _parse_server_name(extension: bytes) -> str:
     return normalize_server_name(name)
 
 
+@lru_cache(maxsize=1024)  # only names of at most MAX_SERVER_NAME characters come to be remembered
 def normalize_server_name(name: bytes) -> str:
     """A server name in the form in which names are compared. Raises `ClientHelloMalformed` where it is no DNS name."""
     try:
@@ -291,10 +293,18 @@ class _Reader:
         return int.from_bytes(self.take(2, what), "big")
 
     def vector8(self, what: str) -> bytes:
-        return self.take(self.uint8(what), what)
+        return self._vector(1, what)
 
     def vector16(self, what: str) -> bytes:
-        return self.take(self.uint16(what), what)
+        return self._vector(2, what)
+
+    def _vector(self, size: int, what: str) -> bytes:
+        """What stands behind its length, a field of `size` bytes."""
+        start = self._position + size
+        self._position = end = start + int.from_bytes(self._data[self._position : start], "big")
+        if end > len(self._data):  # as it is, too, where the length itself is cut off
+            raise ClientHelloMalformed(f"{what}: cut off")
+        return self._data[start:end]
 
 
 def describe_version(version: int) -> str:

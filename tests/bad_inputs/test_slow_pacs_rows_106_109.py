@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.pdu.encode import encode_p_data, encode_release_rp, encode_release_rq
+from proxy.pdu.encode import encode_release_rp, encode_release_rq
 from tests.bad_inputs.bed import Bed
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import PacsSide
 from tests.bad_inputs.hostile import TlsPeer
+from tests.support.messages import stored
 from tests.support.processes import until
 from tests.support.soak import scaled
 
@@ -91,7 +92,7 @@ def handed_over(case: Case, calling: str) -> tuple[TlsPeer, PacsSide]:
 def test_row_106_a_byte_per_second(case: Case) -> None:
     """The requestor is throttled, the gateway keeps next to nothing, others are served; then all of it arrives."""
     peer, side = handed_over(case, "HANDOVER106")
-    data = b"".join(encode_p_data(1, 0, bytes((number,)) * MIB) for number in range(40))
+    data = b"".join(stored(bytes((number,)) * MIB) for number in range(40))
     rss = case.bed.rss_bytes()
     pauses = case.gateway.metric("backpressure_pauses_total", side="client")
     sender = Sender(peer, data)
@@ -127,7 +128,7 @@ def test_row_109_a_window_that_stays_shut(case: Case) -> None:
     The one that stays gets an A-ABORT: no PDU towards it was under way.
     """
     began = time.monotonic()
-    data = encode_p_data(1, 0, bytes(MIB)) * 40
+    data = stored(bytes(MIB)) * 40
     peers, sides = zip(*(handed_over(case, "HANDOVER109") for _ in range(2)), strict=True)
     senders = [Sender(peer, data) for peer in peers]
     for sender in senders:

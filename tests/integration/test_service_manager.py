@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,26 +12,13 @@ import pytest
 from tests.support.archive import Archive
 from tests.support.attempts import echo_once, seconds_to_be_served
 from tests.support.client import associate, client_context, connect, echo, release
-from tests.support.gateway import Gateway, Record
+from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, until
 from tests.support.site import Site, port_of
+from tests.support.socket_unit import Unit
 from tests.support.steering import ask, kill, reloaded, wait_serving, workers, write
-
-#: As systemd does it: the descriptors from 3 on, and the process id of the very process that is started. They come over
-#: a Unix socket, because the test keeps them as systemd would.
-LAUNCHER = """
-import os, socket, sys
-with socket.socket(socket.AF_UNIX) as manager:
-    manager.connect(sys.argv[1])
-    descriptors = socket.recv_fds(manager, 1, 16)[1]
-    for number, descriptor in enumerate(descriptors, 3):
-        os.dup2(descriptor, number)
-    manager.detach()
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(descriptors)), LISTEN_FDNAMES="dicom")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Manager:
@@ -87,39 +72,6 @@ def test_it_tells_its_state(site: Site, tmp_path: Path, manager: Manager) -> Non
         finally:
             gateway.child.end()
         assert "Traceback" not in gateway.child.text
-
-
-class Unit:
-    """A socket unit: it binds, keeps, and hands its sockets to every gateway that it starts."""
-
-    def __init__(self, folder: Path, ports: list[int]) -> None:
-        self.sockets = [socket.create_server(("127.0.0.1", port), backlog=512) for port in ports]
-        self._folder = folder
-        self._handing = socket.socket(socket.AF_UNIX)
-        self._handing.bind(str(folder / "unit"))
-        self._handing.listen()
-        self._thread = threading.Thread(target=self._hand_over, daemon=True)
-        self._thread.start()
-
-    def start(self, config: Record) -> Gateway:
-        return Gateway(
-            self._folder / "gateway", config, launcher=(sys.executable, "-c", LAUNCHER, str(self._folder / "unit"))
-        )
-
-    def close(self) -> None:
-        self._handing.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        for sock in (self._handing, *self.sockets):
-            sock.close()
-
-    def _hand_over(self) -> None:
-        while True:
-            try:
-                asking, _ = self._handing.accept()
-            except OSError:
-                return
-            with asking:
-                socket.send_fds(asking, [b"!"], [sock.fileno() for sock in self.sockets])
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from tests.support.client import associate, client_context, connect, release, re
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs
 from tests.support.site import Site, port_of
+from tests.support.soak import scaled
 from tests.support.wire import END, Wire
 
-TRANSFERS = 20
+TRANSFERS = scaled(20, 100)
 EXIT = 5.0  # seconds: workers say their last word, two processes end on a loaded machine
 DRAINING = bytes((2, 3, 1))
 

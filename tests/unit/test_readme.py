@@ -1,6 +1,5 @@
 """What README.md says is so: its configuration loads, its commands exist, its lists are complete."""
 
-import importlib
 import re
 import shlex
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from proxy.cli.__main__ import VERBS, main
+from proxy.cli.__main__ import VERBS, main, module_of
 from proxy.config.load import load
 from proxy.config.unbuilt import UNBUILT
 from proxy.observe.families import FAMILIES, PREFIX
@@ -38,7 +37,7 @@ def commands() -> list[list[str]]:
 
 
 def command_of(verb: str) -> Any:
-    module = importlib.import_module(f"proxy.cli.{verb}")
+    module = module_of(verb)
     if hasattr(module, "app"):
         return typer.main.get_command(module.app)
     application = typer.Typer(add_completion=False)

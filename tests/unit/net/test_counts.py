@@ -7,8 +7,8 @@ import pytest
 
 from proxy.config.values import Limits
 from proxy.net import counts as module
-from proxy.net.counts import Counts, connections_for_descriptors, table_for
-from proxy.policy import Peer, Reason, Tenant
+from proxy.net.counts import Counts, Share, connections_for_descriptors, table_for
+from proxy.policy import Address, Peer, Reason, Tenant
 
 A, B = ipaddress.ip_address("10.0.0.1"), ipaddress.ip_address("10.0.0.2")
 PEER = Peer("ct1", ("CT1",), frozenset({"all"}), max_associations=1)
@@ -19,54 +19,65 @@ def made(limits: Limits) -> Counts:
     return Counts(limits, table_for(limits, (TENANT,), 1), 0, (0,))
 
 
-def reason(refusal: tuple[Reason, str] | None) -> Reason | None:
-    return None if refusal is None else refusal[0]
+def reason(answer: Share | tuple[Reason, str]) -> Reason | None:
+    return None if isinstance(answer, Share) else answer[0]
+
+
+def connected(counts: Counts, address: Address) -> Share:
+    share = counts.connect(address)
+    assert isinstance(share, Share)
+    return share
 
 
 def test_connections_are_capped_in_all() -> None:
     counts = made(Limits(connections=2))
-    assert [reason(counts.connect(a)) for a in (A, B, A)] == [None, None, Reason.CONNECTION_LIMIT]
-    counts.associated(A)
-    counts.disconnect(A)
-    assert counts.connect(B) is None
+    shares = [connected(counts, a) for a in (A, B)]
+    assert reason(counts.connect(A)) is Reason.CONNECTION_LIMIT
+    counts.disconnect(shares[0])
+    connected(counts, B)
 
 
 def test_connections_are_capped_by_address() -> None:
     counts = made(Limits(connections_per_address=2))
     for _ in range(2):
-        assert counts.connect(A) is None
-        counts.associated(A)
+        counts.associated(connected(counts, A))
     assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT
-    assert counts.connect(B) is None
+    connected(counts, B)
 
 
 def test_connections_without_an_association_have_their_own_cap() -> None:
     counts = made(Limits(handshakes_per_address=1))
-    assert counts.connect(A) is None
+    share = connected(counts, A)
     assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT
-    counts.associated(A)
-    assert counts.connect(A) is None
+    counts.associated(share)
+    connected(counts, A)
 
 
 def test_associations_are_capped_by_peer_and_tenant() -> None:
     counts = made(Limits())
-    assert counts.acquire(TENANT, PEER) is None
-    assert "peer ct1" in (counts.acquire(TENANT, PEER) or "")
-    assert counts.acquire(TENANT, None) is None
-    assert "tenant hospital" in (counts.acquire(TENANT, None) or "")
+    first, second, third = (connected(counts, A) for _ in range(3))
+    assert counts.acquire(first, TENANT, PEER) is None
+    assert "peer ct1" in (counts.acquire(second, TENANT, PEER) or "")
+    assert counts.acquire(second, TENANT, None) is None
+    assert "tenant hospital" in (counts.acquire(third, TENANT, None) or "")
     assert counts.associations == 2
-    counts.release(TENANT, PEER)
-    assert counts.acquire(TENANT, PEER) is None
+    counts.release(first)
+    assert counts.acquire(third, TENANT, PEER) is None
 
 
-def test_nothing_is_remembered_of_who_is_gone() -> None:
+@pytest.mark.parametrize("steps", [(), ("acquire",), ("acquire", "associated"), ("acquire", "release"), ("release",)])
+def test_nothing_is_remembered_of_who_is_gone(steps: tuple[str, ...]) -> None:
+    """However far it came."""
     counts = made(Limits())
-    for number in range(1000):
-        address = ipaddress.ip_address(number)
-        assert counts.connect(address) is None
-        counts.associated(address)
-        counts.disconnect(address)
-    assert counts.connections == 0
+    for number in range(100):
+        share = connected(counts, ipaddress.ip_address(number))
+        for step in steps:
+            if step == "acquire":
+                assert counts.acquire(share, TENANT, PEER) is None
+            else:
+                getattr(counts, step)(share)
+        counts.disconnect(share)
+    assert (counts.connections, counts.associations) == (0, 0)
     assert not any(counts._table._totals)
 
 
@@ -75,16 +86,17 @@ def test_workers_share_the_caps_and_know_who_is_ahead() -> None:
     table = table_for(limits, (TENANT,), 3)
     first, second = Counts(limits, table, 0, (0, 2)), Counts(limits, table, 2, (0, 2))
     for number in range(3):
-        assert first.connect(ipaddress.ip_address(number)) is None
+        of_first = connected(first, ipaddress.ip_address(number))
     assert first.ahead()
     assert not second.ahead()
-    assert [reason(second.connect(A)) for _ in range(3)] == [None, None, Reason.CONNECTION_LIMIT]
+    of_second = [connected(second, A) for _ in range(2)]
+    assert reason(second.connect(A)) is Reason.CONNECTION_LIMIT
     assert not first.ahead()
-    assert first.acquire(TENANT, PEER) is None
-    assert "peer ct1" in (second.acquire(TENANT, PEER) or "")
+    assert first.acquire(of_first, TENANT, PEER) is None
+    assert "peer ct1" in (second.acquire(of_second[0], TENANT, PEER) or "")
     table.forget(0)
-    assert second.acquire(TENANT, PEER) is None
-    assert second.connect(B) is None
+    assert second.acquire(of_second[0], TENANT, PEER) is None
+    connected(second, B)
 
 
 @pytest.mark.parametrize(("descriptors", "expected"), [(64, 16), (264, 100), (1_000_000, 10_000)])

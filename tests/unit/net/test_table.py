@@ -15,7 +15,7 @@ def table() -> SharedTable:
 
 def test_counts_add_up_over_slots(table: SharedTable) -> None:
     key = key_of("tenant", "hospital")
-    with table.locked():
+    with table.lock:
         table.add(0, key, 2)
         table.add(3, key, 1)
         assert table.total(key) == 3
@@ -31,7 +31,7 @@ def test_keys_do_not_depend_on_how_words_are_cut() -> None:
 def test_a_row_is_free_again_when_it_is_zero(table: SharedTable) -> None:
     for number in range(10_000):
         key = key_of("address", number.to_bytes(4, "big"))
-        with table.locked():
+        with table.lock:
             table.add(1, key, 1)
             assert table.total(key) == 1
             table.add(1, key, -1)
@@ -40,7 +40,7 @@ def test_a_row_is_free_again_when_it_is_zero(table: SharedTable) -> None:
 
 def test_a_full_table_says_so(table: SharedTable) -> None:
     def fill() -> None:
-        with table.locked():
+        with table.lock:
             for number in range(10_000):
                 table.add(1, key_of("address", number.to_bytes(4, "big")), 1)
 
@@ -50,12 +50,12 @@ def test_a_full_table_says_so(table: SharedTable) -> None:
 
 def test_the_share_of_who_died_is_taken_away(table: SharedTable) -> None:
     keys = [key_of("address", bytes([number])) for number in range(50)]
-    with table.locked():
+    with table.lock:
         for key in keys:
             table.add(1, key, 1)
             table.add(2, key, 5)
     table.forget(2)
-    with table.locked():
+    with table.lock:
         assert [table.total(key) for key in keys] == [1] * 50
         assert [table.share(2, key) for key in keys] == [0] * 50
 
@@ -65,7 +65,7 @@ def test_a_process_that_is_killed_while_it_holds_the_lock_blocks_nobody(table: S
     ready, told = os.pipe()
     child = os.fork()
     if child == 0:
-        with table.locked():
+        with table.lock:
             table.add(2, key, 7)
             table._counts[2 * table._padded + table._find(key)] = 9  # died between the two writes
             os.write(told, b"x")
@@ -73,10 +73,10 @@ def test_a_process_that_is_killed_while_it_holds_the_lock_blocks_nobody(table: S
     os.read(ready, 1)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    with table.locked():
+    with table.lock:
         assert table.total(key) == 7
     table.forget(2)
-    with table.locked():
+    with table.lock:
         assert table.total(key) == 0
     os.close(ready)
     os.close(told)
@@ -84,8 +84,8 @@ def test_a_process_that_is_killed_while_it_holds_the_lock_blocks_nobody(table: S
 
 def test_two_views_of_one_table_agree(table: SharedTable) -> None:
     other = SharedTable(os.dup(table.descriptor), table.slots, table.rows)
-    with table.locked():
+    with table.lock:
         table.add(0, key_of("x"), 3)
-    with other.locked():
+    with other.lock:
         assert other.total(key_of("x")) == 3
     other.close()

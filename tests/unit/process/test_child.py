@@ -1,12 +1,10 @@
 """A worker process as the supervisor sees it: what it has told, and how it is shown."""
 
-import json
-from typing import Any
-
 import pytest
 
+from proxy.observe.access import AccessRecord
 from proxy.process.child import Child
-from proxy.process.messages import Order, Report, Start, read_record
+from proxy.process.messages import OPENED_AT, Order, Report, Start, changes, open_record, read_record
 
 
 def child() -> Child:
@@ -17,20 +15,19 @@ def child() -> Child:
     return child
 
 
-def told(child: Child, kind: Report, id: str, record: dict[str, Any]) -> None:
-    child._received(kind, (id, json.dumps(record).encode()))
-
-
 def test_a_lost_record_tells_what_the_upstream_had_accepted() -> None:
     one = child()
-    told(one, Report.OPENED, "a-1", {"id": "a-1", "peer": "CT1", "contexts": {"proposed": 2, "accepted": 0}})
-    told(one, Report.ACCEPTED, "a-1", {"contexts": {"proposed": 2, "accepted": 1}})
-    assert read_record(one.open["a-1"]) == {"id": "a-1", "peer": "CT1", "contexts": {"proposed": 2, "accepted": 1}}
+    record = AccessRecord("a-1", 1e9, "dicom", peer="CT1", contexts_proposed=2, contexts_kept=2)
+    one._received(Report.OPENED, ("a-1", open_record(record, 5.0)))
+    one._received(Report.ACCEPTED, ("a-1", changes({"contexts": {"proposed": 2, "accepted": 1}})))
+    found = read_record(one.open["a-1"])
+    assert (found["id"], found["peer"], found["contexts"]) == ("a-1", "CT1", {"proposed": 2, "accepted": 1})
+    assert (found["decision"], found[OPENED_AT]) == ("accepted", 5.0)
 
 
 def test_what_is_over_is_not_opened_again() -> None:
     one = child()
-    told(one, Report.ACCEPTED, "a-1", {"contexts": {"accepted": 1}})
+    one._received(Report.ACCEPTED, ("a-1", changes({"contexts": {"accepted": 1}})))
     assert one.open == {}
 
 

@@ -1,5 +1,9 @@
 """A worker process: what it is told, and what it tells."""
 
+import pickle
+import socket
+import struct
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from proxy import __version__
 from proxy.config.values import Config
 from proxy.net.worker import Worker
 from proxy.policy import Ended, Reason
 from proxy.process import serving
+from proxy.process.messages import Report
 from proxy.tls.errors import TlsSetupError
 from tests.unit.net.relay_bed import run
 from tests.unit.net.test_worker import Broken, bed
@@ -73,3 +79,15 @@ def with_tls(config: Config) -> Config:
     """The configuration with TLS of some kind on its listener."""
     tls: Any = object()
     return replace(config, listeners=tuple(replace(listener, tls=tls) for listener in config.listeners))
+
+
+def test_a_worker_of_another_version_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program was replaced under a running gateway: messages may mean something else by now."""
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(sys, "argv", ["serving", str(theirs.detach()), "0.0.1"])
+    serving.main()
+    with ours, ours.makefile("rb") as said:
+        (size,) = struct.unpack(">I", said.read(4))
+        kind, why = pickle.loads(said.read(size))
+        assert said.read() == b""
+    assert kind == Report.FAILED and __version__ in why and "0.0.1" in why and "restart" in why

@@ -107,6 +107,9 @@ def test_a_failed_handshake_leaves_its_alert() -> None:
 class Silent:
     """A TLS object that swallows records and has nothing for the application, as under a flood of KeyUpdates."""
 
+    def pending(self) -> int:
+        return 0
+
     def read(self, length: int, buffer: memoryview) -> int:
         raise ssl.SSLWantReadError
 

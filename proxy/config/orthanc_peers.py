@@ -1,0 +1,214 @@
+"""The allowlist that decides as Orthanc does on its DicomModalities. Pure.
+
+DicomAlwaysAllow* let anybody in for that operation, listed or not. For the others the calling AE title must be that of
+a modality that allows the operation and, under DicomCheckModalityHost, the source address must be its Host. Titles are
+compared without regard to case unless StrictAetComparison is set. So each title has an entry for each address, then one
+for what anybody may do, because a title that is named literally is never matched by a pattern; and `*` comes last.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from proxy.config import scalars
+from proxy.config.orthanc_model import Modality, Orthanc
+from proxy.config.orthanc_syntaxes import accepted_for_storage
+from proxy.config.orthanc_trust import Trust
+from proxy.config.tree import shown
+from proxy.policy.patterns import fold_title, is_title_pattern
+
+_ORDER = ("echo", "store", "store_standard", "find", "worklist", "get", "move", "storage_commitment")
+_STORAGE = frozenset({"store", "store_standard"})
+_INSTANCES = _STORAGE | {"get"}
+_MAXIMUM_NAME = 56  # of a peer 64, and something may come behind it
+
+#: Host -> its addresses; a name that does not resolve has none.
+Addresses = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A peer of the tenant, or, with `aet` empty, only what is to be said. Comments stand above it."""
+
+    comments: tuple[str, ...]
+    name: str = ""
+    aet: str = ""
+    source: tuple[str, ...] | None = None
+    cert: Mapping[str, tuple[str, ...]] | None = None
+    allow: tuple[str, ...] = ()
+    refuse: bool = False
+
+
+def host_names(orthanc: Orthanc) -> list[str]:
+    """The hosts that are no addresses, where they matter."""
+    hosts = dict.fromkeys(modality.host for modality in orthanc.modalities)
+    return [host for host in hosts if orthanc.check_host and not orthanc.in_database and not _is_address(host)]
+
+
+def make_peers(orthanc: Orthanc, addresses: Addresses, trust: Trust) -> list[Entry]:
+    """The entries in the order in which they are tried. There is always one that is a peer."""
+    names = _Names()
+    anybody = _words(orthanc, orthanc.always)
+    entries = list[Entry]()
+    for modalities in _by_title(orthanc):
+        title = modalities[0].aet
+        problem = _why_no_title(title)
+        if problem:
+            entries.append(Entry((f"{_called(modalities)}: AET {shown(title)} is left out: {problem}",)))
+        elif orthanc.check_host:
+            entries += _by_host(orthanc, modalities, addresses, trust, names)
+        else:
+            entries += _by_title_alone(orthanc, modalities, trust, names)
+    if anybody:
+        keys = "DicomAlwaysAllow*: what anybody may do, listed above or not."
+        entries += _bound(trust, "*", Entry((keys,), names.take("anybody"), "*", allow=anybody), names)
+    if not any(entry.aet for entry in entries):
+        said = "Nobody is let in: there is no modality to let in, and no DicomAlwaysAllow* is true."
+        entries.append(Entry((said,), names.take("nobody"), "*", allow=("all",), refuse=True))
+    return entries
+
+
+def _by_title(orthanc: Orthanc) -> list[list[Modality]]:
+    """Modalities of one title together; Orthanc takes several of them into account."""
+    if orthanc.in_database:
+        return []
+    groups = dict[str, list[Modality]]()
+    for modality in orthanc.modalities:
+        groups.setdefault(modality.aet if orthanc.strict_aet else fold_title(modality.aet), []).append(modality)
+    return list(groups.values())
+
+
+def _by_title_alone(orthanc: Orthanc, modalities: list[Modality], trust: Trust, names: "_Names") -> list[Entry]:
+    comments = [_called(modalities, with_host=True), *_remarks(modalities)]
+    operations = frozenset.intersection(*(modality.operations for modality in modalities)) | orthanc.always
+    if len(modalities) > 1:
+        comments.append("Orthanc allows what all of these allow, as it does not look at the address.")
+    title = modalities[0].aet
+    entry = _entry(comments, names.take(modalities[0].name), title, None, _words(orthanc, operations))
+    return _bound(trust, title, entry, names)
+
+
+def _by_host(
+    orthanc: Orthanc, modalities: list[Modality], addresses: Addresses, trust: Trust, names: "_Names"
+) -> list[Entry]:
+    title = modalities[0].aet
+    entries = list[Entry]()
+    by_host = dict[str, list[Modality]]()
+    for modality in modalities:
+        by_host.setdefault(modality.host, []).append(modality)
+    for host, there in by_host.items():
+        comments = [_called(there), *_remarks(there)]
+        found = (host,) if _is_address(host) else tuple(addresses.get(host, ()))
+        if not found:
+            why = f"Host {shown(host)} did not resolve: left out, so that nobody comes in as {title} by it."
+            entries.append(Entry((*comments, why, "With its address known: from: [ADDRESS], and allow as above.")))
+            continue
+        if not _is_address(host):
+            comments.append(
+                f"Host {shown(host)}, resolved now; a change of the name is not followed. Orthanc compares the address "
+                "with this text, and never finds it equal."
+            )
+        operations = frozenset.union(*(modality.operations for modality in there)) | orthanc.always
+        entry = _entry(comments, names.take(there[0].name), title, found, _words(orthanc, operations))
+        entries += _bound(trust, title, entry, names)
+    if len(by_host) > 1 and entries:
+        said = (
+            f"{title} is there several times. Here each entry comes from its own Host. Orthanc takes what all of them "
+            "allow from any address, and where no DicomAlwaysAllow* is true it lets in the first one's Host alone."
+        )
+        entries[0] = replace(entries[0], comments=(said, *entries[0].comments))
+    if orthanc.always:
+        said = f"{title} from elsewhere: DicomAlwaysAllow*."
+        entry = _entry(
+            [said], names.take(f"{modalities[0].name}-elsewhere"), title, None, _words(orthanc, orthanc.always)
+        )
+        entries += _bound(trust, title, entry, names)
+    return entries
+
+
+def _entry(comments: list[str], name: str, title: str, source: tuple[str, ...] | None, allow: tuple[str, ...]) -> Entry:
+    if allow:
+        return Entry(tuple(comments), name, title, source, allow=allow)
+    # To Orthanc it may associate and do nothing.
+    return Entry((*comments, "Nothing is allowed to it."), name, title, source, allow=("all",), refuse=True)
+
+
+def _bound(trust: Trust, title: str, entry: Entry, names: "_Names") -> list[Entry]:
+    """The entry once for each kind of certificate that it may come with."""
+    first, *more = (replace(entry, cert=cert or None) for cert in trust.bindings(title))
+    said = ("The same, by a certificate of a CA.",)
+    return [first, *(replace(e, name=names.take(f"{entry.name}-by-ca"), comments=said) for e in more)]
+
+
+def _words(orthanc: Orthanc, operations: frozenset[str]) -> tuple[str, ...]:
+    """As `allow` has them. Without UnknownSopClassAccepted Orthanc takes the standard storage classes alone."""
+    store = "store" if orthanc.unknown_sop_classes else "store_standard"
+    words = {store if word == "store" else word for word in operations}
+    if accepted_for_storage(orthanc) == ():
+        words.discard(store)
+    return tuple(word for word in _ORDER if word in words)
+
+
+def has_instances(entry: Entry) -> bool:
+    """Whether instances come or go under it: transfer syntaxes matter."""
+    return not entry.refuse and not _INSTANCES.isdisjoint(entry.allow)
+
+
+def only_stores(entry: Entry) -> bool:
+    """Whether nothing but C-STORE is allowed."""
+    return _STORAGE.issuperset(entry.allow)
+
+
+def _remarks(modalities: list[Modality]) -> list[str]:
+    found = list[str]()
+    for modality in modalities:
+        if modality.half_commitment:
+            found.append(
+                f"{modality.name}: AllowNAction and AllowNEventReport differ; storage_commitment would be both, so it "
+                "is not allowed."
+            )
+        if modality.unknown:
+            keys = ", ".join(modality.unknown)
+            found.append(f"{modality.name}: Orthanc knows no such key, it has no effect there or here: {keys}")
+    return found
+
+
+def _called(modalities: list[Modality], *, with_host: bool = False) -> str:
+    hosts = [f" (Host {modality.host})" if with_host else "" for modality in modalities]
+    listed = ", ".join(modality.name + host for modality, host in zip(modalities, hosts, strict=True))
+    return f"{'Modality' if len(modalities) == 1 else 'Modalities'} {listed}"
+
+
+def _why_no_title(title: str) -> str:
+    try:
+        scalars.ae_title(title)
+    except ValueError as error:
+        return f"{error}; no sender can have it"
+    if is_title_pattern(title):
+        return "* and ? would match other titles too; write one that covers it yourself"
+    return ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return "%" not in host
+
+
+class _Names:
+    """Names of peers: printable, short, and each once."""
+
+    def __init__(self) -> None:
+        self._taken = set[str]()
+
+    def take(self, wanted: str) -> str:
+        base = re.sub(r"[^A-Za-z0-9._-]", "_", wanted)[:_MAXIMUM_NAME] or "_"
+        name, number = base, 1
+        while name in self._taken:
+            number += 1
+            name = f"{base}-{number}"
+        self._taken.add(name)
+        return name

@@ -1,0 +1,52 @@
+"""The transfer syntaxes Orthanc takes for C-STORE: AcceptedTransferSyntaxes, then *TransferSyntaxAccepted. Pure."""
+
+import re
+
+from proxy.config.orthanc_model import Orthanc
+
+_DICOM = "1.2.840.10008.1.2"
+_COMPRESSED = f"{_DICOM}.4"
+#: What Orthanc takes for all but C-STORE, whatever is accepted.
+GENERAL = (_DICOM, f"{_DICOM}.1", f"{_DICOM}.2")
+
+
+def _encapsulated(*numbers: int) -> tuple[str, ...]:
+    return tuple(f"{_COMPRESSED}.{number}" for number in numbers)
+
+
+_GROUPS = {
+    "DeflatedTransferSyntaxAccepted": (f"{_DICOM}.1.99",),
+    "JpegTransferSyntaxAccepted": _encapsulated(*range(50, 67), 70),
+    "JpegLosslessTransferSyntaxAccepted": _encapsulated(80, 81),  # JPEG-LS, whatever its name says
+    "Jpeg2000TransferSyntaxAccepted": _encapsulated(*range(90, 94)),
+    "JpipTransferSyntaxAccepted": _encapsulated(94, 95),
+    "Mpeg2TransferSyntaxAccepted": _encapsulated(100, 101),
+    "Mpeg4TransferSyntaxAccepted": _encapsulated(*range(102, 107)),
+    "H265TransferSyntaxAccepted": _encapsulated(107, 108),
+    "RleTransferSyntaxAccepted": (f"{_DICOM}.5",),
+}
+#: In no group: MIME encapsulation and XML, and HTJ2K, which Orthanc came to know later.
+_UNGROUPED = (*_encapsulated(*range(201, 206)), f"{_DICOM}.6.1", f"{_DICOM}.6.2")
+_KNOWN = (*GENERAL, *(uid for group in _GROUPS.values() for uid in group), *_UNGROUPED)
+
+
+def accepted_for_storage(orthanc: Orthanc) -> tuple[str, ...] | None:
+    """UIDs, or None where nothing is restricted."""
+    accepted = set(_KNOWN)
+    if orthanc.accepted_syntaxes is not None:
+        patterns = [_pattern(text) for text in orthanc.accepted_syntaxes]
+        accepted = {uid for uid in _KNOWN if any(pattern.fullmatch(uid) for pattern in patterns)}
+    for flag, accepts in orthanc.syntax_flags.items():
+        accepted = accepted | set(_GROUPS[flag]) if accepts else accepted - set(_GROUPS[flag])
+    return None if accepted == set(_KNOWN) else tuple(uid for uid in _KNOWN if uid in accepted)
+
+
+def unknown_syntaxes(orthanc: Orthanc) -> list[str]:
+    """Entries of AcceptedTransferSyntaxes that match nothing."""
+    return [text for text in orthanc.accepted_syntaxes or () if not any(map(_pattern(text).fullmatch, _KNOWN))]
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    # Runs of stars count as one, lest matching become slow.
+    parts = re.split(r"(\*+|\?)", text)
+    return re.compile("".join(".*" if p[:1] == "*" else "." if p == "?" else re.escape(p) for p in parts), re.DOTALL)

@@ -1,0 +1,102 @@
+"""The text of an Orthanc configuration to one mapping, as Orthanc reads it: variables, comments, files of a folder.
+
+Pure. Orthanc puts environment variables into the text before it parses it, takes `//` and `/* */` comments and a comma
+behind the last element, the last of two equal keys, and refuses a key that two files of a folder have.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from proxy.config.tree import shown
+
+JsonObject = dict[str, Any]
+
+# ${NAME}, ${NAME:-default}, ${NAME:-"default"}, ${NAME:-'default'}; the name is all up to the brace or colon.
+_VARIABLE = re.compile(r"\$\{([^:}]*)(?::-(?:\"([^\"]*)\"|'([^']*)'|([^'\"}]*)))?\}")
+_STRING = r'"(?:[^"\\]|\\.)*+"'
+_COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])", re.DOTALL)
+
+
+class OrthancError(ValueError):
+    """It cannot be imported. `problems` are sentences, all that were found."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What the files hold together. `unset`: variables without value and default, which Orthanc takes for empty."""
+
+    values: JsonObject
+    unset: tuple[str, ...]
+    repeated: tuple[str, ...]
+
+
+def read_text(files: Mapping[str, bytes], environ: Mapping[str, str]) -> Text:
+    """Parse and merge the files, by name. Raises OrthancError; each problem begins with the name."""
+    merged: JsonObject = {}
+    unset, repeated = dict[str, None](), dict[str, None]()
+    origin = dict[str, str]()
+    problems = list[str]()
+    for name, data in files.items():
+        # Bytes that are not UTF-8 are met in comments and paths.
+        text = _substitute(data.decode("utf-8-sig", "surrogateescape"), environ, unset)
+        try:
+            values = _parse(text, repeated)
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
+            continue
+        for key, value in values.items():
+            if key in merged:
+                problems.append(f"{name}: {shown(key)} is in {origin[key]} already; Orthanc refuses to start so")
+            merged[key], origin[key] = value, name
+    if problems:
+        raise OrthancError(problems)
+    return Text(merged, tuple(unset), tuple(repeated))
+
+
+def _substitute(text: str, environ: Mapping[str, str], unset: dict[str, None]) -> str:
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in environ:
+            return environ[name]
+        default = next((group for group in match.groups()[1:] if group is not None), None)
+        if default is None:
+            unset[name] = None
+        return default or ""
+
+    return _VARIABLE.sub(replace, text)
+
+
+def _parse(text: str, repeated: dict[str, None]) -> JsonObject:
+    """One file. Raises ValueError with line and column."""
+
+    def members(pairs: list[tuple[str, Any]]) -> JsonObject:
+        result: JsonObject = {}
+        for key, value in pairs:
+            if key in result:
+                repeated[key] = None
+            result[key] = value
+        return result
+
+    def constant(word: str) -> NoReturn:
+        raise ValueError(f"{word} is not JSON")
+
+    # What goes is replaced by spaces, so that the lines and columns of mistakes are those of the file.
+    plain = _COMMENT.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
+    plain = _TRAILING_COMMA.sub(lambda match: match[1] or " ", plain)
+    try:
+        value = json.loads(plain, strict=False, object_pairs_hook=members, parse_constant=constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise ValueError("not an Orthanc configuration: nested too deep") from None
+    if not isinstance(value, dict):
+        raise ValueError("not an Orthanc configuration: an object {...} is needed")
+    return value

@@ -1,0 +1,135 @@
+"""DicomTlsTrustedCertificates in our terms: which are CAs, and which device certificate is whose. Pure.
+
+To Orthanc every certificate of the file is a root: a self-signed one, as `openssl req -x509` makes it, is CA:TRUE, so
+its device could issue others, and any of them may come with any AE title. Here a self-signed certificate is pinned,
+trusted as itself alone.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import NameOID
+
+from proxy.config.orthanc_model import Modality
+from proxy.config.x509_facts import CertificateFacts
+from proxy.policy.patterns import fold_title
+
+CA_NAME = "default"  # what the one file under client_auth.ca is called
+
+Binding = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The certificates of the file by what becomes of them. `ignored` neither Orthanc nor OpenSSL counts for a root."""
+
+    authorities: tuple[CertificateFacts, ...] = ()
+    devices: tuple[CertificateFacts, ...] = ()
+    ignored: tuple[CertificateFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Who must show what. `files`: SHA-256 of a device certificate -> its file. Empty: no certificate is asked for."""
+
+    ca_file: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    by_title: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # folded title -> SHA-256 of its own
+    unclaimed: tuple[str, ...] = ()
+
+    def bindings(self, title: str) -> list[Binding]:
+        """What `cert` says in the entries of a title, one after the other; an empty one: any verified certificate."""
+        own = self.by_title.get(fold_title(title))
+        if own:
+            return [self._pins(own)]
+        if not self.files:
+            return [{}]
+        pins = self._pins(tuple(self.files) if title == "*" else self.unclaimed or tuple(self.files))
+        return [pins, {"ca": (CA_NAME,)}] if self.ca_file else [pins]
+
+    def _pins(self, digests: Iterable[str]) -> Binding:
+        return {"file": tuple(self.files[digest] for digest in digests)}
+
+
+def sort_bundle(certificates: Sequence[CertificateFacts]) -> Bundle:
+    """Tell CAs from devices: a root that says it signs certificates is a CA, any other self-signed one a device's."""
+    authorities, devices, ignored = list[CertificateFacts](), list[CertificateFacts](), list[CertificateFacts]()
+    for certificate in {item.sha256: item for item in certificates}.values():
+        if certificate.is_ca and (not _is_self_signed(certificate) or _signs_certificates(certificate)):
+            authorities.append(certificate)
+        else:
+            (devices if _is_self_signed(certificate) else ignored).append(certificate)
+    return Bundle(tuple(authorities), tuple(devices), tuple(ignored))
+
+
+def make_trust(bundle: Bundle, modalities: Sequence[Modality], files: Mapping[str, str], ca_file: str) -> Trust:
+    """Give each device certificate to the titles that it names; what names none is for all that have none."""
+    by_title = dict[str, tuple[str, ...]]()
+    unclaimed = list[str]()
+    for certificate in bundle.devices:
+        names = _names(certificate)
+        titles = dict.fromkeys(fold_title(modality.aet) for modality in modalities if names & _names_of(modality))
+        for title in titles:
+            by_title[title] = (*by_title.get(title, ()), certificate.sha256)
+        if not titles:
+            unclaimed.append(certificate.sha256)
+    return Trust(ca_file, files, by_title, tuple(unclaimed))
+
+
+def file_name(certificate: CertificateFacts) -> str:
+    """For a file of its own: something to recognise it by, and what makes it unique."""
+    common_name = next(iter(_common_names(certificate)), "certificate")
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", common_name).strip("-").lower()[:32] or "certificate"
+    return f"{slug}-{certificate.sha256[:8]}.pem"
+
+
+def _is_self_signed(certificate: CertificateFacts) -> bool:
+    if not certificate.is_self_issued:
+        return False
+    try:
+        certificate.certificate.verify_directly_issued_by(certificate.certificate)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _signs_certificates(certificate: CertificateFacts) -> bool:
+    """RFC 5280 4.2.1.3: a CA says so in its key usage, which `openssl req -x509` leaves out."""
+    try:
+        usage = certificate.certificate.extensions.get_extension_for_class(x509.KeyUsage)
+    except x509.ExtensionNotFound:
+        return False
+    return usage.value.key_cert_sign
+
+
+def _names(certificate: CertificateFacts) -> set[str]:
+    """What it is called, in upper case: common names, DNS names and their first labels, addresses."""
+    try:
+        names = certificate.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    except x509.ExtensionNotFound:
+        addresses = set()
+    whole = {*_common_names(certificate), *certificate.dns_names}
+    labels = {name.partition(".")[0] for name in whole if not _is_address(name)}
+    return {name.upper() for name in whole | labels | addresses} - {"LOCALHOST", "127.0.0.1", "::1"}
+
+
+def _names_of(modality: Modality) -> set[str]:
+    return {name.upper() for name in (modality.aet, modality.name, modality.host) if name}
+
+
+def _common_names(certificate: CertificateFacts) -> list[str]:
+    found = certificate.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return [str(attribute.value) for attribute in found]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,62 @@
+"""Orthanc configurations in, the gateway's out: imported as `dicomgate import` does it, and loaded."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from proxy.config.load import Loaded, load
+from proxy.config.orthanc_model import Orthanc, read_orthanc
+from proxy.config.orthanc_peers import Entry, make_peers
+from proxy.config.orthanc_trust import Bundle, Trust
+from proxy.config.orthanc_yaml import Surroundings, default_bind, render
+from proxy.config.unbuilt import UNBUILT
+
+Values = dict[str, Any]
+
+
+def values(*modalities: tuple[str, str, str], **options: Any) -> Values:
+    """An Orthanc configuration: modalities as (name, AET, host), in the short form."""
+    entries = {name: [aet, host, 104] for name, aet, host in modalities}
+    return {"DicomModalities": entries, **options}
+
+
+def peers(
+    settings: Values, addresses: Mapping[str, list[str]] | None = None, trust: Trust | None = None
+) -> list[Entry]:
+    """The entries, comments among them."""
+    return make_peers(read_orthanc(settings), addresses or {}, trust or Trust())
+
+
+def text_of(settings: Values, addresses: Mapping[str, list[str]] | None = None) -> str:
+    """The YAML of an Orthanc without TLS, before an upstream on 127.0.0.1."""
+    orthanc: Orthanc = read_orthanc(settings)
+    around = Surroundings("orthanc.json", default_bind(orthanc), f"127.0.0.1:{orthanc.port}")
+    return render(orthanc, make_peers(orthanc, addresses or {}, Trust()), Trust(), Bundle(), around)[0]
+
+
+def as_built(text: str) -> str:
+    """Without what a peer says and this version does not do yet: then who may associate is decided, and no more."""
+    document = yaml.load(text, Loader=yaml.BaseLoader)  # every scalar stays text, as for the gateway
+    for peer in document["tenants"]["orthanc"]["peers"]:
+        for key in ("allow", "transfer_syntaxes", "move_destinations"):
+            if f"tenants.*.peers.*.{key}" in UNBUILT and key in peer:
+                del peer[key]
+        peer.setdefault("allow", ["all"])
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def load_imported(folder: Path, settings: Values) -> Loaded:
+    """Import, write, load."""
+    path = folder / "config.yaml"
+    path.write_text(as_built(text_of(settings)))
+    return load(path, environ={})
+
+
+def write_orthanc(folder: Path, settings: Values | str, name: str = "orthanc.json") -> Path:
+    """An Orthanc configuration on disk."""
+    path = folder / name
+    path.write_text(settings if isinstance(settings, str) else json.dumps(settings, indent=1))
+    return path

@@ -1,0 +1,68 @@
+"""What a worker tells the supervisor of an association, so that one that dies with it leaves exactly one record."""
+
+from typing import Any, cast
+
+from proxy.observe.access import AccessRecord
+from proxy.process.channel import Channel
+from proxy.process.messages import Report, read_record
+from proxy.process.serving import WorkerJournal
+
+
+class Wire:
+    """A channel that keeps what is sent; `full`: it drops what may be lost."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Any]] = []
+        self.full = False
+
+    def send(self, kind: str, value: Any = None) -> None:
+        self.sent.append((kind, value))
+
+    def offer(self, kind: str, value: Any) -> bool:
+        if not self.full:
+            self.send(kind, value)
+        return not self.full
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.sent]
+
+
+def journal(wire: Wire) -> WorkerJournal:
+    return WorkerJournal(cast(Channel, wire), "info", "json")
+
+
+def record(id: str) -> AccessRecord:
+    return AccessRecord(id, 1e9, "dicom", calling_aet="CT1")
+
+
+def test_the_record_of_an_association_closes_it() -> None:
+    wire = Wire()
+    told = journal(wire)
+    told.opened(record("1"))
+    told.access(record("1").to_dict(1e9))
+    told.closed("1")
+    assert wire.kinds == [Report.OPENED, Report.LINE]
+    id, so_far = wire.sent[0][1]
+    assert id == "1"
+    assert {"calling_aet": "CT1", "decision": "accepted"}.items() <= read_record(so_far).items()
+
+
+def test_one_without_a_line_is_closed_by_a_word_of_its_own() -> None:
+    wire = Wire()
+    told = journal(wire)
+    for id in ("summed up", "dropped"):
+        told.opened(record(id))
+    told.closed("summed up")
+    wire.full = True
+    told.access(record("dropped").to_dict(1e9))
+    told.closed("dropped")
+    assert wire.sent[2:] == [(Report.CLOSED, "summed up"), (Report.CLOSED, "dropped")]
+
+
+def test_what_was_never_opened_is_not_closed() -> None:
+    wire = Wire()
+    told = journal(wire)
+    told.access(record("1").to_dict(1e9))
+    told.closed("1")
+    assert wire.kinds == [Report.LINE]
