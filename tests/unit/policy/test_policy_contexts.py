@@ -211,7 +211,11 @@ def test_move_destinations_are_compared_as_titles_are() -> None:
         ({"words": ["all"]}, {"words": ["modality", "viewer"]}, None),
         ({"words": ["store", "find"]}, {"words": ["store"]}, f"a presentation context of {FIND}"),
         ({"words": ["store"]}, {"words": ["store_standard"]}, f"a presentation context of {PRIVATE}"),
-        ({"words": ["all"]}, {"words": ["all"], "sop_classes": frozenset({CT})}, f"a presentation context of {VERIFICATION}"),
+        (
+            {"words": ["all"]},
+            {"words": ["all"], "sop_classes": frozenset({VERIFICATION})},
+            f"a presentation context of {CT}",
+        ),
         ({"words": ["store", "get"]}, {"words": ["get", "other"]}, f"to be SCU of {CT}"),
         ({"words": ["store", "get"], "sop_classes": frozenset({CT})}, {"words": ["get"]}, f"to be SCU of {CT}"),
         ({"words": ["store", "get"], "sop_classes": frozenset({CT})}, {"words": ["store"]}, f"to be SCP of {CT}"),
