@@ -7,11 +7,11 @@ from functools import partial
 from proxy.dimse.command import C_STORE, MOVE_DESTINATION_UNKNOWN, NOT_AUTHORIZED, REQUESTS
 from proxy.dimse.inspection import Inspection, RefusedCommand, Tally
 from proxy.dimse.rules import ContextRules, context_rules
-from proxy.dimse.services import ALL, Operation, SopClass, classify
+from proxy.dimse.services import ALL, Operation, classify
 from proxy.observe.access import AccessRecord, OperationCount
 from proxy.observe.families import operation_label
 from proxy.observe.metrics import Metrics
-from proxy.pdu import AAssociateAC, AAssociateRQ, AsynchronousOperationsWindow, PresentationContextResult, RoleSelection
+from proxy.pdu import AAssociateAC, AAssociateRQ, AsynchronousOperationsWindow, RoleSelection
 from proxy.pdu.reader import is_uid
 from proxy.policy import Accept, Reason, move_allowed
 
@@ -20,6 +20,7 @@ _REASONS = {
     MOVE_DESTINATION_UNKNOWN: Reason.MOVE_DESTINATION_NOT_ALLOWED,
 }
 _MANY_CLASSES = frozenset({Operation.PRINT, Operation.UPS, Operation.MPPS, Operation.OTHER})
+_NO_OPERATIONS: frozenset[str] = frozenset()
 _LABELS = {field: operation_label(name) for field, name in REQUESTS.items()}
 
 
@@ -46,9 +47,7 @@ def inspection_of(
         scu, scp = negotiated_roles(proposed.get(syntax), granted.get(syntax))
         if accept.scp_roles is not None and syntax not in accept.scp_roles:
             scp = False  # that proposal was not forwarded
-        rules[context_id] = context_rules(
-            accept.contexts.get(context_id), syntax, accept.operations, requestor_scu=scu, requestor_scp=scp
-        )
+        rules[context_id] = _rules(accept, context_id, syntax, scu=scu, scp=scp)
     return Inspection(
         rules,
         rules_of=partial(_rules_of, accept, rules),
@@ -58,23 +57,15 @@ def inspection_of(
     )
 
 
-def narrow(
-    inspection: Inspection, accept: Accept, answered: Iterable[PresentationContextResult], calling_title: str
-) -> None:
-    """Have an established association keep to what another decision on its request leaves of it.
+def narrow(inspection: Inspection, accept: Accept, calling_title: str) -> None:
+    """Have an established association keep to what another decision on its request says too.
 
-    `answered` are the contexts of the A-ASSOCIATE-AC. What was not negotiated does not come back by this.
+    What was not negotiated does not come back by this.
     """
-    syntaxes = {context.context_id: context.transfer_syntax for context in answered}
-    rules: dict[int, ContextRules] = {}
-    for context_id, first in inspection.rules.items():
-        sop_class = accept.contexts.get(context_id)
-        if accept.transfer_syntaxes is not None and syntaxes[context_id] not in accept.transfer_syntaxes:
-            sop_class = None
-        # In both roles: those that were not negotiated are not among the first rules.
-        rules[context_id] = context_rules(
-            sop_class, first.abstract_syntax, accept.operations, requestor_scu=True, requestor_scp=True
-        )
+    rules = {  # in both roles: those that were not negotiated are not among the first rules
+        context_id: _rules(accept, context_id, first.abstract_syntax, scu=True, scp=True)
+        for context_id, first in inspection.rules.items()
+    }
     inspection.narrow(
         rules,
         rules_of=partial(_rules_of, accept, rules),
@@ -83,23 +74,29 @@ def narrow(
     )
 
 
+def _rules(accept: Accept, context_id: int, syntax: str, *, scu: bool, scp: bool) -> ContextRules:
+    if (sop_class := accept.contexts.get(context_id)) is not None:
+        operations = accept.operations
+    else:  # the policy would have cut it; it is there because the tenant is only observed
+        sop_class, operations = classify(syntax, accept.tenant.sop_class_table), _NO_OPERATIONS
+    return context_rules(sop_class, syntax, operations, requestor_scu=scu, requestor_scp=scp)
+
+
 def _rules_of(accept: Accept, rules: Mapping[int, ContextRules], context_id: int, uid: str) -> ContextRules:
     """The rules of a SOP class that is named on a context of another one. Roles are ruled by those of the context.
 
     A meta SOP class of printing (PS3.4 annex H) and the classes of one service (UPS: PS3.4 annex CC) stand for others,
     which `sop_classes` need not hold. What is no UID is none to one parser, and cut to one by the next.
     """
-    table = accept.tenant.sop_class_table
+    table, operations = accept.tenant.sop_class_table, accept.operations
     listed = accept.peer.sop_classes if accept.peer is not None else None
-    sop_class: SopClass | None = classify(uid, table)
-    if listed is not None or ALL not in accept.operations:
-        operation = classify(uid, table).operation
-        stood_for = (
-            operation in _MANY_CLASSES and classify(rules[context_id].abstract_syntax, table).operation is operation
-        )
+    sop_class = classify(uid, table)
+    if listed is not None or ALL not in operations:
+        meant = classify(rules[context_id].abstract_syntax, table).operation
+        stood_for = sop_class.operation is meant and meant in _MANY_CLASSES
         if not is_uid(uid.encode("latin-1")) or not (listed is None or uid in listed or stood_for):
-            sop_class = None
-    return context_rules(sop_class, uid, accept.operations, requestor_scu=True, requestor_scp=True)
+            operations = _NO_OPERATIONS
+    return context_rules(sop_class, uid, operations, requestor_scu=True, requestor_scp=True)
 
 
 def negotiated_roles(proposed: RoleSelection | None, granted: RoleSelection | None) -> tuple[bool, bool]:
