@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from proxy.dimse.services import Operation, SopClass, classify, is_storage, permitted
 from proxy.pdu import AAssociateRQ, PresentationContext, RoleSelection
@@ -60,7 +61,7 @@ def why_cut(
     if sop_class.operation not in may.as_scu and not (scp and sop_class.operation in may.as_scp):
         if sop_class.operation in may.as_scp:
             return "get keeps a storage class only where the request offers the SCP role for it"
-        return f"{_wanted(sop_class)}, which allow does not hold ({', '.join(sorted(peer.allow))})"
+        return not_in_allow(sop_class, peer)
     if peer.sop_classes is not None and uid not in peer.sop_classes:
         return "it is not one of the peer's sop_classes"
     if peer.transfer_syntaxes is not None and peer.transfer_syntaxes.isdisjoint(context.transfer_syntaxes):
@@ -68,24 +69,61 @@ def why_cut(
     return None
 
 
-def _wanted(sop_class: SopClass) -> str:
+def not_in_allow(sop_class: SopClass, peer: Peer) -> str:
+    """What a class needs that the peer may not do, in words."""
     if sop_class.operation is Operation.STORE:
-        return "as a private or unknown class it needs store or other"
-    return f"it needs {'store or store_standard' if is_storage(sop_class) else sop_class.operation}"
+        needs = "as a private or unknown class it needs store or other"
+    else:
+        needs = f"it needs {'store or store_standard' if is_storage(sop_class) else sop_class.operation}"
+    return f"{needs}, which allow does not hold ({', '.join(sorted(peer.allow))})"
 
 
 def describe_cuts(request: AAssociateRQ, peer: Peer, selection: Selection, table: Mapping[str, SopClass]) -> str:
     """The contexts that are cut, in words."""
+    kept = selection.contexts
+    cut = {item.abstract_syntax: item for item in request.presentation_contexts if item.context_id not in kept}
     offered = offered_scp_roles(request.user_information.role_selections)
-    cut = {
-        context.abstract_syntax: why_cut(context, peer, table, offered)
-        for context in request.presentation_contexts
-        if context.context_id not in selection.contexts
-    }
-    words = [f"{uid}: {why}" for uid, why in list(cut.items())[:_MOST_NAMED]]
+    words = [f"{uid}: {why_cut(cut[uid], peer, table, offered)}" for uid in islice(cut, _MOST_NAMED)]
     if len(cut) > _MOST_NAMED:
         words.append(f"and {len(cut) - _MOST_NAMED} more")
     return "; ".join(words)
+
+
+def taken_away(held: Accept, now: Accept, request: AAssociateRQ) -> str | None:
+    """What an association that was accepted as `held` has, and `now` would not give it, in words; None: nothing.
+
+    Of what was forwarded, whatever the upstream made of it.
+    """
+    if now.observing:
+        return None
+    offered = offered_scp_roles(request.user_information.role_selections)
+    had, has = permitted(held.operations), permitted(now.operations)
+    for context in request.presentation_contexts:
+        uid = context.abstract_syntax
+        if held.keep_contexts is not None and context.context_id not in held.keep_contexts:
+            continue
+        sop_class = now.contexts.get(context.context_id)
+        if sop_class is None:
+            return f"a presentation context of {uid}"
+        operation = sop_class.operation
+        if operation in had.as_scu - has.as_scu:
+            return f"to be SCU of {uid}"
+        if uid in offered and operation in had.as_scp - has.as_scp:
+            return f"to be SCP of {uid}"
+        if operation is Operation.MOVE and not _covers(now.move_destinations, held.move_destinations):
+            return "other destinations of C-MOVE"
+        for syntax in context.transfer_syntaxes:
+            if not _holds(now.transfer_syntaxes, syntax) and _holds(held.transfer_syntaxes, syntax):
+                return f"transfer syntax {syntax} for {uid}"
+    return None
+
+
+def _covers(wider: tuple[str, ...] | None, narrower: tuple[str, ...] | None) -> bool:
+    return wider is None or (narrower is not None and set(narrower) <= set(wider))
+
+
+def _holds(syntaxes: frozenset[str] | None, uid: str) -> bool:
+    return syntaxes is None or uid in syntaxes
 
 
 def move_allowed(accept: Accept, destination: str, calling_title: str) -> bool:

@@ -148,7 +148,7 @@ PLACES = [
     ("proxy.net.association", "understand_request", "request"),
     ("proxy.net.association", "edit_associate_rq", "request"),
     ("proxy.net.association", "answer_to_requestor", "request"),
-    ("proxy.pdu.scanner", "PduScanner.feed", "data"),
+    ("proxy.dimse.walk", "MessageWalk.feed", "data"),
 ]
 FAILS = """
 import importlib

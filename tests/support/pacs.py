@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from proxy.pdu import PduType, encode_associate_ac, encode_release_rp, parse_associate_rq
-from tests.support.processes import until
+from tests.support.processes import PATIENCE, until
 from tests.support.wire import END, Wire
 
 Handler = Callable[["Visit"], None]
@@ -71,7 +71,11 @@ def mirror(visit: Visit) -> None:
 class Pacs:
     """Listens on 127.0.0.1; a thread per connection runs `handler`, and closes it behind that."""
 
-    def __init__(self, handler: Handler = sink, *, receive_buffer: int | None = None) -> None:
+    def __init__(
+        self, handler: Handler = sink, *, receive_buffer: int | None = None, patience: float = PATIENCE
+    ) -> None:
+        """`patience`: seconds of silence until a handler gives up."""
+        self._patience = patience
         self.visits: list[Visit] = []
         self.handler = handler
         self._changed = threading.Condition()
@@ -121,7 +125,7 @@ class Pacs:
                 sock, _ = self._listening.accept()
             except OSError:
                 return
-            visit = Visit(Wire(sock))
+            visit = Visit(Wire(sock, timeout=self._patience))
             self.visits.append(visit)
             threading.Thread(target=self._handle, args=(visit,), daemon=True).start()
 

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from proxy.config.dictionary import sop_classes
 from proxy.dimse.services import PRESETS, UNKNOWN, Operation, expand
-from proxy.policy import Accept, Outcome, Peer, Reason, Refuse, Reject, Tenant, decide, move_allowed
+from proxy.policy import Accept, Outcome, Peer, Reason, Refuse, Reject, Tenant, decide, move_allowed, taken_away
 from tests.support.requests import IMPLICIT_VR_LITTLE_ENDIAN, NOW, VERIFICATION, facts, proposing
 
-CT, MR, FIND, GET = (
+CT, MR, FIND, MOVE, GET = (
     "1.2.840.10008.5.1.4.1.1.2",
     "1.2.840.10008.5.1.4.1.1.4",
     "1.2.840.10008.5.1.4.1.2.2.1",
+    "1.2.840.10008.5.1.4.1.2.2.2",
     "1.2.840.10008.5.1.4.1.2.2.3",
 )
 COMMITMENT, PRIVATE = "1.2.840.10008.1.20.1", "1.3.12.2.1107.5.9.1"
@@ -133,12 +134,17 @@ def test_a_request_of_which_nothing_is_left_is_refused_with_the_reasons() -> Non
 
 
 def test_what_is_cut_is_told_in_the_trace() -> None:
-    step = accepted(tenant("echo"), proposed=(VERIFICATION, CT, PRIVATE)).trace[-1]
+    proposed = (VERIFICATION, CT, PRIVATE)
+    step = accepted(tenant("echo"), proposed=proposed).trace[-1]
     assert (step.rule, step.outcome) == ("contexts", Outcome.PASS)
+    assert step.detail == "peer ct1: 1 of 3 presentation contexts may be used"
+    step = accepted(tenant("echo", observe_until=NOW + 1), proposed=proposed).trace[-1]
+    assert (step.rule, step.outcome) == ("contexts", Outcome.WOULD_REFUSE)
     assert step.detail == (
         "peer ct1: 1 of 3 presentation contexts may be used "
         f"({CT}: it needs store or store_standard, which allow does not hold (echo); "
-        f"{PRIVATE}: as a private or unknown class it needs store or other, which allow does not hold (echo))"
+        f"{PRIVATE}: as a private or unknown class it needs store or other, which allow does not hold (echo)); "
+        "all are let pass by observe_until"
     )
 
 
@@ -148,7 +154,6 @@ def test_observe_mode_cuts_nothing_and_remembers_what_it_would_keep() -> None:
     assert decision.observing
     assert (decision.keep_contexts, decision.transfer_syntaxes, decision.scp_roles) == (None, None, None)
     assert decision.contexts.keys() == {1}
-    assert decision.trace[-1].outcome is Outcome.WOULD_REFUSE
     assert decision.would_refuse == ()
     over = dataclasses.replace(of, observe_until=NOW)
     assert not accepted(over).observing
@@ -196,6 +201,52 @@ def test_move_destinations_are_compared_as_titles_are() -> None:
     assert move_allowed(decision, "ct1", "CT1")
     assert move_allowed(decision, "wS2", "CT1")
     assert not move_allowed(decision, "SELF", "CT1")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lost"),
+    [
+        ({"words": ["modality"]}, {"words": ["modality"]}, None),
+        ({"words": ["store"]}, {"words": ["all"]}, None),
+        ({"words": ["all"]}, {"words": ["modality", "viewer"]}, None),
+        ({"words": ["store", "find"]}, {"words": ["store"]}, f"a presentation context of {FIND}"),
+        ({"words": ["store"]}, {"words": ["store_standard"]}, f"a presentation context of {PRIVATE}"),
+        (
+            {"words": ["all"]},
+            {"words": ["all"], "sop_classes": frozenset({VERIFICATION})},
+            f"a presentation context of {CT}",
+        ),
+        ({"words": ["store", "get"]}, {"words": ["get", "other"]}, f"to be SCU of {CT}"),
+        ({"words": ["store", "get"], "sop_classes": frozenset({CT})}, {"words": ["get"]}, f"to be SCU of {CT}"),
+        ({"words": ["store", "get"], "sop_classes": frozenset({CT})}, {"words": ["store"]}, f"to be SCP of {CT}"),
+        (
+            {"words": ["all"], "transfer_syntaxes": frozenset({IMPLICIT_VR_LITTLE_ENDIAN, JPEG})},
+            {"words": ["all"], "transfer_syntaxes": frozenset({JPEG})},
+            f"transfer syntax {IMPLICIT_VR_LITTLE_ENDIAN} for {VERIFICATION}",
+        ),
+        (
+            {"words": ["all"], "transfer_syntaxes": frozenset({IMPLICIT_VR_LITTLE_ENDIAN})},
+            {"words": ["all"], "transfer_syntaxes": frozenset({IMPLICIT_VR_LITTLE_ENDIAN, JPEG})},
+            None,
+        ),
+        ({"words": ["move"]}, {"words": ["move"], "move_destinations": ("AI",)}, "other destinations of C-MOVE"),
+        ({"words": ["move"], "move_destinations": None}, {"words": ["move"]}, "other destinations of C-MOVE"),
+        ({"words": ["move"]}, {"words": ["move"], "move_destinations": ("AI", "self")}, None),
+        ({"words": ["find"], "move_destinations": None}, {"words": ["find"]}, None),
+        ({"words": ["all"]}, {"words": ["echo"], "observe_until": NOW + 1}, None),
+        ({"words": ["echo"], "observe_until": NOW + 1}, {"words": ["echo"]}, f"a presentation context of {CT}"),
+    ],
+)  # fmt: skip
+def test_what_an_open_association_would_not_be_given_today(
+    before: dict[str, Any], after: dict[str, Any], lost: str | None
+) -> None:
+    what = facts(
+        request=proposing(*PROPOSED, MOVE, scp_roles=[CT], transfer_syntaxes=(IMPLICIT_VR_LITTLE_ENDIAN, JPEG))
+    )
+    held, now = (decide(what, tenant(*values.pop("words"), **values)) for values in ({**before}, {**after}))
+    assert isinstance(held, Accept)
+    assert isinstance(now, Accept)
+    assert taken_away(held, now, what.request) == lost
 
 
 ANY_CLASS = st.sampled_from([*sop_classes(), PRIVATE, "1.2.840.10008.5.1.4.1.1.9999"])
