@@ -24,7 +24,7 @@ from proxy.dimse.command import (
     N_SET,
     REQUESTS,
 )
-from proxy.dimse.services import ALL, OTHER_GROUP, Operation, SopClass, is_storage, permitted
+from proxy.dimse.services import ALL, Operation, SopClass, is_storage, permitted
 
 _NONE: frozenset[int] = frozenset()
 _EVERY = frozenset(REQUESTS)
@@ -63,19 +63,17 @@ class ContextRules:
 # abstract syntaxes make others' rules be worked out again, no more.
 @lru_cache(maxsize=4096)
 def context_rules(
-    sop_class: SopClass | None,
+    sop_class: SopClass,
     abstract_syntax: str,
     operations: frozenset[str],
     *,
     requestor_scu: bool,
     requestor_scp: bool,
 ) -> ContextRules:
-    """The rules of a context. `sop_class` None: the policy would cut it, so nothing may pass.
+    """The rules of a context. `operations` is what `services.expand` gives, and empty where the policy would cut it.
 
-    `operations` is what `services.expand` gives; the roles are those that the answer to the request granted.
+    The roles are those that the answer to the request granted.
     """
-    if sop_class is None:
-        return ContextRules(_NONE, _NONE, OTHER_GROUP, abstract_syntax)
     if ALL in operations:
         from_requestor = from_acceptor = _EVERY
     elif is_storage(sop_class):

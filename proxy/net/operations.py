@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from proxy.dimse.command import C_STORE, MOVE_DESTINATION_UNKNOWN, NOT_AUTHORIZED, REQUESTS
 from proxy.dimse.inspection import Inspection, RefusedCommand, Tally
 from proxy.dimse.rules import ContextRules, context_rules
+from proxy.dimse.services import classify
 from proxy.observe.access import AccessRecord, OperationCount
 from proxy.observe.families import operation_label
 from proxy.observe.metrics import Metrics
@@ -16,6 +17,7 @@ _REASONS = {
     NOT_AUTHORIZED: Reason.OPERATION_NOT_ALLOWED,
     MOVE_DESTINATION_UNKNOWN: Reason.MOVE_DESTINATION_NOT_ALLOWED,
 }
+_NO_OPERATIONS: frozenset[str] = frozenset()
 _LABELS = {field: operation_label(name) for field, name in REQUESTS.items()}
 
 
@@ -41,9 +43,11 @@ def inspection_of(
         scu, scp = negotiated_roles(proposed.get(syntax), granted.get(syntax))
         if accept.scp_roles is not None and syntax not in accept.scp_roles:
             scp = False  # that proposal was not forwarded
-        rules[context_id] = context_rules(
-            accept.contexts.get(context_id), syntax, accept.operations, requestor_scu=scu, requestor_scp=scp
-        )
+        if (sop_class := accept.contexts.get(context_id)) is not None:
+            operations = accept.operations
+        else:  # the policy would have cut it; it is there because the tenant is only observed
+            sop_class, operations = classify(syntax, accept.tenant.sop_class_table), _NO_OPERATIONS
+        rules[context_id] = context_rules(sop_class, syntax, operations, requestor_scu=scu, requestor_scp=scp)
     calling = request.calling.title
     return Inspection(
         rules,
