@@ -350,9 +350,8 @@ class Association:
     def refused_by(self, listener: Listener | None, tls: ListenerTls | None) -> str | None:
         """Why this established association would be refused under a new configuration; None: it would not."""
         assert self._asked is not None
-        assert self.accept is not None
         endpoint = self._requestor.tls
-        return refusal(self._asked, self.accept, None if endpoint is None else endpoint.object, listener, tls)
+        return refusal(self._asked, None if endpoint is None else endpoint.object, listener, tls)
 
     @property
     def ending(self) -> bool:

@@ -86,13 +86,6 @@ def test_a_peer_that_was_taken_out(ward: Ward) -> None:
     ward.check_only_one_ends("CT2", "calling_aet_unknown")
 
 
-def test_a_peer_that_may_do_less(ward: Ward) -> None:
-    peers = ward.config["tenants"]["hospital"]["peers"]
-    next(peer for peer in peers if peer["name"] == "CT2")["allow"] = ["echo"]
-    next(peer for peer in peers if peer["name"] == "CT3")["allow"] = ["modality"]  # still all that it proposed
-    ward.check_only_one_ends("CT2", "a presentation context of 1.2.840.10008.5.1.4.1.1.2")
-
-
 def test_a_revoked_fingerprint(ward: Ward) -> None:
     ward.client_auth["revoked"] = [ward.devices["CT3"].sha256]
     ward.check_only_one_ends("CT3", "client_certificate_revoked")
