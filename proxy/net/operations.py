@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from proxy.dimse.command import C_STORE, MOVE_DESTINATION_UNKNOWN, NOT_AUTHORIZED, REQUESTS
@@ -11,7 +12,7 @@ from proxy.dimse.services import ALL, Operation, classify
 from proxy.observe.access import AccessRecord, OperationCount
 from proxy.observe.families import operation_label
 from proxy.observe.metrics import Metrics
-from proxy.pdu import AAssociateAC, AAssociateRQ, AsynchronousOperationsWindow, RoleSelection
+from proxy.pdu import AAssociateAC, AAssociateRQ, AsynchronousOperationsWindow, PresentationContextResult, RoleSelection
 from proxy.pdu.reader import is_uid
 from proxy.policy import Accept, Reason, move_allowed
 
@@ -57,11 +58,18 @@ def inspection_of(
     )
 
 
-def narrow(inspection: Inspection, accept: Accept, calling_title: str) -> None:
+def narrow(
+    inspection: Inspection, accept: Accept, answered: Iterable[PresentationContextResult], calling_title: str
+) -> None:
     """Have an established association keep to what another decision on its request says too.
 
-    What was not negotiated does not come back by this.
+    `answered` are the contexts of the A-ASSOCIATE-AC. What was not negotiated does not come back by this.
     """
+    syntaxes = {context.context_id: context.transfer_syntax for context in answered}
+    lasting = dict(accept.contexts)
+    if accept.transfer_syntaxes is not None:
+        lasting = {number: what for number, what in lasting.items() if syntaxes.get(number) in accept.transfer_syntaxes}
+    accept = replace(accept, contexts=lasting)
     rules = {  # in both roles: those that were not negotiated are not among the first rules
         context_id: _rules(accept, context_id, first.abstract_syntax, scu=True, scp=True)
         for context_id, first in inspection.rules.items()
@@ -77,7 +85,7 @@ def narrow(inspection: Inspection, accept: Accept, calling_title: str) -> None:
 def _rules(accept: Accept, context_id: int, syntax: str, *, scu: bool, scp: bool) -> ContextRules:
     if (sop_class := accept.contexts.get(context_id)) is not None:
         operations = accept.operations
-    else:  # the policy would have cut it; it is there because the tenant is only observed
+    else:  # the policy would have cut it; the tenant is only observed, or it was allowed before a reload
         sop_class, operations = classify(syntax, accept.tenant.sop_class_table), _NO_OPERATIONS
     return context_rules(sop_class, syntax, operations, requestor_scu=scu, requestor_scp=scp)
 

@@ -24,13 +24,14 @@ from proxy.net.operations import inspection_of, narrow
 from proxy.pdu import AAssociateAC, AAssociateRQ, PresentationContextResult, Span, UserInformation
 from proxy.policy import Accept, Peer, Tenant, decide
 from tests.support.messages import command
-from tests.support.requests import NOW, facts, proposing
+from tests.support.requests import IMPLICIT_VR_LITTLE_ENDIAN, NOW, facts, proposing
 
 CT, MR, PRIVATE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.3.12.2.1107.5.9.1"
 FIND, FIND_PATIENT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.1.1"
 MOVE, WORKLIST, COMMITMENT = "1.2.840.10008.5.1.4.1.2.2.2", "1.2.840.10008.5.1.4.31", "1.2.840.10008.1.20.1"
 PRINT_META, FILM_SESSION = "1.2.840.10008.5.1.1.9", "1.2.840.10008.5.1.1.1"
 UPS_PULL, UPS_PUSH = "1.2.840.10008.5.1.4.34.6.3", "1.2.840.10008.5.1.4.34.6.1"
+EXPLICIT = "1.2.840.10008.1.2.1"
 
 
 def decided(request: AAssociateRQ, *words: str, observe_until: float | None = None, **of_peer: Any) -> Accept:
@@ -138,7 +139,7 @@ def test_after_a_reload_only_what_the_new_rules_allow_passes() -> None:
     assert passes(inspection, command(C_FIND, sop_class=FIND), 3)
 
     narrower = decided(request, "store", "move", sop_classes=frozenset({CT, MOVE}), move_destinations=("WS",))
-    narrow(inspection, narrower, "CT1")
+    narrow(inspection, narrower, answer_to(request).presentation_contexts, "CT1")
     assert not passes(inspection, command(C_FIND, sop_class=FIND), 3)
     assert passes(inspection, command(C_STORE, sop_class=CT))
     assert not passes(inspection, command(C_STORE, sop_class=MR))
@@ -149,9 +150,20 @@ def test_after_a_reload_only_what_the_new_rules_allow_passes() -> None:
     found = decode_command(command(C_FIND | RESPONSE, sop_class=FIND))
     assert inspection.response(3, found, from_requestor=False), "what was asked before is still answered"
 
-    narrow(inspection, decided(request, "all"), "CT1")
+    narrow(inspection, decided(request, "all"), answer_to(request).presentation_contexts, "CT1")
     assert passes(inspection, command(C_FIND, sop_class=FIND), 3)
     assert not passes(inspection, command(C_STORE, sop_class=CT), 3), "no more than at first"
+
+
+def test_after_a_reload_a_context_may_have_lost_its_transfer_syntax() -> None:
+    request = proposing(CT, transfer_syntaxes=(EXPLICIT, IMPLICIT_VR_LITTLE_ENDIAN))
+    inspection = of(request, decided(request, "store"))
+    answered = answer_to(request).presentation_contexts
+    narrow(inspection, decided(request, "store", transfer_syntaxes=frozenset({EXPLICIT})), answered, "CT1")
+    assert passes(inspection, command(C_STORE, sop_class=CT))
+    implicit = frozenset({IMPLICIT_VR_LITTLE_ENDIAN})
+    narrow(inspection, decided(request, "store", transfer_syntaxes=implicit), answered, "CT1")
+    assert not passes(inspection, command(C_STORE, sop_class=CT))
 
 
 def test_after_a_reload_that_ends_observing_nothing_passes_that_may_not() -> None:
@@ -159,7 +171,7 @@ def test_after_a_reload_that_ends_observing_nothing_passes_that_may_not() -> Non
     accept = decided(request, "store", observe_until=NOW + 60)
     inspection = inspection_of(accept, request, answer_to(request), (1, 3), lambda refused: None)
     assert passes(inspection, command(C_FIND, sop_class=FIND), 3)
-    narrow(inspection, decided(request, "store"), "CT1")
+    narrow(inspection, decided(request, "store"), answer_to(request).presentation_contexts, "CT1")
     assert not passes(inspection, command(C_FIND, sop_class=FIND), 3)
     found = decode_command(command(C_FIND | RESPONSE, sop_class=FIND))
     assert inspection.response(3, found, from_requestor=False)
