@@ -58,6 +58,10 @@ class ContextRules:
     group: str
     abstract_syntax: str
 
+    def requests(self, *, from_requestor: bool) -> frozenset[int]:
+        """Those of one direction."""
+        return self.from_requestor if from_requestor else self.from_acceptor
+
 
 # Asked for each accepted context of each association. A device has the same few each time; strangers that make up
 # abstract syntaxes make others' rules be worked out again, no more.

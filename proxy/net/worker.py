@@ -196,7 +196,7 @@ class Worker:
 
         def refusal(association: Association) -> str | None:
             name = association.listener.name
-            return association.refused_by(listeners.get(name), tls.get(name))
+            return association.decide_again(listeners.get(name), tls.get(name))
 
         return self._end_refused(refusal)
 
