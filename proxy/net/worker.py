@@ -68,6 +68,8 @@ class Worker:
         self._limiter = RefusalLimiter()
         self._associations: set[Association] = set()
         self._established: set[Association] = set()
+        # Why an association is refused by a configuration that came behind ours; also asked for those set up since.
+        self._refusal: Callable[[Association], str | None] | None = None
         self._idle = asyncio.Event()  # no association is left, while draining
         self._empty = asyncio.Event()  # no connection is left
         self._empty.set()
@@ -205,14 +207,19 @@ class Worker:
         return self._end_refused(lambda _: f"it could not be decided again: {why}")
 
     def _end_refused(self, refusal: Callable[[Association], str | None]) -> int:
-        ended = 0
-        for association in list(self._established):
-            with association.guarded():
-                why = refusal(association)
-                if why is not None:
-                    association.end(Ended.POLICY_CHANGED, Reason.POLICY_CHANGED, why)
-                    ended += 1
-        return ended
+        self._refusal = refusal
+        return sum(self.decide_again(association) for association in list(self._established))
+
+    def decide_again(self, association: Association) -> bool:
+        """End an open association that the configuration of the last `recheck`, if any, refuses; whether it was."""
+        if self._refusal is None or association not in self._established:
+            return False
+        with association.guarded():
+            why = self._refusal(association)
+            if why is not None:
+                association.end(Ended.POLICY_CHANGED, Reason.POLICY_CHANGED, why)
+                return True
+        return False
 
     # --- what is written --------------------------------------------------------------------------------------------
 

@@ -180,7 +180,7 @@ def test_row_094_foreign_destination(
     case: Case, calling: str, destination: str, form: Callable[[bytes, bytes | None, int], bytes]
 ) -> None:
     peer, side = associated(case, calling, MOVE)
-    peer.send(form(command(C_MOVE, 3, data_set=True, destination=destination), b"d" * 50, THIRD))
+    peer.send(form(command(C_MOVE, 3, data_set=True, destination=destination, sop_class=MOVE), b"d" * 50, THIRD))
     assert refused_with(peer, C_MOVE, 3, THIRD) == MOVE_DESTINATION_UNKNOWN
     echo(peer)
     ends_with_echoes_alone(case, peer, side, 1)
@@ -193,7 +193,7 @@ def test_row_094_foreign_destination(
 )
 def test_row_094_own_or_listed_destination_passes(case: Case, calling: str, destination: str) -> None:
     peer, side = associated(case, calling, MOVE)
-    moved = in_one_pdu(command(C_MOVE, 3, data_set=True, destination=destination), b"d" * 50, THIRD)
+    moved = in_one_pdu(command(C_MOVE, 3, data_set=True, destination=destination, sop_class=MOVE), b"d" * 50, THIRD)
     peer.send(moved)
     case.released(peer)
     assert side.wait_end() == moved + encode_release_rq()
@@ -207,7 +207,7 @@ def test_row_094_own_or_listed_destination_passes(case: Case, calling: str, dest
 def test_row_094_destination_that_two_parsers_read_differently(case: Case, destination: str) -> None:
     """No AE title (PS3.5 Table 6.2-1): what the pattern matches is not what the PACS would move to."""
     peer, side = associated(case, "LISTED", MOVE)
-    data = command(C_MOVE, 3, data_set=True, destination=destination)
+    data = command(C_MOVE, 3, data_set=True, destination=destination, sop_class=MOVE)
     peer.send(message(data, b"d" * 50, context_id=THIRD, step=70_000))
     assert refused_with(peer, C_MOVE, 3, THIRD) == MOVE_DESTINATION_UNKNOWN
     ends_with_echoes_alone(case, peer, side, 0)
