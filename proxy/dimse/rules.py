@@ -38,7 +38,9 @@ _SERVICES: Mapping[Operation, tuple[frozenset[int], frozenset[int]]] = {
     Operation.WORKLIST: (frozenset({C_FIND, C_CANCEL}), _NONE),
     Operation.MOVE: (frozenset({C_MOVE, C_CANCEL}), _NONE),
     Operation.GET: (frozenset({C_GET, C_CANCEL}), _NONE),
-    Operation.STORAGE_COMMITMENT: (frozenset({N_ACTION}), _EVENTS),  # PS3.4 Table J.3.1-1
+    # PS3.4 Table J.3.1-1. A PACS that brings the result on an association of its own is to negotiate the SCP role for
+    # that (section J.3.3), and not every one does.
+    Operation.STORAGE_COMMITMENT: (frozenset({N_ACTION}) | _EVENTS, _EVENTS),
     Operation.MPPS: (frozenset({N_CREATE, N_SET, N_GET}), _EVENTS),  # PS3.4 annex F.7 to F.9
     # One procedure step is worked on through all the UPS classes (PS3.4 Table CC.2-1), so none is told from another.
     Operation.UPS: (frozenset({N_CREATE, N_SET, N_GET, N_ACTION, C_FIND, C_CANCEL}), _EVENTS),

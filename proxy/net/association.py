@@ -245,7 +245,7 @@ class Association:
         )
         worker.established(self)
         self._relay.start(heard, from_upstream)
-        worker.decide_again(self)
+        worker.relayed(self)
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 

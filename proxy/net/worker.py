@@ -68,8 +68,7 @@ class Worker:
         self._limiter = RefusalLimiter()
         self._associations: set[Association] = set()
         self._established: set[Association] = set()
-        # Why an association is refused by a configuration that came behind ours; also asked for those set up since.
-        self._refusal: Callable[[Association], str | None] | None = None
+        self._refusal: Callable[[Association], str | None] | None = None  # by a configuration behind this one
         self._idle = asyncio.Event()  # no association is left, while draining
         self._empty = asyncio.Event()  # no connection is left
         self._empty.set()
@@ -157,6 +156,11 @@ class Worker:
         """An association has its relay."""
         self._established.add(association)
 
+    def relayed(self, association: Association) -> None:
+        """Its relay runs. A configuration that came while the upstream was asked decides on it as well."""
+        if association in self._established:
+            self._ended_as_refused(association)
+
     def forget(self, association: Association) -> None:
         """A connection is closed."""
         if association not in self._associations:
@@ -208,14 +212,11 @@ class Worker:
 
     def _end_refused(self, refusal: Callable[[Association], str | None]) -> int:
         self._refusal = refusal
-        return sum(self.decide_again(association) for association in list(self._established))
+        return sum(self._ended_as_refused(association) for association in list(self._established))
 
-    def decide_again(self, association: Association) -> bool:
-        """End an open association that the configuration of the last `recheck`, if any, refuses; whether it was."""
-        if self._refusal is None or association not in self._established:
-            return False
+    def _ended_as_refused(self, association: Association) -> bool:
         with association.guarded():
-            why = self._refusal(association)
+            why = self._refusal(association) if self._refusal is not None else None
             if why is not None:
                 association.end(Ended.POLICY_CHANGED, Reason.POLICY_CHANGED, why)
                 return True

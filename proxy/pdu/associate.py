@@ -95,12 +95,12 @@ def parse_associate_ac(pdu: bytes) -> AAssociateAC:
     )
 
 
-@lru_cache(maxsize=1024)  # 16 bytes each: who sends ever new ones makes others' be read again
 def is_ae_title(title: str) -> bool:
     """Whether that is an AE title, without padding (PS3.5 Table 6.2-1)."""
     return 0 < len(title) <= _LONGEST_AE_TITLE and title.isascii() and not title.encode().translate(None, _PRINTABLE)
 
 
+@lru_cache(maxsize=1024)  # 16 bytes each: who sends ever new ones makes others' be read again
 def read_ae_title(raw: bytes) -> AeTitle:
     """Read one 16-byte AE title field (PS3.8 Table 9-11, PS3.5 Table 6.2-1).
 

@@ -21,7 +21,7 @@ SERVICES = {
     Operation.WORKLIST: ({FIND, CANCEL}, set()),
     Operation.MOVE: ({MOVE, CANCEL}, set()),
     Operation.GET: ({GET, CANCEL}, set()),
-    Operation.STORAGE_COMMITMENT: ({N_ACTION}, {N_EVENT_REPORT}),
+    Operation.STORAGE_COMMITMENT: ({N_ACTION, N_EVENT_REPORT}, {N_EVENT_REPORT}),
     Operation.MPPS: ({N_CREATE, N_SET, N_GET}, {N_EVENT_REPORT}),
     Operation.UPS: ({N_CREATE, N_SET, N_GET, N_ACTION, FIND, CANCEL}, {N_EVENT_REPORT}),
     Operation.PRINT: ({N_CREATE, N_SET, N_GET, N_DELETE, N_ACTION}, {N_EVENT_REPORT}),
