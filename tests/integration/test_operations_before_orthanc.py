@@ -3,6 +3,7 @@
 movescu and getscu have no TLS in DCMTK 3.6.7: they use a listener in plain DICOM.
 """
 
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,15 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
+from proxy.dimse.command import C_FIND, NOT_AUTHORIZED, decode_command
+from proxy.pdu import encode_associate_rq
 from tests.support import dcmtk
+from tests.support.client import connect, release
 from tests.support.dicomfiles import STUDY, write_series
 from tests.support.gateway import Gateway
+from tests.support.messages import command, message
 from tests.support.orthanc import Orthanc, orthanc
+from tests.support.pdus import IMPLICIT_LE
 from tests.support.ports import free_port
 from tests.support.site import Site, port_of
 
@@ -28,6 +34,8 @@ PEERS = [
     {"aet": "LISTED", "allow": ["move"], "move_destinations": ["ELSE*"]},
     {"aet": "VIEWER", "allow": ["get"]},
 ]
+WORKLIST, STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.31", "1.2.840.10008.5.1.4.1.2.2.1"
+PENDING = 0xFF00
 IN_ARCHIVE = 2  # instances
 PLUGIN = "/usr/share/orthanc/plugins/libModalityWorklists.so"
 
@@ -219,3 +227,30 @@ def test_a_move_goes_where_it_may_and_nowhere_else(tools: Tools, pacs: Orthanc, 
 def moves_heard_of(pacs: Orthanc) -> int:
     """How many C-MOVE requests have reached Orthanc, as its log says."""
     return sum("Move-SCU request received" in line for line in pacs.child.errors)
+
+
+def ask_for_studies(port: int) -> list[tuple[int | None, bytes]]:
+    """C-FIND of the study root on the context of the worklist: status and data set of each answer."""
+    query = b"".join(
+        struct.pack("<HHL", group, element, len(value)) + value
+        for group, element, value in ((8, 0x52, b"STUDY "), (0x10, 0x20, b""), (0x20, 0x0D, b""))
+    )
+    answers: list[tuple[int | None, bytes]] = []
+    with connect(port) as wire:
+        wire.send(encode_associate_rq("MAINPACS", "PLANNER", [(1, WORKLIST, [IMPLICIT_LE])]))
+        assert wire.receive_pdu()[:1] == b"\2"
+        wire.send(message(command(C_FIND, sop_class=STUDY_ROOT_FIND, data_set=True, more=[(0x0700, bytes(2))]), query))
+        while True:
+            answer = decode_command(wire.receive_pdu()[12:])
+            answers.append((answer.status, wire.receive_pdu()[12:] if answer.has_data_set else b""))
+            if answer.status != PENDING:
+                release(wire)
+                return answers
+
+
+def test_the_worklist_is_no_way_to_the_studies(pacs: Orthanc, tools: Tools) -> None:
+    """Orthanc goes by the SOP class that the command names, whatever its presentation context is for."""
+    direct = ask_for_studies(pacs.port)
+    assert [status for status, _ in direct] == [PENDING, 0], direct
+    assert STUDY.encode() in direct[0][1]
+    assert ask_for_studies(port_of(tools.gateway.config, "plain")) == [(NOT_AUTHORIZED, b"")]
