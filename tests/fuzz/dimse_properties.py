@@ -117,14 +117,15 @@ def check_allowed(context_id: int, encoded: bytes) -> None:
     read = as_pydicom_reads(encoded)
     if read is None:
         return  # an element of a kind that it does not take
-    fields, operation = ALLOWED[context_id]
-    assert read.CommandField in fields
+    field = read.CommandField
+    assert field in ALLOWED[context_id][0]
+    operations = {operation for fields, operation in ALLOWED.values() if field in fields}
     for keyword in ("AffectedSOPClassUID", "RequestedSOPClassUID"):
         uid = to_first_nul(read.get(keyword))
         if uid:
             assert uid in sop_classes(), uid
-            assert sop_classes()[uid].operation is operation, uid
-    if read.CommandField == C_MOVE:
+            assert sop_classes()[uid].operation in operations, uid
+    if field == C_MOVE:
         title = read.MoveDestination
         assert isinstance(title, str), title  # not several values
         assert fnmatchcase(to_first_nul(title), DESTINATION), title
