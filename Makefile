@@ -15,7 +15,7 @@ help:
 	@echo 'make run    the gateway with CONFIG=/etc/dicomgate/config.yaml'
 	@echo 'make check  format, lint, types, layers and unit tests: seconds'
 	@echo 'make test   everything, with real peers (DCMTK, Orthanc, openssl, GnuTLS): minutes; PYTEST="-k sni -x" for a part'
-	@echo 'make soak   the load and fault tests of tests/soak at full length: an hour or so'
+	@echo 'make soak   the load and fault tests of tests/soak at full length: three hours; DICOMGATE_SOAK_MINUTES=10080 for a week'
 	@echo 'make fuzz   random input for the parsers, for longer'
 	@echo 'make bench  speed and memory beside nginx, HAProxy and stunnel, < 20 minutes; QUICK=1 < 3; writes bench-result.json'
 	@echo 'make clean  removes what the other targets made'
@@ -33,13 +33,15 @@ check: $(INSTALLED)
 	$(BIN)/python -m pytest -q tests/unit
 
 test: $(INSTALLED) peers
-	$(BIN)/python -m pytest -q --ignore=tests/soak $(PYTEST)
+	$(BIN)/python -m pytest -q $(PYTEST)
 
 soak: $(INSTALLED)
-	DICOMGATE_SOAK=1 $(BIN)/python -m pytest -q tests/soak tests/integration/test_two_gigabytes_each_way.py $(PYTEST)
+	DICOMGATE_SOAK=1 $(BIN)/python -m pytest -q tests/soak tests/integration/test_gigabytes_each_way.py $(PYTEST)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m pytest -q --hypothesis-profile=fuzz tests/fuzz
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m tests.fuzz.atheris_dimse -max_total_time=60; \
+	  else echo 'atheris has no wheel for this Python or machine: only Hypothesis has run'; fi
 
 bench: $(INSTALLED)
 	@.ci/peers bench

@@ -8,7 +8,9 @@
                   tls: null | {profile, section, retired, client_auth, ca: [...], pinned, missing_suites: [...],
                                certificates: [{file, dns: [...], key, not_after}]},
                   tenants: [{name, where, server_names: [...], networks, called_aets: "any" | [...], profile,
-                             client_auth}],
+                             client_auth, rewrite_called_aet,
+                             peers: [{name, where, aet: [...], action, operations: [...], sop_classes: "any" | [...],
+                                      transfer_syntaxes, move_destinations, may}]}],
                   sni: [{server_name, sender, result, tenant, client_auth, alert, answer}],
                   notes: [...]}],
      upstreams: [{name, where, servers: [...], notes: [...],
@@ -107,6 +109,10 @@ def _print_listener(listener: "EffectiveListener") -> None:
         _row(f"tenant {tenant.name}", f"{names}; networks {_listed(tenant.networks)}; {titles}")
         if tls is not None:
             _row("", f"{tenant.profile}, client certificate {tenant.client_auth}")
+        if tenant.rewrite_called_aet is not None:
+            _row("", f"the upstream is called {tenant.rewrite_called_aet}")
+        for peer in tenant.peers:
+            _row(f"  peer {peer.name}", f"may {peer.may}" if peer.action == "accept" else "is refused")
     if listener.sni:
         say("  a client that asks for the server name")
     for row in listener.sni:

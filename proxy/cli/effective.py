@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from proxy.cli.permissions import EffectivePeer, describe_peers
 from proxy.config.findings import Finding
 from proxy.config.values import Config, KeyPair, Listener, TlsSettings
 from proxy.policy import ClientAuthMode, Entrance, Network, SniResult, SniRow, describe_sni
@@ -53,6 +54,8 @@ class EffectiveTenant:
     called_aets: tuple[str, ...] | str
     profile: str | None
     client_auth: str
+    rewrite_called_aet: str | None
+    peers: tuple[EffectivePeer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,8 @@ def _tenant(listener: Listener, entrance: Entrance) -> EffectiveTenant:
         called_aets="any" if titles is None else titles,
         profile=tls.profile if tls is not None else None,
         client_auth=entrance.client_auth.mode,
+        rewrite_called_aet=tenant.rewrite_called_aet,
+        peers=describe_peers(tenant),
     )
 
 

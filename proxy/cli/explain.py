@@ -1,8 +1,9 @@
 """`dicomgate explain`: what the gateway would say to a sender and why; or what a word of its vocabulary means.
 
 `--format json`: `{accepted, listener, tenant, peer, upstream, server, upstream_tls, reason, answer, detail, advice,
-would_refuse, trace: [{rule, outcome, detail, where}]}`; what does not apply is null, `upstream_tls` is as `dicomgate
-check` has it. Of a reason: `{reason, meaning, answer, remedy, observable}`.
+would_refuse, trace: [{rule, outcome, detail, where}], contexts: [{uid, name, allowed, why}], move_refused}`; what does
+not apply is null. `upstream_tls` is as `dicomgate check` has it, `contexts` what the sender would propose and what
+becomes of it. Of a reason: `{reason, meaning, answer, remedy, observable}`.
 """
 
 from pathlib import Path
@@ -34,11 +35,22 @@ def command(
     ] = None,
     calling: Annotated[str | None, typer.Option("--calling", help="Calling AE title.")] = None,
     called: Annotated[str | None, typer.Option("--called", help="Called AE title.")] = None,
+    sop_class: Annotated[
+        list[str] | None, typer.Option("--sop-class", help="What it proposes: keyword or UID; may be repeated.")
+    ] = None,
+    operation: Annotated[
+        list[str] | None, typer.Option("--operation", help="What it wants to do, a word of allow; may be repeated.")
+    ] = None,
+    move_destination: Annotated[
+        str | None, typer.Option("--move-destination", help="AE title that a C-MOVE is to send to.")
+    ] = None,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Say what a sender would get, and why. Exit code: 0 accepted, 1 refused, 2 usage.
+    """Say what a sender would get, and why. Exit code: 0 accepted, and all that was asked for; 1 not so; 2 usage.
 
     dicomgate explain --from 10.20.1.11 --calling CT1 --called MAINPACS
+
+    dicomgate explain --from 10.20.1.11 --calling CT1 --called MAINPACS --operation store --sop-class CTImageStorage
 
     dicomgate explain calling_aet_unknown
     """
@@ -53,6 +65,7 @@ def command(
     loaded = load_config(config)
     chosen = _choose(loaded, listener)
     sender = _sender(chosen, source, sni, cert, calling, called)
+    sender = _with_proposals(chosen, sender, sop_class or [], operation or [], move_destination)
     try:
         explanation = walk(chosen, sender)
     except TlsSetupError as error:
@@ -61,7 +74,7 @@ def command(
         say_json(explanation.to_dict(loaded))
     else:
         _print(explanation, loaded, sender)
-    if explanation.refusal is not None:
+    if explanation.refusal is not None or (sender.asks and not explanation.everything_allowed):
         raise typer.Exit(NO)
 
 
@@ -94,6 +107,25 @@ def _sender(
     return Sender(address, calling, called, sni, tuple(_read_chain(cert)) if cert is not None else ())
 
 
+def _with_proposals(
+    listener: "Listener", sender: "Sender", sop_classes: list[str], operations: list[str], move_destination: str | None
+) -> "Sender":
+    from dataclasses import replace
+
+    from proxy.cli.arguments import check_ae_title
+    from proxy.cli.proposing import propose
+    from proxy.dimse.services import Operation
+
+    if move_destination is not None:
+        check_ae_title("--move-destination", move_destination)
+        operations = [*operations, Operation.MOVE]
+    proposals = propose(sop_classes, operations)
+    asks = bool(sop_classes or operations)
+    if not asks:
+        proposals = proposals[: listener.policy.max_presentation_contexts]
+    return replace(sender, proposals=proposals, asks=asks, move_destination=move_destination)
+
+
 def _read_chain(path: Path) -> "list[x509.Certificate]":
     from proxy.cli.presenting import read_chain
 
@@ -116,20 +148,35 @@ def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> No
         say(printable(f"  {step.outcome:<13}{step.rule:<18}{step.detail}{where}"), _STYLES[step.outcome])
     answer = explanation.to_dict(config)
     refusal = explanation.refusal
+    _print_contexts(explanation)
     if refusal is None:
         server = f" ({answer['server']})" if answer["server"] else ""
-        say(printable(f"accepted: forwarded to upstream {answer['upstream']}{server}"), "bold green")
+        partly = sender.asks and not explanation.everything_allowed
+        verdict, style = ("accepted in part", "bold yellow") if partly else ("accepted", "bold green")
+        say(printable(f"{verdict}: forwarded to upstream {answer['upstream']}{server}"), style)
         upstream = config.upstreams[answer["upstream"]]
         if upstream.tls is not None:
             say(printable(f"  tls          {describe_upstream(upstream).tls_in_words()}"))
         if answer["would_refuse"]:
             say(f"  only because of observe_until; then refused: {', '.join(answer['would_refuse'])}", "yellow")
+        elif explanation.observing and not explanation.by_the_rules:
+            say("  only because of observe_until: what it may not do passes and is counted", "yellow")
         note("the PACS may still refuse it, and limits count when it comes: the access record says so")
         return
     say(f"refused: {refusal.reason}", "bold red")
     say(printable(f"  why          {refusal.detail}"))
     say(f"  on the wire  {answer['answer']}")
     say(printable(f"  to change    {explanation.advice}"))
+
+
+def _print_contexts(explanation: "Explanation") -> None:
+    """What the sender would propose, line by line."""
+    for context in explanation.contexts:
+        verdict = "may" if context.allowed else "may not"
+        style = _STYLES["pass" if context.allowed else "fail"]
+        say(printable(f"  {verdict:<13}{context.name}" + (f": {context.why}" if context.why else "")), style)
+    if explanation.move_refused:
+        say(printable(f"  {'may not':<13}C-MOVE: {explanation.move_refused}"), _STYLES["fail"])
 
 
 def _explain_reason(word: str, format: Format) -> None:

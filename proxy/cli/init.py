@@ -50,9 +50,9 @@ tenants:
       # This machine alone, for `dicomgate echo` and a first test.
       - {name: this-machine, aet: $calling, from: [127.0.0.1], allow: [all]}
       # A device with a certificate (dicomgate pki issue CT1 prints such a line):
-      # - {aet: CT1, cert: {san_dns: [ct1]}, allow: [all]}
+      # - {aet: CT1, cert: {san_dns: [ct1]}, allow: [modality]}
       # A device without one, by its address:
-      # - {aet: MR1, from: [10.20.1.12], allow: [all]}
+      # - {aet: MR1, from: [10.20.1.12], allow: [modality]}
 
 upstreams:
   pacs: {servers: [{address: $pacs}]}

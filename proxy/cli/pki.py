@@ -182,7 +182,7 @@ def peer_line(entry: Entry) -> str:
     kinds = {"san_dns": entry.dns, "san_uri": entry.uri}
     cert = ", ".join(f"{kind}: [{', '.join(map(yaml_text, values))}]" for kind, values in kinds.items() if values)
     title = yaml_text(entry.name) if len(entry.name) <= _MAX_AE_TITLE else "AE_TITLE"
-    return f"- {{aet: {title}, cert: {{{cert or f'sha256: [{entry.sha256}]'}}}, allow: [all]}}"
+    return f"- {{aet: {title}, cert: {{{cert or f'sha256: [{entry.sha256}]'}}}, allow: [modality]}}"
 
 
 def _default_names(name: str) -> Names:

@@ -223,7 +223,8 @@ REFUSALS: dict[Reason, Refusal] = {
     ),
     Reason.NO_PERMITTED_CONTEXT: Refusal(
         "The request proposes no presentation context that may be used.",
-        "Enable on the device what it is to send.",
+        "Enable on the device what its peer may do, or add what it needs to the peer's allow, sop_classes or "
+        "transfer_syntaxes.",
     ),
     Reason.TENANT_AMBIGUOUS: Refusal(
         "Without SNI, more than one tenant would take the request.",
@@ -294,8 +295,16 @@ REFUSALS: dict[Reason, Refusal] = {
     Reason.UPSTREAM_ABORTED: Refusal(
         "The gateway let it pass and the PACS aborted it instead of answering.", "Look at the PACS's log."
     ),
-    Reason.OPERATION_NOT_ALLOWED: Refusal("The operation is not in the peer's allow.", _NOT_BUILT),
-    Reason.MOVE_DESTINATION_NOT_ALLOWED: Refusal("The C-MOVE goes to a destination that is not allowed.", _NOT_BUILT),
+    Reason.OPERATION_NOT_ALLOWED: Refusal(
+        "On an open association a DIMSE request came that the peer's allow does not hold, or from the side that does "
+        "not have the role for it. It was not forwarded; the association goes on.",
+        "Add the operation to the peer's allow, or disable it on the device.",
+    ),
+    Reason.MOVE_DESTINATION_NOT_ALLOWED: Refusal(
+        "A C-MOVE was to send to an AE title that the peer's move_destinations do not hold. It was not forwarded; the "
+        "association goes on.",
+        "Add the title to the peer's move_destinations, or correct the destination on the device.",
+    ),
     Reason.POLICY_CHANGED: Refusal("After a reload the association would be refused.", _NOT_BUILT),
     Reason.DISCONNECTED: Refusal("An operator ended the association.", _NOT_BUILT),
 }

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.cli.effective_upstreams import describe_upstream
 from proxy.cli.presenting import Unaccepted, present
+from proxy.cli.proposing import ContextAnswer, Proposal, answer_proposals, encode_proposals
 from proxy.cli.refusals import REFUSALS
 from proxy.config.values import Config, Listener
-from proxy.dimse.echo import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION_SOP_CLASS
+from proxy.dimse.echo import VERIFICATION_SOP_CLASS
 from proxy.net.stages import request_error
 from proxy.observe.answers import describe_answer
-from proxy.pdu import PduError, RequestAmbiguous, encode_associate_rq, parse_associate_rq
+from proxy.pdu import PduError, RequestAmbiguous, parse_associate_rq
 from proxy.policy import (
     ANSWERS,
     Accept,
@@ -32,6 +33,7 @@ from proxy.policy import (
     advice,
     entrance_for_sni,
     judge,
+    move_allowed,
 )
 from proxy.policy.addresses import contains
 from proxy.policy.tenants import describe_networks
@@ -48,13 +50,20 @@ _SHOWN_SUBJECT = 80
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who would send what. `chain`: the certificates that it shows, as `read_chain` gives them."""
+    """Who would send what. `chain`: the certificates that it shows, as `read_chain` gives them.
+
+    `proposals`: the SOP classes that it proposes; none: Verification. `asks`: whether it must have them all.
+    `move_destination`: of a C-MOVE that it asks for.
+    """
 
     address: Address
     calling: str
     called: str
     sni: str | None = None
     chain: "Sequence[x509.Certificate]" = ()
+    proposals: tuple[Proposal, ...] = ()
+    asks: bool = False
+    move_destination: str | None = None
 
     def __str__(self) -> str:
         sni = f"SNI {self.sni}" if self.sni is not None else "no SNI"
@@ -66,17 +75,37 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Every step, and what it came to. `advice` is empty where it was accepted."""
+    """Every step, and what it came to. `advice` is empty where it was accepted.
+
+    `contexts`: what becomes of each proposal, where a peer was found. `move_refused`: why the C-MOVE is; "" if not.
+    """
 
     listener: str
     steps: tuple[Step, ...]
     decision: Accept | Refuse
     advice: str = ""
+    contexts: tuple[ContextAnswer, ...] = ()
+    move_refused: str = ""
 
     @property
     def refusal(self) -> Refuse | None:
         """None where it was accepted."""
         return self.decision if isinstance(self.decision, Refuse) else None
+
+    @property
+    def observing(self) -> bool:
+        """Whether it was accepted, and what the rules forbid is let pass."""
+        return isinstance(self.decision, Accept) and self.decision.observing
+
+    @property
+    def by_the_rules(self) -> bool:
+        """Whether the sender may do all that it proposes."""
+        return not self.move_refused and all(answer.allowed for answer in self.contexts)
+
+    @property
+    def everything_allowed(self) -> bool:
+        """Whether all of it passes today."""
+        return self.refusal is None and (self.by_the_rules or self.observing)
 
     def to_dict(self, config: Config) -> dict[str, Any]:
         """For `--format json`."""
@@ -94,6 +123,8 @@ class Explanation:
             "answer": describe_answer(refusal.answer) if refusal is not None else None,
             "detail": refusal.detail if refusal is not None else None,
             "advice": self.advice or None,
+            "contexts": [answer.to_dict() for answer in self.contexts],
+            "move_refused": self.move_refused or None,
             "would_refuse": list(decision.would_refuse) if isinstance(decision, Accept) else [],
             "trace": [
                 {"rule": step.rule, "outcome": step.outcome, "detail": step.detail, "where": step.where or None}
@@ -131,8 +162,19 @@ def walk(listener: Listener, sender: Sender) -> Explanation:
     steps = (*trace.steps, *_said_once(decision.trace))
     settled = _settle(decision)
     if isinstance(settled, Refuse):
-        return Explanation(listener.name, steps, settled, advice(settled, facts))
-    return Explanation(listener.name, steps, settled)
+        cut = settled.reason is Reason.NO_PERMITTED_CONTEXT
+        contexts = answer_proposals(sender.proposals, settled.peer) if cut else ()
+        return Explanation(listener.name, steps, settled, advice(settled, facts), contexts)
+    contexts = answer_proposals(sender.proposals, settled.peer)
+    return Explanation(listener.name, steps, settled, "", contexts, _check_move(sender, settled))
+
+
+def _check_move(sender: Sender, accept: Accept) -> str:
+    """As the live path does with each C-MOVE-RQ."""
+    destination = sender.move_destination
+    if destination is None or move_allowed(accept, destination, sender.calling):
+        return ""
+    return f"{destination} is not one of the peer's move_destinations ({', '.join(accept.move_destinations or ())})"
 
 
 def _said_once(steps: Sequence[Step]) -> Iterator[Step]:
@@ -193,9 +235,9 @@ def _secure(listener: Listener, sender: Sender, trace: Trace) -> tuple[Entrance 
 
 def _read_request(sender: Sender, certificate: Certificate | None, trace: Trace) -> Facts:
     """The titles as they would stand in an A-ASSOCIATE-RQ, read by the gateway's own parser."""
-    context = (1, VERIFICATION_SOP_CLASS, (IMPLICIT_VR_LITTLE_ENDIAN,))
+    proposals = sender.proposals or (Proposal(VERIFICATION_SOP_CLASS),)
     try:
-        request = parse_associate_rq(encode_associate_rq(sender.called, sender.calling, [context]))
+        request = parse_associate_rq(encode_proposals(sender.called, sender.calling, proposals))
     except RequestAmbiguous as error:
         raise _refused(trace, "request", Reason.REQUEST_AMBIGUOUS, str(error)) from None
     except PduError as error:

@@ -19,7 +19,6 @@ UNBUILT: dict[str, tuple[object, ...]] = {
     "tenants.*.user_identity.forward": ("strip",),
     "tenants.*.user_identity.allow_plain": (False,),
     "tenants.*.peers.*.user": (None,),
-    "tenants.*.peers.*.move_destinations": (["self"],),
     "identity_providers": (None,),
     "upstreams.*.servers.1": (),  # a second server
     "upstreams.*.servers.*.weight": (1,),

@@ -19,8 +19,8 @@ from proxy.net.dial import dial
 from proxy.net.early import EarlyWatch
 from proxy.net.leg import Leg
 from proxy.net.linger import linger
-from proxy.net.operations import inspection_of, is_asynchronous, stored
-from proxy.net.recheck import Asked, refusal
+from proxy.net.operations import inspection_of, is_asynchronous, narrow, stored
+from proxy.net.recheck import Asked, decide_again
 from proxy.net.refused import Refused, UpstreamRefused, say
 from proxy.net.relay import Relay
 from proxy.net.stages import (
@@ -32,7 +32,7 @@ from proxy.net.stages import (
     tls_handshake,
     understand_request,
 )
-from proxy.pdu import AAssociateAC, AAssociateRQ, edit_associate_rq, encode_abort
+from proxy.pdu import AAssociateAC, AAssociateRQ, PresentationContextResult, edit_associate_rq, encode_abort
 from proxy.policy import (
     Accept,
     Address,
@@ -57,6 +57,7 @@ class Association:
     """A connection of a requestor and, once the policy said yes, the connection to its upstream."""
 
     __slots__ = (
+        "_accepted",
         "_asked",
         "_awaited",
         "_deadline",
@@ -98,7 +99,9 @@ class Association:
         self._interruption: Refused | None = None
         self._early: EarlyWatch | None = None
         self.forwarded = False
-        self._asked: Asked | None = None  # for the day when the policy changes
+        # For the day when the policy changes.
+        self._asked: Asked | None = None
+        self._accepted: tuple[PresentationContextResult, ...] = ()
         self._walking = False
         self._relay: Relay | None = None
         self._upstream: Leg | None = None
@@ -228,6 +231,7 @@ class Association:
         heard = b"" if self._early is None else self._early.heard
         self._early = None
         worker.counts.associated(self.share)
+        self._accepted = answer.presentation_contexts
         self._relay = Relay(
             self,
             self._requestor,
@@ -243,6 +247,7 @@ class Association:
         )
         worker.established(self)
         self._relay.start(heard, from_upstream)
+        worker.relayed(self)
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
@@ -349,11 +354,19 @@ class Association:
         else:
             self._interrupt(Refused(reason or Reason.DRAINING, detail))
 
-    def refused_by(self, listener: Listener | None, tls: ListenerTls | None) -> str | None:
-        """Why this established association would be refused under a new configuration; None: it would not."""
+    def decide_again(self, listener: Listener | None, tls: ListenerTls | None) -> str | None:
+        """Why this established association would be refused under a new configuration. None: it would not, and what
+        it asks for from now on is judged by that configuration.
+        """
         assert self._asked is not None
+        assert self._relay is not None
         endpoint = self._requestor.tls
-        return refusal(self._asked, None if endpoint is None else endpoint.object, listener, tls)
+        decision = decide_again(self._asked, None if endpoint is None else endpoint.object, listener, tls)
+        if isinstance(decision, str):
+            return decision
+        if isinstance(decision, Accept):
+            narrow(self._relay.inspection, decision, self._accepted, self.account.record.calling_aet or "")
+        return None
 
     @property
     def ending(self) -> bool:

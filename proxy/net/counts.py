@@ -83,8 +83,7 @@ class Counts:
                 if held >= limits.handshakes_per_address:
                     text = f"{held} connections of this address have no association yet (limits.handshakes_per_address)"
                     return Reason.ADDRESS_LIMIT, text
-                for key in share.connection + share.waiting:
-                    table.add(self._slot, key, 1)
+                self._take(share.connection + share.waiting)
         except TableFull:
             return Reason.CONNECTION_LIMIT, "there is no room to count another address"
         self.connections += 1
@@ -94,21 +93,20 @@ class Counts:
         """Count the association of a connection for its tenant and peer; or say which cap is reached."""
         table = self._table
         of_tenant = key_of("tenant", tenant.name)
-        of_peer = None if peer is None else key_of("peer", tenant.name, peer.name)
+        of_peer = () if peer is None else (key_of("peer", tenant.name, peer.name),)
         try:
             with table.lock:
                 held = table.total(of_tenant)
                 if tenant.max_associations is not None and held >= tenant.max_associations:
                     return f"tenant {tenant.name} has {held} associations (max_associations)"
-                if peer is not None and of_peer is not None:
-                    held = table.total(of_peer)
-                    if peer.max_associations is not None and held >= peer.max_associations:
+                if peer is not None and peer.max_associations is not None:
+                    held = table.total(*of_peer)
+                    if held >= peer.max_associations:
                         return f"peer {peer.name} has {held} associations (max_associations)"
-                    table.add(self._slot, of_peer, 1)
-                table.add(self._slot, of_tenant, 1)
+                self._take((of_tenant, *of_peer))
         except TableFull:
             return "there is no room to count another association"
-        share.association = (of_tenant,) if of_peer is None else (of_tenant, of_peer)
+        share.association = (of_tenant, *of_peer)
         self.associations += 1
         return None
 
@@ -133,6 +131,18 @@ class Counts:
     def _released(self, share: Share) -> None:
         share.association = ()
         self.associations -= 1
+
+    def _take(self, keys: tuple[bytes, ...]) -> None:
+        """Count all of them or, where the table is full, none. Call it locked."""
+        taken = []
+        try:
+            for key in keys:
+                self._table.add(self._slot, key, 1)
+                taken.append(key)
+        except TableFull:
+            for key in taken:
+                self._table.add(self._slot, key, -1)
+            raise
 
     def _give_back(self, keys: tuple[bytes, ...]) -> None:
         with self._table.lock:

@@ -1,6 +1,7 @@
 """One listening socket of a worker: accepts while there is room, and lets a less loaded worker go first."""
 
 import errno
+import select
 import socket
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
 
 _PAUSE = 0.1  # seconds without accepting when the system has no room for another socket
 _SAY = 1.0  # seconds between two log lines about that
+# Connections taken from the queue for one event, so that those who are let in wait for few of those who are not.
+_ACCEPTS = 32
 _YIELD = 0.002  # seconds in which another worker may take the connection
+# A worker that is busy, or waits for a processor, may need more than one turn. One that takes nothing at all in so many
+# hangs or is overloaded, and has one turn a connection until it takes one again.
+_TURNS = 10
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)  # the last one: of epoll_ctl
 
 
@@ -25,7 +31,7 @@ class Gate:
         self._socket = sock
         self._open = False
         self._closed = False
-        self._yielded = False
+        self._turns = _TURNS  # that the others have yet
         self._said = -_SAY
         sock.setblocking(False)
 
@@ -47,22 +53,37 @@ class Gate:
         self._socket.close()
 
     def ready(self, mask: int) -> None:
-        """A connection waits. One is accepted, so that the others may take the next one."""
-        if not self._yielded and self._worker.counts.ahead():
-            self._yielded = True
+        """Connections wait. One is let in, so that the others may take the next one; what is refused does not count."""
+        counts = self._worker.counts
+        if self._turns and counts.ahead():
+            self._turns -= 1
             self._shut()
-            self._worker.loop.call_later(_YIELD, self._resume)
+            self._worker.loop.call_later(_YIELD, self._yielded)
             return
-        self._yielded = False
+        self._turns = max(self._turns, 1)
+        before = counts.connections
         try:
-            connection, peer = self._socket.accept()
-            self._worker.accepted(self._listener, connection, peer)
+            for _ in range(_ACCEPTS):
+                connection, peer = self._socket.accept()
+                self._worker.accepted(self._listener, connection, peer)
+                if counts.connections > before:
+                    return
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
             self._pause(error)
+
+    def _yielded(self) -> None:
+        if not self._closed and not self._waits():
+            self._turns = _TURNS  # another worker took it
+        self._resume()
+
+    def _waits(self) -> bool:
+        events = select.poll()
+        events.register(self._socket, select.POLLIN)
+        return bool(events.poll(0))
 
     def crashed(self, error: Exception) -> None:
         """Accepting failed in a way that nobody thought of: pause, or it would be tried at full speed."""

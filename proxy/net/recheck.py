@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from proxy.config.values import Listener
 from proxy.net.stages import understand_request
-from proxy.policy import Address, ClientAuthMode, Facts, Reason, Refuse, judge
+from proxy.policy import Accept, Address, ClientAuthMode, Facts, NeedsIdentity, Reason, Refuse, judge
 from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ListenerTls
 
@@ -20,10 +20,10 @@ class Asked:
     sni: str | None
 
 
-def refusal(
+def decide_again(
     asked: Asked, tls_object: ssl.SSLObject | None, listener: Listener | None, tls: ListenerTls | None
-) -> str | None:
-    """Why `listener`, as it is configured now, would refuse it; None: it would not.
+) -> Accept | NeedsIdentity | str:
+    """What `listener`, as it is configured now, decides; in words why it would refuse it.
 
     The certificate is judged anew from the connection itself, so that a revocation counts.
     """
@@ -41,4 +41,4 @@ def refusal(
             return f"{Reason.CLIENT_CERTIFICATE_MISSING}: a client certificate is required now"
     facts = Facts(asked.address, understand_request(asked.pdu), now, asked.sni, certificate)
     decision = judge(listener.policy, entrance, facts)
-    return f"{decision.reason}: {decision.detail}" if isinstance(decision, Refuse) else None
+    return f"{decision.reason}: {decision.detail}" if isinstance(decision, Refuse) else decision

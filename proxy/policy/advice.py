@@ -10,7 +10,10 @@ _ADVICE = {
     Reason.PROTOCOL_VERSION: "The sender does not speak DICOM's upper layer protocol version 1: check its software.",
     Reason.APPLICATION_CONTEXT: "The sender does not propose DICOM's application context: check its software.",
     Reason.TOO_MANY_CONTEXTS: "Propose fewer SOP classes on the device, or raise limits.presentation_contexts.",
-    Reason.NO_PERMITTED_CONTEXT: "Enable at least one SOP class on the device: its request proposes none.",
+    Reason.NO_PERMITTED_CONTEXT: (
+        "Enable on the device what its peer may do, or add what it needs to allow, sop_classes or "
+        "transfer_syntaxes{at}."
+    ),
     Reason.CALLED_AET_UNKNOWN: (
         "Correct the called AE title {called} on the device, or add it to called_aets{of_tenant}."
     ),

@@ -3,9 +3,11 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from proxy.dimse.services import Operation, SopClass, classify, is_storage, permitted
 from proxy.pdu import AAssociateRQ, PresentationContext, RoleSelection
+from proxy.pdu.associate import is_ae_title
 from proxy.policy.model import Accept, Peer
 from proxy.policy.patterns import TitleMatcher, fold_title
 
@@ -60,7 +62,7 @@ def why_cut(
     if sop_class.operation not in may.as_scu and not (scp and sop_class.operation in may.as_scp):
         if sop_class.operation in may.as_scp:
             return "get keeps a storage class only where the request offers the SCP role for it"
-        return f"{_wanted(sop_class)}, which allow does not hold ({', '.join(sorted(peer.allow))})"
+        return not_in_allow(sop_class, peer)
     if peer.sop_classes is not None and uid not in peer.sop_classes:
         return "it is not one of the peer's sop_classes"
     if peer.transfer_syntaxes is not None and peer.transfer_syntaxes.isdisjoint(context.transfer_syntaxes):
@@ -68,21 +70,21 @@ def why_cut(
     return None
 
 
-def _wanted(sop_class: SopClass) -> str:
+def not_in_allow(sop_class: SopClass, peer: Peer) -> str:
+    """What a class needs that the peer may not do, in words."""
     if sop_class.operation is Operation.STORE:
-        return "as a private or unknown class it needs store or other"
-    return f"it needs {'store or store_standard' if is_storage(sop_class) else sop_class.operation}"
+        needs = "as a private or unknown class it needs store or other"
+    else:
+        needs = f"it needs {'store or store_standard' if is_storage(sop_class) else sop_class.operation}"
+    return f"{needs}, which allow does not hold ({', '.join(sorted(peer.allow))})"
 
 
 def describe_cuts(request: AAssociateRQ, peer: Peer, selection: Selection, table: Mapping[str, SopClass]) -> str:
     """The contexts that are cut, in words."""
+    kept = selection.contexts
+    cut = {item.abstract_syntax: item for item in request.presentation_contexts if item.context_id not in kept}
     offered = offered_scp_roles(request.user_information.role_selections)
-    cut = {
-        context.abstract_syntax: why_cut(context, peer, table, offered)
-        for context in request.presentation_contexts
-        if context.context_id not in selection.contexts
-    }
-    words = [f"{uid}: {why}" for uid, why in list(cut.items())[:_MOST_NAMED]]
+    words = [f"{uid}: {why_cut(cut[uid], peer, table, offered)}" for uid in islice(cut, _MOST_NAMED)]
     if len(cut) > _MOST_NAMED:
         words.append(f"and {len(cut) - _MOST_NAMED} more")
     return "; ".join(words)
@@ -93,6 +95,8 @@ def move_allowed(accept: Accept, destination: str, calling_title: str) -> bool:
     titles = accept.move_destinations
     if titles is None:
         return True
+    if not is_ae_title(destination):
+        return False  # "EVIL\0_WS" is EVIL to a PACS that reads to the first NUL
     fold = accept.tenant.fold_case
     if SELF in titles and _comparable(destination, fold=fold) == _comparable(calling_title, fold=fold):
         return True

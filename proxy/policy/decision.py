@@ -242,10 +242,15 @@ def _check_contexts(
             rule, f"{kept} of {proposed} presentation contexts may be used", "" if peer is None else peer.where
         )
         return None
-    cuts = describe_cuts(facts.request, peer, selection, tenant.sop_class_table)
-    detail = f"peer {peer.name}: {kept or 'none'} of {proposed} presentation contexts may be used ({cuts})"
+    detail = f"peer {peer.name}: {kept or 'none'} of {proposed} presentation contexts may be used"
+    observing = tenant.observes(facts.now)
+    if kept and not observing:
+        # Which ones are cut stands in the access record.
+        trace.passed(rule, detail, peer.where)
+        return None
+    detail = f"{detail} ({describe_cuts(facts.request, peer, selection, tenant.sop_class_table)})"
     if kept:
-        trace.partly(rule, detail, peer.where, observing=tenant.observes(facts.now))
+        trace.noted(rule, f"{detail}; all are let pass by observe_until", peer.where)
         return None
     reason = Reason.NO_PERMITTED_CONTEXT
     if trace.observed(tenant, facts.now, rule, reason, detail, peer.where):

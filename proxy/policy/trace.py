@@ -23,12 +23,9 @@ class Trace:
         """A rule that was met."""
         self.steps.append(Step(rule, Outcome.PASS, detail, where))
 
-    def partly(self, rule: str, detail: str, where: str = "", *, observing: bool) -> None:
-        """A rule that takes something away and refuses nothing; observe mode leaves it there."""
-        if observing:
-            self.steps.append(Step(rule, Outcome.WOULD_REFUSE, f"{detail}; all are let pass by observe_until", where))
-        else:
-            self.passed(rule, detail, where)
+    def noted(self, rule: str, detail: str, where: str = "") -> None:
+        """A rule that would take something away, and refuses nothing; observe mode leaves it there."""
+        self.steps.append(Step(rule, Outcome.WOULD_REFUSE, detail, where))
 
     def skipped(self, rule: str, detail: str, where: str = "") -> None:
         """A rule or peer that does not concern this association, or a condition of a peer that is not met."""

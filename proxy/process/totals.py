@@ -12,6 +12,9 @@ from proxy.observe.metrics import Metrics, Snapshot, merge
 from proxy.process.child import Child
 from proxy.process.messages import Question
 
+#: For the answers of busy workers, in seconds: a scrape is to take less than 0.1 s whatever they do.
+_BUDGET = 0.03
+
 
 class Totals:
     """Sums over workers, present and past."""
@@ -19,6 +22,7 @@ class Totals:
     def __init__(self, config: Config) -> None:
         self.started = time.time()
         self._past: Snapshot = {}
+        self._questions: set[asyncio.Future[None]] = set()
         self._own = Metrics(config)
         self.configure(config)
 
@@ -42,19 +46,26 @@ class Totals:
         self._past = merge([self._past, counted])
 
     async def collect(self, children: Sequence[Child], *, draining: bool, dropped: int) -> list[Snapshot]:
-        """Ask every worker. One that does not answer in time is `silent`, and its last answer stands."""
+        """Ask every worker. Of one that is too busy to answer in time, its last answer stands."""
         asked = [child for child in children if child.ready.is_set() and not child.gone.is_set()]
-        answers = await asyncio.gather(*(child.ask(Question.SNAPSHOT) for child in asked))
-        for child, answer in zip(asked, answers, strict=True):
-            child.silent = answer is None
-            if answer is not None and not child.gone.is_set():
-                child.snapshot = answer
+        questions = {asyncio.ensure_future(self._ask(child)) for child in asked}
+        self._questions |= questions
+        if questions:
+            await asyncio.wait(questions, timeout=_BUDGET)
+        self._questions = {question for question in self._questions if not question.done()}
         states = Counter(child.state for child in children)
         for state in ("starting", "running", "draining", "silent"):
             self._own.set("workers", (state,), states[state])
         self._own.set("draining", (), int(draining))
         self._own.set("log_dropped_total", (), dropped)
         return [self._past, self._own.snapshot(), *(child.snapshot for child in asked if not child.gone.is_set())]
+
+    async def _ask(self, child: Child) -> None:
+        """What it answers late is there for the next time; one that does not answer at all is `silent`."""
+        answer = await child.ask(Question.SNAPSHOT)
+        child.silent = answer is None
+        if answer is not None and not child.gone.is_set():
+            child.snapshot = answer
 
 
 _COUNTED = (Kind.COUNTER, Kind.HISTOGRAM)

@@ -13,6 +13,7 @@ from proxy.policy import Certificate
 #: What `cryptography` raises for a certificate that OpenSSL took but that cannot be read in full.
 UNREADABLE = (
     ValueError,
+    TypeError,  # a name of a type that its attribute cannot have
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.InvalidVersion,

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from proxy.tls.certificates import UNREADABLE
 from proxy.tls.issuing import IssuingError, check_key_strength
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\r?\n.*?-----END \1-----", re.DOTALL)
@@ -26,7 +26,6 @@ _EKU_WORDS = {
 }
 _CURVE_WORDS = {"secp224r1": "P-224", "secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _SHA256_SIZE = 32  # bytes
-_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
 
 
 class InspectionError(Exception):
@@ -96,7 +95,7 @@ def inspect(data: bytes, now: datetime.datetime) -> list[Facts]:
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         try:
             facts = list(_pem_facts(blocks, now)) if blocks else [_der_facts(data, now)]
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise InspectionError(f"cannot be read: {error}") from None
     if not facts:
         raise InspectionError(f"holds {blocks[0][0]} and no certificate, CRL or request")

@@ -91,12 +91,17 @@ def test_row_114_the_group_runs_out_of_memory(site: Site, tmp_path: Path) -> Non
             gateway.stop()
 
 
+def niceness(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
+
+
 def test_row_114_workers_go_first(site: Site, start_gateway: Callable[..., Gateway]) -> None:
     """Whatever their size: a supervisor that is ended takes the admin address, the log and all with it."""
     with Pacs(Archive()) as pacs:
         gateway = start_gateway(site.one_tenant(pacs.port, workers=2))
         for pid in workers(gateway):
             assert oom_score(pid) > oom_score(gateway.pid) == oom_score(os.getpid())
+            assert niceness(pid) == niceness(os.getpid()) >= niceness(gateway.pid)
 
 
 def test_row_114_a_worker_without_memory(site: Site, tmp_path: Path) -> None:
@@ -148,7 +153,7 @@ PLACES = [
     ("proxy.net.association", "understand_request", "request"),
     ("proxy.net.association", "edit_associate_rq", "request"),
     ("proxy.net.association", "answer_to_requestor", "request"),
-    ("proxy.pdu.scanner", "PduScanner.feed", "data"),
+    ("proxy.dimse.walk", "MessageWalk.feed", "data"),
 ]
 FAILS = """
 import importlib

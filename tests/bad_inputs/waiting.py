@@ -5,8 +5,12 @@ A row may stand here and be tested as well: then what is tested is the part that
 """
 
 POOLS = "issue 5, pools: several servers of one upstream, and a guard against loops"
+PROXY = "issue 5, the PROXY protocol"
 
 WAITING: dict[int, tuple[str, str]] = {
+    86: (PROXY, "a header from who may not send one, one where none is taken, and none where one must be"),
+    87: (PROXY, "headers cut into bytes, too long, without an end, twice, and those of LOCAL and UNIX"),
+    88: (PROXY, "an address in the header that is ours, private, or of the loopback"),
     96: (POOLS, "a breaker counts refused connections (the metric of the attempts does already)"),
     108: (POOLS, "two servers, the first one dead (two addresses of one server are tried already)"),
     111: (
@@ -22,4 +26,15 @@ ELSEWHERE: dict[int, tuple[str, ...]] = {
     118: ("test_supervisor_killed", "test_service_manager"),
     121: ("test_drain_finishes_transfers",),
     127: ("test_reloads_under_load", "test_reload_watch"),
+    134: ("test_connection_storm",),
+    135: ("test_handshake_storm",),
+    136: ("test_many_idle_associations",),
+    137: ("test_no_starvation",),
+    138: ("test_gigabytes_each_way",),
+    139: ("test_gigabytes_each_way",),
+    140: ("test_churn_leaves_nothing",),
+    141: ("test_rejections_of_one_address",),
+    142: ("test_admin_under_load",),
+    143: ("test_debug_log_under_storm",),
+    144: ("test_mixed_soak",),
 }

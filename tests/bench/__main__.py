@@ -2,9 +2,9 @@
 
 All of them terminate the same TLS (1.3, one certificate, one cipher) in front of the same fake PACS, under the same
 load, in turn, with one worker each; the gateway with policy, P-DATA scanner, metrics and access log, the others as
-Debian ships them and without a log. The figures are the medians of the runs. Only CPU time and memory of the proxy
-under measure are counted, those of all its processes; load generator and PACS share the machine with it, so wall time
-and latency are theirs too.
+Debian ships them and without a log. The figures are the medians of the runs, and marked where these differ by more than
+a quarter. Only CPU time and memory of the proxy under measure are counted, those of all its processes; load generator
+and PACS share the machine with it, so wall time and latency are theirs too.
 """
 
 import argparse
@@ -116,6 +116,8 @@ def main() -> int:
         {run["cipher"] for runs in bench.raw.values() for one in runs.values() for run in one if "cipher" in run}
     )
     assert len(ciphers) == 1, f"not everybody was measured with the same cipher: {ciphers}"
+    if any(row.noisy for row in table):
+        print(report.NOTE)
     load = f"{os.getloadavg()[2]:.1f}"
     print(f"{machine}, load average {load}; {ciphers[0]}")
     print(", ".join(f"{name} {what}" for name, what in versions.items()))

@@ -2,7 +2,6 @@
 
 import contextlib
 import multiprocessing
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from tests.bench import instances, load, pacs
 from tests.bench.targets import Start, Target, Upstream, dicomgate
+from tests.support.processes import until
 from tests.support.site import Site
 
 Run = dict[str, Any]
@@ -29,9 +29,9 @@ class Loader:
         self._process.start()
         theirs.close()
 
-    def begin(self, job: str, target: Target, **arguments: Any) -> Run:
+    def begin(self, job: str, port: int, **arguments: Any) -> Run:
         """Start a job; what it says when its associations stand."""
-        self._channel.send((job, target.port, arguments))
+        self._channel.send((job, port, arguments))
         return self._next()
 
     def start(self) -> None:
@@ -115,7 +115,7 @@ class Bench:
         amount = associations * each
 
         def run(target: Target) -> Run:
-            cipher = self._loader.begin("bulk", target, called=called, associations=associations, each=each)
+            cipher = self._loader.begin("bulk", target.port, called=called, associations=associations, each=each)
             before = target.cpu_seconds()
             self._loader.start()
             measured = self._loader.result()
@@ -136,7 +136,7 @@ class Bench:
         """Connection, full handshake, A-ASSOCIATE, A-RELEASE, `count` times: CPU and latency of one."""
 
         def run(target: Target) -> Run:
-            self._loader.begin("one_by_one", target, called="STORE", count=count)
+            self._loader.begin("one_by_one", target.port, called="STORE", count=count)
             time.sleep(_SETTLE)
             before = target.cpu_seconds()
             self._loader.start()
@@ -156,7 +156,7 @@ class Bench:
                 for target in targets:
                     self._warm(target)
                     before = target.rss_kib()
-                    self._loader.begin("hold", target, called=called, associations=associations)
+                    self._loader.begin("hold", target.port, called=called, associations=associations)
                     time.sleep(_SETTLE)
                     idle = (target.rss_kib() - before) / associations
                     self._loader.start()
@@ -170,7 +170,7 @@ class Bench:
 
     def _warm(self, target: Target) -> None:
         """What a process loads once is its own, not an association's."""
-        self._loader.begin("bulk", target, called="STORE", associations=2, each=8)
+        self._loader.begin("bulk", target.port, called="STORE", associations=2, each=8)
         self._loader.start()
         self._loader.result()
         self._loader.end()
@@ -188,7 +188,7 @@ class Bench:
         return self._keep(row, found)
 
     def _speed(self, target: Target, each: int) -> float:
-        self._loader.begin("bulk", target, called="STORE", associations=8, each=each)
+        self._loader.begin("bulk", target.port, called="STORE", associations=8, each=each)
         self._loader.start()
         measured = self._loader.result()
         self._loader.end()
@@ -198,8 +198,8 @@ class Bench:
         """C-ECHO on fresh TLS associations while bulk senders run; how alike the senders fare."""
 
         def run(target: Target) -> Run:
-            self._loader.begin("bulk", target, called="STORE", associations=senders, seconds=seconds)
-            self._second.begin("one_by_one", target, called="ECHO", seconds=seconds * 0.9)
+            self._loader.begin("bulk", target.port, called="STORE", associations=senders, seconds=seconds)
+            self._second.begin("one_by_one", target.port, called="ECHO", seconds=seconds * 0.9)
             self._loader.start()
             self._second.start()
             echo, bulk = self._second.result(), self._loader.result()
@@ -217,12 +217,12 @@ class Bench:
         with self.running(workers=2, only=["dicomgate"]) as targets:
             for _ in range(rounds):
                 for target in targets:
-                    self._loader.begin("bulk", target, called="STORE", associations=8, each=1)
-                    standing = [target.connections(pid) for pid in target.workers()]
+                    self._loader.begin("bulk", target.port, called="STORE", associations=8, each=1)
+                    standing = target.standing()
                     self._loader.start()
                     self._loader.result()
                     self._loader.end()
-                    time.sleep(_SETTLE)  # the next round finds both workers empty
+                    until(lambda target=target: not any(target.standing()), "the next round finds both workers empty")
                     assert sum(standing) == 8, standing
                     found.setdefault(target.name, []).append({"most": max(standing), "standing": standing})
         return self._keep(row, found)
@@ -239,6 +239,6 @@ class Bench:
         return found
 
 
-def medians(runs: Runs, figure: str) -> dict[str, float]:
-    """The median of a figure, by the name of the proxy."""
-    return {name: statistics.median(run[figure] for run in found) for name, found in runs.items()}
+def samples(runs: Runs, figure: str) -> dict[str, list[float]]:
+    """A figure of every run, by the name of the proxy."""
+    return {name: [run[figure] for run in found] for name, found in runs.items()}

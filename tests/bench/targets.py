@@ -26,7 +26,7 @@ _PEERS = [
     {"name": "us", "aet": "US*", "from": ["127.0.0.0/8"], "allow": ["all"]},
     {"name": "ct1", "aet": "CT1", "from": ["127.0.0.0/8", "::1/128"], "allow": ["all"]},
 ]
-_ESTABLISHED = "01"  # of /proc/net/tcp
+_LISTEN = "0A"  # of /proc/net/tcp
 _SCHEDULER_CLOCK = 2  # CPUCLOCK_SCHED of the kernel's dynamic clock ids
 
 
@@ -59,19 +59,19 @@ class Target:
             total += int(status.partition("VmRSS:")[2].split()[0])
         return total
 
-    def workers(self) -> list[int]:
-        """The processes below the first one."""
-        return self._processes()[1:]
+    def standing(self) -> list[int]:
+        """How many connections of requestors each worker has."""
+        return [self._connections(pid) for pid in self._processes()[1:]]
 
-    def connections(self, pid: int) -> int:
-        """Connections of requestors that a process has."""
+    def _connections(self, pid: int) -> int:
         mine = set()
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):
                 mine.add(str(descriptor.readlink()))
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        open_here = [row[9] for row in rows if row[1].endswith(f":{self.port:04X}") and row[3] == _ESTABLISHED]
-        return sum(f"socket:[{inode}]" in mine for inode in open_here)
+        # As a set: the kernel may show a row twice while connections come and go.
+        held_here = {row[9] for row in rows if row[1].endswith(f":{self.port:04X}") and row[3] != _LISTEN}
+        return sum(f"socket:[{inode}]" in mine for inode in held_here)
 
     def _processes(self) -> list[int]:
         found = [self.child.pid]

@@ -21,8 +21,8 @@ from tests.support.wire import Wire
 
 pytestmark = pytest.mark.slow
 
-LIMIT, WORKERS, AT_ONCE = 5, 4, 200
-ROUNDS = scaled(8, 50)
+LIMIT, WORKERS, AT_ONCE = 5, 4, scaled(100, 200)
+ROUNDS = scaled(6, 50)
 LIMITS = {"connections_per_address": 1000, "handshakes_per_address": 1000}
 
 

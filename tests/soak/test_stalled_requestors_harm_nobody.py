@@ -16,9 +16,9 @@ from tests.support.trickle import trickling
 
 pytestmark = pytest.mark.slow
 
-STALLED = SLOW = scaled(600, 2_000)
-ECHOES = scaled(200, 500)
-NOISE = 0.010  # seconds by which the 99th percentile of a shared machine moves by itself
+STALLED = SLOW = scaled(300, 2_000)
+ECHOES = scaled(100, 500)
+NOISE = scaled(0.1, 0.01)  # seconds by which the 99th percentile of a shared machine moves by itself
 LIMITS = {"connections_per_address": 5000, "handshakes_per_address": 5000}
 TIMEOUTS = {"client_hello": "5m", "tls_handshake": "5m", "artim": "5m"}  # they stay for as long as we measure
 

@@ -35,6 +35,7 @@ class Sender(threading.Thread):
         super().__init__(daemon=True)
         self._wire, self._size, self._salt = wire, size, salt
         self.digest = ""
+        self.sent = 0
 
     def run(self) -> None:
         digest = hashlib.sha256()
@@ -42,6 +43,7 @@ class Sender(threading.Thread):
         for batch in batches(self._size, self._salt):
             digest.update(batch)
             self._wire.send(batch)
+            self.sent += len(batch)
         self.digest = digest.hexdigest()
 
 

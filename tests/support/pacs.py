@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from proxy.pdu import PduType, encode_associate_ac, encode_release_rp, parse_associate_rq
-from tests.support.processes import until
+from tests.support.processes import PATIENCE, until
 from tests.support.wire import END, Wire
 
 Handler = Callable[["Visit"], None]
@@ -74,8 +74,15 @@ class Pacs:
     """Listens on 127.0.0.1; a thread per connection runs `handler`, and closes it behind that. `tls`: of a server."""
 
     def __init__(
-        self, handler: Handler = sink, *, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+        self,
+        handler: Handler = sink,
+        *,
+        receive_buffer: int | None = None,
+        patience: float = PATIENCE,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """`patience`: seconds of silence until a handler gives up."""
+        self._patience = patience
         self.visits: list[Visit] = []
         self.handler = handler
         self._tls = tls
@@ -126,7 +133,7 @@ class Pacs:
                 sock, _ = self._listening.accept()
             except OSError:
                 return
-            visit = Visit(Wire(sock))
+            visit = Visit(Wire(sock, timeout=self._patience))
             self.visits.append(visit)
             threading.Thread(target=self._handle, args=(visit,), daemon=True).start()
 

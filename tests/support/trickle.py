@@ -49,7 +49,10 @@ def main() -> None:
     senders = [connect(port, context) for _ in range(slow)]
     print("ready", flush=True)
     _trickle(senders, request())
-    sys.exit(not all(connected(wire.socket) for wire in (*wires, *senders)))
+    lost = not all(connected(wire.socket) for wire in (*wires, *senders))
+    for wire in (*wires, *senders):
+        wire.close()
+    sys.exit(lost)
 
 
 def _trickle(wires: list[Wire], data: bytes) -> None:

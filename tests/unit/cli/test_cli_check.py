@@ -75,6 +75,32 @@ def test_an_upstream_in_the_clear_is_marked(config: Write, capsys: Capture) -> N
     )
 
 
+def test_each_peer_is_told_in_words(config: Write, capsys: Capture) -> None:
+    config(
+        ("aet: CT1, from: [10.1.0.11], allow: [all]", "aet: CT1, from: [10.1.0.11], allow: [modality, move, get], "
+         "sop_classes: [Verification, 1.3.12.2.1107.5.9.1], rewrite: {calling_aet: N_CT1}"),
+        ("[us1.pem]}, allow: [all]", "[us1.pem]}, allow: [store_standard], action: refuse"),
+        ("called_aets: [PACSS]\n", "called_aets: [PACSS]\n    rewrite: {called_aet: ORTHANC}\n"),
+    )  # fmt: skip
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "    peer CT1        may echo, store (private classes too), read worklists, retrieve by C-MOVE (to self), "
+        "retrieve by C-GET, ask for storage commitment, report performed procedure steps; "
+        "only SOP classes 1.3.12.2.1107.5.9.1, Verification; the upstream knows it as N_CT1\n"
+    ) in out
+    assert "    peer MR1        may do everything (C-MOVE to self)\n" in out
+    assert "    peer US1        is refused\n" in out
+    assert "                    the upstream is called ORTHANC\n" in out
+    north = check_json(capsys)["listeners"][0]["tenants"][0]
+    (peer,) = north["peers"]
+    assert list(peer) == [
+        "name", "where", "aet", "action", "operations", "sop_classes", "transfer_syntaxes", "move_destinations", "may",
+    ]  # fmt: skip
+    assert peer["operations"] == ["echo", "store", "worklist", "move", "get", "storage_commitment", "mpps"]
+    assert (peer["transfer_syntaxes"], peer["move_destinations"]) == ("any", ["self"])
+
+
 def test_what_is_not_looked_at_yet_is_said(config: Write, capsys: Capture) -> None:
     config(("upstream: pacs\n    peers:\n      - {aet: CT1", "upstream: pcs\n    peers:\n      - {aet: CT1"))
     assert main(["check"]) == 2

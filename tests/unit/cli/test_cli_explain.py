@@ -21,8 +21,10 @@ def test_an_accepted_sender_shows_every_rule_with_its_line(config: Write, capsys
     lines = captured.out.splitlines()
     assert lines[0] == "CT1 calls PACSN from 10.1.0.11, SNI north.example.org, no certificate, at listener dicom-tls"
     assert "'north.example.org' selects tenant north  [config.yaml:11]" in lines[2]
-    assert "peer CT1 matches calling AE title 'CT1' from 10.1.0.11  [config.yaml:16]" in lines[-3]
-    assert "contexts          1 of 1 presentation contexts may be used  [config.yaml:16]" in lines[-2]
+    assert "peer CT1 matches calling AE title 'CT1' from 10.1.0.11  [config.yaml:16]" in lines[8]
+    assert "contexts          13 of 13 presentation contexts may be used  [config.yaml:16]" in lines[9]
+    assert lines[10:12] == ["  may          Verification", "  may          CTImageStorage, to send"]
+    assert len(lines) == 10 + 13 + 1
     assert lines[-1] == "accepted: forwarded to upstream pacs (10.9.0.1:104)"
 
 
@@ -95,7 +97,7 @@ def test_json_tells_the_same(config: Write, capsys: Capture) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert list(answer) == [
         "accepted", "listener", "tenant", "peer", "upstream", "server", "upstream_tls", "reason", "answer", "detail",
-        "advice", "would_refuse", "trace",
+        "advice", "contexts", "move_refused", "would_refuse", "trace",
     ]  # fmt: skip
     assert (answer["accepted"], answer["tenant"], answer["reason"]) == (False, "north", "calling_aet_unknown")
     assert answer["trace"][-1] == {
@@ -154,3 +156,83 @@ def test_a_configuration_with_errors_explains_nothing(config: Write, capsys: Cap
     config(("upstream: pacs", "upstream: pax"))
     assert main(["explain", *NORTH, "--calling", "CT1"]) == 2
     assert "dicomgate check" in capsys.readouterr().err
+
+
+VIEWER = ("allow: [all]}\n  south", "allow: [echo, find, move, get], move_destinations: [self, AI]}\n  south")
+CT1 = ("explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "told"),
+    [
+        (["--operation", "find"], 0, "  may          StudyRootQueryRetrieveInformationModelFind"),
+        (["--operation", "get"], 0, "  may          CTImageStorage, to retrieve"),
+        (["--operation", "get", "--sop-class", "MRImageStorage"], 0, "  may          MRImageStorage, to retrieve"),
+        (["--operation", "get", "--sop-class", "MRImageStorage"], 0, "ModelGet\n"),
+        (["--operation", "store"], 1, "  may not      CTImageStorage, to send: it needs store or store_standard"),
+        (["--operation", "store"], 1, "1.3.12.2.1107.5.9.1 (private or unknown), to send: as a private"),
+        (["--sop-class", "1.2.840.10008.5.1.4.1.1.4"], 1, "  may not      MRImageStorage, to send: it needs store"),
+        (["--sop-class", "Verification", "--operation", "find", "--operation", "echo"], 0, "  may          Ver"),
+        (["--operation", "find", "--operation", "print"], 1, "accepted in part: forwarded to upstream pacs"),
+        (["--operation", "print"], 1, "refused: no_permitted_context"),
+        (["--move-destination", "CT1"], 0, "  may          StudyRootQueryRetrieveInformationModelMove"),
+        (["--move-destination", "AI"], 0, "accepted: forwarded"),
+        (["--move-destination", "WS9"], 1, "C-MOVE: WS9 is not one of the peer's move_destinations (self, AI)"),
+        ([], 0, "  may not      ModalityWorklistInformationModelFind: it needs worklist"),
+    ],
+)  # fmt: skip
+def test_what_a_sender_may_do_is_told_and_exit_code_1_where_it_may_not(
+    config: Write, capsys: Capture, asked: list[str], code: int, told: str
+) -> None:
+    config(VIEWER)
+    assert main([*CT1, *asked]) == code
+    assert told in capsys.readouterr().out
+
+
+def test_observe_mode_lets_everything_pass_that_it_says_may_not(config: Write, capsys: Capture) -> None:
+    config(VIEWER, ("  north:\n", "  north:\n    observe_until: 2999-01-01\n"))
+    assert main([*CT1, "--operation", "print"]) == 0
+    out = capsys.readouterr().out
+    assert "  may not      BasicGrayscalePrintManagementMeta: it needs print" in out
+    assert "only because of observe_until; then refused: no_permitted_context" in out
+    assert main([*CT1, "--operation", "echo", "--move-destination", "WS9"]) == 0
+    assert "only because of observe_until" in capsys.readouterr().out
+
+
+def test_json_tells_what_becomes_of_each_proposal(config: Write, capsys: Capture) -> None:
+    config(VIEWER)
+    assert (
+        main([*CT1, "--operation", "echo", "--operation", "mpps", "--move-destination", "X", "--format", "json"]) == 1
+    )
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["accepted"]
+    assert [(context["name"], context["allowed"]) for context in answer["contexts"]] == [
+        ("Verification", True),
+        ("ModalityPerformedProcedureStep", False),
+        ("StudyRootQueryRetrieveInformationModelMove", True),
+    ]
+    assert answer["move_refused"] == "X is not one of the peer's move_destinations (self, AI)"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["--operation", "finde"], "--operation finde: there is no such operation; there are echo, store"),
+        (["--sop-class", "CTImage"], "CTImage is no keyword of a SOP class; did you mean CTImageStorage?"),
+        (["--sop-class", "ImplicitVRLittleEndian"], "is a transfer syntax, not a SOP class"),
+        (["--sop-class", ""], "--sop-class: is empty"),
+        (["--sop-class", "1..2"], "neither a UID nor the keyword"),
+        (["--move-destination", "A-TITLE-THAT-IS-TOO-LONG"], "an AE title is 1 to 16"),
+    ],
+)
+def test_what_nobody_can_ask_for_is_usage(config: Write, capsys: Capture, asked: list[str], words: str) -> None:
+    assert main([*CT1, *asked]) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.out == ""
+
+
+def test_without_a_question_no_more_is_proposed_than_the_limit(config: Write, capsys: Capture) -> None:
+    config(("tenants:\n", "limits: {presentation_contexts: 2}\ntenants:\n"))
+    assert main([*CT1]) == 0
+    assert "2 of 2 presentation contexts may be used" in capsys.readouterr().out

@@ -24,7 +24,7 @@ def test_issue_prints_the_peer_line_and_a_password_that_opens_the_bundle(pki: Pa
     assert main(["pki", "issue", "CT1", "--dns", "CT1.example.org", "--uri", "spiffe://example.org/ct/1"]) == 0
     out = capsys.readouterr().out
     san = 'san_dns: [ct1.example.org], san_uri: ["spiffe://example.org/ct/1"]'
-    assert f"  - {{aet: CT1, cert: {{{san}}}, allow: [all]}}\n" in out
+    assert f"  - {{aet: CT1, cert: {{{san}}}, allow: [modality]}}\n" in out
     assert "client_auth.ca where it shall be trusted:  pki/ca.pem\n" in out
     password = re.search(r"password: ([a-z2-9]{16})\n", out)
     assert password is not None
@@ -34,10 +34,10 @@ def test_issue_prints_the_peer_line_and_a_password_that_opens_the_bundle(pki: Pa
 @pytest.mark.parametrize(
     ("name", "options", "line"),
     [
-        ("AI_STORE", [], "{aet: AI_STORE, cert: {san_dns: [ai-store]}, allow: [all]}"),
-        ("WS 1", [], '{aet: "WS 1", cert: {san_dns: [ws-1]}, allow: [all]}'),
-        ("NULL", [], '{aet: "NULL", cert: {san_dns: ["null"]}, allow: [all]}'),
-        ("a-name-longer-than-16", [], "{aet: AE_TITLE, cert: {san_dns: [a-name-longer-than-16]}, allow: [all]}"),
+        ("AI_STORE", [], "{aet: AI_STORE, cert: {san_dns: [ai-store]}, allow: [modality]}"),
+        ("WS 1", [], '{aet: "WS 1", cert: {san_dns: [ws-1]}, allow: [modality]}'),
+        ("NULL", [], '{aet: "NULL", cert: {san_dns: ["null"]}, allow: [modality]}'),
+        ("a-name-longer-than-16", [], "{aet: AE_TITLE, cert: {san_dns: [a-name-longer-than-16]}, allow: [modality]}"),
     ],
 )
 def test_names_are_made_and_quoted(pki: Path, capsys, name: str, options: list[str], line: str) -> None:

@@ -114,6 +114,8 @@ upstreams:
         (edit(TLS, ("[all]", "[echo], sop_classes: [1.3.12.2.1107.5.9.1]")), ["W210 config.yaml:12:69: tenants.hospital.peers.0.sop_classes.0: allow never keeps 1.3.12.2.1107.5.9.1: it needs store"]),
         (edit(TLS, ("[all]", "[all], transfer_syntaxes: [ExplicitVRLittleEndian, 1.2.840.113619.5.2]")), ["W211 config.yaml:12:73: tenants.hospital.peers.0.transfer_syntaxes: without ImplicitVRLittleEndian, which is all that some devices can do (PS3.5 section 10.1)"]),
         (edit(TLS, ("[all]", "[all], transfer_syntaxes: [JPEGLossless, 1.2.840.10008.1.2]")), []),
+        (edit(TLS, ("[all]", "[find, get], move_destinations: [self, AI]")), ["W206 config.yaml:12:79: tenants.hospital.peers.0.move_destinations: without effect: allow does not hold move"]),
+        (edit(TLS, ("[all]", "[viewer], move_destinations: any")), []),
         # tenants apart
         (edit(TLS, ("upstreams:\n", SECOND)), []),
         (edit(TLS, ("upstreams:\n", SECOND.replace("[CLINIC]", "any"))), ["W201 config.yaml:3:3: listeners.tls: without SNI nothing tells tenants hospital and clinic apart for called AE title MAINPACS: their called AE titles and networks overlap"]),

@@ -27,7 +27,7 @@ UNBUILT = {
         "upstreams.pacs.servers.2.backup",
     ],
     "reference.yaml": ["identity_providers", "tenants.hospital.peers.0.user"],
-    "single-pacs.yaml": ["tenants.hospital.peers.4.move_destinations"],
+    "single-pacs.yaml": [],
     "tenants-by-sni.yaml": ["listeners.public.proxy_protocol"],
     "user-identity.yaml": [
         "identity_providers",

@@ -109,3 +109,21 @@ def test_connections_fit_into_the_descriptor_limit(
     assert connections_for_descriptors(Limits()) == expected
     assert raised in ([], [(descriptors, descriptors)])
     assert resource.RLIMIT_NOFILE is not None
+
+
+def test_a_full_table_keeps_nothing_of_what_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = made(Limits(connections=1))
+    share = connected(counts, A)
+    counts.disconnect(share)
+    table = counts._table
+    add = table.add
+
+    def full_at_the_end(slot: int, key: bytes, amount: int) -> None:
+        if key in share.waiting or key in Share(A).waiting:
+            raise module.TableFull
+        add(slot, key, amount)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(table, "add", full_at_the_end)
+        assert reason(counts.connect(A)) is Reason.CONNECTION_LIMIT
+    connected(counts, A)

@@ -133,12 +133,17 @@ def test_a_request_of_which_nothing_is_left_is_refused_with_the_reasons() -> Non
 
 
 def test_what_is_cut_is_told_in_the_trace() -> None:
-    step = accepted(tenant("echo"), proposed=(VERIFICATION, CT, PRIVATE)).trace[-1]
+    proposed = (VERIFICATION, CT, PRIVATE)
+    step = accepted(tenant("echo"), proposed=proposed).trace[-1]
     assert (step.rule, step.outcome) == ("contexts", Outcome.PASS)
+    assert step.detail == "peer ct1: 1 of 3 presentation contexts may be used"
+    step = accepted(tenant("echo", observe_until=NOW + 1), proposed=proposed).trace[-1]
+    assert (step.rule, step.outcome) == ("contexts", Outcome.WOULD_REFUSE)
     assert step.detail == (
         "peer ct1: 1 of 3 presentation contexts may be used "
         f"({CT}: it needs store or store_standard, which allow does not hold (echo); "
-        f"{PRIVATE}: as a private or unknown class it needs store or other, which allow does not hold (echo))"
+        f"{PRIVATE}: as a private or unknown class it needs store or other, which allow does not hold (echo)); "
+        "all are let pass by observe_until"
     )
 
 
@@ -148,7 +153,6 @@ def test_observe_mode_cuts_nothing_and_remembers_what_it_would_keep() -> None:
     assert decision.observing
     assert (decision.keep_contexts, decision.transfer_syntaxes, decision.scp_roles) == (None, None, None)
     assert decision.contexts.keys() == {1}
-    assert decision.trace[-1].outcome is Outcome.WOULD_REFUSE
     assert decision.would_refuse == ()
     over = dataclasses.replace(of, observe_until=NOW)
     assert not accepted(over).observing

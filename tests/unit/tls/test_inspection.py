@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.tls import issuing
+from proxy.tls.certificates import UNREADABLE, read_certificate
 from proxy.tls.inspection import CertificateFacts, CrlFacts, InspectionError, RequestFacts, inspect
 from tests.support import certs
 
@@ -84,6 +85,18 @@ def test_lists_and_requests_are_told_too() -> None:
 def test_what_cannot_be_told_is_said(data: bytes, words: str) -> None:
     with pytest.raises(InspectionError, match=words):
         inspect(data, certs.now())
+
+
+def test_a_name_of_an_impossible_type_is_unreadable_wherever_it_is_read() -> None:
+    """X.520: a common name is text. OpenSSL takes a BIT STRING, `cryptography` raises TypeError."""
+    name = bytes.fromhex("0603550403 0c03") + b"CT1"
+    der = certs.self_signed("CT1").der
+    assert name in der
+    der = der.replace(name, bytes.fromhex("0603550403 0303 00") + b"T1")
+    with pytest.raises(InspectionError):
+        inspect(der, certs.now())
+    with pytest.raises(UNREADABLE):
+        read_certificate(x509.load_der_x509_certificate(der))
 
 
 @given(st.binary(max_size=200), st.integers(0, 400), st.booleans())

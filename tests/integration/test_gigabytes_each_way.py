@@ -1,6 +1,7 @@
-"""2 GiB each way at once, both readers slow at first: every byte arrives, and the gateway keeps almost none.
+"""Gigabytes each way at once, both readers slow at first: every byte arrives, and the gateway keeps almost none.
 
-The upstream in plain DICOM and in TLS, where in turn one reader does not read at all while the other direction flows.
+Rows 138 (a requestor that reads slowly throttles the PACS) and 139 (a slow PACS throttles the requestor); with TLS to
+the upstream, where in turn one reader does not read at all while the other direction flows.
 """
 
 import threading
@@ -13,14 +14,23 @@ from tests.support.flood import Reader, Sender, whole_pdus
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs, Visit
 from tests.support.site import Site, port_of
+from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 
-SIZE = 2 * 1024**3
-SLOW = 10.0  # seconds
+SIZE = scaled(2, 10) * 1024**3
+SLOW = scaled(10.0, 60.0)  # seconds
 CRAWL, STALL = 1024 * 1024, 1  # bytes a second
 RECEIVE_BUFFER = 256 * 1024  # or the kernel would hold megabytes, and nobody would be slow
 MAX_GROWTH_KIB = 16 * 1024
+MAX_UNDER_WAY = 128 * 1024 * 1024  # in the socket buffers of the kernel, which holds tens of megabytes for each
+
+
+def pairs(mine: list[Sender | Reader], theirs: list[Sender | Reader]) -> list[tuple[Sender, Reader]]:
+    """Each sender with its reader at the other end; none before all have begun."""
+    if len(theirs) < len(mine):
+        return []
+    return [(mine[0], theirs[1]), (theirs[0], mine[1])]  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(
@@ -56,18 +66,22 @@ def test_every_byte_arrives_and_memory_stays_flat(
             mine = [Sender(wire, SIZE, salt=2), Reader(wire, SIZE, slow=SLOW, rate=at_the_requestor)]
             for thread in mine:
                 thread.start()
-            highest = before
+            highest, under_way = before, 0
+            flows: list[tuple[Sender, Reader]] = []
             for thread in mine:
                 while thread.is_alive():
                     thread.join(0.05)
                     highest = max(highest, gateway.rss_kib())
                     gateway.check_healthy()
+                    flows = flows or pairs(mine, at_the_pacs)
+                    under_way = max(under_way, *(sender.sent - reader.received for sender, reader in flows))
             for thread in at_the_pacs:
                 thread.join(60)
             finished.set()
             wire.close()
     assert [thread.digest for thread in mine] == [thread.digest for thread in reversed(at_the_pacs)]
     assert all(thread.digest for thread in mine)
+    assert flows and under_way < MAX_UNDER_WAY, f"{under_way} bytes were under way: nobody was throttled"
     growth = highest - before
     assert growth < MAX_GROWTH_KIB, f"RSS grew by {growth} KiB"
     record = gateway.wait_for_record()

@@ -1,0 +1,130 @@
+"""What a sender would propose for what it wants to do, and which of that its peer may: for `dicomgate explain`."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from proxy.cli.output import CommandError, printable
+from proxy.config.dictionary import SOP_CLASS, TRANSFER_SYNTAX, keyword_of, sop_classes, uid_of
+from proxy.config.scalars import uid_or_keyword
+from proxy.dimse.services import Operation, SopClass, classify, is_storage, permitted
+from proxy.pdu import PresentationContext, Span, encode_associate_rq
+from proxy.policy import Peer
+from proxy.policy.contexts import not_in_allow, why_cut
+
+#: What a sender proposes that says nothing of compression.
+TRANSFER_SYNTAXES = tuple(
+    uid_of(keyword, TRANSFER_SYNTAX) for keyword in ("ImplicitVRLittleEndian", "ExplicitVRLittleEndian")
+)
+_PRIVATE = "1.3.12.2.1107.5.9.1"  # Siemens CSA Non-Image Storage
+#: Operation -> the classes that stand for it where none is named.
+_EXAMPLES: Mapping[Operation, tuple[str, ...]] = {
+    Operation.ECHO: ("Verification",),
+    Operation.STORE: ("CTImageStorage", _PRIVATE),
+    Operation.STORE_STANDARD: ("CTImageStorage",),
+    Operation.FIND: ("StudyRootQueryRetrieveInformationModelFind",),
+    Operation.WORKLIST: ("ModalityWorklistInformationModelFind",),
+    Operation.MOVE: ("StudyRootQueryRetrieveInformationModelMove",),
+    Operation.GET: ("StudyRootQueryRetrieveInformationModelGet", "CTImageStorage"),
+    Operation.STORAGE_COMMITMENT: ("StorageCommitmentPushModel",),
+    Operation.MPPS: ("ModalityPerformedProcedureStep",),
+    Operation.UPS: ("UnifiedProcedureStepPush",),
+    Operation.PRINT: ("BasicGrayscalePrintManagementMeta",),
+    Operation.OTHER: ("InstanceAvailabilityNotification",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One SOP class. `retrieved`: its instances are to come by C-GET, for which the sender offers the SCP role."""
+
+    uid: str
+    retrieved: bool = False
+
+    def __str__(self) -> str:
+        name = keyword_of(self.uid) or f"{self.uid} (private or unknown)"
+        if not is_storage(classify(self.uid, sop_classes())):
+            return name
+        return f"{name}, to {'retrieve' if self.retrieved else 'send'}"
+
+
+@dataclass(frozen=True, slots=True)
+class ContextAnswer:
+    """What becomes of a proposal. `why` is empty where it is allowed."""
+
+    uid: str
+    name: str
+    allowed: bool
+    why: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--format json`."""
+        return asdict(self)
+
+
+def propose(classes: Sequence[str], operations: Sequence[str]) -> tuple[Proposal, ...]:
+    """Proposals for SOP classes (UIDs or keywords) and operations; for neither, one of everything.
+
+    An operation that none of the classes is for is proposed by example. Raises CommandError for what is not known.
+    """
+    known = list(Operation)
+    for word in operations:
+        if word not in known:
+            raise CommandError(
+                f"--operation {printable(word)}: there is no such operation; there are {', '.join(known)}"
+            )
+    try:
+        uids = [uid_of(uid_or_keyword(text), SOP_CLASS) for text in classes]
+    except ValueError as error:
+        raise CommandError(f"--sop-class: {error}") from None
+    wanted = [Operation(word) for word in operations] or ([] if uids else known)
+    proposals = list[Proposal]()
+    for operation in wanted:
+        examples = [uid_of(text, SOP_CLASS) for text in _EXAMPLES[operation]]
+        fitting = [uid for uid in uids if _fits(uid, operation)] or examples
+        if operation is Operation.GET and not any(sop_classes().get(uid) == SopClass(operation) for uid in fitting):
+            fitting.insert(0, examples[0])  # without a C-GET nothing comes
+        proposals += _for(operation, fitting)
+    said = {proposal.uid for proposal in proposals}
+    proposals += [Proposal(uid) for uid in uids if uid not in said]
+    return tuple(dict.fromkeys(proposals))
+
+
+def _for(operation: Operation, uids: Collection[str]) -> Iterator[Proposal]:
+    for uid in uids:
+        yield Proposal(uid, operation is Operation.GET and is_storage(classify(uid, sop_classes())))
+
+
+def _fits(uid: str, operation: Operation) -> bool:
+    """Whether the class may be what is done by that operation; what is retrieved belongs to get too."""
+    sop_class = classify(uid, sop_classes())
+    if is_storage(sop_class):
+        standard = sop_class.operation is Operation.STORE_STANDARD
+        return operation in (Operation.STORE, Operation.GET) or (standard and operation is Operation.STORE_STANDARD)
+    return sop_class.operation is operation
+
+
+def encode_proposals(called: str, calling: str, proposals: Sequence[Proposal]) -> bytes:
+    """The A-ASSOCIATE-RQ that makes them."""
+    contexts = [(2 * index + 1, proposal.uid, TRANSFER_SYNTAXES) for index, proposal in enumerate(proposals)]
+    retrieved = dict.fromkeys(proposal.uid for proposal in proposals if proposal.retrieved)
+    return encode_associate_rq(called, calling, contexts, roles=[(uid, True, True) for uid in retrieved])
+
+
+def answer_proposals(proposals: Sequence[Proposal], peer: Peer | None) -> tuple[ContextAnswer, ...]:
+    """What the rules of a peer leave of them, each for its own purpose; without a peer everything."""
+    answers = list[ContextAnswer]()
+    for proposal in proposals:
+        why = None if peer is None else _why_not(proposal, peer)
+        answers.append(ContextAnswer(proposal.uid, str(proposal), why is None, why or ""))
+    return tuple(answers)
+
+
+def _why_not(proposal: Proposal, peer: Peer) -> str | None:
+    sop_class, may = classify(proposal.uid, sop_classes()), permitted(peer.allow)
+    if proposal.retrieved and sop_class.operation not in may.as_scp:
+        return not_in_allow(SopClass(Operation.GET), peer)
+    if not proposal.retrieved and sop_class.operation not in may.as_scu:
+        return not_in_allow(sop_class, peer)
+    context = PresentationContext(1, proposal.uid, TRANSFER_SYNTAXES, Span(0, 0))
+    return why_cut(context, peer, sop_classes(), (proposal.uid,))

@@ -1,0 +1,56 @@
+"""A scrape does not wait for a busy worker: what it answered last stands, and what it answers late comes next."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+from proxy.observe.metrics import Snapshot
+from proxy.process.messages import Question
+from proxy.process.totals import Totals
+from tests.support.configs import PLAIN, load_text
+from tests.unit.net.relay_bed import run
+
+
+class Busy:
+    """A worker that answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.ready, self.gone = asyncio.Event(), asyncio.Event()
+        self.ready.set()
+        self.snapshot: Snapshot = {}
+        self.silent = False
+        self.state = "running"
+        self.answer: asyncio.Future[Snapshot | None] = asyncio.get_running_loop().create_future()
+
+    async def ask(self, question: Question) -> Snapshot | None:
+        return await self.answer
+
+
+def snapshot(opened: float) -> Snapshot:
+    return cast(Snapshot, {"connections_total": [(("dicom",), opened)]})
+
+
+def test_a_late_answer_is_that_of_the_next_scrape(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        config = load_text(tmp_path, PLAIN).config
+        assert config is not None
+        totals, child = Totals(config), Busy()
+
+        async def scrape() -> Any:
+            return (await totals.collect(cast(Any, [child]), draining=False, dropped=0))[-1]
+
+        child.answer.set_result(snapshot(1))
+        assert await scrape() == snapshot(1)
+        child.answer = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(0.5):
+            assert await scrape() == snapshot(1)
+        child.answer.set_result(snapshot(2))
+        await asyncio.sleep(0)
+        child.answer = asyncio.get_running_loop().create_future()
+        assert await scrape() == snapshot(2)
+        assert not child.silent
+        child.answer.set_result(None)  # `Child.ask` has waited for as long as it does
+        await scrape()
+        assert child.silent
+
+    run(scenario)
