@@ -4,7 +4,8 @@
 
     {config, ok, errors, warnings,
      findings: [{code, severity, where, path, message}],
-     listeners: [{name, where, bind: [...], networks: "any" | [...], default_tenant,
+     listeners: [{name, where, bind: [...], networks: "any" | [...],
+                  proxy_protocol: null | {versions: [...], trusted: [...]}, default_tenant,
                   tls: null | {profile, section, retired, client_auth, ca: [...], pinned, missing_suites: [...],
                                certificates: [{file, dns: [...], key, not_after}]},
                   tenants: [{name, where, server_names: [...], networks, called_aets: "any" | [...], profile,
@@ -12,10 +13,11 @@
                              peers: [{name, where, aet: [...], action, operations: [...], sop_classes: "any" | [...],
                                       transfer_syntaxes, move_destinations, may}]}],
                   sni: [{server_name, sender, result, tenant, client_auth, alert, answer}],
-                  notes: [...]}]}
+                  notes: [...]}],
+     upstreams: [{name, where, servers: [...], source_address, send_proxy_protocol}]}
 
-`sender`: whose row it is: the SNI is known, unknown, none, or any where no tenant has a server name. `listeners` is
-empty where the configuration has errors.
+`sender`: whose row it is: the SNI is known, unknown, none, or any where no tenant has a server name. `listeners`
+and `upstreams` are empty where the configuration has errors.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proxy.cli.effective import EffectiveListener, EffectiveTls
+    from proxy.cli.upstreams import EffectiveUpstream
     from proxy.config.findings import Finding
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
@@ -41,12 +44,13 @@ def command(
 ) -> None:
     """Check the configuration and print what it means. Exit code: 0 good, 1 warnings with --strict, 2 errors."""
     from proxy.cli.effective import describe_listeners, try_tls
+    from proxy.cli.upstreams import describe_upstreams
 
     path, loaded = load_with_findings(config)
-    findings, listeners = list(loaded.findings), list["EffectiveListener"]()
+    findings, listeners, upstreams = list(loaded.findings), list["EffectiveListener"](), list["EffectiveUpstream"]()
     if loaded.config is not None:
         findings += try_tls(loaded.config)
-        listeners = describe_listeners(loaded.config)
+        listeners, upstreams = describe_listeners(loaded.config), describe_upstreams(loaded.config)
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = sum(finding.severity == "warning" for finding in findings)
     if format is Format.JSON:
@@ -57,12 +61,14 @@ def command(
             "warnings": warnings,
             "findings": [finding.to_dict() for finding in findings],
             "listeners": [listener.to_dict() for listener in listeners],
+            "upstreams": [upstream.to_dict() for upstream in upstreams],
         }
         say_json(report)
     else:
         _print_findings(findings)
         for listener in listeners:
             _print_listener(listener)
+        _print_upstreams(upstreams)
         _print_sum(errors, warnings)
         if not loaded.complete:
             say("names, files and certificates are checked once these are corrected")
@@ -83,6 +89,9 @@ def _print_listener(listener: "EffectiveListener") -> None:
     where = f"  [{listener.where}]" if listener.where else ""
     say(f"listener {listener.name} on {', '.join(listener.bind)}{where}", "bold")
     _row("networks", _listed(listener.networks))
+    proxied = listener.proxy_protocol
+    if proxied is not None:
+        _row("PROXY header", f"{' or '.join(proxied.versions)} from {_listed(proxied.trusted)}; others are refused")
     tls = listener.tls
     if tls is None:
         _row("tls", "none: plaintext", "yellow")
@@ -111,6 +120,14 @@ def _print_listener(listener: "EffectiveListener") -> None:
     for text in listener.notes:
         _row("note", text)
     say()
+
+
+def _print_upstreams(upstreams: "list[EffectiveUpstream]") -> None:
+    for upstream in upstreams:
+        where = f"  [{upstream.where}]" if upstream.where else ""
+        say(printable(f"upstream {upstream.name} at {upstream}{where}"), "bold")
+    if upstreams:
+        say()
 
 
 def _row(label: str, text: str, style: str = "") -> None:

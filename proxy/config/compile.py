@@ -12,10 +12,11 @@ from proxy.config.models_root import Configuration
 from proxy.config.models_tenant import Peer as PeerModel
 from proxy.config.models_tenant import Tenant as TenantModel
 from proxy.config.tree import Block, Node
-from proxy.config.values import Config, Limits, Listener, Log, Reload, Server, Timeouts, Upstream
+from proxy.config.values import Config, Limits, Listener, Log, ProxyProtocol, Reload, Server, Timeouts, Upstream
 from proxy.dimse.services import expand
 from proxy.policy import CertificateConditions, ClientAuth, Entrance, Peer, Tenant, UserConditions
 from proxy.policy import Listener as ListenerPolicy
+from proxy.policy.addresses import normalize
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,13 @@ def _listener(
             if tenants[item.tenant].server_names
         }
     own = None if tls is None else tls.settings(where["tls"])
-    return Listener(name, tuple(listener.bind), policy, own, tenant_tls, where[""])
+    proxied = None if listener.proxy_protocol is None else _proxy_protocol(listener.proxy_protocol)
+    return Listener(name, tuple(listener.bind), policy, own, tenant_tls, proxied, where[""])
+
+
+def _proxy_protocol(protocol: models.ProxyProtocol) -> ProxyProtocol:
+    versions = {"any": (1, 2), "v1": (1,), "v2": (2,)}[protocol.version]
+    return ProxyProtocol(frozenset(versions), tuple(protocol.trusted))
 
 
 def _pinned(name: str, tenant: TenantModel, material: Material) -> list[list[Pinned]]:
@@ -203,4 +210,11 @@ def _conditions(peer: PeerModel, pinned: list[Pinned]) -> CertificateConditions 
 
 def _upstream(name: str, upstream: models.Upstream, root: Block) -> Upstream:
     servers = tuple(Server(*server.address, server.weight, server.backup) for server in upstream.servers)
-    return Upstream(name, servers, upstream.balance, locate(root, ("upstreams", name), key=True)[0].file_and_line)
+    return Upstream(
+        name,
+        servers,
+        upstream.balance,
+        send_proxy_protocol=None if upstream.send_proxy_protocol is None else int(upstream.send_proxy_protocol[1:]),
+        source_address=None if upstream.source_address is None else str(normalize(upstream.source_address)),
+        where=locate(root, ("upstreams", name), key=True)[0].file_and_line,
+    )

@@ -18,6 +18,7 @@ _RESERVED_DESCRIPTORS = 64
 _AHEAD = 2
 
 _CONNECTIONS = key_of("connections")
+_NO_ROOM = (Reason.CONNECTION_LIMIT, "there is no room to count another address")
 
 
 def connections_for_descriptors(limits: Limits) -> int:
@@ -41,10 +42,9 @@ class Share:
 
     __slots__ = ("association", "connection", "waiting")
 
-    def __init__(self, address: Address) -> None:
-        packed = address.packed
-        self.connection: tuple[bytes, ...] = (_CONNECTIONS, key_of("address", packed))
-        self.waiting: tuple[bytes, ...] = (key_of("handshake", packed),)  # until it has its association
+    def __init__(self) -> None:
+        self.connection: tuple[bytes, ...] = ()
+        self.waiting: tuple[bytes, ...] = ()  # until it has its association
         self.association: tuple[bytes, ...] = ()
 
 
@@ -60,35 +60,63 @@ class Counts:
         self.connections = 0  # of this worker
         self.associations = 0  # of this worker: that the policy accepted, established or on the way
 
-    def connect(self, address: Address) -> Share | tuple[Reason, str]:
-        """Count a new connection, which has no association yet; or say why there is no room for it."""
+    def connect(self, address: Address | None) -> Share | tuple[Reason, str]:
+        """Count a new connection, which has no association yet; or say why there is no room for it.
+
+        `address` None: it is not limited by address, or not before `attribute` says which.
+        """
         table, limits = self._table, self._limits
         if self.connections >= self.connections_limit:
             return (
                 Reason.CONNECTION_LIMIT,
                 f"{self.connections} connections are open, which is all that descriptors allow",
             )
-        share = Share(address)
-        connections, by_address = share.connection
-        try:
-            with table.lock:
-                held = table.total(connections)
-                if held >= limits.connections:
-                    return Reason.CONNECTION_LIMIT, f"{held} connections are open (limits.connections)"
-                held = table.total(by_address)
-                if held >= limits.connections_per_address:
-                    text = f"{held} connections of this address are open (limits.connections_per_address)"
-                    return Reason.ADDRESS_LIMIT, text
-                held = table.total(*share.waiting)
-                if held >= limits.handshakes_per_address:
-                    text = f"{held} connections of this address have no association yet (limits.handshakes_per_address)"
-                    return Reason.ADDRESS_LIMIT, text
-                for key in share.connection + share.waiting:
-                    table.add(self._slot, key, 1)
-        except TableFull:
-            return Reason.CONNECTION_LIMIT, "there is no room to count another address"
+        share = Share()
+        with table.lock:
+            held = table.total(_CONNECTIONS)
+            if held >= limits.connections:
+                return Reason.CONNECTION_LIMIT, f"{held} connections are open (limits.connections)"
+            try:
+                table.add(self._slot, _CONNECTIONS, 1)
+            except TableFull:
+                return _NO_ROOM
+            full = None if address is None else self._attribute(share, address)
+            if full is not None:
+                table.add(self._slot, _CONNECTIONS, -1)
+                return full
+        share.connection = (_CONNECTIONS, *share.connection)
         self.connections += 1
         return share
+
+    def attribute(self, share: Share, address: Address) -> tuple[Reason, str] | None:
+        """Count a connection for the address that it turned out to come from; or say why there is no room for it."""
+        with self._table.lock:
+            return self._attribute(share, address)
+
+    def _attribute(self, share: Share, address: Address) -> tuple[Reason, str] | None:
+        """The same, while locked."""
+        table, limits, packed = self._table, self._limits, address.packed
+        connection, waiting = key_of("address", packed), key_of("handshake", packed)
+        held = table.total(connection)
+        if held >= limits.connections_per_address:
+            text = f"{held} connections of this address are open (limits.connections_per_address)"
+            return Reason.ADDRESS_LIMIT, text
+        held = table.total(waiting)
+        if held >= limits.handshakes_per_address:
+            text = f"{held} connections of this address have no association yet (limits.handshakes_per_address)"
+            return Reason.ADDRESS_LIMIT, text
+        try:
+            table.add(self._slot, connection, 1)
+        except TableFull:
+            return _NO_ROOM
+        try:
+            table.add(self._slot, waiting, 1)
+        except TableFull:
+            table.add(self._slot, connection, -1)
+            return _NO_ROOM
+        share.connection += (connection,)
+        share.waiting = (waiting,)
+        return None
 
     def acquire(self, share: Share, tenant: Tenant, peer: Peer | None) -> str | None:
         """Count the association of a connection for its tenant and peer; or say which cap is reached."""

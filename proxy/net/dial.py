@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class Dialler(Conversation, LegOwner, Protocol):
     """Who dials: waits for the connection, and owns its leg."""
 
+    def proxy_header(self, version: int) -> bytes:
+        """The PROXY header that says for whom this is."""
+
 
 async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: "Account") -> Leg:
     """A connected leg, read from from now on. Raises `Refused`; the deadline is the caller's."""
@@ -40,7 +43,7 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
             try:
                 # An address that swallows SYNs leaves the others their share of the time.
                 async with asyncio.timeout((deadline - loop.time()) / left) if left > 1 else contextlib.nullcontext():
-                    leg = await _connect(dialler, worker, destination)
+                    leg = await _connect(dialler, worker, upstream, destination)
             except TimeoutError:
                 account.dialled("timeout")
                 failures.append(f"{destination}: no answer")
@@ -54,9 +57,9 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
     raise Refused(Reason.UPSTREAM_UNAVAILABLE, f"upstream {upstream.name}: " + "; ".join(failures))
 
 
-async def _connect(dialler: Dialler, worker: "Worker", destination: Destination) -> Leg:
-    """Raises OSError with the errno of the failed connect."""
-    sock = begin_connect(destination)
+async def _connect(dialler: Dialler, worker: "Worker", upstream: Upstream, destination: Destination) -> Leg:
+    """Raises OSError with the errno of the failed connect. The PROXY header is sent, where one is wanted."""
+    sock = begin_connect(destination, upstream.source_address)
     try:
         tune(sock, worker.config.timeouts.unacknowledged)
         leg = Leg(sock, worker.poller, dialler, connecting=True)
@@ -68,6 +71,8 @@ async def _connect(dialler: Dialler, worker: "Worker", destination: Destination)
         error = connect_error(sock)
         if error:
             raise OSError(error, os.strerror(error))
+        if upstream.send_proxy_protocol is not None:
+            leg.send_raw(dialler.proxy_header(upstream.send_proxy_protocol))
     except BaseException:
         leg.close()
         raise

@@ -32,10 +32,10 @@ def test_a_good_configuration_is_told_listener_by_listener(config: Write, capsys
 
 def test_json_has_the_documented_shape(config: Write, capsys: Capture) -> None:
     report = check_json(capsys)
-    assert list(report) == ["config", "ok", "errors", "warnings", "findings", "listeners"]
+    assert list(report) == ["config", "ok", "errors", "warnings", "findings", "listeners", "upstreams"]
     (listener,) = report["listeners"]
     assert list(listener) == [
-        "name", "where", "bind", "networks", "default_tenant", "tls", "tenants", "sni", "notes",
+        "name", "where", "bind", "networks", "proxy_protocol", "default_tenant", "tls", "tenants", "sni", "notes",
     ]  # fmt: skip
     assert listener["networks"] == ["127.0.0.0/8", "10.0.0.0/8"]
     assert listener["tls"]["client_auth"] == "optional"
