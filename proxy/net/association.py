@@ -202,7 +202,8 @@ class Association:
         timeouts = self._worker.config.timeouts
         self.account.phase("proxy_header")
         self._within(timeouts.proxy_header, Reason.PROXY_HEADER_TIMEOUT, "no complete PROXY header came in time")
-        header, received = await read_proxy_header(self, leg, protocol, self.address)
+        peer = (self.address, self.account.record.client_port or 0)
+        header, received = await read_proxy_header(self, leg, protocol, peer)
         self.account.located(header)
         if header.source is not None:
             self.address, self._destination = header.source[0], header.destination

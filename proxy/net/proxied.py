@@ -25,10 +25,10 @@ def endpoint(address: tuple[Any, ...]) -> Endpoint:
 
 
 async def read_proxy_header(
-    conversation: Conversation, leg: Leg, protocol: ProxyProtocol, address: Address
+    conversation: Conversation, leg: Leg, protocol: ProxyProtocol, peer: Endpoint
 ) -> tuple[ProxyHeader, bytes]:
-    """The header of the peer at `address`, its addresses as the policy compares them, and what was read behind it."""
-    if not contains(protocol.trusted, address):
+    """The header of `peer`, its addresses as the policy compares them, and what was read behind it."""
+    if not contains(protocol.trusted, peer[0]):
         raise Refused(Reason.PROXY_HEADER_UNTRUSTED, "proxy_protocol.trusted does not hold this address")
     reader = ProxyHeaderReader(protocol.versions)
     while True:
@@ -40,13 +40,18 @@ async def read_proxy_header(
         except ProxyHeaderMalformed as error:
             raise Refused(Reason.PROXY_HEADER_MALFORMED, str(error)) from None
         if header is not None:
-            if header.source is not None and header.destination is not None:
-                header = ProxyHeader(endpoint(header.source), endpoint(header.destination))
-            return header, reader.trailing
+            return _compared(header, peer), reader.trailing
         if leg.eof:
             if not reader.started:
                 raise Refused(Reason.PROBE_DISCONNECT, "closed before a byte was sent")
             raise Refused(Reason.REQUESTOR_GONE, "closed inside the PROXY header")
+
+
+def _compared(header: ProxyHeader, peer: Endpoint) -> ProxyHeader:
+    """As the policy compares addresses. Who names its own socket speaks for itself: HAProxy's checks in version 1."""
+    if header.source is None or header.destination is None or endpoint(header.source) == peer:
+        return ProxyHeader()
+    return ProxyHeader(endpoint(header.source), endpoint(header.destination))
 
 
 async def admit_address(
