@@ -117,8 +117,7 @@ def bind_source(sock: socket.socket, source: str) -> None:
     """Connect from the address `source`. Raises OSError, with its errno."""
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     if sock.family != family:
-        text = f"not an address that source_address {source} reaches"
-        raise OSError(errno.EAFNOSUPPORT, text)
+        raise OSError(errno.EAFNOSUPPORT, f"source_address {source} is of another family")
     # The port is chosen by connect, which may use one again that leads to another server.
     sock.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     try:

@@ -102,6 +102,8 @@ def test_row_086_missing_where_required(case: Case, listener: str, sent: bytes) 
 def test_row_086_a_header_that_does_not_come(case: Case, listener: str, sent: bytes) -> None:
     peer = case.peer(listener)
     peer.send_wire(sent)
+    phase = {"name": "connections_active", "listener": listener, "phase": "proxy_header"}
+    until(lambda: case.gateway.metric(**phase) == 1, "its phase is told", STAGE)
     assert STAGE * 0.9 <= peer.closed() < STAGE + 1
     case.refused(peer, "proxy_header_timeout")
 
@@ -189,6 +191,16 @@ def test_row_087_header_without_an_address(case: Case, sent: bytes) -> None:
     """LOCAL, UNKNOWN, UNIX: the socket's own address is the source."""
     peer = case.tls_peer("proxied")
     peer.send_wire(sent)
+    served(case, peer, None)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_row_087_header_that_names_its_own_socket(case: Case, version: int) -> None:
+    """As the health checks of HAProxy in version 1: the load balancer speaks for itself."""
+    peer = case.tls_peer("proxied")
+    (address, port), (gate, gate_port) = peer.socket.getsockname(), peer.socket.getpeername()
+    ends = (ipaddress.ip_address(address), port), (ipaddress.ip_address(gate), gate_port)
+    peer.send_wire(encode_proxy_header(version, *ends))
     served(case, peer, None)
 
 

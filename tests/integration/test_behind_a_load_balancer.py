@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 
-from proxy.pdu import PduType
+from proxy.cli.__main__ import main
+from proxy.dimse.command import C_ECHO, RESPONSE
+from proxy.dimse.echo import VERIFICATION_SOP_CLASS
+from proxy.pdu import PduType, encode_p_data
 from proxy.pdu.proxy_header import encode_proxy_header
 from tests.support import dcmtk
 from tests.support.balancers import haproxy, nginx
 from tests.support.client import associate, client_context, connect, echo, release, request
 from tests.support.gateway import Gateway
-from tests.support.pacs import Pacs, mirror, pacs
+from tests.support.messages import COMMAND, LAST, command
+from tests.support.pacs import Pacs, Visit, mirror, pacs
 from tests.support.processes import until
 from tests.support.site import HOST, Site, port_of
 from tests.support.steering import reloaded
@@ -37,6 +41,13 @@ CT1, CT2 = "127.9.0.7", "127.9.0.8"
 def upstream() -> Any:
     with pacs(mirror) as server:
         yield server
+
+
+def answer_echo(visit: Visit) -> None:
+    """Accept, and answer each C-ECHO."""
+    answer = encode_p_data(1, COMMAND | LAST, command(C_ECHO | RESPONSE, sop_class=VERIFICATION_SOP_CLASS))
+    visit.accept()
+    visit.until_end(lambda _: visit.wire.send(answer))
 
 
 def behind(site: Site, upstream: Pacs, **changes: Any) -> dict[str, Any]:
@@ -160,6 +171,21 @@ def test_a_reload_keeps_the_senders_address(
     assert wire.receive_pdu()[:1] == bytes([PduType.A_ABORT]) and wire.receive_pdu() == END
     wire.close()
     assert gateway.wait_for_record()["ended"] == "policy_changed"
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_echo_asks_as_a_load_balancer_would(version: str, site: Site, start_gateway: Callable[..., Gateway]) -> None:
+    """LOCAL, or UNKNOWN: the gateway answers it as the machine that it runs on."""
+    with pacs(answer_echo) as upstream:
+        listener = {"proxy_protocol": {"version": version, "trusted": ["127.0.0.1"]}}
+        gateway = start_gateway(site.one_tenant(upstream.port, listener=listener))
+        target = f"127.0.0.1:{port_of(gateway.config)}"
+        tls = ("--tls", "--sni", HOST, "--ca", str(site.path("ca.pem")))
+        assert main(["echo", target, *tls, "--called", "MAINPACS"]) == 1
+        assert gateway.wait_for_record()["reason"] == "proxy_header_missing"
+        assert main(["echo", target, *tls, "--called", "MAINPACS", "--proxy-header", version]) == 0
+    client = gateway.wait_for_record(lambda record: record["decision"] == "accepted")["client"]
+    assert (client["ip"], client["via"], "proxy" in client) == ("127.0.0.1", "socket", False)
 
 
 @pytest.mark.peers

@@ -52,6 +52,23 @@ def test_json_has_the_documented_shape(config: Write, capsys: Capture) -> None:
     ]
 
 
+def test_load_balancers_and_how_upstreams_are_dialled_are_told(config: Write, capsys: Capture) -> None:
+    config(
+        ("    tls:\n      c", "    proxy_protocol: {trusted: [10.0.0.1, 10.0.1.0/24]}\n    tls:\n      c"),
+        ('"10.9.0.1:104"}]', '"10.9.0.1:104"}], send_proxy_protocol: v2, source_address: 127.0.0.1'),
+    )  # fmt: skip
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "  PROXY header      v1 or v2 from 10.0.0.1/32, 10.0.1.0/24; others are refused\n" in out
+    assert "\nupstream pacs at 10.9.0.1:104, from 127.0.0.1, behind a PROXY header v2  [config.yaml:" in out
+    report = check_json(capsys)
+    (listener,), (upstream,) = report["listeners"], report["upstreams"]
+    assert listener["proxy_protocol"] == {"versions": ["v1", "v2"], "trusted": ["10.0.0.1/32", "10.0.1.0/24"]}
+    assert {key: upstream[key] for key in upstream if key != "where"} == {
+        "name": "pacs", "servers": ["10.9.0.1:104"], "source_address": "127.0.0.1", "send_proxy_protocol": "v2",
+    }  # fmt: skip
+
+
 def test_each_peer_is_told_in_words(config: Write, capsys: Capture) -> None:
     config(
         ("aet: CT1, from: [10.1.0.11], allow: [all]", "aet: CT1, from: [10.1.0.11], allow: [modality, move, get], "
