@@ -40,6 +40,8 @@ soak: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m pytest -q --hypothesis-profile=fuzz tests/fuzz
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m tests.fuzz.atheris_dimse -max_total_time=60; \
+	  else echo 'atheris has no wheel for this Python or machine: only Hypothesis has run'; fi
 
 bench: $(INSTALLED)
 	@.ci/peers bench

@@ -11,8 +11,9 @@ import pytest
 from tests.support.gateway import Gateway, Record
 from tests.support.site import Site
 
-#: The programs of Debian's dcmtk, orthanc, gnutls-bin and openssl that tests start.
-PEERS = ("echoscu", "storescu", "findscu", "storescp", "Orthanc", "openssl", "gnutls-cli", "certtool")
+#: The programs that tests start, of Debian's dcmtk, and of its orthanc, openssl and gnutls-bin.
+DCMTK = ("echoscu", "storescu", "findscu", "movescu", "getscu", "storescp")
+PEERS = (*DCMTK, "Orthanc", "openssl", "gnutls-cli", "certtool")
 
 # No deadline: the machine may be shared, and how long one example takes is not what these tests are about.
 hypothesis.settings.register_profile("quick", deadline=None)

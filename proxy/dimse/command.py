@@ -104,12 +104,18 @@ def decode_command(data: bytes) -> Command:
         values.get(_REQUESTED_SOP_CLASS if requested else _AFFECTED_SOP_CLASS, b""),
         values.get(_REQUESTED_SOP_INSTANCE if requested else _AFFECTED_SOP_INSTANCE, b""),
     )
+    other_class = values.get(_AFFECTED_SOP_CLASS if requested else _REQUESTED_SOP_CLASS, b"")
+    if other_class and field < RESPONSE:
+        # Some parsers go by the affected SOP class wherever there is one, others by that which the request is to have.
+        if command.sop_class and command.sop_class.rstrip(b"\0 ") != other_class.rstrip(b"\0 "):
+            raise DimseError(f"{command.name}-RQ with two SOP classes")
+        command.sop_class = command.sop_class or other_class
     if len(command.sop_class) > _LONGEST_UID or len(command.sop_instance) > _LONGEST_UID:
         raise DimseError(f"UID of more than {_LONGEST_UID} bytes")
     if field == C_MOVE:
         if _MOVE_DESTINATION not in values:
             raise DimseError("C-MOVE-RQ without a Move Destination (0000,0600)")
-        command.move_destination = values[_MOVE_DESTINATION].decode("latin-1").strip(" \0")
+        command.move_destination = values[_MOVE_DESTINATION].rstrip(b" \0").lstrip(b" ").decode("latin-1")
     return command
 
 

@@ -5,7 +5,7 @@ The two directions of an association share one `Inspection`: a response goes the
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy.dimse.command import C_CANCEL, C_MOVE, C_STORE, MOVE_DESTINATION_UNKNOWN, NOT_AUTHORIZED, Command, DimseError
 from proxy.dimse.rules import ContextRules
@@ -15,6 +15,7 @@ _MOST_OPEN = 256
 _PENDING = frozenset({0xFF00, 0xFF01})  # PS3.7 annex C.1.3
 _WARNINGS = frozenset({0x0001, 0x0107, 0x0116})  # PS3.7 annex C.4; and BxxxH
 _CANCELED = 0xFE00
+_LONGEST_TITLE = 16  # PS3.5 Table 6.2-1, AE: no more is quoted of one
 
 
 def status_class(status: int) -> str:
@@ -64,26 +65,62 @@ class OpenRequest:
 class Inspection:
     """The commands of one association, both directions.
 
-    `rules`: by id of each accepted presentation context. `may_move_to` judges a C-MOVE destination. With `observed`
+    `rules`: by id of each accepted presentation context. `rules_of` gives those of a SOP class that a request names on
+    a context of another abstract syntax; they count too. `may_move_to` judges a C-MOVE destination. With `observed`
     what would be refused passes, and is told there.
     """
 
-    __slots__ = ("_clock", "_may_move_to", "_observed", "_open", "_rules", "tally")
+    __slots__ = (
+        "_any_response",
+        "_clock",
+        "_may_move_to",
+        "_observed",
+        "_open",
+        "_rules",
+        "_rules_of",
+        "rules",
+        "tally",
+    )
 
     def __init__(
         self,
         rules: Mapping[int, ContextRules],
         *,
+        rules_of: Callable[[int, str], ContextRules],
         may_move_to: Callable[[str], bool],
         observed: Callable[[RefusedCommand], None] | None,
         clock: Callable[[], float],
     ) -> None:
-        self._rules = rules
+        self.rules = self._rules = rules  # those of the beginning; those by which requests are judged now
+        self._rules_of = rules_of
         self._may_move_to = may_move_to
         self._observed = observed
+        self._any_response = observed is not None
         self._clock = clock
         self._open: dict[tuple[bool, int], OpenRequest] = {}
         self.tally = Tally()
+
+    def narrow(
+        self,
+        rules: Mapping[int, ContextRules],
+        *,
+        rules_of: Callable[[int, str], ContextRules],
+        may_move_to: Callable[[str], bool],
+        observing: bool,
+    ) -> None:
+        """Judge requests from now on by other rules too: nothing passes that these or the first ones refuse."""
+        self._rules = {
+            context_id: replace(
+                first,
+                from_requestor=first.from_requestor & rules[context_id].from_requestor,
+                from_acceptor=first.from_acceptor & rules[context_id].from_acceptor,
+            )
+            for context_id, first in self.rules.items()
+        }
+        self._rules_of = rules_of
+        self._may_move_to = may_move_to
+        if not observing:
+            self._observed = None
 
     def take(self) -> Tally | None:
         """What was seen since the last call; None: nothing."""
@@ -98,14 +135,22 @@ class Inspection:
     ) -> RefusedCommand | OpenRequest | None:
         """Judge a request. One that passes is given with its place for the size of its data set; None: a C-CANCEL."""
         rules = self._rules[context_id]
-        allowed = rules.from_requestor if from_requestor else rules.from_acceptor
+        named = command.sop_class.rstrip(b"\0 ").decode("latin-1")
         refused = None
-        if command.field not in allowed:
+        if command.field not in rules.requests(from_requestor=from_requestor):
             who = "the requestor" if from_requestor else "the acceptor"
             detail = f"{command.name} from {who} on a presentation context of {rules.abstract_syntax}"
             refused = RefusedCommand(command, context_id, NOT_AUTHORIZED, detail)
+        elif (
+            named
+            and named != rules.abstract_syntax
+            and command.field not in self._rules_of(context_id, named).requests(from_requestor=from_requestor)
+        ):
+            # PACS go by the class that the command names: a C-FIND on the worklist's context can ask for studies.
+            detail = f"{command.name} of {named!r} on a presentation context of {rules.abstract_syntax}"
+            refused = RefusedCommand(command, context_id, NOT_AUTHORIZED, detail)
         elif command.field == C_MOVE and not self._may_move_to(command.move_destination):
-            detail = f"C-MOVE to {command.move_destination!r}"
+            detail = f"C-MOVE to {command.move_destination[:_LONGEST_TITLE]!r}"
             refused = RefusedCommand(command, context_id, MOVE_DESTINATION_UNKNOWN, detail)
         if refused is not None:
             self.tally.refused[command.field, refused.status, self._observed is not None] += 1
@@ -126,10 +171,9 @@ class Inspection:
 
         Raises DimseError where the other side may not have sent the request.
         """
-        rules = self._rules[context_id]
+        rules = self.rules[context_id]  # what was asked before they were narrowed is answered still
         request = command.request
-        asked = rules.from_acceptor if from_requestor else rules.from_requestor
-        if request not in asked and self._observed is None:
+        if request not in rules.requests(from_requestor=not from_requestor) and not self._any_response:
             raise DimseError(
                 f"a {command.name} response on a context of {rules.abstract_syntax}, where none is asked for"
             )

@@ -24,7 +24,7 @@ from proxy.dimse.command import (
     N_SET,
     REQUESTS,
 )
-from proxy.dimse.services import ALL, OTHER_GROUP, Operation, SopClass, is_storage, permitted
+from proxy.dimse.services import ALL, Operation, SopClass, is_storage, permitted
 
 _NONE: frozenset[int] = frozenset()
 _EVERY = frozenset(REQUESTS)
@@ -38,7 +38,9 @@ _SERVICES: Mapping[Operation, tuple[frozenset[int], frozenset[int]]] = {
     Operation.WORKLIST: (frozenset({C_FIND, C_CANCEL}), _NONE),
     Operation.MOVE: (frozenset({C_MOVE, C_CANCEL}), _NONE),
     Operation.GET: (frozenset({C_GET, C_CANCEL}), _NONE),
-    Operation.STORAGE_COMMITMENT: (frozenset({N_ACTION}), _EVENTS),  # PS3.4 Table J.3.1-1
+    # PS3.4 Table J.3.1-1. A PACS that brings the result on an association of its own is to negotiate the SCP role for
+    # that (section J.3.3), and not every one does.
+    Operation.STORAGE_COMMITMENT: (frozenset({N_ACTION}) | _EVENTS, _EVENTS),
     Operation.MPPS: (frozenset({N_CREATE, N_SET, N_GET}), _EVENTS),  # PS3.4 annex F.7 to F.9
     # One procedure step is worked on through all the UPS classes (PS3.4 Table CC.2-1), so none is told from another.
     Operation.UPS: (frozenset({N_CREATE, N_SET, N_GET, N_ACTION, C_FIND, C_CANCEL}), _EVENTS),
@@ -58,24 +60,26 @@ class ContextRules:
     group: str
     abstract_syntax: str
 
+    def requests(self, *, from_requestor: bool) -> frozenset[int]:
+        """Those of one direction."""
+        return self.from_requestor if from_requestor else self.from_acceptor
+
 
 # Asked for each accepted context of each association. A device has the same few each time; strangers that make up
 # abstract syntaxes make others' rules be worked out again, no more.
 @lru_cache(maxsize=4096)
 def context_rules(
-    sop_class: SopClass | None,
+    sop_class: SopClass,
     abstract_syntax: str,
     operations: frozenset[str],
     *,
     requestor_scu: bool,
     requestor_scp: bool,
 ) -> ContextRules:
-    """The rules of a context. `sop_class` None: the policy would cut it, so nothing may pass.
+    """The rules of a context. `operations` is what `services.expand` gives, and empty where the policy would cut it.
 
-    `operations` is what `services.expand` gives; the roles are those that the answer to the request granted.
+    The roles are those that the answer to the request granted.
     """
-    if sop_class is None:
-        return ContextRules(_NONE, _NONE, OTHER_GROUP, abstract_syntax)
     if ALL in operations:
         from_requestor = from_acceptor = _EVERY
     elif is_storage(sop_class):

@@ -15,7 +15,7 @@ at a time, its command set first.
 import functools
 import struct
 
-from proxy.dimse.command import MAX_COMMAND_SET, DimseError, decode_command
+from proxy.dimse.command import MAX_COMMAND_SET, N_ACTION, DimseError, decode_command
 from proxy.dimse.inspection import Inspection, OpenRequest, RefusedCommand
 from proxy.pdu.errors import AbortReason, InvalidPduParameter, PduError, UnexpectedPdu, UnrecognizedPdu
 from proxy.pdu.model import PduType
@@ -107,7 +107,7 @@ class MessageWalk:
         self._collected = b""
         self._collecting = 0  # their context
         self._cuts: list[tuple[int, int, bytes]] = []  # of the chunk being fed: from, to, what goes instead
-        self._more_to_come = False  # the last message was a pending response
+        self._more_to_come = False  # behind the last message, a response, though nothing is awaited
         self.opposite: MessageWalk | None = None
         self.stop_between = False  # `feed` stops where `between` comes true
         self.refused: list[RefusedCommand] = []  # swallowed to the last byte: for the caller to answer and to clear
@@ -269,8 +269,9 @@ class MessageWalk:
                 self._judge(context_id, command, begun, position, rest)
                 return position
         else:
-            if position < len(data):
-                # An A-ABORT or a release instead of the rest: a command set that is never whole asks for nothing.
+            if len(data) - position >= _SHORT_PDU:
+                # An A-ABORT or a release instead of the rest: a command set that is never whole asks for nothing. They
+                # go together, so that nothing of ours can stand behind a part of a message.
                 self._scanned = 0
                 self._collected = b""
                 self._pay_header(begun)
@@ -286,7 +287,8 @@ class MessageWalk:
             command = decode_command(encoded)
             if command.is_response:
                 final = self._inspection.response(context_id, command, from_requestor=self._from_requestor)
-                self._more_to_come = not final
+                # The result of storage commitment can follow its N-ACTION-RSP at once, as an N-EVENT-REPORT-RQ.
+                self._more_to_come = not final or command.request == N_ACTION
             else:
                 self._more_to_come = False
                 verdict = self._inspection.request(context_id, command, from_requestor=self._from_requestor)

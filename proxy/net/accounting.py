@@ -150,7 +150,7 @@ class Account:
         record.implementation_class_uid = information.implementation_class_uid
         record.implementation_version_name = information.implementation_version_name
         record.max_pdu = information.maximum_length
-        record.contexts_proposed = record.contexts_kept = len(request.presentation_contexts)
+        record.contexts_proposed = len(request.presentation_contexts)
         if information.user_identity is not None:
             record.user_type = information.user_identity.identity_type
 
@@ -174,8 +174,8 @@ class Account:
         record = self.record
         record.rule = record.peer
         record.would_refuse = accept.would_refuse
-        if accept.keep_contexts is not None:
-            record.contexts_kept = len(accept.keep_contexts)
+        kept = accept.keep_contexts
+        record.contexts_kept = (record.contexts_proposed or 0) if kept is None else len(kept)
         record.upstream = accept.upstream
         for reason in accept.would_refuse:
             self._count_decision(str(reason), "would_refuse")

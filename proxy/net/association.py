@@ -19,9 +19,9 @@ from proxy.net.dial import dial
 from proxy.net.early import EarlyWatch
 from proxy.net.leg import Leg
 from proxy.net.linger import linger
-from proxy.net.operations import inspection_of, is_asynchronous, stored
+from proxy.net.operations import inspection_of, is_asynchronous, narrow, stored
 from proxy.net.proxied import admit_address, endpoint, read_proxy_header
-from proxy.net.recheck import Asked, refusal
+from proxy.net.recheck import Asked, decide_again
 from proxy.net.refused import Refused, UpstreamRefused, say
 from proxy.net.relay import Relay
 from proxy.net.stages import (
@@ -33,7 +33,7 @@ from proxy.net.stages import (
     tls_handshake,
     understand_request,
 )
-from proxy.pdu import AAssociateAC, AAssociateRQ, edit_associate_rq, encode_abort
+from proxy.pdu import AAssociateAC, AAssociateRQ, PresentationContextResult, edit_associate_rq, encode_abort
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import (
     Accept,
@@ -61,6 +61,7 @@ class Association:
     """A connection of a requestor and, once the policy said yes, the connection to its upstream."""
 
     __slots__ = (
+        "_accepted",
         "_asked",
         "_awaited",
         "_deadline",
@@ -104,7 +105,9 @@ class Association:
         self._interruption: Refused | None = None
         self._early: EarlyWatch | None = None
         self.forwarded = False
-        self._asked: Asked | None = None  # for the day when the policy changes
+        # For the day when the policy changes.
+        self._asked: Asked | None = None
+        self._accepted: tuple[PresentationContextResult, ...] = ()
         self._walking = False
         self._relay: Relay | None = None
         self._upstream: Leg | None = None
@@ -252,6 +255,7 @@ class Association:
         heard = b"" if self._early is None else self._early.heard
         self._early = None
         worker.counts.associated(self.share)
+        self._accepted = answer.presentation_contexts
         self._relay = Relay(
             self,
             self._requestor,
@@ -267,6 +271,7 @@ class Association:
         )
         worker.established(self)
         self._relay.start(heard, from_upstream)
+        worker.relayed(self)
 
     def proxy_header(self, version: int) -> bytes:
         """The PROXY header that tells an upstream of the requestor."""
@@ -383,12 +388,19 @@ class Association:
         else:
             self._interrupt(Refused(reason or Reason.DRAINING, detail))
 
-    def refused_by(self, listener: Listener | None, tls: ListenerTls | None) -> str | None:
-        """Why this established association would be refused under a new configuration; None: it would not."""
+    def decide_again(self, listener: Listener | None, tls: ListenerTls | None) -> str | None:
+        """Why this established association would be refused under a new configuration. None: it would not, and what
+        it asks for from now on is judged by that configuration.
+        """
         assert self._asked is not None
-        assert self.accept is not None
+        assert self._relay is not None
         endpoint = self._requestor.tls
-        return refusal(self._asked, self.accept, None if endpoint is None else endpoint.object, listener, tls)
+        decision = decide_again(self._asked, None if endpoint is None else endpoint.object, listener, tls)
+        if isinstance(decision, str):
+            return decision
+        if isinstance(decision, Accept):
+            narrow(self._relay.inspection, decision, self._accepted, self.account.record.calling_aet or "")
+        return None
 
     @property
     def ending(self) -> bool:

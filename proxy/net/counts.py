@@ -42,9 +42,11 @@ class Share:
 
     __slots__ = ("association", "connection", "waiting")
 
-    def __init__(self) -> None:
-        self.connection: tuple[bytes, ...] = ()
-        self.waiting: tuple[bytes, ...] = ()  # until it has its association
+    def __init__(self, address: Address | None) -> None:
+        of_address = () if address is None else (key_of("address", address.packed),)
+        self.connection: tuple[bytes, ...] = (_CONNECTIONS, *of_address)
+        # Until it has its association.
+        self.waiting: tuple[bytes, ...] = () if address is None else (key_of("handshake", address.packed),)
         self.association: tuple[bytes, ...] = ()
 
 
@@ -71,72 +73,66 @@ class Counts:
                 Reason.CONNECTION_LIMIT,
                 f"{self.connections} connections are open, which is all that descriptors allow",
             )
-        share = Share()
-        with table.lock:
-            held = table.total(_CONNECTIONS)
-            if held >= limits.connections:
-                return Reason.CONNECTION_LIMIT, f"{held} connections are open (limits.connections)"
-            try:
-                table.add(self._slot, _CONNECTIONS, 1)
-            except TableFull:
-                return _NO_ROOM
-            full = None if address is None else self._attribute(share, address)
-            if full is not None:
-                table.add(self._slot, _CONNECTIONS, -1)
-                return full
-        share.connection = (_CONNECTIONS, *share.connection)
+        share = Share(address)
+        try:
+            with table.lock:
+                held = table.total(_CONNECTIONS)
+                if held >= limits.connections:
+                    return Reason.CONNECTION_LIMIT, f"{held} connections are open (limits.connections)"
+                full = None if address is None else self._full(share)
+                if full is not None:
+                    return full
+                self._take(share.connection + share.waiting)
+        except TableFull:
+            return _NO_ROOM
         self.connections += 1
         return share
 
     def attribute(self, share: Share, address: Address) -> tuple[Reason, str] | None:
         """Count a connection for the address that it turned out to come from; or say why there is no room for it."""
-        with self._table.lock:
-            return self._attribute(share, address)
+        attributed = Share(address)
+        try:
+            with self._table.lock:
+                full = self._full(attributed)
+                if full is not None:
+                    return full
+                self._take(attributed.connection[1:] + attributed.waiting)
+        except TableFull:
+            return _NO_ROOM
+        share.connection, share.waiting = attributed.connection, attributed.waiting
+        return None
 
-    def _attribute(self, share: Share, address: Address) -> tuple[Reason, str] | None:
-        """The same, while locked."""
-        table, limits, packed = self._table, self._limits, address.packed
-        connection, waiting = key_of("address", packed), key_of("handshake", packed)
-        held = table.total(connection)
+    def _full(self, share: Share) -> tuple[Reason, str] | None:
+        """Why its address may not have one more connection. Call it locked."""
+        table, limits = self._table, self._limits
+        held = table.total(share.connection[1])
         if held >= limits.connections_per_address:
             text = f"{held} connections of this address are open (limits.connections_per_address)"
             return Reason.ADDRESS_LIMIT, text
-        held = table.total(waiting)
+        held = table.total(*share.waiting)
         if held >= limits.handshakes_per_address:
             text = f"{held} connections of this address have no association yet (limits.handshakes_per_address)"
             return Reason.ADDRESS_LIMIT, text
-        try:
-            table.add(self._slot, connection, 1)
-        except TableFull:
-            return _NO_ROOM
-        try:
-            table.add(self._slot, waiting, 1)
-        except TableFull:
-            table.add(self._slot, connection, -1)
-            return _NO_ROOM
-        share.connection += (connection,)
-        share.waiting = (waiting,)
         return None
 
     def acquire(self, share: Share, tenant: Tenant, peer: Peer | None) -> str | None:
         """Count the association of a connection for its tenant and peer; or say which cap is reached."""
         table = self._table
         of_tenant = key_of("tenant", tenant.name)
-        of_peer = None if peer is None else key_of("peer", tenant.name, peer.name)
+        of_peer = () if peer is None else (key_of("peer", tenant.name, peer.name),)
         try:
             with table.lock:
                 held = table.total(of_tenant)
                 if tenant.max_associations is not None and held >= tenant.max_associations:
                     return f"tenant {tenant.name} has {held} associations (max_associations)"
-                if peer is not None and of_peer is not None:
-                    held = table.total(of_peer)
-                    if peer.max_associations is not None and held >= peer.max_associations:
+                if peer is not None and peer.max_associations is not None:
+                    held = table.total(*of_peer)
+                    if held >= peer.max_associations:
                         return f"peer {peer.name} has {held} associations (max_associations)"
-                    table.add(self._slot, of_peer, 1)
-                table.add(self._slot, of_tenant, 1)
+                self._take((of_tenant, *of_peer))
         except TableFull:
             return "there is no room to count another association"
-        share.association = (of_tenant,) if of_peer is None else (of_tenant, of_peer)
+        share.association = (of_tenant, *of_peer)
         self.associations += 1
         return None
 
@@ -161,6 +157,18 @@ class Counts:
     def _released(self, share: Share) -> None:
         share.association = ()
         self.associations -= 1
+
+    def _take(self, keys: tuple[bytes, ...]) -> None:
+        """Count all of them or, where the table is full, none. Call it locked."""
+        taken = []
+        try:
+            for key in keys:
+                self._table.add(self._slot, key, 1)
+                taken.append(key)
+        except TableFull:
+            for key in taken:
+                self._table.add(self._slot, key, -1)
+            raise
 
     def _give_back(self, keys: tuple[bytes, ...]) -> None:
         with self._table.lock:

@@ -1,21 +1,27 @@
 """DIMSE operations on the live path: from a decision to the rules of its contexts, and from commands to counts."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 
 from proxy.dimse.command import C_STORE, MOVE_DESTINATION_UNKNOWN, NOT_AUTHORIZED, REQUESTS
 from proxy.dimse.inspection import Inspection, RefusedCommand, Tally
 from proxy.dimse.rules import ContextRules, context_rules
+from proxy.dimse.services import ALL, Operation, classify
 from proxy.observe.access import AccessRecord, OperationCount
 from proxy.observe.families import operation_label
 from proxy.observe.metrics import Metrics
-from proxy.pdu import AAssociateAC, AAssociateRQ, AsynchronousOperationsWindow, RoleSelection
+from proxy.pdu import AAssociateAC, AAssociateRQ, AsynchronousOperationsWindow, PresentationContextResult, RoleSelection
+from proxy.pdu.reader import is_uid
 from proxy.policy import Accept, Reason, move_allowed
 
 _REASONS = {
     NOT_AUTHORIZED: Reason.OPERATION_NOT_ALLOWED,
     MOVE_DESTINATION_UNKNOWN: Reason.MOVE_DESTINATION_NOT_ALLOWED,
 }
+_MANY_CLASSES = frozenset({Operation.PRINT, Operation.UPS, Operation.MPPS, Operation.OTHER})
+_NO_OPERATIONS: frozenset[str] = frozenset()
 _LABELS = {field: operation_label(name) for field, name in REQUESTS.items()}
 
 
@@ -32,6 +38,7 @@ def inspection_of(
     observed: Callable[[RefusedCommand], None],
 ) -> Inspection:
     """What may pass on the accepted contexts, by the decision and by the roles that both sides agreed on."""
+    calling = request.calling.title
     syntaxes = {context.context_id: context.abstract_syntax for context in request.presentation_contexts}
     proposed = {role.sop_class_uid: role for role in request.user_information.role_selections}
     granted = {role.sop_class_uid: role for role in answer.user_information.role_selections}
@@ -41,16 +48,63 @@ def inspection_of(
         scu, scp = negotiated_roles(proposed.get(syntax), granted.get(syntax))
         if accept.scp_roles is not None and syntax not in accept.scp_roles:
             scp = False  # that proposal was not forwarded
-        rules[context_id] = context_rules(
-            accept.contexts.get(context_id), syntax, accept.operations, requestor_scu=scu, requestor_scp=scp
-        )
-    calling = request.calling.title
+        rules[context_id] = _rules(accept, context_id, syntax, scu=scu, scp=scp)
     return Inspection(
         rules,
+        rules_of=partial(_rules_of, accept, rules),
         may_move_to=lambda destination: move_allowed(accept, destination, calling),
         observed=observed if accept.observing else None,
         clock=time.monotonic,
     )
+
+
+def narrow(
+    inspection: Inspection, accept: Accept, answered: Iterable[PresentationContextResult], calling_title: str
+) -> None:
+    """Have an established association keep to what another decision on its request says too.
+
+    `answered` are the contexts of the A-ASSOCIATE-AC. What was not negotiated does not come back by this.
+    """
+    syntaxes = {context.context_id: context.transfer_syntax for context in answered}
+    lasting = dict(accept.contexts)
+    if accept.transfer_syntaxes is not None:
+        lasting = {number: what for number, what in lasting.items() if syntaxes.get(number) in accept.transfer_syntaxes}
+    accept = replace(accept, contexts=lasting)
+    rules = {  # in both roles: those that were not negotiated are not among the first rules
+        context_id: _rules(accept, context_id, first.abstract_syntax, scu=True, scp=True)
+        for context_id, first in inspection.rules.items()
+    }
+    inspection.narrow(
+        rules,
+        rules_of=partial(_rules_of, accept, rules),
+        may_move_to=lambda destination: move_allowed(accept, destination, calling_title),
+        observing=accept.observing,
+    )
+
+
+def _rules(accept: Accept, context_id: int, syntax: str, *, scu: bool, scp: bool) -> ContextRules:
+    if (sop_class := accept.contexts.get(context_id)) is not None:
+        operations = accept.operations
+    else:  # the policy would have cut it; the tenant is only observed, or it was allowed before a reload
+        sop_class, operations = classify(syntax, accept.tenant.sop_class_table), _NO_OPERATIONS
+    return context_rules(sop_class, syntax, operations, requestor_scu=scu, requestor_scp=scp)
+
+
+def _rules_of(accept: Accept, rules: Mapping[int, ContextRules], context_id: int, uid: str) -> ContextRules:
+    """The rules of a SOP class that is named on a context of another one. Roles are ruled by those of the context.
+
+    A meta SOP class of printing (PS3.4 annex H) and the classes of one service (UPS: PS3.4 annex CC) stand for others,
+    which `sop_classes` need not hold. What is no UID is none to one parser, and cut to one by the next.
+    """
+    table, operations = accept.tenant.sop_class_table, accept.operations
+    listed = accept.peer.sop_classes if accept.peer is not None else None
+    sop_class = classify(uid, table)
+    if listed is not None or ALL not in operations:
+        meant = classify(rules[context_id].abstract_syntax, table).operation
+        stood_for = sop_class.operation is meant and meant in _MANY_CLASSES
+        if not is_uid(uid.encode("latin-1")) or not (listed is None or uid in listed or stood_for):
+            operations = _NO_OPERATIONS
+    return context_rules(sop_class, uid, operations, requestor_scu=True, requestor_scp=True)
 
 
 def negotiated_roles(proposed: RoleSelection | None, granted: RoleSelection | None) -> tuple[bool, bool]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from proxy.config.values import Listener
 from proxy.net.stages import understand_request
-from proxy.policy import Accept, Address, ClientAuthMode, Facts, Reason, Refuse, judge, taken_away
+from proxy.policy import Accept, Address, ClientAuthMode, Facts, NeedsIdentity, Reason, Refuse, judge
 from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ListenerTls
 
@@ -20,13 +20,12 @@ class Asked:
     sni: str | None
 
 
-def refusal(
-    asked: Asked, held: Accept, tls_object: ssl.SSLObject | None, listener: Listener | None, tls: ListenerTls | None
-) -> str | None:
-    """Why `listener`, as it is configured now, would refuse it, or give it less than it was given; None: neither.
+def decide_again(
+    asked: Asked, tls_object: ssl.SSLObject | None, listener: Listener | None, tls: ListenerTls | None
+) -> Accept | NeedsIdentity | str:
+    """What `listener`, as it is configured now, decides; in words why it would refuse it.
 
-    `held` is the decision that it lives on: what was taken from a peer must not go on until its association ends. The
-    certificate is judged anew from the connection itself, so that a revocation counts.
+    The certificate is judged anew from the connection itself, so that a revocation counts.
     """
     if listener is None or (tls is None) != (tls_object is None):
         return "its listener is gone"
@@ -42,7 +41,4 @@ def refusal(
             return f"{Reason.CLIENT_CERTIFICATE_MISSING}: a client certificate is required now"
     facts = Facts(asked.address, understand_request(asked.pdu), now, asked.sni, certificate)
     decision = judge(listener.policy, entrance, facts)
-    if isinstance(decision, Refuse):
-        return f"{decision.reason}: {decision.detail}"
-    lost = taken_away(held, decision, facts.request) if isinstance(decision, Accept) else None
-    return None if lost is None else f"{Reason.OPERATION_NOT_ALLOWED}: it has what it would not be given now: {lost}"
+    return f"{decision.reason}: {decision.detail}" if isinstance(decision, Refuse) else decision

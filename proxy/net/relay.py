@@ -239,12 +239,13 @@ class Relay:
 
     def _answer(self, flow: _Flow) -> None:
         """Send the responses of ours that wait, if they can stand here; have the walk stop where they can if not."""
-        if flow.answers and flow.state is not _State.RUNNING:
-            flow.answers.clear()
-        elif flow.answers and flow.walk.between:
+        walk = flow.walk
+        if flow.state is not _State.RUNNING or walk.release_requested or walk.release_answered:
+            flow.answers.clear()  # no data may follow a release (PS3.8 section 9.2), nor is any awaited
+        elif flow.answers and walk.between:
             flow.sink.send(b"".join(flow.answers))
             flow.answers.clear()
-        flow.walk.stop_between = bool(flow.answers)
+        walk.stop_between = bool(flow.answers)
 
     def _violated(self, flow: _Flow, violation: PduError) -> None:
         """The source broke the protocol: the valid part is forwarded, both legs get an A-ABORT (PS3.8 9.2, AA-8)."""

@@ -69,6 +69,7 @@ class Worker:
         self._limiter = RefusalLimiter()
         self._associations: set[Association] = set()
         self._established: set[Association] = set()
+        self._refusal: Callable[[Association], str | None] | None = None  # by a configuration behind this one
         self._idle = asyncio.Event()  # no association is left, while draining
         self._empty = asyncio.Event()  # no connection is left
         self._empty.set()
@@ -159,6 +160,11 @@ class Worker:
         """An association has its relay."""
         self._established.add(association)
 
+    def relayed(self, association: Association) -> None:
+        """Its relay runs. A configuration that came while the upstream was asked decides on it as well."""
+        if association in self._established:
+            self._ended_as_refused(association)
+
     def forget(self, association: Association) -> None:
         """A connection is closed."""
         if association not in self._associations:
@@ -200,7 +206,7 @@ class Worker:
 
         def refusal(association: Association) -> str | None:
             name = association.listener.name
-            return association.refused_by(listeners.get(name), tls.get(name))
+            return association.decide_again(listeners.get(name), tls.get(name))
 
         return self._end_refused(refusal)
 
@@ -209,14 +215,16 @@ class Worker:
         return self._end_refused(lambda _: f"it could not be decided again: {why}")
 
     def _end_refused(self, refusal: Callable[[Association], str | None]) -> int:
-        ended = 0
-        for association in list(self._established):
-            with association.guarded():
-                why = refusal(association)
-                if why is not None:
-                    association.end(Ended.POLICY_CHANGED, Reason.POLICY_CHANGED, why)
-                    ended += 1
-        return ended
+        self._refusal = refusal
+        return sum(self._ended_as_refused(association) for association in list(self._established))
+
+    def _ended_as_refused(self, association: Association) -> bool:
+        with association.guarded():
+            why = self._refusal(association) if self._refusal is not None else None
+            if why is not None:
+                association.end(Ended.POLICY_CHANGED, Reason.POLICY_CHANGED, why)
+                return True
+        return False
 
     # --- what is written --------------------------------------------------------------------------------------------
 

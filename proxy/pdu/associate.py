@@ -26,6 +26,7 @@ PDU_HEADER = 6
 CALLED_AE_TITLE = slice(10, 26)
 CALLING_AE_TITLE = slice(26, 42)
 FIRST_ITEM = 74
+_LONGEST_AE_TITLE = 16
 
 ACCEPTANCE = 0  # PS3.8 Table 9-18
 
@@ -92,6 +93,11 @@ def parse_associate_ac(pdu: bytes) -> AAssociateAC:
         presentation_contexts=items.presentation_contexts,
         user_information=items.user_information,
     )
+
+
+def is_ae_title(title: str) -> bool:
+    """Whether that is an AE title, without padding (PS3.5 Table 6.2-1)."""
+    return 0 < len(title) <= _LONGEST_AE_TITLE and title.isascii() and not title.encode().translate(None, _PRINTABLE)
 
 
 @lru_cache(maxsize=1024)  # 16 bytes each: who sends ever new ones makes others' be read again

@@ -11,6 +11,11 @@ _LONGEST_UID = 64  # PS3.5 section 9
 _ITEM_HEADER = 4  # type, reserved, 16-bit length (PS3.8 section 9.3.1)
 
 
+def is_uid(raw: bytes) -> bool:
+    """Whether that is a UID, without padding (PS3.5 section 9.1)."""
+    return len(raw) <= _LONGEST_UID and _UID.fullmatch(raw) is not None
+
+
 class ByteReader:
     """A cursor over `data[offset:end]`. Offsets are those of the whole PDU.
 
@@ -79,7 +84,7 @@ class ByteReader:
         """A UID (PS3.8 annex F) of `length` bytes, or the whole rest. One trailing NUL or space is cut: devices pad."""
         raw = self.take(self.remaining if length is None else length)
         unpadded = raw[:-1] if raw.endswith((b"\0", b" ")) else raw
-        if len(unpadded) > _LONGEST_UID or _UID.fullmatch(unpadded) is None:
+        if not is_uid(unpadded):
             raise InvalidPduParameter(f"item at byte {self._start}: not a UID: {raw[: _LONGEST_UID + 1]!r}")
         return unpadded.decode("ascii")
 

@@ -1,7 +1,7 @@
 """The decision: which tenant, which peer, yes or no, and why. Pure."""
 
 from proxy.policy.advice import advice
-from proxy.policy.contexts import move_allowed, taken_away
+from proxy.policy.contexts import move_allowed
 from proxy.policy.decision import decide, judge
 from proxy.policy.model import (
     Accept,
@@ -69,5 +69,4 @@ __all__ = [
     "judge",
     "move_allowed",
     "select_tenant",
-    "taken_away",
 ]

@@ -7,6 +7,7 @@ from itertools import islice
 
 from proxy.dimse.services import Operation, SopClass, classify, is_storage, permitted
 from proxy.pdu import AAssociateRQ, PresentationContext, RoleSelection
+from proxy.pdu.associate import is_ae_title
 from proxy.policy.model import Accept, Peer
 from proxy.policy.patterns import TitleMatcher, fold_title
 
@@ -89,48 +90,13 @@ def describe_cuts(request: AAssociateRQ, peer: Peer, selection: Selection, table
     return "; ".join(words)
 
 
-def taken_away(held: Accept, now: Accept, request: AAssociateRQ) -> str | None:
-    """What an association that was accepted as `held` has, and `now` would not give it, in words; None: nothing.
-
-    Of what was forwarded, whatever the upstream made of it.
-    """
-    if now.observing:
-        return None
-    offered = offered_scp_roles(request.user_information.role_selections)
-    had, has = permitted(held.operations), permitted(now.operations)
-    for context in request.presentation_contexts:
-        uid = context.abstract_syntax
-        if held.keep_contexts is not None and context.context_id not in held.keep_contexts:
-            continue
-        sop_class = now.contexts.get(context.context_id)
-        if sop_class is None:
-            return f"a presentation context of {uid}"
-        operation = sop_class.operation
-        if operation in had.as_scu - has.as_scu:
-            return f"to be SCU of {uid}"
-        if uid in offered and operation in had.as_scp - has.as_scp:
-            return f"to be SCP of {uid}"
-        if operation is Operation.MOVE and not _covers(now.move_destinations, held.move_destinations):
-            return "other destinations of C-MOVE"
-        for syntax in context.transfer_syntaxes:
-            if not _holds(now.transfer_syntaxes, syntax) and _holds(held.transfer_syntaxes, syntax):
-                return f"transfer syntax {syntax} for {uid}"
-    return None
-
-
-def _covers(wider: tuple[str, ...] | None, narrower: tuple[str, ...] | None) -> bool:
-    return wider is None or (narrower is not None and set(narrower) <= set(wider))
-
-
-def _holds(syntaxes: frozenset[str] | None, uid: str) -> bool:
-    return syntaxes is None or uid in syntaxes
-
-
 def move_allowed(accept: Accept, destination: str, calling_title: str) -> bool:
     """Whether C-MOVE may send to `destination` (an AE title without padding) for who is called `calling_title`."""
     titles = accept.move_destinations
     if titles is None:
         return True
+    if not is_ae_title(destination):
+        return False  # "EVIL\0_WS" is EVIL to a PACS that reads to the first NUL
     fold = accept.tenant.fold_case
     if SELF in titles and _comparable(destination, fold=fold) == _comparable(calling_title, fold=fold):
         return True

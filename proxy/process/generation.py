@@ -29,6 +29,7 @@ class Host(Protocol):
     """What a generation needs of the supervisor."""
 
     table: SharedTable
+    niceness: int  # of the workers
 
     def take_slots(self, count: int) -> tuple[int, ...]:
         """Free slots of the table. Raises `StartFailed` where there are not so many."""
@@ -100,7 +101,13 @@ class Generation:
     def _new_child(self, slot: int) -> Child:
         table = self._host.table
         start = Start(
-            self.config, self._sockets, (table.descriptor, table.slots, table.rows), slot, self._slots, self._log_format
+            self.config,
+            self._sockets,
+            (table.descriptor, table.slots, table.rows),
+            slot,
+            self._slots,
+            self._log_format,
+            self._host.niceness,
         )
         child = self.children[slot] = Child(start, self._host.write_line, self._child_ended)
         return child

@@ -55,6 +55,7 @@ class Start:
     slot: int
     siblings: tuple[int, ...]  # slots of all workers of the generation
     log_format: str  # json | console
+    niceness: int = 0  # setpriority(2)
 
 
 @dataclass(frozen=True, slots=True)

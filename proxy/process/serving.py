@@ -11,7 +11,6 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from proxy import __version__
@@ -25,11 +24,11 @@ from proxy.observe.lines import console_line, json_line
 from proxy.observe.metrics import Snapshot
 from proxy.process.channel import Channel, encode
 from proxy.process.messages import Order, Question, Report, Start, changes, open_record
+from proxy.process.precedence import stand_back
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 
 _BEAT = 1.0  # seconds
-_GO_FIRST = 200  # thousandths of all memory that a worker is taken to be larger than it is: a supervisor is larger
 _TOLD_BY_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -112,6 +111,7 @@ class _Serving:
             self._channel.send(Report.ANSWER, (number, self._answer(self._worker, question, argument)))
 
     def _start(self, start: Start) -> None:
+        stand_back(start.niceness)
         try:
             tls = {one.name: ListenerTls(one) for one in start.config.listeners if one.tls is not None}
         except TlsSetupError as error:
@@ -195,15 +195,6 @@ class _Serving:
             self._worker.report_bug(str(context.get("message")), error)
 
 
-def _go_first() -> None:
-    """Where memory runs out, a worker is ended before its supervisor, which replaces it (proc(5), oom_score_adj)."""
-    score = Path("/proc/self/oom_score_adj")
-    try:
-        score.write_text(str(min(1000, int(score.read_text()) + _GO_FIRST)))
-    except OSError:
-        pass  # no /proc here
-
-
 def main() -> None:
     """Run on uvloop, or on asyncio's own loop where uvloop is missing (the supervisor says so)."""
     sock = socket.socket(fileno=int(sys.argv[1]))
@@ -213,7 +204,6 @@ def main() -> None:
         with sock, contextlib.suppress(OSError):  # the supervisor has ended meanwhile
             sock.sendall(encode(Report.FAILED, why))
         return
-    _go_first()
     try:
         factory = importlib.import_module("uvloop").new_event_loop
     except ImportError:

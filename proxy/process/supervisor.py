@@ -25,6 +25,7 @@ from proxy.process.generation import Generation, StartFailed
 from proxy.process.journal import Journal
 from proxy.process.messages import Order
 from proxy.process.notify import Notifier, inherited_sockets
+from proxy.process.precedence import step_forward
 from proxy.process.requests import Requests
 from proxy.process.sockets import BindError, ListeningSockets
 from proxy.process.totals import Totals
@@ -78,6 +79,7 @@ class Supervisor:
         self._next_reload: asyncio.Task[Reloaded] | None = None
         self._numbers = 0
         self._exit_code = 0
+        self.niceness = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -90,13 +92,16 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload("signal")))
         loop.add_signal_handler(signal.SIGUSR1, self._journal.reopen)
         loop.set_exception_handler(self._report)
+        self.niceness = step_forward()
+        # Before anybody is told that it serves: what is changed from then on is a change.
+        seen = fingerprint(watched(self._files, self.config.reload))
         try:
             await self._open_services()
             self.current = self._new_generation(self.config)
             await self.current.start()
             self._say_started()
             self._spawn(self._tick())
-            self._spawn(self._watch())
+            self._spawn(self._watch(seen))
             await self._signals.get()
             await self._stop()
         finally:
@@ -322,8 +327,7 @@ class Supervisor:
         sockets = {name: [s.fileno() for s in group] for name, group in self._sockets.open(config).items()}
         return Generation(self, self._numbers, config, sockets, self._journal.format)
 
-    async def _watch(self) -> None:
-        seen = await asyncio.to_thread(fingerprint, watched(self._files, self.config.reload))
+    async def _watch(self, seen: Mapping[str, bytes]) -> None:
         while True:
             await asyncio.sleep(min(self.config.reload.interval, 3600.0))
             now = await asyncio.to_thread(fingerprint, watched(self._files, self.config.reload))

@@ -191,7 +191,7 @@ class Case:
     def _check_the_log(self) -> None:
         """Pure, and nothing in it above level debug but the records (and that some were left out)."""
         events = {line["event"] for line in self.gateway.events if line["level"] != "debug"}
-        assert events <= {*self.bed.events_at_start, "refusals_suppressed"}, events
+        assert events <= {*self.bed.events_at_start, "refusals_suppressed", "operation_refused"}, events
         assert self.gateway.child.errors == self.bed.errors_at_start
         for line in self.gateway.child.output[self.mark :]:
             assert line.isascii() and line.isprintable() and isinstance(json.loads(line), dict), line

@@ -1,6 +1,6 @@
 """The configuration of the bed: every kind of listener, a tenant per rule about client certificates, and their PKI."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +72,23 @@ LOAD_BALANCERS = "127.0.0.0/9"
 
 
 def bed_configuration(
-    pki: Pki, upstream: int, *, routes: Mapping[str, int | str] | None = None, timeouts: Mapping[str, str] | None = None
+    pki: Pki,
+    upstream: int,
+    *,
+    routes: Mapping[str, int | str] | None = None,
+    timeouts: Mapping[str, str] | None = None,
+    peers: Sequence[dict[str, Any]] = (),
+    **more: Any,
 ) -> dict[str, Any]:
     """Eight listeners; a tenant per rule about certificates, each with a server name and a called AE title of its own.
 
     `routes`: further called AE titles of the tenant `open`, and where each leads: a port of 127.0.0.1, or an address,
-    which may have a listener of the bed in place of the port.
+    which may have a listener of the bed in place of the port. `peers`: of a further tenant `ward`, in their order;
+    `more`: further keys of that tenant.
     """
     ports = {name: free_port() for name in LISTENERS}
     tls = {"certificates": pki.certificates()}
-    names = ["open", "closed", "other", "optional", "pinned", "crl"]
+    names = ["open", "closed", "other", "optional", "pinned", "crl", *(["ward"] if peers else [])]
     on_loopback = {"networks": ["127.0.0.0/8"]}
     behind_a_balancer = {"proxy_protocol": {"trusted": [LOAD_BALANCERS]}}
     listeners: dict[str, Any] = {
@@ -118,6 +125,8 @@ def bed_configuration(
         "pinned": _tenant("pinned", ["PINNED"], pinned, ca=a),
         "crl": _tenant("crl", ["CRL"], [EVERYBODY], **with_lists),
     }
+    if peers:
+        tenants["ward"] = {**_tenant("ward", ["WARD"], list(peers), mode="none"), **more}
     upstreams: dict[str, int | str] = {"pacs": upstream}
     if routes:
         upstreams |= {title.lower(): _server(where, ports) for title, where in routes.items()}

@@ -91,12 +91,17 @@ def test_row_114_the_group_runs_out_of_memory(site: Site, tmp_path: Path) -> Non
             gateway.stop()
 
 
+def niceness(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
+
+
 def test_row_114_workers_go_first(site: Site, start_gateway: Callable[..., Gateway]) -> None:
     """Whatever their size: a supervisor that is ended takes the admin address, the log and all with it."""
     with Pacs(Archive()) as pacs:
         gateway = start_gateway(site.one_tenant(pacs.port, workers=2))
         for pid in workers(gateway):
             assert oom_score(pid) > oom_score(gateway.pid) == oom_score(os.getpid())
+            assert niceness(pid) == niceness(os.getpid()) >= niceness(gateway.pid)
 
 
 def test_row_114_a_worker_without_memory(site: Site, tmp_path: Path) -> None:

@@ -1,23 +1,29 @@
 """After a reload every open association is decided again: who is refused now is ended at once, and nobody else."""
 
 import copy
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from proxy.pdu import PduType
+from proxy.dimse.command import C_FIND, NOT_AUTHORIZED, RESPONSE, decode_command
+from proxy.dimse.echo import IMPLICIT_VR_LITTLE_ENDIAN as IMPLICIT
+from proxy.dimse.echo import VERIFICATION_SOP_CLASS
+from proxy.pdu import PduType, encode_associate_rq
 from tests.support import certs
 from tests.support.archive import Archive
-from tests.support.client import associate, client_context, connect, echo, release
+from tests.support.client import associate, client_context, connect, echo, release, request
 from tests.support.gateway import Gateway, Record
-from tests.support.pacs import Pacs
-from tests.support.processes import until
+from tests.support.messages import command, message
+from tests.support.pacs import Pacs, Visit
+from tests.support.processes import PATIENCE, until
 from tests.support.site import HOST, Site, port_of
 from tests.support.steering import reloaded
 from tests.support.wire import END, Wire
 
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 AT_ONCE = 2.0  # seconds
 
 
@@ -86,13 +92,6 @@ def test_a_peer_that_was_taken_out(ward: Ward) -> None:
     ward.check_only_one_ends("CT2", "calling_aet_unknown")
 
 
-def test_a_peer_that_may_do_less(ward: Ward) -> None:
-    peers = ward.config["tenants"]["hospital"]["peers"]
-    next(peer for peer in peers if peer["name"] == "CT2")["allow"] = ["echo"]
-    next(peer for peer in peers if peer["name"] == "CT3")["allow"] = ["modality"]  # still all that it proposed
-    ward.check_only_one_ends("CT2", "a presentation context of 1.2.840.10008.5.1.4.1.1.2")
-
-
 def test_a_revoked_fingerprint(ward: Ward) -> None:
     ward.client_auth["revoked"] = [ward.devices["CT3"].sha256]
     ward.check_only_one_ends("CT3", "client_certificate_revoked")
@@ -118,3 +117,48 @@ def test_every_association_of_a_peer_that_is_refused_now(ward: Ward) -> None:
     for wire in ward.wires.values():
         echo(wire)
         release(wire)
+
+
+def test_an_association_that_lives_on_may_do_no_more_than_its_peer_may_now(ward: Ward) -> None:
+    ward.wires.pop("CT2").close()
+    certificate = (ward.site.path("CT2.pem"), ward.site.path("CT2.key"))
+    wire = connect(port_of(ward.gateway.config), client_context(ward.site.path("ca.pem"), certificate), HOST)
+    wire.send(encode_associate_rq("MAINPACS", "CT2", [(1, VERIFICATION_SOP_CLASS, [IMPLICIT]), (3, FIND, [IMPLICIT])]))
+    assert wire.receive_pdu()[:1] == bytes([PduType.A_ASSOCIATE_AC])
+    peers = ward.config["tenants"]["hospital"]["peers"]
+    next(peer for peer in peers if peer["name"] == "CT2")["allow"] = ["echo"]
+    reloaded(ward.gateway, ward.config)
+    wire.send(message(command(C_FIND, sop_class=FIND, data_set=True), b"query", context_id=3))
+    answer = decode_command(wire.receive_pdu()[12:])
+    assert (answer.field, answer.status) == (C_FIND | RESPONSE, NOT_AUTHORIZED)
+    echo(wire)
+    release(wire)
+    for other in ward.wires.values():
+        release(other)
+
+
+def test_one_whose_pacs_has_not_answered_yet(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
+    """It was let in by the old configuration; the new one decides on it when there is an association to end."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(visit: Visit) -> None:
+        visit.request = visit.wire.receive_pdu()
+        asked.set()
+        answer.wait(PATIENCE)
+        visit.accept()
+        visit.until_end()
+
+    with Pacs(slow) as pacs:
+        peers = [{"aet": "CT1", "allow": ["all"]}, {"aet": "CT2", "allow": ["all"]}]
+        config = site.one_tenant(pacs.port, workers=1, control=str(tmp_path / "control.sock"), peers=peers)
+        gateway = start_gateway(config)
+        with connect(port_of(config), client_context()) as wire:
+            wire.send(request(calling="CT2"))
+            assert asked.wait(PATIENCE)
+            del config["tenants"]["hospital"]["peers"][1]
+            reloaded(gateway, config)
+            answer.set()
+            received = wire.receive_all()
+            assert received[:1] == bytes([PduType.A_ASSOCIATE_AC])
+            assert received[-10:-9] == bytes([PduType.A_ABORT])
+        assert gateway.wait_for_record()["ended"] == "policy_changed"

@@ -15,7 +15,7 @@ from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 
-SECONDS = scaled(5, 60)
+SECONDS = scaled(3, 60)
 SENDERS = 8
 RATE = 3_000  # connections of a stranger each second
 PATIENCE = scaled(1.0, 0.1)  # seconds; two cores may be shared with much else

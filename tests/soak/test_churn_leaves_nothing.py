@@ -15,9 +15,9 @@ from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 
-SECONDS = scaled(4, 3600)
+SECONDS = scaled(3, 3600)
 LOADERS = 2
-WARM_UP = scaled(2, 120)  # seconds in which what is allocated once is allocated
+WARM_UP = scaled(1, 120)  # seconds in which what is allocated once is allocated
 GROWTH_KIB = scaled(8_000, 4_000)  # over the whole, of all processes: what is not given back at once
 
 

@@ -18,7 +18,7 @@ from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 
-RATE, SECONDS = 10_000, scaled(4, 60)
+RATE, SECONDS = 10_000, scaled(3, 60)
 P99 = scaled(0.5, 0.1)  # seconds; two cores may be shared with much else
 STRANGERS = ["127.9.0.1", "127.9.0.2"]  # one is let in up to its limit, one not at all
 NETWORKS = ["127.0.0.0/16", "127.9.0.1/32"]

@@ -20,7 +20,7 @@ from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 
-SECONDS = scaled(5, 60)
+SECONDS = scaled(3, 60)
 PATIENT, PASSCODE = b"SECRET^PATIENT", b"open-sesame"
 IDENTITY = (2, False, b"doctor", PASSCODE)  # user name and passcode (PS3.7 Table D.3-14)
 TITLES = [f"STRANGER{number}" for number in range(5_000)]

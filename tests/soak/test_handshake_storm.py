@@ -18,7 +18,7 @@ from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 
-SECONDS = scaled(3, 30)
+SECONDS = scaled(2, 30)
 SENDERS, EACH_SECOND, SIZE = 4, 10.0, 256 * 1024  # 10 MiB/s in all: what the senders' site has, not what we can
 RATE = 4_000  # handshakes begun each second: two cores do less than a thousand
 STRANGERS = [f"127.9.0.{number}" for number in range(1, 5)]  # who let us do our part and do not do theirs

@@ -17,7 +17,7 @@ from tests.support.soak import scaled
 pytestmark = pytest.mark.slow
 
 EACH = scaled(150, 2_500)  # stalled, and as many active
-SECONDS = scaled(4, 60)
+SECONDS = scaled(3, 60)
 LIMITS = {"connections_per_address": 10_000, "handshakes_per_address": 1_000}
 
 

@@ -80,12 +80,38 @@ def storescu(
 
 
 def findscu(
-    port: int, options: list[str] | None = None, *, calling: str = "CT1", called: str = "MAINPACS", timeout: float = 60
+    port: int,
+    options: list[str] | None = None,
+    *,
+    calling: str = "CT1",
+    called: str = "MAINPACS",
+    worklist: bool = False,
+    timeout: float = 60,
 ) -> Result:
-    """C-FIND of all studies at 127.0.0.1."""
-    keys = ("-S", "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID")
+    """C-FIND of all studies, or of all items of the worklist, at 127.0.0.1."""
+    keys = ("-W", "-k", "PatientID") if worklist else ("-S", "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID")
     titles = ("-aet", calling, "-aec", called)
     return run("findscu", "-v", *(options or []), *titles, *keys, "127.0.0.1", str(port), timeout=timeout)
+
+
+def movescu(
+    port: int, study: str, destination: str, *, calling: str = "CT1", called: str = "MAINPACS", timeout: float = 60
+) -> Result:
+    """C-MOVE of a study to an AE title, asked for at 127.0.0.1 without TLS, which the tool does not have."""
+    return _retrieve("movescu", port, study, ["-d", "-aem", destination, "-aet", calling, "-aec", called], timeout)
+
+
+def getscu(
+    port: int, study: str, folder: Path, *, calling: str = "CT1", called: str = "MAINPACS", timeout: float = 60
+) -> Result:
+    """C-GET of a study from 127.0.0.1 to a folder, without TLS, which the tool does not have."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return _retrieve("getscu", port, study, ["-d", "-od", str(folder), "-aet", calling, "-aec", called], timeout)
+
+
+def _retrieve(tool: str, port: int, study: str, options: list[str], timeout: float) -> Result:
+    keys = ("-S", "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}")
+    return run(tool, *options, *keys, "127.0.0.1", str(port), timeout=timeout)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""CT images for tests: real files with UIDs of their own, made in milliseconds."""
+"""Instances for tests: real files with UIDs of their own, made in milliseconds."""
 
 import hashlib
 import io
@@ -7,29 +7,20 @@ import os
 from pathlib import Path
 
 import pydicom
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 _ROOT = f"1.2.826.0.1.3680043.10.1337.{os.getpid()}"
+#: The study that all of them belong to.
+STUDY = f"{_ROOT}.0.1"
 _numbers = itertools.count(1)
 _PREAMBLE = 132
 
 
 def write_ct(path: Path, size: int = 512 * 1024, *, patient: str = "TEST^GATE") -> str:
     """Write a CT image whose pixel data has `size` bytes; its SOP instance UID."""
-    number = next(_numbers)
-    uid = f"{_ROOT}.{number}"
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = uid
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = "1.2.826.0.1.3680043.10.1337"
-    image = FileDataset(str(path), {}, file_meta=meta, preamble=bytes(128))
-    image.SOPClassUID, image.SOPInstanceUID = CTImageStorage, uid
-    image.StudyInstanceUID, image.SeriesInstanceUID = f"{_ROOT}.0.1", f"{_ROOT}.0.2"
-    image.PatientID, image.PatientName, image.Modality = "4711", patient, "CT"
-    image.StudyDate, image.StudyTime, image.AccessionNumber, image.StudyID = "20200101", "120000", "", "1"
-    image.SeriesNumber, image.InstanceNumber = 1, number
+    image = _instance(CTImageStorage, "CT", patient)
+    uid = image.SOPInstanceUID
     image.Columns = 512
     image.Rows = max(1, size // 1024)
     image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
@@ -39,6 +30,33 @@ def write_ct(path: Path, size: int = 512 * 1024, *, patient: str = "TEST^GATE") 
     image["PixelData"].VR = "OW"
     image.save_as(path, enforce_file_format=True)
     return uid
+
+
+def write_private(path: Path, sop_class: str, creator: str, data: bytes, *, patient: str = "TEST^GATE") -> str:
+    """Write an MR instance of a vendor's own class, with `data` in a private element; its SOP instance UID."""
+    instance = _instance(sop_class, "MR", patient)
+    block = instance.private_block(0x0029, creator, create=True)
+    block.add_new(0x10, "OB", data + b"\0" * (len(data) % 2))
+    instance.save_as(path, enforce_file_format=True)
+    return str(instance.SOPInstanceUID)
+
+
+def _instance(sop_class: str, modality: str, patient: str) -> Dataset:
+    """An instance of the one study of all tests, Explicit VR Little Endian, without content."""
+    number = next(_numbers)
+    uid = f"{_ROOT}.{number}"
+    instance = Dataset()
+    instance.file_meta = meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = sop_class
+    meta.MediaStorageSOPInstanceUID = uid
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = "1.2.826.0.1.3680043.10.1337"
+    instance.SOPClassUID, instance.SOPInstanceUID = sop_class, uid
+    instance.StudyInstanceUID, instance.SeriesInstanceUID = STUDY, f"{_ROOT}.0.2.{modality == 'MR':d}"
+    instance.PatientID, instance.PatientName, instance.Modality = "4711", patient, modality
+    instance.StudyDate, instance.StudyTime, instance.AccessionNumber, instance.StudyID = "20200101", "120000", "", "1"
+    instance.SeriesNumber, instance.InstanceNumber = 1, number
+    return instance
 
 
 def write_series(folder: Path, count: int, size: int = 512 * 1024) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from proxy.dimse.command import C_CANCEL, NO_DATA_SET, REQUESTS, RESPONSE
 from proxy.dimse.inspection import Inspection, RefusedCommand
@@ -70,12 +71,20 @@ def inspection(
     from_acceptor: frozenset[int] = EVERY_REQUEST,
     *,
     contexts: frozenset[int] = frozenset({1, 3}),
+    may_name: Callable[[str], bool] = lambda uid: True,
     may_move_to: Callable[[str], bool] = lambda title: True,
     observed: Callable[[RefusedCommand], None] | None = None,
 ) -> Inspection:
     """The same rules on every context; a clock that stands still."""
     rules = ContextRules(from_requestor, from_acceptor, "ct", "1.2.840.10008.5.1.4.1.1.2")
-    return Inspection(dict.fromkeys(contexts, rules), may_move_to=may_move_to, observed=observed, clock=lambda: 0.0)
+    none = replace(rules, from_requestor=frozenset(), from_acceptor=frozenset())
+    return Inspection(
+        dict.fromkeys(contexts, rules),
+        rules_of=lambda context_id, uid: rules if may_name(uid) else none,
+        may_move_to=may_move_to,
+        observed=observed,
+        clock=lambda: 0.0,
+    )
 
 
 C_STORE_MESSAGE = message(command(0x0001, data_set=True), b"d" * 1000)

@@ -17,7 +17,7 @@ from tests.support.processes import PATIENCE, Child, until
 class Orthanc:
     """A running Orthanc; `port` is its DICOM port."""
 
-    def __init__(self, folder: Path, *, aet: str = "ORTHANC", **options: Any) -> None:
+    def __init__(self, folder: Path, *, aet: str = "ORTHANC", verbose: bool = False, **options: Any) -> None:
         need("Orthanc")
         folder.mkdir(parents=True, exist_ok=True)
         self.aet = aet
@@ -44,7 +44,7 @@ class Orthanc:
         }
         path = folder / "config.json"
         path.write_text(json.dumps(config, indent=1))
-        self.child = Child(["Orthanc", path], cwd=folder)
+        self.child = Child(["Orthanc", *(["--verbose"] if verbose else []), path], cwd=folder)
         until(lambda: self._listens() or not self.child.alive, "Orthanc listens", 60)
         assert self.child.alive, self.child.text
 
@@ -62,6 +62,10 @@ class Orthanc:
     def file(self, instance: str) -> bytes:
         """The DICOM file of an instance."""
         return self._get(f"/instances/{instance}/file")
+
+    def remote_title(self, instance: str) -> str:
+        """The AE title that an instance was received from."""
+        return self._get(f"/instances/{instance}/metadata/RemoteAET").decode()
 
     def sha256_by_uid(self, data_set_of: Any) -> dict[str, str]:
         """SOP instance UID -> SHA-256 of the data set; `data_set_of(file)` gives (uid, data set bytes)."""

@@ -21,7 +21,7 @@ SERVICES = {
     Operation.WORKLIST: ({FIND, CANCEL}, set()),
     Operation.MOVE: ({MOVE, CANCEL}, set()),
     Operation.GET: ({GET, CANCEL}, set()),
-    Operation.STORAGE_COMMITMENT: ({N_ACTION}, {N_EVENT_REPORT}),
+    Operation.STORAGE_COMMITMENT: ({N_ACTION, N_EVENT_REPORT}, {N_EVENT_REPORT}),
     Operation.MPPS: ({N_CREATE, N_SET, N_GET}, {N_EVENT_REPORT}),
     Operation.UPS: ({N_CREATE, N_SET, N_GET, N_ACTION, FIND, CANCEL}, {N_EVENT_REPORT}),
     Operation.PRINT: ({N_CREATE, N_SET, N_GET, N_DELETE, N_ACTION}, {N_EVENT_REPORT}),
@@ -30,9 +30,8 @@ STORAGE = (Operation.STORE, Operation.STORE_STANDARD)
 ROLES = [(True, False), (False, True), (True, True), (False, False)]
 
 
-def rules(operation: Operation | None, *words: str, scu: bool = True, scp: bool = False) -> ContextRules:
-    sop_class = None if operation is None else SopClass(operation, "ct")
-    return context_rules(sop_class, UID, expand(words), requestor_scu=scu, requestor_scp=scp)
+def rules(operation: Operation, *words: str, scu: bool = True, scp: bool = False) -> ContextRules:
+    return context_rules(SopClass(operation, "ct"), UID, expand(words), requestor_scu=scu, requestor_scp=scp)
 
 
 @pytest.mark.parametrize(("scu", "scp"), ROLES)
@@ -97,10 +96,9 @@ def test_all_opens_every_class_entirely(operation: Operation) -> None:
     assert found.from_requestor == found.from_acceptor == EVERY
 
 
-def test_nothing_passes_where_the_policy_would_have_cut_the_context() -> None:
-    found = rules(None, "all")
-    assert not found.from_requestor
-    assert not found.from_acceptor
+@pytest.mark.parametrize("operation", Operation)
+def test_nothing_passes_where_the_policy_would_have_cut_the_context(operation: Operation) -> None:
+    assert rules(operation, scp=True) == ContextRules(frozenset(), frozenset(), "ct", UID)
 
 
 def test_presets_are_written_out() -> None:

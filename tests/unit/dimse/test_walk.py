@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dimse.command import C_CANCEL, C_ECHO, C_FIND, C_MOVE, C_STORE, MAX_COMMAND_SET, RESPONSE
+from proxy.dimse.command import C_CANCEL, C_ECHO, C_FIND, C_MOVE, C_STORE, MAX_COMMAND_SET, N_ACTION, RESPONSE
 from proxy.dimse.walk import LONGEST_HELD_BACK, MessageWalk, RefusedTooLate
 from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_release_rp, encode_release_rq
 from proxy.pdu.errors import InvalidPduParameter, PduError, UnexpectedPdu, UnrecognizedPdu
@@ -32,7 +32,7 @@ DATA = encode_p_data(1, 0, b"x" * 100)
 
 
 def walk(*, release_requested_by_other: bool = False) -> MessageWalk:
-    shared = inspection(ALLOWED, ALLOWED)
+    shared = inspection(ALLOWED, ALLOWED | {N_ACTION})
     made = MessageWalk(frozenset({1, 3}), shared, from_requestor=True)
     made.opposite = MessageWalk(frozenset({1, 3}), shared, from_requestor=False)
     made.opposite.release_requested = release_requested_by_other
@@ -271,6 +271,15 @@ def test_a_message_of_ours_can_stand_between_messages_only() -> None:
     assert places == [*range(command_whole - 1), len(wire) - 1]
 
 
+@pytest.mark.parametrize("pdu", [encode_abort(0, 0), encode_release_rq()])
+def test_a_message_of_ours_cannot_stand_behind_a_part_of_a_command_set(pdu: bytes) -> None:
+    made = walk()
+    wire = encode_p_data(1, COMMAND, ECHO[:20]) + pdu
+    output, used, _ = made.feed(memoryview(wire[:-1]))
+    assert (bytes(output), used) == (b"", 0)
+    assert run(made, wire, len(wire)) == (wire, None)
+
+
 @pytest.mark.parametrize(
     ("wire", "more"),
     [
@@ -281,6 +290,7 @@ def test_a_message_of_ours_can_stand_between_messages_only() -> None:
         (encode_p_data(1, 1, ECHO[:8]), True),
         (message(command(C_ECHO | RESPONSE)), False),
         (message(command(C_STORE | RESPONSE, status=0xFF00)), True),
+        (message(command(N_ACTION | RESPONSE)), True),
     ],
 )
 def test_it_knows_whether_the_sender_has_more_to_say(wire: bytes, more: bool) -> None:

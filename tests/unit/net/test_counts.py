@@ -74,11 +74,11 @@ def test_who_speaks_for_others_is_counted_as_each_of_them() -> None:
     assert counts.connections == 1
 
 
-@pytest.mark.parametrize("free", [0, 1, 2])
-def test_a_table_without_room_keeps_nothing_of_who_was_refused(free: int) -> None:
-    """Each connection needs two rows, the first one another."""
+@pytest.mark.parametrize("free", [0, 1])
+def test_an_address_that_there_is_no_room_for_is_counted_by_no_half(free: int) -> None:
     counts = made(Limits())
     table, left = counts._table, [free]
+    share = connected(counts, None)
 
     def claim(key: bytes) -> int:
         if not left[0]:
@@ -87,8 +87,9 @@ def test_a_table_without_room_keeps_nothing_of_who_was_refused(free: int) -> Non
         return SharedTable._claim(table, key)
 
     table._claim = claim  # type: ignore[method-assign]
-    assert reason(counts.connect(A)) is Reason.CONNECTION_LIMIT
-    assert counts.connections == 0
+    full = counts.attribute(share, A)
+    assert full is not None and full[0] is Reason.CONNECTION_LIMIT
+    counts.disconnect(share)
     assert not any(table._totals)
 
 
@@ -148,3 +149,21 @@ def test_connections_fit_into_the_descriptor_limit(
     assert connections_for_descriptors(Limits()) == expected
     assert raised in ([], [(descriptors, descriptors)])
     assert resource.RLIMIT_NOFILE is not None
+
+
+def test_a_full_table_keeps_nothing_of_what_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = made(Limits(connections=1))
+    share = connected(counts, A)
+    counts.disconnect(share)
+    table = counts._table
+    add = table.add
+
+    def full_at_the_end(slot: int, key: bytes, amount: int) -> None:
+        if key in share.waiting or key in Share(A).waiting:
+            raise module.TableFull
+        add(slot, key, amount)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(table, "add", full_at_the_end)
+        assert reason(counts.connect(A)) is Reason.CONNECTION_LIMIT
+    connected(counts, A)

@@ -5,12 +5,13 @@ import pytest
 from proxy.dimse.command import C_ECHO, C_FIND, C_STORE, NOT_AUTHORIZED, RESPONSE, decode_command
 from proxy.pdu import encode_abort, encode_p_data, encode_release_rp, encode_release_rq
 from proxy.policy import Ended, Reason
-from tests.support.messages import C_ECHO_MESSAGE, C_STORE_MESSAGE, command, message
+from tests.support.messages import C_ECHO_MESSAGE, C_STORE_MESSAGE, begun, command, message
 from tests.unit.net.relay_bed import Bed, bed, run, turns
 
 ALLOWED = frozenset({C_STORE, C_ECHO})
 FIND = command(C_FIND, 7, data_set=True)
 FIND_MESSAGE = message(FIND, b"q" * 500)
+BEGUN = len(begun())  # of C_STORE_MESSAGE: its command set
 STORED = message(command(C_STORE | RESPONSE))
 
 
@@ -74,6 +75,43 @@ def test_the_answer_waits_for_the_end_of_a_message_that_flows_back() -> None:
             b.requestor.close()
             b.upstream.close()
             await b.ended()
+
+    run(scenario)
+
+
+def test_no_answer_goes_behind_a_release() -> None:
+    """The peer may send data after it was asked for release; who asked may not (PS3.8 section 9.2)."""
+
+    async def scenario() -> None:
+        async with bed(rules=ALLOWED) as b:
+            await b.send(b.upstream, encode_release_rq())
+            assert await b.receive(b.requestor, 10) == encode_release_rq()
+            await b.send(b.requestor, FIND_MESSAGE + encode_release_rp())
+            assert await b.receive(b.upstream, 10) == encode_release_rp()
+            assert [one.command.field for one in b.outcome.refused] == [C_FIND]
+            b.upstream.close()
+            assert await b.rest(b.requestor) == b""
+            b.requestor.close()
+            assert await b.ended() == (Ended.RELEASED, None)
+
+    run(scenario)
+
+
+def test_an_answer_that_waits_does_not_go_behind_a_release() -> None:
+    async def scenario() -> None:
+        async with bed(rules=ALLOWED) as b:
+            await b.send(b.upstream, C_STORE_MESSAGE[:BEGUN])
+            await b.receive(b.requestor, BEGUN)
+            await b.send(b.requestor, FIND_MESSAGE)
+            await b.outcome.refused_as_often(1)
+            await b.send(b.upstream, encode_release_rq())
+            assert await b.receive(b.requestor, 10) == encode_release_rq()
+            await b.send(b.requestor, encode_release_rp())
+            assert await b.receive(b.upstream, 10) == encode_release_rp()
+            b.upstream.close()
+            assert await b.rest(b.requestor) == b""
+            b.requestor.close()
+            assert await b.ended() == (Ended.RELEASED, None)
 
     run(scenario)
 

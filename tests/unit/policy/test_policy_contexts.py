@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from proxy.config.dictionary import sop_classes
 from proxy.dimse.services import PRESETS, UNKNOWN, Operation, expand
-from proxy.policy import Accept, Outcome, Peer, Reason, Refuse, Reject, Tenant, decide, move_allowed, taken_away
+from proxy.policy import Accept, Outcome, Peer, Reason, Refuse, Reject, Tenant, decide, move_allowed
 from tests.support.requests import IMPLICIT_VR_LITTLE_ENDIAN, NOW, VERIFICATION, facts, proposing
 
-CT, MR, FIND, MOVE, GET = (
+CT, MR, FIND, GET = (
     "1.2.840.10008.5.1.4.1.1.2",
     "1.2.840.10008.5.1.4.1.1.4",
     "1.2.840.10008.5.1.4.1.2.2.1",
-    "1.2.840.10008.5.1.4.1.2.2.2",
     "1.2.840.10008.5.1.4.1.2.2.3",
 )
 COMMITMENT, PRIVATE = "1.2.840.10008.1.20.1", "1.3.12.2.1107.5.9.1"
@@ -201,52 +200,6 @@ def test_move_destinations_are_compared_as_titles_are() -> None:
     assert move_allowed(decision, "ct1", "CT1")
     assert move_allowed(decision, "wS2", "CT1")
     assert not move_allowed(decision, "SELF", "CT1")
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "lost"),
-    [
-        ({"words": ["modality"]}, {"words": ["modality"]}, None),
-        ({"words": ["store"]}, {"words": ["all"]}, None),
-        ({"words": ["all"]}, {"words": ["modality", "viewer"]}, None),
-        ({"words": ["store", "find"]}, {"words": ["store"]}, f"a presentation context of {FIND}"),
-        ({"words": ["store"]}, {"words": ["store_standard"]}, f"a presentation context of {PRIVATE}"),
-        (
-            {"words": ["all"]},
-            {"words": ["all"], "sop_classes": frozenset({VERIFICATION})},
-            f"a presentation context of {CT}",
-        ),
-        ({"words": ["store", "get"]}, {"words": ["get", "other"]}, f"to be SCU of {CT}"),
-        ({"words": ["store", "get"], "sop_classes": frozenset({CT})}, {"words": ["get"]}, f"to be SCU of {CT}"),
-        ({"words": ["store", "get"], "sop_classes": frozenset({CT})}, {"words": ["store"]}, f"to be SCP of {CT}"),
-        (
-            {"words": ["all"], "transfer_syntaxes": frozenset({IMPLICIT_VR_LITTLE_ENDIAN, JPEG})},
-            {"words": ["all"], "transfer_syntaxes": frozenset({JPEG})},
-            f"transfer syntax {IMPLICIT_VR_LITTLE_ENDIAN} for {VERIFICATION}",
-        ),
-        (
-            {"words": ["all"], "transfer_syntaxes": frozenset({IMPLICIT_VR_LITTLE_ENDIAN})},
-            {"words": ["all"], "transfer_syntaxes": frozenset({IMPLICIT_VR_LITTLE_ENDIAN, JPEG})},
-            None,
-        ),
-        ({"words": ["move"]}, {"words": ["move"], "move_destinations": ("AI",)}, "other destinations of C-MOVE"),
-        ({"words": ["move"], "move_destinations": None}, {"words": ["move"]}, "other destinations of C-MOVE"),
-        ({"words": ["move"]}, {"words": ["move"], "move_destinations": ("AI", "self")}, None),
-        ({"words": ["find"], "move_destinations": None}, {"words": ["find"]}, None),
-        ({"words": ["all"]}, {"words": ["echo"], "observe_until": NOW + 1}, None),
-        ({"words": ["echo"], "observe_until": NOW + 1}, {"words": ["echo"]}, f"a presentation context of {CT}"),
-    ],
-)  # fmt: skip
-def test_what_an_open_association_would_not_be_given_today(
-    before: dict[str, Any], after: dict[str, Any], lost: str | None
-) -> None:
-    what = facts(
-        request=proposing(*PROPOSED, MOVE, scp_roles=[CT], transfer_syntaxes=(IMPLICIT_VR_LITTLE_ENDIAN, JPEG))
-    )
-    held, now = (decide(what, tenant(*values.pop("words"), **values)) for values in ({**before}, {**after}))
-    assert isinstance(held, Accept)
-    assert isinstance(now, Accept)
-    assert taken_away(held, now, what.request) == lost
 
 
 ANY_CLASS = st.sampled_from([*sop_classes(), PRIVATE, "1.2.840.10008.5.1.4.1.1.9999"])

@@ -12,11 +12,11 @@ from proxy.process.channel import MAX_WAITING, Channel
 class End:
     """One end of a channel and what it heard."""
 
-    def __init__(self) -> None:
+    def __init__(self, gather: float = 0.0) -> None:
         self.heard: list[tuple[str, Any]] = []
         self.changed = asyncio.Event()
         self.lost = asyncio.Event()
-        self.channel = Channel(self._received, self.lost.set)
+        self.channel = Channel(self._received, self.lost.set, gather=gather)
 
     def _received(self, kind: str, value: Any) -> None:
         self.heard.append((kind, value))
@@ -29,9 +29,9 @@ class End:
         return self.heard
 
 
-async def pair() -> tuple[End, End]:
+async def pair(gather: float = 0.0) -> tuple[End, End]:
     ours, theirs = socket.socketpair()
-    first, second = End(), End()
+    first, second = End(), End(gather)
     await first.channel.open(ours)
     await second.channel.open(theirs)
     return first, second
@@ -67,6 +67,33 @@ def test_lines_are_dropped_and_counted_while_the_other_end_does_not_read() -> No
         end.channel.send("order", "is never dropped")
         theirs.close()
         await end.lost.wait()
+
+    asyncio.run(scenario())
+
+
+def test_messages_that_follow_closely_are_read_together() -> None:
+    """The first is read at once; and what was sent before an end is read before it."""
+
+    async def scenario() -> None:
+        first, second = await pair(gather=60)
+        first.channel.send("number", 0)
+        assert await second.hear(1) == [("number", 0)]
+        for number in range(1, 10):
+            first.channel.send("number", number)
+            await asyncio.sleep(0)
+        assert len(second.heard) == 1
+        second.channel._read_on()  # the time is over
+        second.heard.clear()
+        await second.hear(1)
+        assert second.heard == [("number", number) for number in range(1, 10)]
+        first.channel.send("number", 10)
+        await first.channel.close()
+        second.channel._read_on()
+        await second.hear(10)
+        second.channel._read_on()
+        await second.lost.wait()
+        assert second.heard[-1] == ("number", 10)
+        second.channel._read_on()  # nobody is there any more
 
     asyncio.run(scenario())
 
