@@ -78,8 +78,8 @@ class Inspection:
         "_open",
         "_rules",
         "_rules_of",
+        "_tally",
         "rules",
-        "tally",
     )
 
     def __init__(
@@ -98,7 +98,7 @@ class Inspection:
         self._any_response = observed is not None
         self._clock = clock
         self._open: dict[tuple[bool, int], OpenRequest] = {}
-        self.tally = Tally()
+        self._tally: Tally | None = None  # an association that is idle needs none
 
     def narrow(
         self,
@@ -124,11 +124,13 @@ class Inspection:
 
     def take(self) -> Tally | None:
         """What was seen since the last call; None: nothing."""
-        tally = self.tally
-        if not (tally.requests or tally.responses or tally.refused):
-            return None
-        self.tally = Tally()
+        tally, self._tally = self._tally, None
         return tally
+
+    def _seen(self) -> Tally:
+        if self._tally is None:
+            self._tally = Tally()
+        return self._tally
 
     def request(
         self, context_id: int, command: Command, *, from_requestor: bool
@@ -153,11 +155,11 @@ class Inspection:
             detail = f"C-MOVE to {command.move_destination[:_LONGEST_TITLE]!r}"
             refused = RefusedCommand(command, context_id, MOVE_DESTINATION_UNKNOWN, detail)
         if refused is not None:
-            self.tally.refused[command.field, refused.status, self._observed is not None] += 1
+            self._seen().refused[command.field, refused.status, self._observed is not None] += 1
             if self._observed is None:
                 return refused
             self._observed(refused)
-        self.tally.requests[command.field, from_requestor] += 1
+        self._seen().requests[command.field, from_requestor] += 1
         if command.field == C_CANCEL:
             return None
         if len(self._open) >= _MOST_OPEN:
@@ -179,13 +181,13 @@ class Inspection:
             )
         assert command.status is not None
         kind = status_class(command.status)
-        self.tally.responses[request, kind] += 1
+        self._seen().responses[request, kind] += 1
         if kind == "pending":
             return False
         opened = self._open.pop((not from_requestor, command.message_id), None)
         if opened is None or opened.command != request:
             return True
-        self.tally.durations.append((request, self._clock() - opened.since))
+        self._seen().durations.append((request, self._clock() - opened.since))
         if request == C_STORE:
-            self.tally.instances.append((opened.group, kind, opened.size))
+            self._seen().instances.append((opened.group, kind, opened.size))
         return True

@@ -106,11 +106,13 @@ class MessageWalk:
         self._scanned_rest = 0
         self._collected = b""
         self._collecting = 0  # their context
-        self._cuts: list[tuple[int, int, bytes]] = []  # of the chunk being fed: from, to, what goes instead
         self._more_to_come = False  # behind the last message, a response, though nothing is awaited
+        self._cuts: list[tuple[int, int, bytes]] | None = None  # of the chunk being fed, where anything is cut
         self.opposite: MessageWalk | None = None
         self.stop_between = False  # `feed` stops where `between` comes true
-        self.refused: list[RefusedCommand] = []  # swallowed to the last byte: for the caller to answer and to clear
+        self.refused: tuple[
+            RefusedCommand, ...
+        ] = ()  # swallowed to the last byte: for the caller to answer, and to clear
         self.pdus = [0] * 8
         self.release_requested = False
         self.release_answered = False
@@ -156,7 +158,7 @@ class MessageWalk:
                         position += left
                         left = 0
                     if self._swallowed is not None:
-                        self._cuts.append((begun, position, b""))
+                        self._cut(begun, position)
                     if left:
                         break
                 if self._last:
@@ -192,7 +194,7 @@ class MessageWalk:
         return self._output(data, position), position, violation
 
     def _output(self, data: memoryview, end: int) -> memoryview | bytes:
-        if not self._cuts:
+        if self._cuts is None:
             return data[:end]
         pieces: list[memoryview | bytes] = []
         position = 0
@@ -200,14 +202,20 @@ class MessageWalk:
             pieces += (data[position:start], instead)
             position = stop
         pieces.append(data[position:end])
-        self._cuts.clear()
+        self._cuts = None
         return b"".join(pieces)
+
+    def _cut(self, start: int, stop: int, instead: bytes = b"") -> None:
+        """Let `instead` go on where these bytes of the chunk do not."""
+        if self._cuts is None:
+            self._cuts = []
+        self._cuts.append((start, stop, instead))
 
     def _end_message(self) -> None:
         self._last = False
         self._message = None
         if self._swallowed is not None:
-            self.refused.append(self._swallowed)
+            self.refused += (self._swallowed,)
             self._swallowed = None
             self._header_owed = self._rest > 0
 
@@ -232,7 +240,7 @@ class MessageWalk:
             self.pdus[_P_DATA_TF] += 1
         self._left, self._rest, self._last = length, rest, bool(control & _LAST_FRAGMENT)
         if self._swallowed is not None:
-            self._cuts.append((position, start, b""))
+            self._cut(position, start)
         else:
             self._opened.size += length
         return start
@@ -297,12 +305,12 @@ class MessageWalk:
         if isinstance(verdict, RefusedCommand):
             if self._rest and not self._header_owed:
                 raise RefusedTooLate(verdict)
-            self._cuts.append((begun, end, b""))
+            self._cut(begun, end)
             self._header_owed = rest > 0
             if command.has_data_set:
                 self._message, self._swallowed = context_id, verdict
             else:
-                self.refused.append(verdict)
+                self.refused += (verdict,)
         else:
             self._pay_header(begun)
             if command.has_data_set:
@@ -313,7 +321,7 @@ class MessageWalk:
         """What goes on from `position` is the rest of a PDU whose start was swallowed."""
         if self._header_owed:
             self._header_owed = False
-            self._cuts.append((position, position, _P_DATA_HEADER(_P_DATA_TF, self._rest)))
+            self._cut(position, position, _P_DATA_HEADER(_P_DATA_TF, self._rest))
 
     def _next_pdv(self, data: memoryview, position: int, rest: int) -> tuple[int, int, int, int, int] | None:
         """The PDV whose header, or whose PDU's header, is at `position` (PS3.8 Tables 9-22 and 9-23).

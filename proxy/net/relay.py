@@ -227,7 +227,7 @@ class Relay:
             response = refusing_response(refused.command, refused.status)
             if response is not None:
                 back.answers.append(encode_command_set(refused.context_id, response, back.longest_pdu))
-        flow.walk.refused.clear()
+        flow.walk.refused = ()
         if len(back.answers) > _MOST_ANSWERS:
             self.abort(
                 Ended.ABORTED_BY_GATEWAY,
