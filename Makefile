@@ -14,7 +14,7 @@ help:
 	@echo 'make demo   the gateway between a sender and an embedded PACS, explained step by step'
 	@echo 'make run    the gateway with CONFIG=/etc/dicomgate/config.yaml'
 	@echo 'make check  format, lint, types, layers and unit tests: seconds'
-	@echo 'make test   everything, with real peers (DCMTK, Orthanc, openssl, GnuTLS): minutes; PYTEST="-k sni -x" for a part'
+	@echo 'make test   everything, with real peers (DCMTK, Orthanc, HAProxy, ...): minutes; PYTEST="-k sni -x" for a part'
 	@echo 'make soak   the load and fault tests of tests/soak at full length: three hours; DICOMGATE_SOAK_MINUTES=10080 for a week'
 	@echo 'make fuzz   random input for the parsers, for longer'
 	@echo 'make bench  speed and memory beside nginx, HAProxy and stunnel, < 20 minutes; QUICK=1 < 3; writes bench-result.json'

@@ -4,7 +4,8 @@
 
     {config, ok, errors, warnings,
      findings: [{code, severity, where, path, message}],
-     listeners: [{name, where, bind: [...], networks: "any" | [...], default_tenant,
+     listeners: [{name, where, bind: [...], networks: "any" | [...],
+                  proxy_protocol: null | {versions: [...], trusted: [...]}, default_tenant,
                   tls: null | {profile, section, retired, client_auth, ca: [...], pinned, missing_suites: [...],
                                certificates: [{file, dns: [...], key, not_after}]},
                   tenants: [{name, where, server_names: [...], networks, called_aets: "any" | [...], profile,
@@ -13,7 +14,7 @@
                                       transfer_syntaxes, move_destinations, may}]}],
                   sni: [{server_name, sender, result, tenant, client_auth, alert, answer}],
                   notes: [...]}],
-     upstreams: [{name, where, servers: [...], notes: [...],
+     upstreams: [{name, where, servers: [...], source_address, send_proxy_protocol, notes: [...],
                   tls: null | {profile, section, retired, server_names: [...], verify_name, ca,
                                certificate: null | {file, dns: [...], key, not_after}}}]}
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proxy.cli.effective import EffectiveListener, EffectiveTls
-    from proxy.cli.effective_upstreams import EffectiveUpstream
+    from proxy.cli.upstreams import EffectiveUpstream
     from proxy.config.findings import Finding
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
@@ -45,15 +46,13 @@ def command(
 ) -> None:
     """Check the configuration and print what it means. Exit code: 0 good, 1 warnings with --strict, 2 errors."""
     from proxy.cli.effective import describe_listeners, try_tls
-    from proxy.cli.effective_upstreams import describe_upstreams
+    from proxy.cli.upstreams import describe_upstreams
 
     path, loaded = load_with_findings(config)
-    findings, listeners = list(loaded.findings), list["EffectiveListener"]()
-    upstreams = list["EffectiveUpstream"]()
+    findings, listeners, upstreams = list(loaded.findings), list["EffectiveListener"](), list["EffectiveUpstream"]()
     if loaded.config is not None:
         findings += try_tls(loaded.config)
-        listeners = describe_listeners(loaded.config)
-        upstreams = describe_upstreams(loaded.config)
+        listeners, upstreams = describe_listeners(loaded.config), describe_upstreams(loaded.config)
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = sum(finding.severity == "warning" for finding in findings)
     if format is Format.JSON:
@@ -93,6 +92,9 @@ def _print_listener(listener: "EffectiveListener") -> None:
     where = f"  [{listener.where}]" if listener.where else ""
     say(f"listener {listener.name} on {', '.join(listener.bind)}{where}", "bold")
     _row("networks", _listed(listener.networks))
+    proxied = listener.proxy_protocol
+    if proxied is not None:
+        _row("PROXY header", f"{' or '.join(proxied.versions)} from {_listed(proxied.trusted)}; others are refused")
     tls = listener.tls
     if tls is None:
         _row("tls", "none: plaintext", "yellow")
@@ -125,7 +127,7 @@ def _print_listener(listener: "EffectiveListener") -> None:
 
 def _print_upstream(upstream: "EffectiveUpstream") -> None:
     where = f"  [{upstream.where}]" if upstream.where else ""
-    say(f"upstream {upstream.name} at {', '.join(upstream.servers)}{where}", "bold")
+    say(printable(f"upstream {upstream.name} at {upstream}{where}"), "bold")
     _row("tls", upstream.tls_in_words(), "" if upstream.tls else "yellow")
     if upstream.tls is not None and upstream.tls.certificate is not None:
         own = upstream.tls.certificate

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from proxy.upstream.verification import Verification
 
 
+class ProxyHeaderVersion(enum.StrEnum):
+    """Versions of the PROXY protocol."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
 def command(
     target: Annotated[str, typer.Argument(metavar="HOST:PORT", help="An address in brackets for IPv6: [::1]:2762.")],
     tls: Annotated[bool, typer.Option("--tls", help="Speak TLS.")] = False,
@@ -29,11 +37,15 @@ def command(
     calling: Annotated[str, typer.Option(help="Our AE title.")] = "DICOMGATE",
     called: Annotated[str, typer.Option(help="The AE title that is asked.")] = "ANY-SCP",
     timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds for all of it.")] = 10,
+    proxy_header: Annotated[
+        ProxyHeaderVersion | None, typer.Option(help="Begin with a PROXY header, as the load balancer in front does.")
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Do not verify the certificate; to look at it.")] = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
     """Ask a PACS or the gateway for C-ECHO. Exit code 0: answered; 1: refused; 3: not reachable."""
     from proxy.config.values import Server
+    from proxy.pdu.proxy_header import encode_proxy_header
     from proxy.upstream.echo_client import verify
     from proxy.upstream.verification import Request
 
@@ -45,7 +57,9 @@ def command(
     if sni and no_sni:
         raise CommandError("--sni and --no-sni exclude one another")
     context = _context(profile, ca, cert, key, verify=not insecure, verify_name=not no_sni) if tls else None
-    request = Request(Server(host, port), called, calling, context, None if no_sni else sni or host, timeout)
+    # Nobody is behind us: LOCAL, or UNKNOWN.
+    preface = b"" if proxy_header is None else encode_proxy_header(int(proxy_header[1:]), None, None)
+    request = Request(Server(host, port), called, calling, context, None if no_sni else sni or host, timeout, preface)
     result = asyncio.run(verify(request))
     hint = hint_for(result, tls=tls, client_certificate=cert is not None)
     if format is Format.JSON:

@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.cli.permissions import EffectivePeer, describe_peers
 from proxy.config.findings import Finding
-from proxy.config.values import Config, KeyPair, Listener, TlsSettings
+from proxy.config.values import Config, KeyPair, Listener, ProxyProtocol, TlsSettings
 from proxy.policy import ClientAuthMode, Entrance, Network, SniResult, SniRow, describe_sni
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
@@ -72,6 +72,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class EffectiveProxyProtocol:
+    """The PROXY header that is demanded. `versions`: v1, v2 or both."""
+
+    versions: tuple[str, ...]
+    trusted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EffectiveListener:
     """One listener."""
 
@@ -79,6 +87,7 @@ class EffectiveListener:
     where: str
     bind: tuple[str, ...]
     networks: tuple[str, ...] | str
+    proxy_protocol: EffectiveProxyProtocol | None
     default_tenant: str | None
     tls: EffectiveTls | None
     tenants: tuple[EffectiveTenant, ...]
@@ -118,12 +127,18 @@ def _listener(listener: Listener) -> EffectiveListener:
         where=listener.where,
         bind=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in listener.bind),
         networks=_networks(policy.networks),
+        proxy_protocol=None if listener.proxy_protocol is None else _proxy_protocol(listener.proxy_protocol),
         default_tenant=policy.default_tenant,
         tls=_tls(listener.tls) if listener.tls is not None else None,
         tenants=tuple(_tenant(listener, entrance) for entrance in policy.entrances),
         sni=tuple(map(_row, describe_sni(policy))),
         notes=tuple(_notes(listener)),
     )
+
+
+def _proxy_protocol(protocol: ProxyProtocol) -> EffectiveProxyProtocol:
+    versions = tuple(f"v{version}" for version in sorted(protocol.versions))
+    return EffectiveProxyProtocol(versions, tuple(map(str, protocol.trusted)))
 
 
 def _tls(settings: TlsSettings) -> EffectiveTls:

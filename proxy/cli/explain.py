@@ -28,7 +28,9 @@ def command(
     reason: Annotated[str | None, typer.Argument(help="A reason from the log: what it means, and what to do.")] = None,
     config: ConfigOption = None,
     listener: Annotated[str | None, typer.Option("--listener", help="May be left out where there is one.")] = None,
-    source: Annotated[str, typer.Option("--from", help="Address of the sender.")] = "127.0.0.1",
+    source: Annotated[
+        str, typer.Option("--from", help="Address of the sender, that of its PROXY header if it has one.")
+    ] = "127.0.0.1",
     sni: Annotated[str | None, typer.Option("--sni", help="Server name that the sender asks for.")] = None,
     cert: Annotated[
         Path | None, typer.Option("--cert", help="Certificate that it shows, PEM with its intermediates.")
@@ -140,9 +142,11 @@ def _read_chain(path: Path) -> "list[x509.Certificate]":
 
 
 def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> None:
-    from proxy.cli.effective_upstreams import describe_upstream
+    from proxy.cli.upstreams import describe_upstream
 
     say(printable(f"{sender}, at listener {explanation.listener}"), "bold")
+    if any(each.name == explanation.listener and each.proxy_protocol is not None for each in config.listeners):
+        note("a load balancer stands in front: the address is the one in its PROXY header")
     for step in explanation.steps:
         where = f"  [{step.where}]" if step.where else ""
         say(printable(f"  {step.outcome:<13}{step.rule:<18}{step.detail}{where}"), _STYLES[step.outcome])
@@ -150,7 +154,7 @@ def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> No
     refusal = explanation.refusal
     _print_contexts(explanation)
     if refusal is None:
-        server = f" ({answer['server']})" if answer["server"] else ""
+        server = f" ({describe_upstream(config.upstreams[answer['upstream']])})"
         partly = sender.asks and not explanation.everything_allowed
         verdict, style = ("accepted in part", "bold yellow") if partly else ("accepted", "bold green")
         say(printable(f"{verdict}: forwarded to upstream {answer['upstream']}{server}"), style)

@@ -83,10 +83,23 @@ REFUSALS: dict[Reason, Refusal] = {
         "Find out what that device does. If it is a busy one, raise limits.connections_per_address or "
         "limits.handshakes_per_address.",
     ),
-    Reason.PROXY_HEADER_MISSING: Refusal("A load balancer sent no PROXY header where one is demanded.", _NOT_BUILT),
-    Reason.PROXY_HEADER_MALFORMED: Refusal("The PROXY header cannot be read.", _NOT_BUILT),
-    Reason.PROXY_HEADER_UNTRUSTED: Refusal("A PROXY header came from an address that may not send one.", _NOT_BUILT),
-    Reason.PROXY_HEADER_TIMEOUT: Refusal("The PROXY header was not complete in time.", _NOT_BUILT),
+    Reason.PROXY_HEADER_MISSING: Refusal(
+        "A load balancer sent no PROXY header where one is demanded.",
+        "Switch it on there (HAProxy: send-proxy-v2; nginx: proxy_protocol on), or leave proxy_protocol out here.",
+    ),
+    Reason.PROXY_HEADER_MALFORMED: Refusal(
+        "The PROXY header breaks the protocol, or is of a version that is not accepted.",
+        "The detail says what is wrong with it; look at proxy_protocol.version, and at what the load balancer sends.",
+    ),
+    Reason.PROXY_HEADER_UNTRUSTED: Refusal(
+        "A listener behind a load balancer was reached past it: the address may not send PROXY headers.",
+        "If that is a load balancer, add its address to proxy_protocol.trusted; senders go to the load balancer, or to "
+        "a listener without proxy_protocol.",
+    ),
+    Reason.PROXY_HEADER_TIMEOUT: Refusal(
+        "No complete PROXY header came within timeouts.proxy_header.",
+        "Switch it on at the load balancer, if its health checks are not all that comes without one.",
+    ),
     Reason.NOT_TLS: Refusal(
         "Something else than TLS came to a TLS port; the record says what, mostly plain DICOM.",
         "Switch TLS on at the device for this destination, or correct its port.",

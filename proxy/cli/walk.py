@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from proxy.cli.effective_upstreams import describe_upstream
 from proxy.cli.presenting import Unaccepted, present
 from proxy.cli.proposing import ContextAnswer, Proposal, answer_proposals, encode_proposals
 from proxy.cli.refusals import REFUSALS
+from proxy.cli.upstreams import describe_upstream
 from proxy.config.values import Config, Listener
 from proxy.dimse.echo import VERIFICATION_SOP_CLASS
 from proxy.net.stages import request_error

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from proxy.config.checks_operations import check_operations
 from proxy.config.checks_peers import check_peers
 from proxy.config.checks_tls import check_tls
+from proxy.config.checks_upstreams import check_upstreams
 from proxy.config.compile import Compiled, reachable_tenants
 from proxy.config.findings import Path, locate
 from proxy.config.material import Material
@@ -26,6 +27,7 @@ def check_meaning(configuration: Configuration, compiled: Compiled, material: Ma
     check_tls(configuration, compiled, material)
     check_peers(configuration, compiled, material)
     check_operations(configuration, material)
+    check_upstreams(configuration, material)
 
 
 def _check_names(configuration: Configuration, material: Material) -> None:

@@ -13,7 +13,7 @@ from proxy.config.models_root import Configuration
 from proxy.config.models_tenant import Peer as PeerModel
 from proxy.config.models_tenant import Tenant as TenantModel
 from proxy.config.tree import Block, Node
-from proxy.config.values import Config, Limits, Listener, Log, Reload, Timeouts
+from proxy.config.values import Config, Limits, Listener, Log, ProxyProtocol, Reload, Timeouts
 from proxy.dimse.services import expand
 from proxy.policy import CertificateConditions, ClientAuth, Entrance, Peer, Tenant, UserConditions
 from proxy.policy import Listener as ListenerPolicy
@@ -122,7 +122,13 @@ def _listener(
             if tenants[item.tenant].server_names
         }
     own = None if tls is None else tls.settings(where["tls"])
-    return Listener(name, tuple(listener.bind), policy, own, tenant_tls, where[""])
+    proxied = None if listener.proxy_protocol is None else _proxy_protocol(listener.proxy_protocol)
+    return Listener(name, tuple(listener.bind), policy, own, tenant_tls, proxied, where[""])
+
+
+def _proxy_protocol(protocol: models.ProxyProtocol) -> ProxyProtocol:
+    versions = {"any": (1, 2), "v1": (1,), "v2": (2,)}[protocol.version]
+    return ProxyProtocol(frozenset(versions), tuple(protocol.trusted))
 
 
 def _pinned(name: str, tenant: TenantModel, material: Material) -> list[list[Pinned]]:

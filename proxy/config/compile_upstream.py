@@ -8,6 +8,7 @@ from proxy.config.material import Material
 from proxy.config.models import LEGACY_PROFILES
 from proxy.config.tree import Block
 from proxy.config.values import Server, Upstream, UpstreamTls
+from proxy.policy.addresses import normalize
 
 
 def compile_upstream(name: str, upstream: models.Upstream, root: Block, material: Material) -> Upstream:
@@ -17,7 +18,15 @@ def compile_upstream(name: str, upstream: models.Upstream, root: Block, material
     tls = None if upstream.tls is None else _tls(upstream.tls, (*path, "tls"), root, material)
     if tls is not None and tls.verify_name and tls.server_name is None:
         _check_named(servers, path, material)
-    return Upstream(name, servers, upstream.balance, tls, locate(root, path, key=True)[0].file_and_line)
+    return Upstream(
+        name,
+        servers,
+        upstream.balance,
+        tls=tls,
+        send_proxy_protocol=None if upstream.send_proxy_protocol is None else int(upstream.send_proxy_protocol[1:]),
+        source_address=None if upstream.source_address is None else str(normalize(upstream.source_address)),
+        where=locate(root, path, key=True)[0].file_and_line,
+    )
 
 
 def _tls(tls: models.UpstreamTls, path: Path, root: Block, material: Material) -> UpstreamTls:

@@ -13,7 +13,6 @@ from proxy.config.models_root import Configuration
 from proxy.config.tree import Block
 
 UNBUILT: dict[str, tuple[object, ...]] = {
-    "listeners.*.proxy_protocol": (None,),
     "tenants.*.user_identity.mode": ("off",),
     "tenants.*.user_identity.providers": (None, []),
     "tenants.*.user_identity.forward": ("strip",),
@@ -24,8 +23,6 @@ UNBUILT: dict[str, tuple[object, ...]] = {
     "upstreams.*.servers.*.weight": (1,),
     "upstreams.*.servers.*.backup": (False,),
     "upstreams.*.balance": ("least_associations",),
-    "upstreams.*.send_proxy_protocol": (None,),
-    "upstreams.*.source_address": (None,),
     "upstreams.*.health_check": (None,),
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proxy.policy import Listener as ListenerPolicy
-from proxy.policy import Tenant
+from proxy.policy import Network, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,14 @@ class TlsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyProtocol:
+    """The PROXY header that is demanded of everybody; it may come from `trusted` alone. `versions`: of 1 and 2."""
+
+    versions: frozenset[int]
+    trusted: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     """One listener. `tls` None: plaintext. `tenant_tls`: tenant with server names -> its effective TLS here."""
 
@@ -60,6 +68,7 @@ class Listener:
     policy: ListenerPolicy
     tls: TlsSettings | None = None
     tenant_tls: Mapping[str, TlsSettings] = field(default_factory=dict)
+    proxy_protocol: ProxyProtocol | None = None
     where: str = ""
 
 
@@ -94,12 +103,17 @@ class UpstreamTls:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A configured PACS. `tls` None: plain DICOM."""
+    """A configured PACS. `tls` None: plain DICOM.
+
+    `send_proxy_protocol`: version 1 or 2. `source_address`: the literal that is dialled from.
+    """
 
     name: str
     servers: tuple[Server, ...]
     balance: str = "least_associations"
     tls: UpstreamTls | None = None
+    send_proxy_protocol: int | None = None
+    source_address: str | None = None
     where: str = ""
 
 

@@ -19,6 +19,7 @@ from proxy.net.refused import Refused
 from proxy.observe.access import AccessRecord, refused_contexts
 from proxy.observe.families import NO_TENANT, server_label
 from proxy.pdu import AAssociateAC, AAssociateRQ, PduType
+from proxy.pdu.proxy_header import ProxyHeader
 from proxy.policy import Accept, Address, Certificate, Decision, Ended, NeedsIdentity, Reason, Refuse
 from proxy.policy.names import lookup
 from proxy.tls.hello import ClientHello
@@ -35,6 +36,11 @@ _TLS_FAILURES = frozenset(
     r for r in Reason if r.value.startswith(("tls_", "sni_", "client_certificate_")) and r is not Reason.TLS_ON_PLAIN
 ) - {Reason.SNI_REQUIRED}
 _PDU_ERRORS = {Reason.PDU_INVALID, Reason.PDU_UNEXPECTED, Reason.REQUEST_TOO_LARGE}
+_PROXY_HEADERS = {
+    Reason.PROXY_HEADER_MISSING: "missing",
+    Reason.PROXY_HEADER_MALFORMED: "malformed",
+    Reason.PROXY_HEADER_UNTRUSTED: "untrusted",
+}
 _GONE = {Reason.REQUESTOR_GONE, Reason.TLS_TRUNCATED, Reason.INTERNAL}
 _MOST_REFUSED_OPERATIONS = 16  # in words; they are counted without an end
 _serial = itertools.count(1)
@@ -98,6 +104,14 @@ class Account:
         if phase is not None:
             active.add("connections_active", (self.record.listener, phase))
         self._phase = phase
+
+    def located(self, header: ProxyHeader) -> None:
+        """The PROXY header was read. It may say nothing about the requestor."""
+        record = self.record
+        self._worker.metrics.add("proxy_protocol_headers_total", (record.listener, "ok"))
+        if header.source is not None:
+            record.client_proxy, record.client_via = record.client_ip, "proxy_header"
+            record.client_ip, record.client_port = header.source
 
     def hello(self, hello: ClientHello) -> None:
         """The ClientHello was read."""
@@ -307,6 +321,8 @@ class Account:
             metrics.add("pdu_errors_total", (self._tenant, "client", str(reason)))
         if reason is Reason.UPSTREAM_TLS_FAILED and record.upstream_tls is not None:
             self._upstream_tls_failed()  # TLS 1.3: refused when our side of the handshake was done
+        if reason in _PROXY_HEADERS:
+            metrics.add("proxy_protocol_headers_total", (record.listener, _PROXY_HEADERS[reason]))
         if self.asked:
             metrics.add("associations_total", (record.listener, self._tenant, record.decision))
             metrics.add("association_refusals_total", (self._tenant, str(reason)))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from proxy.config.values import Listener
+from proxy.config.values import Listener, ProxyProtocol
 from proxy.dimse.inspection import RefusedCommand
 from proxy.net.accounting import Account, AssociationStatus
 from proxy.net.counts import Share
@@ -20,6 +20,7 @@ from proxy.net.early import EarlyWatch
 from proxy.net.leg import Leg
 from proxy.net.linger import linger
 from proxy.net.operations import inspection_of, is_asynchronous, narrow, stored
+from proxy.net.proxied import admit_address, endpoint, read_proxy_header
 from proxy.net.recheck import Asked, decide_again
 from proxy.net.refused import Refused, UpstreamRefused, say
 from proxy.net.relay import Relay
@@ -33,6 +34,7 @@ from proxy.net.stages import (
     understand_request,
 )
 from proxy.pdu import AAssociateAC, AAssociateRQ, PresentationContextResult, edit_associate_rq, encode_abort
+from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import (
     Accept,
     Address,
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from proxy.net.worker import Worker
 
 _BUG = "an association failed on a bug of the gateway"
+# Closed without waiting for the peer: who may not be here cannot keep a connection by not closing it.
+_AT_ONCE = frozenset({Reason.ADDRESS_DENIED, Reason.ADDRESS_LIMIT, Reason.CONNECTION_LIMIT})
 
 
 class Association:
@@ -61,6 +65,7 @@ class Association:
         "_asked",
         "_awaited",
         "_deadline",
+        "_destination",
         "_early",
         "_interruption",
         "_relay",
@@ -90,6 +95,7 @@ class Association:
         self._worker = worker
         self.listener = listener
         self.address = address
+        self._destination: Endpoint | None = None  # where a PROXY header says that the requestor connected to
         self.share = share
         self.account = Account(worker, listener, address, port)
         self.accept: Accept | None = None
@@ -142,11 +148,15 @@ class Association:
         entrance: Entrance | None = None
         certificate: Certificate | None = None
         sni: str | None = None
+        received = (
+            b"" if self.listener.proxy_protocol is None else await self._locate(leg, self.listener.proxy_protocol)
+        )
         if self.listener.tls is not None:
-            entrance, certificate, sni = await self._secure(leg)
+            entrance, certificate, sni = await self._secure(leg, received)
+            received = b""  # TLS has it
         self.account.phase("waiting_associate")
         self._within(timeouts.artim, Reason.ARTIM_EXPIRED, "no complete A-ASSOCIATE-RQ came in time")
-        pdu = await read_request(self, leg, self._worker.config.limits.associate_rq)
+        pdu = await read_request(self, leg, self._worker.config.limits.associate_rq, received)
         self.account.requested(pdu)
         request = understand_request(pdu)
         self.account.request(request)
@@ -192,12 +202,28 @@ class Association:
         self._worker.journal.accepted(self.account.record)
         self._start_relay(request, answered, accepted, behind)
 
-    async def _secure(self, leg: Leg) -> tuple[Entrance | None, Certificate | None, str | None]:
+    async def _locate(self, leg: Leg, protocol: ProxyProtocol) -> bytes:
+        """PROXY header: from here on the requestor is who it says. What was read behind it."""
+        timeouts = self._worker.config.timeouts
+        self.account.phase("proxy_header")
+        self._within(timeouts.proxy_header, Reason.PROXY_HEADER_TIMEOUT, "no complete PROXY header came in time")
+        peer = (self.address, self.account.record.client_port or 0)
+        header, received = await read_proxy_header(self, leg, protocol, peer)
+        self.account.located(header)
+        if header.source is not None:
+            self.address, self._destination = header.source[0], header.destination
+            full = self._worker.counts.attribute(self.share, self.address)
+            if full is not None:
+                raise Refused(*full)
+        self._within(timeouts.client_hello, Reason.CLIENT_HELLO_TIMEOUT, "nothing came behind the PROXY header")
+        return await admit_address(self, leg, self.listener, self.address, header, received)
+
+    async def _secure(self, leg: Leg, received: bytes) -> tuple[Entrance | None, Certificate | None, str | None]:
         """ClientHello, tenant by SNI, TLS handshake under that tenant's own context."""
         timeouts = self._worker.config.timeouts
         self.account.phase("tls_handshake")
         self._within(timeouts.client_hello, Reason.CLIENT_HELLO_TIMEOUT, "no complete ClientHello came in time")
-        hello, received = await read_client_hello(self, leg)
+        hello, received = await read_client_hello(self, leg, received)
         self.account.hello(hello)
         entrance = admit_entrance(self.listener.policy, hello.server_name)
         self._within(timeouts.tls_handshake, Reason.TLS_TIMEOUT, "the TLS handshake did not end in time")
@@ -248,6 +274,12 @@ class Association:
         worker.established(self)
         self._relay.start(heard, from_upstream)
         worker.relayed(self)
+
+    def proxy_header(self, version: int) -> bytes:
+        """The PROXY header that tells an upstream of the requestor."""
+        record = self.account.record
+        destination = self._destination or endpoint(self._requestor.socket.getsockname())
+        return encode_proxy_header(version, (self.address, record.client_port or 0), destination)
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
@@ -337,6 +369,10 @@ class Association:
         self._worker.counts.release(self.share)
         if self._upstream is not None:
             self._leave_upstream(self._upstream, abort=not isinstance(refused, UpstreamRefused))
+        if refused.reason in _AT_ONCE:
+            leg.close()
+            self._closed()
+            return
         say(leg, refused)
         # Not `unacknowledged`: who was refused cannot keep a connection by withholding acknowledgements.
         linger(leg, self._worker.loop, self._worker.config.timeouts.close, 0, self._closed)

@@ -18,6 +18,7 @@ _RESERVED_DESCRIPTORS = 64
 _AHEAD = 2
 
 _CONNECTIONS = key_of("connections")
+_NO_ROOM = (Reason.CONNECTION_LIMIT, "there is no room to count another address")
 
 
 def connections_for_descriptors(limits: Limits) -> int:
@@ -41,10 +42,11 @@ class Share:
 
     __slots__ = ("association", "connection", "waiting")
 
-    def __init__(self, address: Address) -> None:
-        packed = address.packed
-        self.connection: tuple[bytes, ...] = (_CONNECTIONS, key_of("address", packed))
-        self.waiting: tuple[bytes, ...] = (key_of("handshake", packed),)  # until it has its association
+    def __init__(self, address: Address | None) -> None:
+        of_address = () if address is None else (key_of("address", address.packed),)
+        self.connection: tuple[bytes, ...] = (_CONNECTIONS, *of_address)
+        # Until it has its association.
+        self.waiting: tuple[bytes, ...] = () if address is None else (key_of("handshake", address.packed),)
         self.association: tuple[bytes, ...] = ()
 
 
@@ -60,8 +62,11 @@ class Counts:
         self.connections = 0  # of this worker
         self.associations = 0  # of this worker: that the policy accepted, established or on the way
 
-    def connect(self, address: Address) -> Share | tuple[Reason, str]:
-        """Count a new connection, which has no association yet; or say why there is no room for it."""
+    def connect(self, address: Address | None) -> Share | tuple[Reason, str]:
+        """Count a new connection, which has no association yet; or say why there is no room for it.
+
+        `address` None: it is not limited by address, or not before `attribute` says which.
+        """
         table, limits = self._table, self._limits
         if self.connections >= self.connections_limit:
             return (
@@ -69,25 +74,46 @@ class Counts:
                 f"{self.connections} connections are open, which is all that descriptors allow",
             )
         share = Share(address)
-        connections, by_address = share.connection
         try:
             with table.lock:
-                held = table.total(connections)
+                held = table.total(_CONNECTIONS)
                 if held >= limits.connections:
                     return Reason.CONNECTION_LIMIT, f"{held} connections are open (limits.connections)"
-                held = table.total(by_address)
-                if held >= limits.connections_per_address:
-                    text = f"{held} connections of this address are open (limits.connections_per_address)"
-                    return Reason.ADDRESS_LIMIT, text
-                held = table.total(*share.waiting)
-                if held >= limits.handshakes_per_address:
-                    text = f"{held} connections of this address have no association yet (limits.handshakes_per_address)"
-                    return Reason.ADDRESS_LIMIT, text
+                full = None if address is None else self._full(share)
+                if full is not None:
+                    return full
                 self._take(share.connection + share.waiting)
         except TableFull:
-            return Reason.CONNECTION_LIMIT, "there is no room to count another address"
+            return _NO_ROOM
         self.connections += 1
         return share
+
+    def attribute(self, share: Share, address: Address) -> tuple[Reason, str] | None:
+        """Count a connection for the address that it turned out to come from; or say why there is no room for it."""
+        attributed = Share(address)
+        try:
+            with self._table.lock:
+                full = self._full(attributed)
+                if full is not None:
+                    return full
+                self._take(attributed.connection[1:] + attributed.waiting)
+        except TableFull:
+            return _NO_ROOM
+        share.connection, share.waiting = attributed.connection, attributed.waiting
+        return None
+
+    def _full(self, share: Share) -> tuple[Reason, str] | None:
+        """Why its address may not have one more connection. Call it locked."""
+        table, limits = self._table, self._limits
+        held = table.total(share.connection[1])
+        if held >= limits.connections_per_address:
+            text = f"{held} connections of this address are open (limits.connections_per_address)"
+            return Reason.ADDRESS_LIMIT, text
+        held = table.total(*share.waiting)
+        if held >= limits.handshakes_per_address:
+            text = f"{held} connections of this address have no association yet (limits.handshakes_per_address)"
+            return Reason.ADDRESS_LIMIT, text
+        return None
 
     def acquire(self, share: Share, tenant: Tenant, peer: Peer | None) -> str | None:
         """Count the association of a connection for its tenant and peer; or say which cap is reached."""

@@ -29,6 +29,9 @@ class _TlsFailed(Exception):
 class Dialler(Conversation, LegOwner, Protocol):
     """Who dials: waits for the connection, and owns its leg."""
 
+    def proxy_header(self, version: int) -> bytes:
+        """The PROXY header that says for whom this is."""
+
 
 async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: "Account") -> Leg:
     """A connected leg, TLS included, read from from now on. Raises `Refused`; the deadline is the caller's."""
@@ -49,7 +52,7 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
             try:
                 # An address that swallows SYNs leaves the others their share of the time.
                 async with asyncio.timeout((deadline - loop.time()) / left) if left > 1 else contextlib.nullcontext():
-                    leg = await _connect(dialler, worker, destination)
+                    leg = await _connect(dialler, worker, upstream, destination)
                     if tls is not None:
                         account.securing()
                         await _secure(dialler, worker, leg, tls, server)
@@ -74,9 +77,9 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
     raise Refused(reason, f"upstream {upstream.name}: " + "; ".join(failures))
 
 
-async def _connect(dialler: Dialler, worker: "Worker", destination: Destination) -> Leg:
-    """Raises OSError with the errno of the failed connect."""
-    sock = begin_connect(destination)
+async def _connect(dialler: Dialler, worker: "Worker", upstream: Upstream, destination: Destination) -> Leg:
+    """Raises OSError with the errno of the failed connect. The PROXY header is sent, where one is wanted."""
+    sock = begin_connect(destination, upstream.source_address)
     try:
         tune(sock, worker.config.timeouts.unacknowledged)
         leg = Leg(sock, worker.poller, dialler, connecting=True)
@@ -88,6 +91,8 @@ async def _connect(dialler: Dialler, worker: "Worker", destination: Destination)
         error = connect_error(sock)
         if error:
             raise OSError(error, os.strerror(error))
+        if upstream.send_proxy_protocol is not None:
+            leg.send_raw(dialler.proxy_header(upstream.send_proxy_protocol))
     except BaseException:
         leg.close()
         raise

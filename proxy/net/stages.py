@@ -44,12 +44,14 @@ class Conversation(Protocol):
         """Wait until `leg` has bytes or its end, or is connected. Cancelled by what interrupts the stage."""
 
 
-async def read_client_hello(conversation: Conversation, leg: Leg) -> tuple[ClientHello, bytes]:
-    """The ClientHello, and every byte read so far, which TLS is to be fed with."""
+async def read_client_hello(conversation: Conversation, leg: Leg, received: bytes = b"") -> tuple[ClientHello, bytes]:
+    """The ClientHello, and every byte of it and behind it that was read, which TLS is to be fed with.
+
+    `received`: what was read already, behind a PROXY header.
+    """
     reader = ClientHelloReader()
+    data: bytes | memoryview = received
     while True:
-        await conversation.event_on(leg)
-        data = leg.receive_raw()
         if data:
             try:
                 hello = reader.feed(data)
@@ -63,6 +65,8 @@ async def read_client_hello(conversation: Conversation, leg: Leg) -> tuple[Clien
             if not reader.raw:
                 raise Refused(Reason.PROBE_DISCONNECT, "closed before a byte was sent")
             raise Refused(Reason.REQUESTOR_GONE, "closed inside the ClientHello")
+        await conversation.event_on(leg)
+        data = leg.receive_raw()
 
 
 def admit_entrance(listener: Listener, server_name: str | None) -> Entrance | None:
@@ -112,11 +116,15 @@ async def shake_hands(conversation: Conversation, leg: Leg, endpoint: TlsEndpoin
                 raise ConnectionError(leg.lost or "closed")
 
 
-async def read_request(conversation: Conversation, leg: Leg, limit: int) -> bytes:
-    """The A-ASSOCIATE-RQ as it came. `limit` bounds the whole PDU (bytes)."""
+async def read_request(conversation: Conversation, leg: Leg, limit: int, received: bytes = b"") -> bytes:
+    """The A-ASSOCIATE-RQ as it came. `limit` bounds the whole PDU (bytes).
+
+    `received`: what a plaintext listener has read already, behind a PROXY header.
+    """
     framer = PduFramer(limit - 6, _FIRST_PDU)
     plaintext = leg.tls is None
-    data = memoryview(b"") if plaintext else leg.receive_decrypted()
+    leg.received += len(received)
+    data = memoryview(received) if plaintext else leg.receive_decrypted()
     while True:
         if plaintext and data and not framer.received and data[0] == _TLS_HANDSHAKE_RECORD:
             raise Refused(Reason.TLS_ON_PLAIN, "a TLS ClientHello on a plaintext listener")

@@ -12,6 +12,7 @@ from proxy.net.association import Association
 from proxy.net.counts import Counts, Share
 from proxy.net.gate import Gate
 from proxy.net.poller import Poller
+from proxy.net.proxied import ADDRESS_DENIED
 from proxy.net.tcp import tune
 from proxy.observe.access import AccessRecord, Json
 from proxy.observe.metrics import Metrics
@@ -130,11 +131,14 @@ class Worker:
     def accepted(self, listener: Listener, connection: socket.socket, peer: tuple[Any, ...]) -> None:
         """A connection came in: count it, or close it at once and say why."""
         address = normalize(peer[0])
+        proxied = listener.proxy_protocol
         share: Share | tuple[Reason, str]
-        if not contains(listener.policy.networks, address):
-            share = (Reason.ADDRESS_DENIED, "the listener's networks do not hold this address")
+        if proxied is None and not contains(listener.policy.networks, address):
+            share = (Reason.ADDRESS_DENIED, ADDRESS_DENIED)
         else:
-            share = self.counts.connect(address)
+            # Whoever may speak for others is not one address among them: its PROXY header says who is counted.
+            speaks_for_others = proxied is not None and contains(proxied.trusted, address)
+            share = self.counts.connect(None if speaks_for_others else address)
         if not isinstance(share, Share):
             connection.close()
             self.metrics.add("connections_total", (listener.name,))

@@ -73,6 +73,7 @@ class AccessRecord:
     client_ip: ipaddress.IPv4Address | ipaddress.IPv6Address | str | None = None
     client_port: int | None = None
     client_via: str = "socket"  # socket | proxy_header
+    client_proxy: ipaddress.IPv4Address | ipaddress.IPv6Address | str | None = None  # who sent the PROXY header
     sni: str | None = None
     tls_version: str | None = None
     tls_cipher: str | None = None
@@ -135,6 +136,7 @@ class AccessRecord:
                         "ip": None if self.client_ip is None else str(self.client_ip),
                         "port": self.client_port,
                         "via": self.client_via,
+                        "proxy": None if self.client_proxy is None else str(self.client_proxy),
                     }
                 ),
                 "sni": self.sni,

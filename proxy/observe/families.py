@@ -117,6 +117,12 @@ FAMILIES = (
         reasons=_CONNECTION + _EARLY,
     ),
     Family(
+        "proxy_protocol_headers_total",
+        _C,
+        "PROXY headers of load balancers: good ones, and connections that were refused for theirs.",
+        ("listener", "result"),
+    ),
+    Family(
         "tls_handshakes_total",
         _C,
         "TLS handshakes completed.",

@@ -52,6 +52,7 @@ class Labels:
         self._of_family: Mapping[tuple[str, str], tuple[str, ...]] = {
             ("tls_handshakes_total", "version"): ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
             ("sni_lookups_total", "result"): ("exact", "wildcard", "unknown", "absent", "unused"),
+            ("proxy_protocol_headers_total", "result"): ("ok", "missing", "malformed", "untrusted"),
             ("config_reloads_total", "result"): ("ok", "failed"),
             ("upstream_connect_attempts_total", "result"): ("ok", "refused", "timeout", "dns", "tls", "error"),
             ("label_overflow_total", "label"): tuple(sorted({*self.values, "version", "result"})),

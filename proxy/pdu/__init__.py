@@ -1,4 +1,4 @@
-"""PS3.8 on the wire: parsing, encoding, framing, editing and scanning of PDUs. Pure."""
+"""PS3.8 on the wire: parsing, encoding, framing, editing and scanning of PDUs; and what comes before them. Pure."""
 
 from proxy.pdu.associate import parse_associate_ac, parse_associate_rq, read_ae_title
 from proxy.pdu.edit import edit_associate_rq, restore_associate_ac

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from proxy.config.values import Server
 
 _PATIENCE = 1.0  # seconds for a new answer where an old one is known
+_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; not in the socket module of Python 3.11
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK)
 
 
@@ -93,14 +94,36 @@ class Resolver:
         return found
 
 
-def begin_connect(destination: Destination) -> socket.socket:
-    """A non-blocking socket that connects to `destination` or has connected. Raises OSError, with its errno."""
+def begin_connect(destination: Destination, source: str | None = None) -> socket.socket:
+    """A non-blocking socket that connects to `destination` or has connected. Raises OSError, with its errno.
+
+    `source`: address literal of this machine to connect from.
+    """
     sock = socket.socket(destination.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if source is not None:
+        try:
+            bind_source(sock, source)
+        except BaseException:
+            sock.close()
+            raise
     error = sock.connect_ex(destination.address)
     if error and error not in _IN_PROGRESS:
         sock.close()
         raise OSError(error, os.strerror(error))
     return sock
+
+
+def bind_source(sock: socket.socket, source: str) -> None:
+    """Connect from the address `source`. Raises OSError, with its errno."""
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    if sock.family != family:
+        raise OSError(errno.EAFNOSUPPORT, f"source_address {source} is of another family")
+    # The port is chosen by connect, which may use one again that leads to another server.
+    sock.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+    try:
+        sock.bind((source, 0))
+    except OSError as error:
+        raise OSError(error.errno, f"source_address {source}: {error.strerror}") from None
 
 
 def connect_error(sock: socket.socket) -> int:

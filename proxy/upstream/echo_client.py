@@ -110,6 +110,7 @@ class _Attempt:
             try:
                 async with asyncio.timeout(self.request.timeout / len(destinations)):
                     await loop.sock_connect(sock, destination.address)
+                    await loop.sock_sendall(sock, self.request.preface)
             except (OSError, TimeoutError) as error:
                 sock.close()
                 errors.append(f"{destination}: {os.strerror(error.errno) if error.errno else 'no answer'}")

@@ -42,7 +42,7 @@ class Request:
     """Whom to ask, and how. `timeout`: seconds, in all.
 
     `server_name` is sent as SNI (if it is no address) and checked where `tls` checks names. None: neither, and `tls`
-    must not check any.
+    must not check any. `preface` is sent before all else, TLS included: a PROXY header.
     """
 
     server: Server
@@ -51,6 +51,7 @@ class Request:
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
     timeout: float = 10.0
+    preface: bytes = b""
 
 
 @dataclass(slots=True)

@@ -12,7 +12,14 @@ from tests.support.ports import free_port
 
 #: Short, so that the rows that wait for them are quick; design section 3 has one deadline per stage.
 STAGE = 1.0
-TIMEOUTS = {"client_hello": "1s", "tls_handshake": "1s", "artim": "1s", "close": "500ms", "upstream_connect": "2s"}
+TIMEOUTS = {
+    "proxy_header": "1s",
+    "client_hello": "1s",
+    "tls_handshake": "1s",
+    "artim": "1s",
+    "close": "500ms",
+    "upstream_connect": "2s",
+}
 REQUEST_CAP = 256 * 1024
 EVERYBODY = {"aet": "*", "allow": ["all"]}
 SIXTEEN = "EXACTLY16LETTERS"
@@ -59,7 +66,9 @@ class Pki:
         return [{"chain": self.path(f"{n}.pem"), "key": {"file": self.path(f"{n}.key")}} for n in names]
 
 
-LISTENERS = ("tls", "reject", "modified", "dhe", "legacy", "plain")
+LISTENERS = ("tls", "reject", "modified", "dhe", "legacy", "plain", "proxied", "proxied-plain")
+#: Who may send PROXY headers to the last two: the addresses of `Bed.address`, and not all of loopback.
+LOAD_BALANCERS = "127.0.0.0/9"
 
 
 def bed_configuration(
@@ -71,7 +80,7 @@ def bed_configuration(
     peers: Sequence[dict[str, Any]] = (),
     **more: Any,
 ) -> dict[str, Any]:
-    """Six listeners; a tenant per rule about certificates, each with a server name and a called AE title of its own.
+    """Eight listeners; a tenant per rule about certificates, each with a server name and a called AE title of its own.
 
     `routes`: further called AE titles of the tenant `open`, and where each leads: a port of 127.0.0.1, or an address,
     which may have a listener of the bed in place of the port, or all that is said of the upstream. `peers`: of a
@@ -81,6 +90,7 @@ def bed_configuration(
     tls = {"certificates": pki.certificates()}
     names = ["open", "closed", "other", "optional", "pinned", "crl", *(["ward"] if peers else [])]
     on_loopback = {"networks": ["127.0.0.0/8"]}
+    behind_a_balancer = {"proxy_protocol": {"trusted": [LOAD_BALANCERS]}}
     listeners: dict[str, Any] = {
         "tls": {"tls": tls, "tenants": names},
         "reject": {"tls": tls, "tenants": names, "without_sni": "reject"},
@@ -88,6 +98,8 @@ def bed_configuration(
         "dhe": {"tls": {**tls, "profile": "bcp195-nondowngrading"}, "tenants": ["open"]},
         "legacy": {"tls": {**tls, "profile": "legacy-bcp195"}, "tenants": ["open"], **on_loopback},
         "plain": {"tenants": ["open"], **on_loopback},
+        "proxied": {"tls": tls, "tenants": names, **behind_a_balancer},
+        "proxied-plain": {"tenants": ["open"], "networks": ["127.64.0.0/10", "10.0.0.0/8"], **behind_a_balancer},
     }
     for name, listener in listeners.items():
         listener["bind"] = [f"127.0.0.1:{ports[name]}"]

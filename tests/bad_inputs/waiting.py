@@ -5,12 +5,8 @@ A row may stand here and be tested as well: then what is tested is the part that
 """
 
 POOLS = "issue 5, pools: several servers of one upstream, and a guard against loops"
-PROXY = "issue 5, the PROXY protocol"
 
 WAITING: dict[int, tuple[str, str]] = {
-    86: (PROXY, "a header from who may not send one, one where none is taken, and none where one must be"),
-    87: (PROXY, "headers cut into bytes, too long, without an end, twice, and those of LOCAL and UNIX"),
-    88: (PROXY, "an address in the header that is ours, private, or of the loopback"),
     96: (POOLS, "a breaker counts refused connections (the metric of the attempts does already)"),
     108: (POOLS, "two servers, the first one dead (two addresses of one server are tried already)"),
     111: (

@@ -11,6 +11,7 @@ import shutil
 import ssl
 import sys
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 import yaml
 
 from proxy.pdu import PduType
+from proxy.pdu.proxy_header import encode_proxy_header
 from tests.support import certs
 from tests.support.client import client_context, connect, request
 from tests.support.configs import write_pair
@@ -54,6 +56,8 @@ def built(name: str) -> Json:
     config["admin"] = {"listen": f"127.0.0.1:{free_port()}"}
     for listener in config["listeners"].values():
         listener["bind"] = [f"127.0.0.1:{free_port()}"]
+        if listener.get("proxy_protocol"):
+            listener["proxy_protocol"]["trusted"].append("127.0.0.0/8")
     for part in (*config["listeners"].values(), *config["tenants"].values()):
         if isinstance(part.get("networks"), list):
             part["networks"].append("127.0.0.0/8")
@@ -120,10 +124,16 @@ def certificates_of(gateway: Gateway, listener: str, tenant: str | None) -> set[
     return {hashlib.sha256(ssl.PEM_cert_to_DER_cert(f"{leaf}-----END CERTIFICATE-----")).hexdigest() for leaf in leaves}
 
 
-def ask(gateway: Gateway, port: int, name: str | None, context: ssl.SSLContext) -> tuple[str, str, Json]:
+def ask(gateway: Gateway, listener: Json, name: str | None, context: ssl.SSLContext) -> tuple[str, str, Json]:
     """SHA-256 of the certificate shown, the alert received or "", and the access record."""
     since, shown, alert = gateway.mark(), "", ""
-    with connect(port, source=next(SOURCES)) as wire:
+    port = int(listener["bind"][0].rpartition(":")[2])
+    source = next(SOURCES)
+    with connect(port, source=source) as wire:
+        if listener["proxy_protocol"] is not None:
+            version = int(listener["proxy_protocol"]["versions"][0][1:])
+            ends = ((ip_address(address), 104) for address in (source, "127.0.0.1"))
+            wire.send_raw(encode_proxy_header(version, *ends))
         try:
             wire.start_tls(context, name)
             assert wire.tls is not None
@@ -144,16 +154,15 @@ def test_senders_get_what_check_prints(running: Gateway) -> None:
     anonymous, untrusted = client_context(), client_context(certificate=pair)
     asked = 0
     for listener in checked(gateway)["listeners"]:
-        port = int(listener["bind"][0].rpartition(":")[2])
         assert bool(listener["sni"]) == (listener["tls"] is not None)
         if listener["tls"] is None:
-            with connect(port) as wire:
+            with connect(int(listener["bind"][0].rpartition(":")[2])) as wire:
                 wire.send(request(NOBODY, NOBODY))
                 assert wire.receive_pdu()[0] == PduType.A_ASSOCIATE_RJ
             asked += 1
         for row in listener["sni"]:
             for name in names_of(row):
-                shown, alert, record = ask(gateway, port, name, anonymous)
+                shown, alert, record = ask(gateway, listener, name, anonymous)
                 context = f"{listener['name']}, SNI {name}: {row}, {record}"
                 asked += 1
                 if row["alert"] is not None:
@@ -163,6 +172,6 @@ def test_senders_get_what_check_prints(running: Gateway) -> None:
                 assert row["tenant"] is None or record["tenant"] == row["tenant"], context
                 assert ("certificate required" in alert) == (row["client_auth"] == "required"), context
                 assert bool(alert) == (row["client_auth"] == "required"), context
-                _, alert, record = ask(gateway, port, name, untrusted)
+                _, alert, record = ask(gateway, listener, name, untrusted)
                 assert bool(alert) == (row["client_auth"] != "none"), context
     assert asked >= len(gateway.config["listeners"])

@@ -35,7 +35,7 @@ def test_json_has_the_documented_shape(config: Write, capsys: Capture) -> None:
     assert list(report) == ["config", "ok", "errors", "warnings", "findings", "listeners", "upstreams"]
     (listener,) = report["listeners"]
     assert list(listener) == [
-        "name", "where", "bind", "networks", "default_tenant", "tls", "tenants", "sni", "notes",
+        "name", "where", "bind", "networks", "proxy_protocol", "default_tenant", "tls", "tenants", "sni", "notes",
     ]  # fmt: skip
     assert listener["networks"] == ["127.0.0.0/8", "10.0.0.0/8"]
     assert listener["tls"]["client_auth"] == "optional"
@@ -56,7 +56,9 @@ def test_tls_to_an_upstream_is_printed(config: Write, capsys: Capture) -> None:
     own = "certificate: server.pem, key: {file: server.key}, profile: legacy-aes, verify_name: false, ca: ca.pem"
     config(('"10.9.0.1:104"}]', f'"pacs.example.org:2762"}}], tls: {{{own}}}'))
     (upstream,) = check_json(capsys)["upstreams"]
-    assert list(upstream) == ["name", "where", "servers", "tls", "notes"]
+    assert list(upstream) == [
+        "name", "where", "servers", "source_address", "send_proxy_protocol", "tls", "notes",
+    ]  # fmt: skip
     assert list(upstream["tls"]) == [
         "profile", "section", "retired", "server_names", "verify_name", "ca", "certificate",
     ]  # fmt: skip
@@ -73,6 +75,24 @@ def test_an_upstream_in_the_clear_is_marked(config: Write, capsys: Capture) -> N
     assert "upstream pacs at 10.9.0.1:104  [config.yaml:26]\n  tls               none: plaintext\n" in (
         capsys.readouterr().out
     )
+
+
+def test_load_balancers_and_how_upstreams_are_dialled_are_told(config: Write, capsys: Capture) -> None:
+    config(
+        ("    tls:\n      c", "    proxy_protocol: {trusted: [10.0.0.1, 10.0.1.0/24]}\n    tls:\n      c"),
+        ('"10.9.0.1:104"}]', '"10.9.0.1:104"}], send_proxy_protocol: v2, source_address: 127.0.0.1'),
+    )  # fmt: skip
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "  PROXY header      v1 or v2 from 10.0.0.1/32, 10.0.1.0/24; others are refused\n" in out
+    assert "\nupstream pacs at 10.9.0.1:104, from 127.0.0.1, behind a PROXY header v2  [config.yaml:" in out
+    report = check_json(capsys)
+    (listener,), (upstream,) = report["listeners"], report["upstreams"]
+    assert listener["proxy_protocol"] == {"versions": ["v1", "v2"], "trusted": ["10.0.0.1/32", "10.0.1.0/24"]}
+    assert {key: upstream[key] for key in upstream if key != "where"} == {
+        "name": "pacs", "servers": ["10.9.0.1:104"], "source_address": "127.0.0.1", "send_proxy_protocol": "v2",
+        "tls": None, "notes": [],
+    }  # fmt: skip
 
 
 def test_each_peer_is_told_in_words(config: Write, capsys: Capture) -> None:

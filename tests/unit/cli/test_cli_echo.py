@@ -39,6 +39,7 @@ def test_targets(text: str, target: tuple[str, int]) -> None:
         (["pacs:104", "--tls", "--key", "x"], "--key needs --cert"),
         (["pacs:104", "--tls", "--cert", "/dev/null"], "certificate"),
         (["pacs:104", "--timeout", "0"], "--timeout"),
+        (["pacs:104", "--proxy-header", "v3"], "--proxy-header"),
     ],
 )
 def test_mistakes_exit_2(capsys, arguments: list[str], words: str) -> None:

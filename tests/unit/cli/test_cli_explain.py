@@ -116,6 +116,17 @@ def test_observe_mode_says_what_it_would_refuse(config: Write, capsys: Capture) 
     assert "only because of observe_until; then refused: calling_aet_unknown" in out
 
 
+def test_behind_a_load_balancer_the_address_is_the_one_in_the_header(config: Write, capsys: Capture) -> None:
+    config(
+        ("    tls:\n      certificates", "    proxy_protocol: {trusted: [192.0.2.1]}\n    tls:\n      certificates"),
+        ('"10.9.0.1:104"}]', '"10.9.0.1:104"}], send_proxy_protocol: v1'),
+    )
+    assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1"]) == 0
+    said = capsys.readouterr()
+    assert "the address is the one in its PROXY header" in said.err
+    assert "forwarded to upstream pacs (10.9.0.1:104, behind a PROXY header v1)\n" in said.out
+
+
 def test_control_characters_reach_no_terminal(config: Write, capsys: Capture) -> None:
     assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "\x1b[31mCT"]) == 1
     assert "\x1b" not in capsys.readouterr().out

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.load import ConfigNotFound, find_config, load
-from proxy.config.values import Config, Limits, Listener, Log, Timeouts, TlsSettings
+from proxy.config.values import Config, Limits, Listener, Log, ProxyProtocol, Timeouts, TlsSettings
 from proxy.policy import ClientAuthMode
 from tests.support import certs
 from tests.support.configs import PLAIN, TLS, load_text, write, write_pair
@@ -53,6 +53,7 @@ def test_every_built_key_arrives(tmp_path: Path) -> None:
             default_tenant: hospital
             unknown_sni: match
             without_sni: reject
+            proxy_protocol: {version: v2, trusted: [10.20.0.1, "2001:db8::/64"]}
         tenants:
           hospital:
             networks: [10.20.1.11, "::ffff:10.20.1.12"]
@@ -68,7 +69,10 @@ def test_every_built_key_arrives(tmp_path: Path) -> None:
             peers:
               - {aet: [0123, ON, 22], name: some, action: refuse, allow: [all], from: any, max_associations: 2, comment: "x: y"}
         upstreams:
-          pacs: {servers: [{address: "PACS.example.org:104"}]}
+          pacs:
+            servers: [{address: "PACS.example.org:104"}]
+            send_proxy_protocol: v1
+            source_address: "::ffff:127.0.0.1"
           ris: {servers: [{address: "[2001:db8::5]:104"}]}
         """
     config = good(tmp_path, text)
@@ -96,6 +100,11 @@ def test_every_built_key_arrives(tmp_path: Path) -> None:
         "pacs": ("pacs.example.org", 104),
         "ris": ("2001:db8::5", 104),
     }
+    trusted = ipaddress.ip_network("10.20.0.1/32"), ipaddress.ip_network("2001:db8::/64")
+    assert listener.proxy_protocol == ProxyProtocol(frozenset({2}), trusted)
+    pacs, ris = config.upstreams.values()
+    assert (pacs.send_proxy_protocol, pacs.source_address) == (1, "127.0.0.1")
+    assert (ris.send_proxy_protocol, ris.source_address) == (None, None)
 
 
 def test_everything_that_explain_names_knows_its_line(tmp_path: Path) -> None:

@@ -80,7 +80,11 @@ upstreams:
         (edit(PLAIN, ("[127.0.0.1]", "[0.0.0.0/0]")), ["W204 config.yaml:5:16: listeners.plain.networks.0: 0.0.0.0/0 holds every address; `any` says so"]),
         (edit(PLAIN, ("[127.0.0.1]", '["::ffff:0:0/96"]')), ["W204 config.yaml:5:16: listeners.plain.networks.0: ::ffff:0:0/96 holds every address; `any` says so"]),
         (edit(PLAIN, ("CT1, ", 'CT1, from: ["::/0"], ')), ["W202 config.yaml:12:26: tenants.hospital.peers.0.from: can never match: outside the `networks` of every listener that reaches this tenant", "W204 config.yaml:12:27: tenants.hospital.peers.0.from.0: ::/0 holds every address; `any` says so"]),
-        (edit(PLAIN, ("    tenants: [h", "    proxy_protocol: {trusted: [0.0.0.0/0]}\n    tenants: [h")), ["E900 config.yaml:6:21: listeners.plain.proxy_protocol: not built yet: leave it out", "W204 config.yaml:6:32: listeners.plain.proxy_protocol.trusted.0: 0.0.0.0/0: everybody could claim any source address in a PROXY header"]),
+        (edit(PLAIN, ("    tenants: [h", "    proxy_protocol: {trusted: [0.0.0.0/0]}\n    tenants: [h")), ["W204 config.yaml:6:32: listeners.plain.proxy_protocol.trusted.0: 0.0.0.0/0: everybody could claim any source address in a PROXY header"]),
+        (edit(PLAIN, ('"10.20.0.5:104"}]', '"10.20.0.5:104"}], source_address: 127.0.0.1')), []),
+        (edit(PLAIN, ('"10.20.0.5:104"}]', '"pacs:104"}], source_address: 127.0.0.2')), []),
+        (edit(PLAIN, ('"10.20.0.5:104"}]', '"10.20.0.5:104"}], source_address: 192.0.2.1')), ["W212 config.yaml:14:65: upstreams.pacs.source_address: this machine cannot dial from 192.0.2.1: Cannot assign requested address; every request would be refused"]),
+        (edit(PLAIN, ('"10.20.0.5:104"}]', '"[2001:db8::5]:104"}], source_address: "::ffff:127.0.0.1"')), ["E211 config.yaml:14:69: upstreams.pacs.source_address: 2001:db8::5 cannot be dialled from an IPv4 address"]),
         # client certificates
         (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required}\n")), ["E208 config.yaml:7:20: listeners.tls.tls.client_auth: client_auth is required and there is neither a `ca` nor a pinned certificate (cert.file of a peer): everybody would be refused"]),
         (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required, ca: from_tenants}\n")), ["E208 config.yaml:7:20: listeners.tls.tls.client_auth: client_auth is required and there is neither a `ca` nor a pinned certificate (cert.file of a peer): everybody would be refused"]),

@@ -28,7 +28,7 @@ UNBUILT = {
     ],
     "reference.yaml": ["identity_providers", "tenants.hospital.peers.0.user"],
     "single-pacs.yaml": [],
-    "tenants-by-sni.yaml": ["listeners.public.proxy_protocol"],
+    "tenants-by-sni.yaml": [],
     "user-identity.yaml": [
         "identity_providers",
         "tenants.hospital.peers.0.user",

@@ -8,6 +8,7 @@ import pytest
 from proxy.config.values import Limits
 from proxy.net import counts as module
 from proxy.net.counts import Counts, Share, connections_for_descriptors, table_for
+from proxy.net.table import SharedTable, TableFull
 from proxy.policy import Address, Peer, Reason, Tenant
 
 A, B = ipaddress.ip_address("10.0.0.1"), ipaddress.ip_address("10.0.0.2")
@@ -23,7 +24,7 @@ def reason(answer: Share | tuple[Reason, str]) -> Reason | None:
     return None if isinstance(answer, Share) else answer[0]
 
 
-def connected(counts: Counts, address: Address) -> Share:
+def connected(counts: Counts, address: Address | None) -> Share:
     share = counts.connect(address)
     assert isinstance(share, Share)
     return share
@@ -51,6 +52,45 @@ def test_connections_without_an_association_have_their_own_cap() -> None:
     assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT
     counts.associated(share)
     connected(counts, A)
+
+
+def test_who_speaks_for_others_is_counted_as_each_of_them() -> None:
+    """A load balancer counts for `limits.connections` alone; who is behind it, by its own address, as ever."""
+    counts = made(Limits(connections=5, connections_per_address=2, handshakes_per_address=1))
+    shares = [connected(counts, None) for _ in range(4)]
+    assert counts.attribute(shares[0], A) is None
+    full = counts.attribute(shares[1], A)
+    assert full is not None and full[0] is Reason.ADDRESS_LIMIT and "no association yet" in full[1]
+    counts.associated(shares[0])
+    assert counts.attribute(shares[1], A) is None
+    counts.associated(shares[1])
+    full = counts.attribute(shares[2], A)
+    assert full is not None and full[0] is Reason.ADDRESS_LIMIT and "of this address are open" in full[1]
+    assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT  # without a load balancer it is the same address
+    connected(counts, B)
+    assert reason(counts.connect(None)) is Reason.CONNECTION_LIMIT
+    for share in shares:
+        counts.disconnect(share)
+    assert counts.connections == 1
+
+
+@pytest.mark.parametrize("free", [0, 1])
+def test_an_address_that_there_is_no_room_for_is_counted_by_no_half(free: int) -> None:
+    counts = made(Limits())
+    table, left = counts._table, [free]
+    share = connected(counts, None)
+
+    def claim(key: bytes) -> int:
+        if not left[0]:
+            raise TableFull
+        left[0] -= 1
+        return SharedTable._claim(table, key)
+
+    table._claim = claim  # type: ignore[method-assign]
+    full = counts.attribute(share, A)
+    assert full is not None and full[0] is Reason.CONNECTION_LIMIT
+    counts.disconnect(share)
+    assert not any(table._totals)
 
 
 def test_associations_are_capped_by_peer_and_tenant() -> None:

@@ -181,8 +181,8 @@ def test_a_connection_that_cannot_be_watched_is_closed(monkeypatch: pytest.Monke
     """The system may have no memory for it; an unclosed socket would keep its descriptor until somebody collects it."""
     begun: list[socket.socket] = []
 
-    def begin(destination: Destination) -> socket.socket:
-        begun.append(begin_connect(destination))
+    def begin(destination: Destination, source: str | None) -> socket.socket:
+        begun.append(begin_connect(destination, source))
         return begun[0]
 
     def register(poller: Poller, descriptor: int, mask: int, handler: Handler) -> None:

@@ -44,6 +44,7 @@ def full() -> AccessRecord:
     record.reason, record.detail, record.answer = Reason.UPSTREAM_REJECTED, "the PACS said no", Reject(1, 1, 7)
     record.would_refuse = (Reason.CALLED_AET_UNKNOWN,)
     record.client_ip, record.client_port = ipaddress.ip_address("10.0.0.7"), 40000
+    record.client_via, record.client_proxy = "proxy_header", ipaddress.ip_address("10.0.0.1")
     record.sni, record.tls_version, record.tls_cipher = "pacs.example.org", "TLSv1.3", "TLS_AES_256_GCM_SHA384"
     record.certificate = Certificate(
         "ab" * 32, "c3BraQ==", "CN=CT1", ("CT1",), ("ct1.example.org",), ("spiffe://x/ct1",), (), "1f", 1.8e9
@@ -86,7 +87,7 @@ def test_the_full_record_fits_the_schema_and_fills_it() -> None:
         "C-STORE": {"n": 5, "ok": 3, "warn": 1, "fail": 1, "refused": 0},
         "C-FIND": {"n": 0, "ok": 0, "warn": 0, "fail": 0, "refused": 2},
     }
-    assert record["client"] == {"ip": "10.0.0.7", "port": 40000, "via": "socket"}
+    assert record["client"] == {"ip": "10.0.0.7", "port": 40000, "via": "proxy_header", "proxy": "10.0.0.1"}
     assert record["contexts"] == {
         "proposed": 3,
         "kept": 2,

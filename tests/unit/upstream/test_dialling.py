@@ -1,6 +1,7 @@
 """From a server of the configuration to destinations and connecting sockets."""
 
 import asyncio
+import contextlib
 import errno
 import select
 import socket
@@ -51,6 +52,28 @@ def test_every_address_of_a_name_is_tried_and_the_last_good_answer_kept(monkeypa
             await resolver.resolve(Server("other.example.org", 104))
 
     asyncio.run(scenario())
+
+
+def test_a_connect_begins_at_the_source_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as stack:
+        destination = Destination(socket.AF_INET, listening.getsockname())
+        connecting = stack.enter_context(begin_connect(destination, "127.8.0.1"))
+        accepted, peer = listening.accept()
+        accepted.close()
+        assert peer == connecting.getsockname() and peer[0] == "127.8.0.1"
+
+
+@pytest.mark.parametrize(
+    ("source", "number", "words"),
+    [
+        ("192.0.2.1", errno.EADDRNOTAVAIL, "source_address 192.0.2.1: Cannot assign requested address"),
+        ("::1", errno.EAFNOSUPPORT, "source_address ::1 is of another family"),
+    ],
+)
+def test_a_source_address_that_cannot_be_is_told(source: str, number: int, words: str) -> None:
+    with pytest.raises(OSError, match=words) as caught:
+        begin_connect(Destination(socket.AF_INET, ("127.0.0.1", 104)), source)
+    assert caught.value.errno == number
 
 
 def test_a_connect_is_under_way_or_fails_with_its_errno() -> None:

@@ -32,7 +32,7 @@ RELEASE = encode_release_rp()
 Acceptor = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def ask(acceptor: Acceptor, timeout: float = 5) -> Verification:
+def ask(acceptor: Acceptor, timeout: float = 5, preface: bytes = b"") -> Verification:
     """One verification of an acceptor on a socket of its own."""
 
     async def both() -> Verification:
@@ -51,7 +51,8 @@ def ask(acceptor: Acceptor, timeout: float = 5) -> Verification:
         listener = await asyncio.start_server(handle, "127.0.0.1", 0)
         async with listener:
             port = listener.sockets[0].getsockname()[1]
-            result = await verify(Request(Server("127.0.0.1", port), "PACS", "GATE", timeout=timeout))
+            request = Request(Server("127.0.0.1", port), "PACS", "GATE", timeout=timeout, preface=preface)
+            result = await verify(request)
             await handled.wait()
         return result
 
@@ -77,6 +78,18 @@ def pieces(command: bytes, size: int) -> bytes:
     """One P-DATA-TF per `size` bytes of the command set."""
     parts = [command[start : start + size] for start in range(0, len(command), size)]
     return b"".join(encode_p_data(1, 1 if part is not parts[-1] else 3, part) for part in parts)
+
+
+def test_a_preface_comes_before_all_else() -> None:
+    preface = b"PROXY UNKNOWN\r\n"
+    heard: list[bytes] = []
+
+    async def behind_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readexactly(len(preface)))
+        await answering(ACCEPT, ECHO, RELEASE)(reader, writer)
+
+    assert ask(behind_it, preface=preface).outcome is Outcome.OK
+    assert heard == [preface]
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])

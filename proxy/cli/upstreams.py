@@ -1,4 +1,4 @@
-"""What each upstream comes to, for `dicomgate check` and `dicomgate explain`: defaults worked out."""
+"""How upstreams are dialled, for `dicomgate check` and `explain`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,17 +24,27 @@ class EffectiveUpstreamTls:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveUpstream:
-    """One upstream. `tls` None: plain DICOM."""
+    """One upstream. `send_proxy_protocol`: v1, v2 or None. `tls` None: plain DICOM."""
 
     name: str
     where: str
     servers: tuple[str, ...]
+    source_address: str | None
+    send_proxy_protocol: str | None
     tls: EffectiveUpstreamTls | None
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """For `--format json`."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        parts = [", ".join(self.servers)]
+        if self.source_address is not None:
+            parts.append(f"from {self.source_address}")
+        if self.send_proxy_protocol is not None:
+            parts.append(f"behind a PROXY header {self.send_proxy_protocol}")
+        return ", ".join(parts)
 
     def tls_in_words(self) -> str:
         """What is verified and shown, in one line."""
@@ -56,11 +66,13 @@ def describe_upstreams(config: Config) -> list[EffectiveUpstream]:
 
 def describe_upstream(upstream: Upstream) -> EffectiveUpstream:
     """One upstream."""
-    tls = upstream.tls
+    version, tls = upstream.send_proxy_protocol, upstream.tls
     return EffectiveUpstream(
         name=upstream.name,
         where=upstream.where,
         servers=tuple(map(server_label, upstream.servers)),
+        source_address=upstream.source_address,
+        send_proxy_protocol=None if version is None else f"v{version}",
         tls=None if tls is None else _tls(tls, upstream),
         notes=() if tls is None else tuple(profile_notes(PROFILES[tls.profile])),
     )

@@ -1,0 +1,39 @@
+"""Meaning checks of how upstreams are dialled."""
+
+import ipaddress
+import socket
+
+from proxy.config.findings import Path
+from proxy.config.material import Material
+from proxy.config.models import Upstream
+from proxy.config.models_root import Configuration
+from proxy.policy.addresses import normalize
+
+
+def check_upstreams(configuration: Configuration, material: Material) -> None:
+    """The address to dial from is one of this machine, and of the family of the servers."""
+    for name, upstream in configuration.upstreams.items():
+        if upstream.source_address is not None:
+            _check_source(("upstreams", name, "source_address"), upstream, upstream.source_address, material)
+
+
+def _check_source(path: Path, upstream: Upstream, source: str, material: Material) -> None:
+    version = normalize(source).version
+    for server in upstream.servers:
+        host = server.address[0]
+        if _version(host) not in (None, version):
+            material.tell("E211", path, f"{host} cannot be dialled from an IPv{version} address")
+    with socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6) as sock:
+        try:
+            sock.bind((str(normalize(source)), 0))
+        except OSError as error:
+            text = f"this machine cannot dial from {source}: {error.strerror}; every request would be refused"
+            material.tell("W212", path, text)
+
+
+def _version(host: str) -> int | None:
+    """4 or 6; None: a name, which may be of either."""
+    try:
+        return ipaddress.ip_address(host).version
+    except ValueError:
+        return None
