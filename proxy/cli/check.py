@@ -6,10 +6,11 @@
      findings: [{code, severity, where, path, message}],
      listeners: [{name, where, bind: [...], networks: "any" | [...],
                   proxy_protocol: null | {versions: [...], trusted: [...]}, default_tenant,
-                  tls: null | {profile, section, retired, client_auth, ca: [...], pinned, missing_suites: [...],
+                  tls: null | {profile, section, retired, client_auth, ca: [...], pinned, revocation,
+                               missing_suites: [...],
                                certificates: [{file, dns: [...], key, not_after}]},
                   tenants: [{name, where, server_names: [...], networks, called_aets: "any" | [...], profile,
-                             client_auth, rewrite_called_aet,
+                             client_auth, revocation: null | {...}, rewrite_called_aet,
                              peers: [{name, where, aet: [...], action, operations: [...], sop_classes: "any" | [...],
                                       transfer_syntaxes, move_destinations, may}]}],
                   sni: [{server_name, sender, result, tenant, client_auth, alert, answer}],
@@ -18,8 +19,9 @@
                   tls: null | {profile, section, retired, server_names: [...], verify_name, ca,
                                certificate: null | {file, dns: [...], key, not_after}}}]}
 
-`sender`: whose row it is: the SNI is known, unknown, none, or any where no tenant has a server name. `listeners`
-and `upstreams` are empty where the configuration has errors.
+`revocation`: {crls: [{file, issuer, revoked, next_update}], crl_expired, revoked: [fingerprints]}; null for a tenant of
+a plaintext listener. `sender`: whose row it is: the SNI is known, unknown, none, or any where no tenant has a
+server name. `listeners` and `upstreams` are empty where the configuration has errors.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +34,7 @@ from proxy.cli.output import NO, USAGE, Format, FormatOption, printable, say, sa
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proxy.cli.effective import EffectiveListener, EffectiveTls
+    from proxy.cli.effective import EffectiveListener, EffectiveRevocation, EffectiveTls
     from proxy.cli.upstreams import EffectiveUpstream
     from proxy.config.findings import Finding
 
@@ -104,6 +106,7 @@ def _print_listener(listener: "EffectiveListener") -> None:
         for certificate in tls.certificates:
             names = ", ".join(certificate.dns) or "no DNS name"
             _row("certificate", f"{certificate.file}: {names}, {certificate.key}, until {certificate.not_after[:10]}")
+        _print_revocation(tls.revocation)
     _row("default tenant", listener.default_tenant or "none")
     for tenant in listener.tenants:
         names = ", ".join(tenant.server_names) or "no server name"
@@ -111,6 +114,8 @@ def _print_listener(listener: "EffectiveListener") -> None:
         _row(f"tenant {tenant.name}", f"{names}; networks {_listed(tenant.networks)}; {titles}")
         if tls is not None:
             _row("", f"{tenant.profile}, client certificate {tenant.client_auth}")
+        if tls is not None and tenant.revocation is not None and tenant.revocation != tls.revocation:
+            _print_revocation(tenant.revocation)
         if tenant.rewrite_called_aet is not None:
             _row("", f"the upstream is called {tenant.rewrite_called_aet}")
         for peer in tenant.peers:
@@ -123,6 +128,18 @@ def _print_listener(listener: "EffectiveListener") -> None:
     for text in listener.notes:
         _row("note", text)
     say()
+
+
+def _print_revocation(revocation: "EffectiveRevocation") -> None:
+    past = "all of this CA are refused" if revocation.crl_expired == "refuse" else "it is used on"
+    for crl in revocation.crls:
+        until = f"until {crl.next_update[:10]}, then {past}" if crl.next_update else "without end"
+        _row("CRL", f"{crl.file}: {crl.issuer}, {crl.revoked} revoked, {until} (crl_expired: {revocation.crl_expired})")
+    if revocation.revoked:
+        _row(
+            "revoked",
+            f"{len(revocation.revoked)} by fingerprint: {', '.join(f[:16] + '…' for f in revocation.revoked)}",
+        )
 
 
 def _print_upstream(upstream: "EffectiveUpstream") -> None:

@@ -119,7 +119,7 @@ _REJECT_HINTS = {
     (1, 3): "--calling, the address or the certificate is not allowed: see `peers` of the tenant, `dicomgate explain`",
     (1, 7): "--called is no title that is answered here: see `called_aets` of the tenant",
     (2, 1): "a user identity is asked for, which echo does not send",
-    (3, 1): "the PACS behind it may be down; try again",
+    (3, 1): "the PACS behind it may be down, or it drains before it ends; try again",
     (3, 2): "too many associations are open there; try again",
 }
 

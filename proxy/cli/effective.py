@@ -8,11 +8,11 @@ from typing import Any
 
 from proxy.cli.permissions import EffectivePeer, describe_peers
 from proxy.config.findings import Finding
-from proxy.config.values import Config, KeyPair, Listener, ProxyProtocol, TlsSettings
+from proxy.config.values import ClientAuthSettings, Config, KeyPair, Listener, ProxyProtocol, TlsSettings
 from proxy.policy import ClientAuthMode, Entrance, Network, SniResult, SniRow, describe_sni
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
-from proxy.tls.inspection import CertificateFacts, inspect
+from proxy.tls.inspection import CertificateFacts, CrlFacts, inspect
 from proxy.tls.profiles import PROFILES, Profile, missing_suites
 from proxy.tls.upstreams import upstream_contexts
 
@@ -30,6 +30,25 @@ class EffectiveCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class EffectiveCrl:
+    """A CRL of `client_auth.crl`. `revoked`: how many; `next_update` is RFC 3339, null where it says none."""
+
+    file: str
+    issuer: str
+    revoked: int
+    next_update: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveRevocation:
+    """What refuses a client certificate that verifies. `crl_expired`: refuse or accept; `revoked`: fingerprints."""
+
+    crls: tuple[EffectiveCrl, ...]
+    crl_expired: str
+    revoked: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EffectiveTls:
     """The TLS of a listener, as a client without a tenant's server name meets it."""
 
@@ -39,6 +58,7 @@ class EffectiveTls:
     client_auth: str
     ca: tuple[str, ...]
     pinned: int
+    revocation: EffectiveRevocation
     certificates: tuple[EffectiveCertificate, ...]
     missing_suites: tuple[str, ...]  # of the profile, that this OpenSSL has not
 
@@ -54,6 +74,7 @@ class EffectiveTenant:
     called_aets: tuple[str, ...] | str
     profile: str | None
     client_auth: str
+    revocation: EffectiveRevocation | None
     rewrite_called_aet: str | None
     peers: tuple[EffectivePeer, ...]
 
@@ -150,9 +171,26 @@ def _tls(settings: TlsSettings) -> EffectiveTls:
         client_auth=auth.mode,
         ca=tuple(auth.ca),
         pinned=len(auth.pinned),
+        revocation=_revocation(auth),
         certificates=tuple(map(describe_certificate, settings.certificates)),
         missing_suites=tuple(missing_suites(profile)),
     )
+
+
+def _revocation(auth: ClientAuthSettings) -> EffectiveRevocation:
+    now = datetime.datetime.now(datetime.UTC)
+    crls = [
+        EffectiveCrl(
+            file.path,
+            facts.issuer,
+            len(facts.revoked),
+            facts.next_update.isoformat(timespec="seconds") if facts.next_update is not None else None,
+        )
+        for file in auth.crl
+        for facts in inspect(file.data, now)
+        if isinstance(facts, CrlFacts)
+    ]
+    return EffectiveRevocation(tuple(crls), auth.crl_expired, tuple(sorted(auth.revoked)))
 
 
 def describe_certificate(pair: KeyPair) -> EffectiveCertificate:
@@ -174,6 +212,7 @@ def _tenant(listener: Listener, entrance: Entrance) -> EffectiveTenant:
         called_aets="any" if titles is None else titles,
         profile=tls.profile if tls is not None else None,
         client_auth=entrance.client_auth.mode,
+        revocation=_revocation(tls.client_auth) if tls is not None else None,
         rewrite_called_aet=tenant.rewrite_called_aet,
         peers=describe_peers(tenant),
     )

@@ -185,10 +185,12 @@ def _print_contexts(explanation: "Explanation") -> None:
 
 def _explain_reason(word: str, format: Format) -> None:
     from proxy.cli.refusals import describe_reason
+    from proxy.config.nearest import did_you_mean
     from proxy.policy import Reason
 
     if word not in list(Reason):
-        raise CommandError(f"{printable(word)} is no reason; there are:\n  {_columns([*Reason])}")
+        near = did_you_mean(word, Reason) or f"; there are:\n  {_columns([*Reason])}"
+        raise CommandError(f"{printable(word)} is no reason{near}")
     described = describe_reason(Reason(word))
     if format is Format.JSON:
         say_json(described.to_dict())

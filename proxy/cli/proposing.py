@@ -6,6 +6,7 @@ from typing import Any
 
 from proxy.cli.output import CommandError, printable
 from proxy.config.dictionary import SOP_CLASS, TRANSFER_SYNTAX, keyword_of, sop_classes, uid_of
+from proxy.config.nearest import did_you_mean
 from proxy.config.scalars import uid_or_keyword
 from proxy.dimse.services import Operation, SopClass, classify, is_storage, permitted
 from proxy.pdu import PresentationContext, Span, encode_associate_rq
@@ -70,9 +71,8 @@ def propose(classes: Sequence[str], operations: Sequence[str]) -> tuple[Proposal
     known = list(Operation)
     for word in operations:
         if word not in known:
-            raise CommandError(
-                f"--operation {printable(word)}: there is no such operation; there are {', '.join(known)}"
-            )
+            near = did_you_mean(word, known) or f"; there are {', '.join(known)}"
+            raise CommandError(f"--operation {printable(word)}: there is no such operation{near}")
     try:
         uids = [uid_of(uid_or_keyword(text), SOP_CLASS) for text in classes]
     except ValueError as error:

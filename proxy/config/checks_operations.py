@@ -14,6 +14,10 @@ def check_operations(configuration: Configuration, material: Material) -> None:
     for name, tenant in configuration.tenants.items():
         for index, peer in enumerate(tenant.peers):
             path = ("tenants", name, "peers", index)
+            if peer.allow is None:
+                if peer.action != "refuse":
+                    material.tell("E112", path, "allow is missing: e.g. allow: [modality], or action: refuse")
+                continue
             _check_covered(peer, path, material)
             _check_sop_classes(peer, path, material)
             _check_transfer_syntaxes(peer, path, material)
@@ -21,7 +25,7 @@ def check_operations(configuration: Configuration, material: Material) -> None:
 
 
 def _check_covered(peer: Peer, path: Path, material: Material) -> None:
-    words: list[str] = [*peer.allow]
+    words: list[str] = [*(peer.allow or ())]
     for index, word in enumerate(words):
         place = (*path, "allow", index)
         if word in words[:index]:
@@ -33,7 +37,7 @@ def _check_covered(peer: Peer, path: Path, material: Material) -> None:
 
 
 def _check_sop_classes(peer: Peer, path: Path, material: Material) -> None:
-    may = permitted(expand(peer.allow))
+    may = permitted(expand(peer.allow or ()))
     for index, uid in enumerate(peer.sop_classes or ()):
         operation = classify(uid, sop_classes()).operation
         if operation not in may.as_scu and operation not in may.as_scp:
@@ -48,5 +52,5 @@ def _check_transfer_syntaxes(peer: Peer, path: Path, material: Material) -> None
 
 
 def _check_move_destinations(peer: Peer, path: Path, material: Material) -> None:
-    if peer.move_destinations != [SELF] and Operation.MOVE not in permitted(expand(peer.allow)).as_scu:
+    if peer.move_destinations != [SELF] and Operation.MOVE not in permitted(expand(peer.allow or ())).as_scu:
         material.tell("W206", (*path, "move_destinations"), "without effect: allow does not hold move")

@@ -14,7 +14,7 @@ from proxy.config.models_tenant import Peer as PeerModel
 from proxy.config.models_tenant import Tenant as TenantModel
 from proxy.config.tree import Block, Node
 from proxy.config.values import Config, Limits, Listener, Log, ProxyProtocol, Reload, Timeouts
-from proxy.dimse.services import expand
+from proxy.dimse.services import ALL, expand
 from proxy.policy import CertificateConditions, ClientAuth, Entrance, Peer, Tenant, UserConditions
 from proxy.policy import Listener as ListenerPolicy
 
@@ -173,7 +173,7 @@ def _peer(peer: PeerModel, pinned: list[Pinned], where: str) -> Peer:
     return Peer(
         name=peer_name(peer),
         aet=tuple(peer.aet),
-        allow=expand(peer.allow),
+        allow=expand(peer.allow or [ALL]),  # left out with action: refuse alone
         source=None if peer.source is None else tuple(peer.source),
         cert=_conditions(peer, pinned),
         user=None

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from proxy.config import fields as f
 from proxy.config.fields import Frozen, default, mandatory
 from proxy.config.models import TenantTls
@@ -55,14 +57,23 @@ class PeerRewrite(Frozen):
 class Peer(Frozen):
     """One entry of the allowlist. The first that matches wins."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"action": {"const": "refuse"}}, "required": ["action"]},
+            "else": {"required": ["allow"]},
+        }
+    )
+
     name: f.Label | None = default(None, "Unique in the tenant; default: the title. Used in metrics, logs, top.")
     aet: f.OneOrMany[list[f.AeTitlePattern]] = mandatory('A title, a list of titles, a pattern with * and ?, or "*".')
     source: f.AnyOr[list[f.NetworkRange]] = default("any", "Addresses and ranges it may come from.", alias="from")
     cert: PeerCertificate | None = default(None, "What its client certificate must be.")
     user: PeerUser | None = default(None, "Which user it must name.")
     action: f.Word[Literal["accept", "refuse"]] = default("accept", "What happens to whom this entry matches.")
-    allow: list[f.Word[Operation]] = mandatory(
-        "Operations, or all, modality (echo store worklist mpps storage_commitment), viewer (echo find move get)."
+    allow: list[f.Word[Operation]] | None = default(
+        None,
+        "Operations, or all, modality (echo store worklist mpps storage_commitment), viewer (echo find move get). "
+        "Mandatory, but with action: refuse.",
     )
     sop_classes: f.AnyOr[list[f.SopClassUid]] = default("any", "SOP classes by keyword or UID.")
     transfer_syntaxes: f.AnyOr[list[f.TransferSyntaxUid]] = default("any", "Transfer syntaxes by keyword or UID.")

@@ -65,7 +65,7 @@ def make_peers(orthanc: Orthanc, addresses: Addresses, trust: Trust) -> list[Ent
         entries += _bound(trust, "*", Entry((keys,), names.take("anybody"), "*", allow=anybody), names)
     if not any(entry.aet for entry in entries):
         said = "Nobody is let in: there is no modality to let in, and no DicomAlwaysAllow* is true."
-        entries.append(Entry((said,), names.take("nobody"), "*", allow=("all",), refuse=True))
+        entries.append(Entry((said,), names.take("nobody"), "*", refuse=True))
     return entries
 
 
@@ -131,7 +131,7 @@ def _entry(comments: list[str], name: str, title: str, source: tuple[str, ...] |
     if allow:
         return Entry(tuple(comments), name, title, source, allow=allow)
     # To Orthanc it may associate and do nothing.
-    return Entry((*comments, "Nothing is allowed to it."), name, title, source, allow=("all",), refuse=True)
+    return Entry((*comments, "Nothing is allowed to it."), name, title, source, refuse=True)
 
 
 def _bound(trust: Trust, title: str, entry: Entry, names: "_Names") -> list[Entry]:

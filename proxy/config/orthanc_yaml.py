@@ -189,7 +189,8 @@ def _render_peer(page: "_Page", entry: Entry, syntaxes: tuple[str, ...] | None) 
             page.list(5, kind, values)
     if entry.refuse:
         page.line(4, "action: refuse")
-    page.list(4, "allow", entry.allow)
+    else:
+        page.list(4, "allow", entry.allow)
     if syntaxes is not None and has_instances(entry):
         page.list(4, "transfer_syntaxes", syntaxes if only_stores(entry) else dict.fromkeys((*GENERAL, *syntaxes)))
     if "move" in entry.allow:

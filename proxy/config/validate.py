@@ -1,6 +1,5 @@
 """From the tree to the models, with every mistake told where it stands."""
 
-import difflib
 import types
 import typing
 from typing import Any
@@ -10,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from proxy.config.findings import MAXIMUM_FINDINGS, Report, locate
 from proxy.config.models_root import Configuration
+from proxy.config.nearest import did_you_mean
 from proxy.config.tree import Block, shown
 
 
@@ -45,8 +45,7 @@ def _tell(details: ErrorDetails, root: Block, report: Report) -> None:
             expected = context["expected"].replace("'", "").replace(" or ", ", ")
             message = f"must be one of {expected}"
             if isinstance(value, str):
-                near = difflib.get_close_matches(value, expected.split(", "), n=1, cutoff=0.6)
-                message = f"{shown(value)} is none of {expected}" + (f"; did you mean {near[0]}?" if near else "")
+                message = f"{shown(value)} is none of {expected}" + did_you_mean(value, expected.split(", "))
         case "list_type":
             message = f"must be a list: write [{value}]" if isinstance(value, str) and value else "must be a list"
         case "dict_type" | "model_type" | "model_attributes_type":
@@ -57,10 +56,8 @@ def _tell(details: ErrorDetails, root: Block, report: Report) -> None:
 
 def _unknown_key(location: tuple[int | str, ...]) -> str:
     known = _keys(Configuration, location[:-1])
-    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
-    if near:
-        return f"unknown key; did you mean {near[0]}?"
-    return f"unknown key; here one may write {', '.join(known)}"
+    near = did_you_mean(str(location[-1]), known)
+    return "unknown key" + (near or f"; here one may write {', '.join(known)}")
 
 
 def _keys(annotation: Any, location: tuple[int | str, ...]) -> list[str]:

@@ -28,11 +28,13 @@ from proxy.tls.contexts import ServerContext
 from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.failures import explain_handshake_failure, tls_failure_in_words
 from proxy.tls.handshake_words import explain_client_failure
-from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls
+from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls, name_protocol
 
 _FIRST_PDU = frozenset({PduType.A_ASSOCIATE_RQ, PduType.A_ABORT})
 _ANSWER = frozenset({PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ, PduType.A_ABORT})
 _TLS_HANDSHAKE_RECORD = 0x16
+_SIGNATURE = 16  # bytes that tell a protocol
+_MISTAKEN = ("HTTP", "SSH", "SMTP")  # what four bytes leave little doubt of
 # An A-ASSOCIATE-AC is no longer than the request it answers but for identity and application information.
 _LONGEST_AC = 1024 * 1024
 
@@ -131,7 +133,11 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int, receive
         try:
             pdu = framer.feed(data)
         except PduError as error:
-            raise request_error(error) from None
+            refused = request_error(error)
+            first = bytes(data[:_SIGNATURE])
+            if isinstance(error, UnrecognizedPdu) and len(first) > 3 and (spoken := name_protocol(first)) in _MISTAKEN:
+                refused.detail = f"the peer speaks {spoken} where DICOM was due"
+            raise refused from None
         if pdu is not None:
             break
         if leg.eof:

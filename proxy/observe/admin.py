@@ -68,7 +68,9 @@ class AdminServer:
         try:
             self._sockets = await asyncio.get_running_loop().create_server(self._http, host, port)
         except OSError as error:
-            why = "another process listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            why = error.strerror or str(error)
+            if error.errno == errno.EADDRINUSE:
+                why = f"another process listens there (`ss -ltnp 'sport = :{port}'` shows which)"
             raise AdminError(f"admin.listen: {host}:{port}: {why}") from error
 
     async def close(self) -> None:

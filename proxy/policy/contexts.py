@@ -61,7 +61,7 @@ def why_cut(
     may, scp = permitted(peer.allow), uid in offered
     if sop_class.operation not in may.as_scu and not (scp and sop_class.operation in may.as_scp):
         if sop_class.operation in may.as_scp:
-            return "get keeps a storage class only where the request offers the SCP role for it"
+            return f"{not_in_allow(sop_class, peer)}, or for C-GET the SCP role in the request"
         return not_in_allow(sop_class, peer)
     if peer.sop_classes is not None and uid not in peer.sop_classes:
         return "it is not one of the peer's sop_classes"
@@ -84,7 +84,10 @@ def describe_cuts(request: AAssociateRQ, peer: Peer, selection: Selection, table
     kept = selection.contexts
     cut = {item.abstract_syntax: item for item in request.presentation_contexts if item.context_id not in kept}
     offered = offered_scp_roles(request.user_information.role_selections)
-    words = [f"{uid}: {why_cut(cut[uid], peer, table, offered)}" for uid in islice(cut, _MOST_NAMED)]
+    whys = dict[str | None, list[str]]()
+    for uid in islice(cut, _MOST_NAMED):
+        whys.setdefault(why_cut(cut[uid], peer, table, offered), []).append(uid)
+    words = [f"{', '.join(uids)}: {why}" for why, uids in whys.items()]
     if len(cut) > _MOST_NAMED:
         words.append(f"and {len(cut) - _MOST_NAMED} more")
     return "; ".join(words)

@@ -30,7 +30,7 @@ from proxy.tls.errors import TlsSetupError
 from proxy.tls.upstreams import upstream_contexts
 
 _BEAT = 1.0  # seconds
-_TOLD_BY_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_TOLD_BY_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class WorkerJournal:

@@ -81,6 +81,7 @@ class Supervisor:
         self._next_reload: asyncio.Task[Reloaded] | None = None
         self._numbers = 0
         self._exit_code = 0
+        self._served = False
         self.niceness = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -93,6 +94,9 @@ class Supervisor:
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload("signal")))
         loop.add_signal_handler(signal.SIGUSR1, self._journal.reopen)
+        # By default it would end the gateway, and whoever knows nginx or HAProxy may send it.
+        text = "SIGUSR2 has no meaning here: SIGHUP reloads, SIGUSR1 opens the access log anew"
+        loop.add_signal_handler(signal.SIGUSR2, lambda: self.event("warning", "signal_ignored", message=text))
         loop.set_exception_handler(self._report)
         self.niceness = step_forward()
         # Before anybody is told that it serves: what is changed from then on is a change.
@@ -101,6 +105,7 @@ class Supervisor:
             await self._open_services()
             self.current = self._new_generation(self.config)
             await self.current.start()
+            self._served = True
             self._say_started()
             self._spawn(self._tick())
             self._spawn(self._watch(seen))
@@ -149,7 +154,8 @@ class Supervisor:
         if self._admin is not None:
             await self._admin.close()
         self._sockets.close()
-        self.event("info", "stopped")
+        if self._served:
+            self.event("info", "stopped")
         self._journal.close()
         if self._control is not None:  # last: whoever waits for the end takes this for it
             await self._control.close()
@@ -283,7 +289,7 @@ class Supervisor:
 
     async def _reload(self) -> Reloaded:
         if self._is_draining():
-            return Reloaded(False, "the gateway is draining")
+            return Reloaded(False, "the gateway is draining, which only a restart ends")
         if len(self.old) >= _OLD_GENERATIONS:
             return Reloaded(False, f"{len(self.old)} old generations still serve associations: no more than that live")
         loaded = await asyncio.to_thread(load, Path(self.config.path), environ=os.environ)

@@ -137,10 +137,10 @@ def _check_first_bytes(data: bytearray) -> None:
     if like_a_record and data[0] in _OTHER_RECORDS:
         raise ClientHelloMalformed(f"first record is {_OTHER_RECORDS[data[0]]}, not handshake")
     if not like_a_record or data[0] != _HANDSHAKE:
-        raise NotTls(_name_protocol(bytes(data[:16])))
+        raise NotTls(name_protocol(bytes(data[:16])))
 
 
-def _name_protocol(first: bytes) -> str:
+def name_protocol(first: bytes) -> str:
     """What is spoken instead of TLS, by as many bytes as there are."""
     for signature, what in _OTHER_PROTOCOLS:
         if first[: len(signature)] == signature[: len(first)]:

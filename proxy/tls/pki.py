@@ -171,8 +171,7 @@ class Pki:
                     f"{name_or_serial}: no certificate of that name or serial is in force (in force: {known})"
                 )
             entries = [replace(e, revoked=_timestamp(now)) if e.serial in meant else e for e in entries]
-            self._save(entries, number)
-            self._write_crl(now, CRL_DAYS)
+            self._write_crl(entries, number, now, CRL_DAYS)
             revoked = [e for e in entries if e.serial in meant]
             for name in {e.name for e in revoked}:
                 if self._current_serial(name) in meant:
@@ -182,10 +181,10 @@ class Pki:
     def write_crl(self, now: datetime.datetime, days: int = CRL_DAYS) -> datetime.datetime:
         """Sign the list of what was revoked anew; gives its nextUpdate. Raises PkiError."""
         with self._locked():
-            return self._write_crl(now, days)
+            return self._write_crl(*self._load(), now, days)
 
-    def _write_crl(self, now: datetime.datetime, days: int) -> datetime.datetime:
-        entries, number = self._load()
+    def _write_crl(self, entries: Sequence[Entry], number: int, now: datetime.datetime, days: int) -> datetime.datetime:
+        """Keep the entries and write their CRL; nothing is changed where it cannot be signed."""
         revoked = [(int(e.serial, 16), datetime.datetime.fromisoformat(e.revoked)) for e in entries if e.revoked]
         next_update = now + datetime.timedelta(days=days)
         crl = issuing.build_crl(self._authority("intermediate"), revoked, number + 1, now, next_update)
@@ -235,8 +234,14 @@ class Pki:
 
     def _authority(self, stem: str) -> Authority:
         path = self.folder / f"{stem}.key"
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise PkiError(
+                f"{path} is not there, and nothing can be signed without it: bring it back for now"
+            ) from None
         with _as_pki_error(str(path)):
-            key = serialization.load_pem_private_key(path.read_bytes(), None)
+            key = serialization.load_pem_private_key(data, None)
         if not isinstance(key, PrivateKey):
             raise PkiError(f"{path}: neither an RSA nor an EC key")
         return Authority(self._certificate(stem), key)
@@ -314,5 +319,7 @@ def _entry_of(row: Mapping[str, Any]) -> Entry:
 def _as_pki_error(what: str) -> Iterator[None]:
     try:
         yield
-    except (IssuingError, OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise PkiError(f"{error.filename or what}: {error.strerror or error}") from error
+    except (IssuingError, ValueError, TypeError) as error:
         raise PkiError(f"{what}: {error}") from error

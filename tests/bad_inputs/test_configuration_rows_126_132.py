@@ -167,6 +167,7 @@ def test_row_128_admin_port_in_use(site: Site, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", port)):
         result = start(tmp_path, site.one_tenant(1, admin=port))
     check_refused(result, f"admin.listen: 127.0.0.1:{port}", "another process listens there")
+    assert "stopped" not in result.stdout + result.stderr  # it never ran
 
 
 @pytest.mark.parametrize("bind", ["203.0.113.7:{}", "[2001:db8::7]:{}"])

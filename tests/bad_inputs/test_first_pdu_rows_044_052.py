@@ -28,6 +28,15 @@ def test_row_044_first_pdu_of_another_type(case: Case, pdu_type: int, listener: 
     case.refused(peer, "pdu_unexpected")
 
 
+@pytest.mark.parametrize("listener", ["tls", "plain"])
+def test_row_044_first_bytes_of_a_browser(case: Case, listener: str) -> None:
+    peer = case.secured() if listener == "tls" else case.peer()
+    peer.send(b"GET / HTTP/1.1\r\nHost: pacs\r\n\r\n")
+    assert peer.aborted() == "0/0"
+    case.refused(peer, "pdu_unexpected")
+    assert case.record(peer)["detail"] == "the peer speaks HTTP where DICOM was due"
+
+
 def test_row_044_first_pdu_is_an_abort(case: Case) -> None:
     peer = case.secured()
     peer.send(encode_abort(0, 0))

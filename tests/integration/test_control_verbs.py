@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,6 +92,16 @@ def test_status_and_top_show_what_is_open(bed: Bed, capsys: Capture) -> None:
     assert headline == "1 association open; 2 workers"
     assert columns.split()[:3] == ["id", "tenant", "peer"]
     assert row.split()[:6] == [id, "hospital", "rest", "[red]MR[/x]", ">", "MAINPACS"]
+    release(wire)
+
+
+def test_sigusr2_ends_nothing(bed: Bed) -> None:
+    """Its default would end the process, and to whoever knows nginx or HAProxy it means a restart without a gap."""
+    wire, _ = bed.associate()
+    for pid in bed.gateway.child.family():
+        os.kill(pid, signal.SIGUSR2)
+    assert "SIGHUP reloads" in bed.gateway.wait_for_event("signal_ignored")["message"]
+    echo(wire)
     release(wire)
 
 

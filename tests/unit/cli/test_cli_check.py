@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.cli.__main__ import main
+from tests.support import certs
 
 Write = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
@@ -50,6 +51,28 @@ def test_json_has_the_documented_shape(config: Write, capsys: Capture) -> None:
         ("unknown", None, 112),
         ("none", None, None),
     ]
+
+
+def test_what_is_revoked_is_told(config: Write, capsys: Capture) -> None:
+    path = config(("ca: ca.pem}", f"ca: ca.pem, crl: crl.pem, revoked: [{'ab' * 32}]}}"),
+                  ("mode: required", "mode: required, crl_expired: accept"))  # fmt: skip
+    device_ca = certs.ca("Device CA")
+    crl = certs.crl(device_ca, [certs.leaf("MR1", device_ca)], next_update=certs.now() + 7 * certs.DAY)
+    path.with_name("crl.pem").write_bytes(crl)
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    until = f"{certs.now() + 7 * certs.DAY:%Y-%m-%d}"
+    said = f"  CRL               crl.pem: CN=Device CA, 1 revoked, until {until}, then"
+    assert f"{said} all of this CA are refused (crl_expired: refuse)\n" in out
+    assert f"{said} it is used on (crl_expired: accept)\n" in out
+    assert "  revoked           1 by fingerprint: abababababababab…\n" in out
+    (listener,) = check_json(capsys)["listeners"]
+    assert listener["tls"]["revocation"]["revoked"] == ["ab" * 32]
+    north, south = (tenant["revocation"] for tenant in listener["tenants"])
+    assert north == listener["tls"]["revocation"]
+    assert (north["crl_expired"], south["crl_expired"]) == ("refuse", "accept")
+    (listed,) = south["crls"]
+    assert list(listed) == ["file", "issuer", "revoked", "next_update"]
 
 
 def test_tls_to_an_upstream_is_printed(config: Write, capsys: Capture) -> None:

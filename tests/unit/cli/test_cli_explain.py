@@ -142,7 +142,8 @@ def test_control_characters_reach_no_terminal(config: Write, capsys: Capture) ->
         ([*NORTH, "--calling", "CT1", "--listener", "other"], "there is dicom-tls"),
         ([*NORTH, "--calling", "CT1", "--cert", "absent.pem"], "absent.pem: No such file"),
         ([*NORTH, "--calling", "CT1", "--cert", "server.key"], "no certificate that can be read"),
-        (["no_such_reason"], "calling_aet_unknown"),
+        (["xyz"], "xyz is no reason; there are:\n  address_denied"),
+        (["certificate_requird"], "certificate_requird is no reason; did you mean certificate_required?"),
     ],
 )
 def test_wrong_usage_says_what_to_type(config: Write, capsys: Capture, arguments: list[str], words: str) -> None:
@@ -228,7 +229,8 @@ def test_json_tells_what_becomes_of_each_proposal(config: Write, capsys: Capture
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (["--operation", "finde"], "--operation finde: there is no such operation; there are echo, store"),
+        (["--operation", "finde"], "--operation finde: there is no such operation; did you mean find?"),
+        (["--operation", "x"], "--operation x: there is no such operation; there are echo, store"),
         (["--sop-class", "CTImage"], "CTImage is no keyword of a SOP class; did you mean CTImageStorage?"),
         (["--sop-class", "ImplicitVRLittleEndian"], "is a transfer syntax, not a SOP class"),
         (["--sop-class", ""], "--sop-class: is empty"),

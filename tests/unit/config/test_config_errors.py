@@ -40,7 +40,8 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
          "subject_cn, sha256, spki_sha256, ca"),
         (PLAIN + "<<: {a: b}\n", "E111 config.yaml:15:1: <<: unknown key; here one may write version, include, workers, control, log, "
          "access_log, admin, reload, timeouts, limits, listeners, tenant_defaults, tenants, identity_providers, upstreams"),
-        (changed(", allow: [all]", ""), "E112 config.yaml:12:9: tenants.hospital.peers.0.allow: is missing"),
+        (changed(", allow: [all]", ""), "E112 config.yaml:12:9: tenants.hospital.peers.0: allow is missing: "
+         "e.g. allow: [modality], or action: refuse"),
         (changed("    called_aets: [MAINPACS]\n", ""), "E112 config.yaml:8:3: tenants.hospital.called_aets: is missing"),
         (changed("allow: [all]", "allow: all"), "E110 config.yaml:12:27: tenants.hospital.peers.0.allow: must be a list: write [all]"),
         (changed("allow: [all]", "allow: [al]"),
@@ -162,6 +163,13 @@ def test_every_mistake_reads_like_a_compilers(tmp_path: Path, text: str, expecte
     assert loaded.config is None
     told = [f"{finding.code} {finding}".replace(f"{tmp_path}/", "") for finding in loaded.findings]
     assert expected in told
+
+
+def test_who_is_refused_needs_no_allow(tmp_path: Path) -> None:
+    loaded = load_text(tmp_path, changed("allow: [all]", "action: refuse"))
+    assert loaded.config is not None
+    (peer,) = loaded.config.tenants["hospital"].peers
+    assert peer.refuse
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_text(tmp_path: Path) -> None:

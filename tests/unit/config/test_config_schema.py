@@ -43,6 +43,16 @@ def test_it_refuses_what_the_loader_refuses(key: str, value: object) -> None:
     assert not jsonschema.Draft202012Validator(json_schema()).is_valid(document)
 
 
+def test_allow_is_mandatory_but_for_who_is_refused() -> None:
+    document = yaml.safe_load(PLAIN)
+    (peer,) = document["tenants"]["hospital"]["peers"]
+    del peer["allow"]
+    schema = jsonschema.Draft202012Validator(json_schema())
+    assert not schema.is_valid(document)
+    peer["action"] = "refuse"
+    assert schema.is_valid(document)
+
+
 def test_every_key_is_described() -> None:
     schema = json_schema()
     places = {"": schema, **schema["$defs"]}

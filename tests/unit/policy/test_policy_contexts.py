@@ -121,13 +121,14 @@ def test_the_scp_role_of_storage_is_for_get(words: list[str], offered: list[str]
 
 
 def test_a_request_of_which_nothing_is_left_is_refused_with_the_reasons() -> None:
-    decision = decide(facts(request=proposing(CT, PRIVATE, CT, scp_roles=[])), tenant("echo", "get"))
+    decision = decide(facts(request=proposing(CT, PRIVATE, MR, CT, scp_roles=[])), tenant("echo", "get"))
     assert isinstance(decision, Refuse)
     assert (decision.reason, decision.answer) == (Reason.NO_PERMITTED_CONTEXT, Reject(1, 1, 1))
     assert decision.detail == (
-        "peer ct1: none of 3 presentation contexts may be used "
-        f"({CT}: get keeps a storage class only where the request offers the SCP role for it; "
-        f"{PRIVATE}: get keeps a storage class only where the request offers the SCP role for it)"
+        "peer ct1: none of 4 presentation contexts may be used "
+        f"({CT}, {MR}: it needs store or store_standard, which allow does not hold (echo, get), or for C-GET the SCP "
+        f"role in the request; {PRIVATE}: as a private or unknown class it needs store or other, which allow does not "
+        "hold (echo, get), or for C-GET the SCP role in the request)"
     )
     assert decision.trace[-1].where == "config.yaml:9"
 

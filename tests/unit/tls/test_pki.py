@@ -193,6 +193,24 @@ def test_nothing_is_overwritten(authority: Pki, tmp_path: Path) -> None:
     assert {p: p.read_bytes() for p in before} == before
 
 
+def test_without_the_issuing_key_nothing_is_signed_and_nothing_changes(authority: Pki) -> None:
+    """A certificate that is revoked in the index and in no CRL would still be let in, and not be revoked again."""
+    authority.issue("CT1", CT1, NOW)
+    key = authority.folder / "intermediate.key"
+    held, before = key.read_bytes(), (authority.entries(), authority.crl.read_bytes())
+    key.unlink()
+    for change in (
+        lambda: authority.revoke("CT1", NOW),
+        lambda: authority.write_crl(NOW),
+        lambda: authority.issue("MR1", Names(dns=("mr1.example.org",)), NOW),
+    ):
+        with pytest.raises(PkiError, match=r"intermediate\.key is not there, and nothing can be signed without it"):
+            change()
+    assert (authority.entries(), authority.crl.read_bytes()) == before
+    key.write_bytes(held)
+    assert [entry.name for entry in authority.revoke("CT1", NOW)] == ["CT1"]
+
+
 def test_missing_or_broken_folders_are_named(authority: Pki, tmp_path: Path) -> None:
     with pytest.raises(PkiError, match=r"no PKI in .*; make one: dicomgate pki init --dir"):
         Pki.open(tmp_path / "nowhere")
