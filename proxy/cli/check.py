@@ -14,7 +14,8 @@
                                       transfer_syntaxes, move_destinations, may}]}],
                   sni: [{server_name, sender, result, tenant, client_auth, alert, answer}],
                   notes: [...]}],
-     upstreams: [{name, where, servers: [...], source_address, send_proxy_protocol}]}
+     upstreams: [{name, where, servers: [...], balance, weights: [...], backups: [...],
+                  source_address, send_proxy_protocol}]}
 
 `sender`: whose row it is: the SNI is known, unknown, none, or any where no tenant has a server name. `listeners`
 and `upstreams` are empty where the configuration has errors.

@@ -173,6 +173,7 @@ class Association:
         except asyncio.CancelledError:
             if self._interruption is not None and self._interruption.reason is Reason.UPSTREAM_UNAVAILABLE:
                 self.account.dialled("timeout")
+                self._worker.servers.failed(upstream_configuration, self.share)
             raise
         self._within(
             timeouts.upstream_accept, Reason.UPSTREAM_TIMEOUT, "the upstream did not answer the request in time"

@@ -65,7 +65,8 @@ def test_load_balancers_and_how_upstreams_are_dialled_are_told(config: Write, ca
     (listener,), (upstream,) = report["listeners"], report["upstreams"]
     assert listener["proxy_protocol"] == {"versions": ["v1", "v2"], "trusted": ["10.0.0.1/32", "10.0.1.0/24"]}
     assert {key: upstream[key] for key in upstream if key != "where"} == {
-        "name": "pacs", "servers": ["10.9.0.1:104"], "source_address": "127.0.0.1", "send_proxy_protocol": "v2",
+        "name": "pacs", "servers": ["10.9.0.1:104"], "balance": "least_associations", "weights": [1], "backups": [],
+            "source_address": "127.0.0.1", "send_proxy_protocol": "v2",
     }  # fmt: skip
 
 
