@@ -15,7 +15,9 @@
                   sni: [{server_name, sender, result, tenant, client_auth, alert, answer}],
                   notes: [...]}],
      upstreams: [{name, where, servers: [...], balance, weights: [...], backups: [...],
-                  source_address, send_proxy_protocol}]}
+                  source_address, send_proxy_protocol, notes: [...],
+                  tls: null | {profile, section, retired, server_names: [...], verify_name, ca,
+                               certificate: null | {file, dns: [...], key, not_after}}}]}
 
 `sender`: whose row it is: the SNI is known, unknown, none, or any where no tenant has a server name. `listeners`
 and `upstreams` are empty where the configuration has errors.
@@ -69,7 +71,8 @@ def command(
         _print_findings(findings)
         for listener in listeners:
             _print_listener(listener)
-        _print_upstreams(upstreams)
+        for upstream in upstreams:
+            _print_upstream(upstream)
         _print_sum(errors, warnings)
         if not loaded.complete:
             say("names, files and certificates are checked once these are corrected")
@@ -123,12 +126,16 @@ def _print_listener(listener: "EffectiveListener") -> None:
     say()
 
 
-def _print_upstreams(upstreams: "list[EffectiveUpstream]") -> None:
-    for upstream in upstreams:
-        where = f"  [{upstream.where}]" if upstream.where else ""
-        say(printable(f"upstream {upstream.name} at {upstream}{where}"), "bold")
-    if upstreams:
-        say()
+def _print_upstream(upstream: "EffectiveUpstream") -> None:
+    where = f"  [{upstream.where}]" if upstream.where else ""
+    say(printable(f"upstream {upstream.name} at {upstream}{where}"), "bold")
+    _row("tls", upstream.tls_in_words(), "" if upstream.tls else "yellow")
+    if upstream.tls is not None and upstream.tls.certificate is not None:
+        own = upstream.tls.certificate
+        _row("certificate", f"{own.file}: {own.key}, until {own.not_after[:10]}")
+    for text in upstream.notes:
+        _row("note", text)
+    say()
 
 
 def _row(label: str, text: str, style: str = "") -> None:

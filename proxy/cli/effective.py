@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,13 +14,14 @@ from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.inspection import CertificateFacts, inspect
 from proxy.tls.profiles import PROFILES, Profile, missing_suites
+from proxy.tls.upstreams import upstream_contexts
 
 _SENDERS = {SniResult.UNKNOWN: "unknown", SniResult.ABSENT: "none", SniResult.UNUSED: "any"}
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveCertificate:
-    """A server certificate. `not_after` is RFC 3339."""
+    """A certificate of the gateway. `not_after` is RFC 3339."""
 
     file: str
     dns: tuple[str, ...]
@@ -99,7 +100,7 @@ class EffectiveListener:
 
 
 def try_tls(config: Config) -> Iterator[Finding]:
-    """Build every context and shake hands with it in memory, as `run` will; what fails is an error."""
+    """Build every context, and shake hands in memory with the listeners', as `run` will; what fails is an error."""
     for listener in config.listeners:
         if listener.tls is None:
             continue
@@ -107,6 +108,11 @@ def try_tls(config: Config) -> Iterator[Finding]:
             ListenerTls(listener).self_test()
         except TlsSetupError as error:
             yield Finding("E311", "error", "", f"listeners.{listener.name}.tls", str(error))
+    for upstream in config.upstreams.values():
+        try:
+            upstream_contexts([upstream])
+        except TlsSetupError as error:
+            yield Finding("E311", "error", "", f"upstreams.{upstream.name}.tls", str(error))
 
 
 def describe_listeners(config: Config) -> list[EffectiveListener]:
@@ -144,16 +150,16 @@ def _tls(settings: TlsSettings) -> EffectiveTls:
         client_auth=auth.mode,
         ca=tuple(auth.ca),
         pinned=len(auth.pinned),
-        certificates=tuple(_certificates(settings.certificates)),
+        certificates=tuple(map(describe_certificate, settings.certificates)),
         missing_suites=tuple(missing_suites(profile)),
     )
 
 
-def _certificates(pairs: Iterable[KeyPair]) -> Iterator[EffectiveCertificate]:
+def describe_certificate(pair: KeyPair) -> EffectiveCertificate:
+    """A certificate of the gateway, which was read before."""
     now = datetime.datetime.now(datetime.UTC)
-    for pair in pairs:
-        leaf = next(facts for facts in inspect(pair.chain.data, now) if isinstance(facts, CertificateFacts))
-        yield EffectiveCertificate(pair.chain.path, leaf.dns, leaf.key, leaf.not_after.isoformat(timespec="seconds"))
+    leaf = next(facts for facts in inspect(pair.chain.data, now) if isinstance(facts, CertificateFacts))
+    return EffectiveCertificate(pair.chain.path, leaf.dns, leaf.key, leaf.not_after.isoformat(timespec="seconds"))
 
 
 def _tenant(listener: Listener, entrance: Entrance) -> EffectiveTenant:
@@ -188,7 +194,7 @@ def _notes(listener: Listener) -> Iterator[str]:
         return
     settings = [listener.tls, *listener.tenant_tls.values()]
     for profile in {name: PROFILES[name] for name in (tls.profile for tls in settings)}.values():
-        yield from _profile_notes(profile)
+        yield from profile_notes(profile)
     for entrance in listener.policy.entrances:
         own, base = entrance.client_auth.mode, listener.policy.client_auth.mode
         if own is ClientAuthMode.REQUIRED and base is not own and entrance.tenant.server_names:
@@ -198,7 +204,8 @@ def _notes(listener: Listener) -> Iterator[str]:
             yield f"tenant {entrance.tenant.name} demands a client certificate: without SNI {without}"
 
 
-def _profile_notes(profile: Profile) -> Iterator[str]:
+def profile_notes(profile: Profile) -> Iterator[str]:
+    """What whoever chose the profile should know."""
     missing = missing_suites(profile)
     newer = [suite for suite in missing if suite in profile.tls13_suites]
     older = [suite for suite in missing if suite not in profile.tls13_suites]

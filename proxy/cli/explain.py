@@ -1,9 +1,9 @@
 """`dicomgate explain`: what the gateway would say to a sender and why; or what a word of its vocabulary means.
 
-`--format json`: `{accepted, listener, tenant, peer, upstream, server, reason, answer, detail, advice, would_refuse,
-trace: [{rule, outcome, detail, where}], contexts: [{uid, name, allowed, why}], move_refused}`; what does not apply is
-null. `contexts`: what the sender would propose, and what becomes of it. Of a reason: `{reason, meaning, answer, remedy,
-observable}`.
+`--format json`: `{accepted, listener, tenant, peer, upstream, server, upstream_tls, reason, answer, detail, advice,
+would_refuse, trace: [{rule, outcome, detail, where}], contexts: [{uid, name, allowed, why}], move_refused}`; what does
+not apply is null. `upstream_tls` is as `dicomgate check` has it, `contexts` what the sender would propose and what
+becomes of it. Of a reason: `{reason, meaning, answer, remedy, observable}`.
 """
 
 from pathlib import Path
@@ -158,6 +158,9 @@ def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> No
         partly = sender.asks and not explanation.everything_allowed
         verdict, style = ("accepted in part", "bold yellow") if partly else ("accepted", "bold green")
         say(printable(f"{verdict}: forwarded to upstream {answer['upstream']}{server}"), style)
+        upstream = config.upstreams[answer["upstream"]]
+        if upstream.tls is not None:
+            say(printable(f"  tls          {describe_upstream(upstream).tls_in_words()}"))
         if answer["would_refuse"]:
             say(f"  only because of observe_until; then refused: {', '.join(answer['would_refuse'])}", "yellow")
         elif explanation.observing and not explanation.by_the_rules:

@@ -287,7 +287,11 @@ REFUSALS: dict[Reason, Refusal] = {
         "The PACS took the connection and did not answer the request in time.",
         "Look at the PACS: it is overloaded or hangs. timeouts.upstream_accept is how long it may take.",
     ),
-    Reason.UPSTREAM_TLS_FAILED: Refusal("TLS to the PACS failed.", _NOT_BUILT),
+    Reason.UPSTREAM_TLS_FAILED: Refusal(
+        "TLS to the PACS failed: its certificate, ours, or what the two can speak; the record says which.",
+        "`dicomgate echo HOST:PORT --tls` with --sni, --ca and --cert as in the upstream's tls shows the certificate "
+        "that the PACS sends. If it does not take ours, it must trust the CA of tls.certificate.",
+    ),
     Reason.UPSTREAM_PROTOCOL_ERROR: Refusal(
         "What the PACS answered is not DICOM.", "Look whether the upstream's address and port are really the PACS's."
     ),

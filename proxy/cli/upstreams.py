@@ -3,13 +3,28 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from proxy.config.values import Config, Upstream
+from proxy.cli.effective import EffectiveCertificate, describe_certificate, profile_notes
+from proxy.config.values import Config, Upstream, UpstreamTls
 from proxy.observe.families import server_label
+from proxy.tls.profiles import PROFILES
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveUpstreamTls:
+    """TLS towards an upstream. `server_names`: one for each server. `ca`: a file, or `system`."""
+
+    profile: str
+    section: str  # of PS3.15
+    retired: bool
+    server_names: tuple[str, ...]
+    verify_name: bool
+    ca: str
+    certificate: EffectiveCertificate | None  # the gateway's own
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveUpstream:
-    """One upstream. `send_proxy_protocol`: v1, v2 or None."""
+    """One upstream. `send_proxy_protocol`: v1, v2 or None. `tls` None: plain DICOM."""
 
     name: str
     where: str
@@ -19,6 +34,8 @@ class EffectiveUpstream:
     backups: tuple[str, ...]
     source_address: str | None
     send_proxy_protocol: str | None
+    tls: EffectiveUpstreamTls | None
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """For `--format json`."""
@@ -40,6 +57,18 @@ class EffectiveUpstream:
             said.append("backup")
         return f"{server} ({', '.join(said)})" if said else server
 
+    def tls_in_words(self) -> str:
+        """What is verified and shown, in one line."""
+        tls = self.tls
+        if tls is None:
+            return "none: plaintext"
+        names = ", ".join(dict.fromkeys(tls.server_names))
+        verified = f"certificate for {names}" if tls.verify_name else f"any certificate (asked for {names})"
+        own = "none" if tls.certificate is None else tls.certificate.file
+        retired = ", retired" if tls.retired else ""
+        profile = f"{tls.profile} (PS3.15 {tls.section}{retired})"
+        return f"{profile}, {verified} of CA {tls.ca}, client certificate {own}"
+
 
 def describe_upstreams(config: Config) -> list[EffectiveUpstream]:
     """Every upstream, in the order of the file."""
@@ -48,7 +77,7 @@ def describe_upstreams(config: Config) -> list[EffectiveUpstream]:
 
 def describe_upstream(upstream: Upstream) -> EffectiveUpstream:
     """One upstream."""
-    version = upstream.send_proxy_protocol
+    version, tls = upstream.send_proxy_protocol, upstream.tls
     return EffectiveUpstream(
         name=upstream.name,
         where=upstream.where,
@@ -58,4 +87,19 @@ def describe_upstream(upstream: Upstream) -> EffectiveUpstream:
         backups=tuple(server_label(server) for server in upstream.servers if server.backup),
         source_address=upstream.source_address,
         send_proxy_protocol=None if version is None else f"v{version}",
+        tls=None if tls is None else _tls(tls, upstream),
+        notes=() if tls is None else tuple(profile_notes(PROFILES[tls.profile])),
+    )
+
+
+def _tls(tls: UpstreamTls, upstream: Upstream) -> EffectiveUpstreamTls:
+    profile = PROFILES[tls.profile]
+    return EffectiveUpstreamTls(
+        profile=profile.name,
+        section=profile.section,
+        retired=profile.retired,
+        server_names=tuple(map(tls.name_of, upstream.servers)),
+        verify_name=tls.verify_name,
+        ca="system" if tls.ca is None else tls.ca.path,
+        certificate=None if tls.certificate is None else describe_certificate(tls.certificate),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.cli.presenting import Unaccepted, present
 from proxy.cli.proposing import ContextAnswer, Proposal, answer_proposals, encode_proposals
 from proxy.cli.refusals import REFUSALS
+from proxy.cli.upstreams import describe_upstream
 from proxy.config.values import Config, Listener
 from proxy.dimse.echo import VERIFICATION_SOP_CLASS
 from proxy.net.stages import request_error
@@ -117,6 +118,7 @@ class Explanation:
             "peer": decision.peer.name if decision.peer is not None else None,
             "upstream": upstream.name if upstream is not None else None,
             "server": ", ".join(f"{s.host}:{s.port}" for s in upstream.servers) if upstream is not None else None,
+            "upstream_tls": describe_upstream(upstream).to_dict()["tls"] if upstream is not None else None,
             "reason": refusal.reason if refusal is not None else None,
             "answer": describe_answer(refusal.answer) if refusal is not None else None,
             "detail": refusal.detail if refusal is not None else None,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from proxy.config import models
 from proxy.config.compile_tls import EffectiveTls, TlsCompiler
+from proxy.config.compile_upstream import compile_upstream
 from proxy.config.dictionary import sop_classes
 from proxy.config.findings import locate
 from proxy.config.material import Material, Pinned
@@ -12,11 +13,10 @@ from proxy.config.models_root import Configuration
 from proxy.config.models_tenant import Peer as PeerModel
 from proxy.config.models_tenant import Tenant as TenantModel
 from proxy.config.tree import Block, Node
-from proxy.config.values import Config, Limits, Listener, Log, ProxyProtocol, Reload, Server, Timeouts, Upstream
+from proxy.config.values import Config, Limits, Listener, Log, ProxyProtocol, Reload, Timeouts
 from proxy.dimse.services import expand
 from proxy.policy import CertificateConditions, ClientAuth, Entrance, Peer, Tenant, UserConditions
 from proxy.policy import Listener as ListenerPolicy
-from proxy.policy.addresses import normalize
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ def compile_configuration(path: str, configuration: Configuration, root: Block, 
         path=path,
         listeners=tuple(listeners),
         tenants=tenants,
-        upstreams={name: _upstream(name, upstream, root) for name, upstream in configuration.upstreams.items()},
+        upstreams={
+            name: compile_upstream(name, upstream, root, material) for name, upstream in configuration.upstreams.items()
+        },
         timeouts=Timeouts(**configuration.timeouts.model_dump()),
         limits=Limits(**configuration.limits.model_dump()),
         log=Log(configuration.log.level, configuration.log.format, configuration.access_log.path),
@@ -205,16 +207,4 @@ def _conditions(peer: PeerModel, pinned: list[Pinned]) -> CertificateConditions 
         sha256=None if cert.sha256 is None else frozenset(cert.sha256),
         spki_sha256=None if cert.spki_sha256 is None else frozenset(cert.spki_sha256),
         ca=None if cert.ca is None else tuple(cert.ca),
-    )
-
-
-def _upstream(name: str, upstream: models.Upstream, root: Block) -> Upstream:
-    servers = tuple(Server(*server.address, server.weight, server.backup) for server in upstream.servers)
-    return Upstream(
-        name,
-        servers,
-        upstream.balance,
-        send_proxy_protocol=None if upstream.send_proxy_protocol is None else int(upstream.send_proxy_protocol[1:]),
-        source_address=None if upstream.source_address is None else str(normalize(upstream.source_address)),
-        where=locate(root, ("upstreams", name), key=True)[0].file_and_line,
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from proxy.config.findings import Path
-from proxy.config.material import CaFile, CrlFile, Material, Pinned, ServerCertificate
+from proxy.config.material import CaFile, CrlFile, Material, OwnCertificate, Pinned
 from proxy.config.models import LEGACY_PROFILES, ClientAuth, ClientCa, ListenerTls, TenantTls
 from proxy.config.models_tenant import Tenant
 from proxy.config.values import ClientAuthSettings, File, KeyPair, TlsSettings
@@ -86,7 +86,7 @@ class EffectiveTls:
 
     path: Path
     profile: str
-    certificates: tuple[ServerCertificate, ...]
+    certificates: tuple[OwnCertificate, ...]
     trust: Trust
 
     def settings(self, where: str) -> TlsSettings:
@@ -160,7 +160,7 @@ class TlsCompiler:
             ),
         )
 
-    def _certificates(self, places: tuple[Place, ...], profile: str) -> Iterator[ServerCertificate]:
+    def _certificates(self, places: tuple[Place, ...], profile: str) -> Iterator[OwnCertificate]:
         place = next((place for place in places if place.gives("certificates")), None)
         for index, certificate in enumerate((place and place.tls.certificates) or ()):
             assert place is not None

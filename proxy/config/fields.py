@@ -119,6 +119,7 @@ LocalAddress = Annotated[tuple[str, int], *_plain(scalars.local_address, type="s
 RemoteAddress = Annotated[tuple[str, int], *_plain(scalars.remote_address, type="string", pattern=r":\d{1,5}$")]
 Address = Annotated[str, *_plain(scalars.address, type="string")]
 ServerName = Annotated[str, *_plain(scalars.server_name, type="string", maxLength=253)]
+NameOfServer = Annotated[str, *_plain(scalars.name_of_server, type="string", maxLength=253)]
 CertificateName = Annotated[str, *_plain(scalars.certificate_name, type="string", maxLength=253)]
 Uri = Annotated[str, *_plain(scalars.uri, type="string", minLength=1)]
 HttpUrl = Annotated[str, *_plain(scalars.url("http", "https"), type="string", pattern="^https?://")]

@@ -24,8 +24,8 @@ EXPIRES_SOON = datetime.timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class ServerCertificate:
-    """A key pair, and what is known of its chain (leaf first)."""
+class OwnCertificate:
+    """A key pair of the gateway, and what is known of its chain (leaf first)."""
 
     pair: KeyPair
     chain: tuple[CertificateFacts, ...]
@@ -66,7 +66,7 @@ class Material:
     now: datetime.datetime
     incomplete: bool = False  # a file is missing or unusable: what hangs on its content is not checked
     # A file that several listeners or tenants name, or inherit, is parsed once and complained of once.
-    _pairs: dict[Certificate, ServerCertificate | None] = field(default_factory=dict)
+    _pairs: dict[Certificate, OwnCertificate | None] = field(default_factory=dict)
     _ca_files: dict[FilePath, CaFile | None] = field(default_factory=dict)
     _crl_files: dict[FilePath, CrlFile | None] = field(default_factory=dict)
 
@@ -84,6 +84,17 @@ class Material:
             self.tell("E301", path, str(problem))
             return None
         return File(file.path, content.data, "" if file.mark is None else file.mark.file_and_line)
+
+    def _certificates(self, file: FilePath, path: Path) -> tuple[File, tuple[CertificateFacts, ...]] | None:
+        content = self.read(file, path)
+        if content is None:
+            return None
+        try:
+            certificates = read_certificates(content.data)
+        except ValueError as error:
+            self.tell("E302", path, f"{file.path} {error}")
+            return None
+        return content, certificates
 
     def secret(self, secret: Secret, path: Path) -> File | None:
         """A secret with its content, or None and a report."""
@@ -114,13 +125,13 @@ class Material:
             return None
         return found
 
-    def server_certificate(self, certificate: Certificate, path: Path) -> ServerCertificate | None:
+    def server_certificate(self, certificate: Certificate, path: Path) -> OwnCertificate | None:
         """A certificate with its key, checked against each other and the clock."""
         if certificate not in self._pairs:
             self._pairs[certificate] = self._server_certificate(certificate, path)
         return self._pairs[certificate]
 
-    def _server_certificate(self, certificate: Certificate, path: Path) -> ServerCertificate | None:
+    def _server_certificate(self, certificate: Certificate, path: Path) -> OwnCertificate | None:
         if certificate.dir is not None:
             folder, mark = certificate.dir.path, certificate.dir.mark
             chain = self.read(FilePath(os.path.join(folder, "tls.crt"), mark), (*path, "dir"))
@@ -129,26 +140,50 @@ class Material:
             assert certificate.chain is not None and certificate.key is not None
             chain = self.read(certificate.chain, (*path, "chain"))
             key = self.secret(certificate.key, (*path, "key"))
+        own = self._own_certificate(chain, key, path, "chain")
+        if own is not None:
+            leaf, file = own.chain[0], own.pair.chain.path
+            self._check_own_leaf(leaf, file, path)
+            if not leaf.for_servers:
+                self.tell(
+                    "W303", path, f"{file}: its extended key usage is without serverAuth; many senders will refuse it"
+                )
+        return own
+
+    def client_certificate(self, certificate: FilePath, key: Secret, path: Path) -> OwnCertificate | None:
+        """What the gateway shows to an upstream; `path` is that of the `tls` block which names both."""
+        chain, secret = self.read(certificate, (*path, "certificate")), self.secret(key, (*path, "key"))
+        own = self._own_certificate(chain, secret, path, "certificate")
+        if own is not None:
+            leaf, file, where = own.chain[0], own.pair.chain.path, (*path, "certificate")
+            self._check_own_leaf(leaf, file, where)
+            if not leaf.for_clients:
+                self.tell(
+                    "W303", where, f"{file}: its extended key usage is without clientAuth; most servers will refuse it"
+                )
+        return own
+
+    def _own_certificate(
+        self, chain: File | None, key: File | None, path: Path, chain_key: str
+    ) -> OwnCertificate | None:
         if chain is None or key is None:
             return None
         try:
             certificates = read_certificates(chain.data)
         except ValueError as error:
-            self.tell("E302", (*path, "chain"), f"{chain.path} {error}")
+            self.tell("E302", (*path, chain_key), f"{chain.path} {error}")
             return None
         try:
             public_key = public_key_of(key.data)
         except ValueError as error:
             self.tell("E305" if isinstance(error, EncryptedKey) else "E302", (*path, "key"), f"{key.path} {error}")
             return None
-        leaf = certificates[0]
-        if public_key != leaf.public_key:
+        if public_key != certificates[0].public_key:
             self.tell("E303", path, f"the certificate in {chain.path} does not belong to the key in {key.path}")
             return None
-        self._check_server_leaf(leaf, chain.path, path)
-        return ServerCertificate(KeyPair(chain, key), certificates)
+        return OwnCertificate(KeyPair(chain, key), certificates)
 
-    def _check_server_leaf(self, leaf: CertificateFacts, file: str, path: Path) -> None:
+    def _check_own_leaf(self, leaf: CertificateFacts, file: str, path: Path) -> None:
         if leaf.not_after <= self.now:
             self.tell("E306", path, f"{file}: expired on {leaf.not_after:%Y-%m-%d}")
         elif leaf.not_before > self.now:
@@ -159,12 +194,8 @@ class Material:
             self.tell(
                 "W303", path, f"{file}: DCMTK and what is built on it cannot verify Ed25519 and Ed448 certificates"
             )
-        if not leaf.for_servers:
-            self.tell(
-                "W303", path, f"{file}: its extended key usage is without serverAuth; many senders will refuse it"
-            )
 
-    def check_strength(self, certificate: ServerCertificate, path: Path) -> None:
+    def check_strength(self, certificate: OwnCertificate, path: Path) -> None:
         """Outside the legacy profiles the chain must be as strong as they ask of clients."""
         for link in certificate.chain:
             if link.weak:
@@ -177,14 +208,10 @@ class Material:
         return self._ca_files[file]
 
     def _ca_file(self, file: FilePath, path: Path) -> CaFile | None:
-        content = self.read(file, path)
-        if content is None:
+        found = self._certificates(file, path)
+        if found is None:
             return None
-        try:
-            certificates = read_certificates(content.data)
-        except ValueError as error:
-            self.tell("E302", path, f"{file.path} {error}")
-            return None
+        content, certificates = found
         for certificate in certificates:
             if not certificate.is_ca:
                 self.tell(
@@ -202,16 +229,24 @@ class Material:
                 )
         return CaFile(content, certificates)
 
+    def trusted(self, file: FilePath, path: Path) -> CaFile | None:
+        """What an upstream's certificate is verified against: CAs, or the certificate itself."""
+        found = self._certificates(file, path)
+        if found is None:
+            return None
+        content, certificates = found
+        for certificate in certificates:
+            if certificate.not_after <= self.now:
+                ended = f"{certificate.subject} expired on {certificate.not_after:%Y-%m-%d}"
+                self.tell("W301", path, f"{file.path}: {ended}; what it vouches for is refused")
+        return CaFile(content, certificates)
+
     def pinned(self, file: FilePath, path: Path) -> Pinned | None:
         """A device certificate that is trusted as itself."""
-        content = self.read(file, path)
-        if content is None:
+        found = self._certificates(file, path)
+        if found is None:
             return None
-        try:
-            certificates = read_certificates(content.data)
-        except ValueError as error:
-            self.tell("E302", path, f"{file.path} {error}")
-            return None
+        content, certificates = found
         if len(certificates) != 1:
             self.tell(
                 "E302", path, f"{file.path} holds {len(certificates)} certificates; write one file for each device"

@@ -209,7 +209,9 @@ class UpstreamTls(Frozen):
     """TLS towards an upstream."""
 
     profile: f.Word[Profile] = default("bcp195-rfc8996", "What is offered (PS3.15 annex B).")
-    server_name: f.ServerName | None = default(None, "Sent as SNI and checked; left out: the host of the address.")
+    server_name: f.NameOfServer | None = default(
+        None, "Sent as SNI and checked; left out: the host of the address. An address is checked, and not sent."
+    )
     ca: f.File | None = default(None, "PEM file, or `system` (the default).")
     certificate: f.File | None = default(None, "PEM file: the gateway's client certificate and its chain.")
     key: Secret | None = default(None, "Its private key.")

@@ -241,6 +241,20 @@ def server_name(value: object) -> str:
     return text
 
 
+def name_of_server(value: object) -> str:
+    """The one name, or the address, that the certificate of a server must be for."""
+    text = scalar(value).lower().removesuffix(".")
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    if "*" in text:
+        raise ValueError(f"{shown(text)}: name one server; a `*` may stand in its certificate only")
+    if not is_host_name(text) or text.replace(".", "").isdecimal():
+        raise ValueError(f"{shown(text)} is neither a host name nor an address")
+    return text
+
+
 def certificate_name(value: object) -> str:
     """A dNSName of a client certificate; `*` stands for one label."""
     text = scalar(value).lower()

@@ -83,12 +83,35 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamTls:
+    """TLS towards an upstream. `ca` None: the system's. `server_name` None: the host of each server.
+
+    Without `verify_name` any certificate of the CA will do; the name is sent as SNI all the same.
+    """
+
+    profile: str
+    server_name: str | None = None
+    ca: File | None = None
+    certificate: KeyPair | None = None  # the gateway's own, as a client
+    verify_name: bool = True
+    where: str = ""
+
+    def name_of(self, server: Server) -> str:
+        """The name that `server` is asked for and must have: a host name without a trailing dot, or an address."""
+        return self.server_name or server.host.removesuffix(".")
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
-    """A configured PACS. `send_proxy_protocol`: version 1 or 2. `source_address`: the literal that is dialled from."""
+    """A configured PACS. `tls` None: plain DICOM.
+
+    `send_proxy_protocol`: version 1 or 2. `source_address`: the literal that is dialled from.
+    """
 
     name: str
     servers: tuple[Server, ...]
     balance: str = "least_associations"
+    tls: UpstreamTls | None = None
     send_proxy_protocol: int | None = None
     source_address: str | None = None
     where: str = ""

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.config.values import Listener, Server, Upstream
+from proxy.config.values import Listener, Server, Upstream, UpstreamTls
 from proxy.dimse.inspection import RefusedCommand
 from proxy.net.leg import Leg
 from proxy.net.operations import count_operations, reason_of
@@ -71,6 +71,7 @@ class Account:
         "_flushed",
         "_phase",
         "_secured",
+        "_securing_since",
         "_server",
         "_tenant",
         "_worker",
@@ -88,6 +89,7 @@ class Account:
         self._tenant = NO_TENANT
         self._server: tuple[str, str] | None = None
         self._dial_started = 0.0
+        self._securing_since: float | None = None
         self._flushed = [0] * 12
         self.record = AccessRecord(new_id(), time.time(), listener.name)
         self.record.client_ip = address
@@ -128,10 +130,8 @@ class Account:
         record.tls_version = tls.version()
         record.tls_cipher = cipher[0] if cipher else None
         record.certificate = certificate
-        resumed = "yes" if tls.session_reused else "no"
         given = "none" if certificate is None else "given"
-        labels = (record.listener, "server", record.tls_version or "", record.tls_cipher or "", resumed, given)
-        self._worker.metrics.add("tls_handshakes_total", labels)
+        self._count_handshake("server", record.tls_version, record.tls_cipher, tls, given)
         self._worker.metrics.observe("tls_handshake_duration_seconds", (record.listener, "server"), now - self._secured)
         self._secured = now
 
@@ -206,10 +206,45 @@ class Account:
         assert self._server is not None
         metrics = self._worker.metrics
         metrics.add("upstream_connect_attempts_total", (*self._server, result))
+        self._securing_since = None
+        if result == "tls":
+            self._upstream_tls_failed()
         if result == "ok":
             took = time.monotonic() - self._dial_started
             self.record.upstream_setup_s = took
             metrics.observe("upstream_connect_duration_seconds", self._server, took)
+
+    def _upstream_tls_failed(self) -> None:
+        labels = (self.record.listener, "client", str(Reason.UPSTREAM_TLS_FAILED))
+        self._worker.metrics.add("tls_handshake_failures_total", labels)
+
+    def dialled_too_long(self) -> bool:
+        """There is no time left for this attempt; whether it had come as far as TLS."""
+        in_tls = self._securing_since is not None
+        self.dialled("tls" if in_tls else "timeout")
+        return in_tls
+
+    def securing(self) -> None:
+        """The TLS handshake with the server begins."""
+        self._securing_since = time.monotonic()
+
+    def upstream_secured(self, tls: ssl.SSLObject, settings: UpstreamTls) -> None:
+        """It is complete."""
+        assert self._securing_since is not None
+        record = self.record
+        cipher = tls.cipher()
+        record.upstream_tls = version, suite = tls.version() or "", cipher[0] if cipher else ""
+        given = "none" if settings.certificate is None else "given"
+        self._count_handshake("client", version, suite, tls, given)
+        took = time.monotonic() - self._securing_since
+        self._worker.metrics.observe("tls_handshake_duration_seconds", (record.listener, "client"), took)
+
+    def _count_handshake(
+        self, role: str, version: str | None, cipher: str | None, tls: ssl.SSLObject, certificate: str
+    ) -> None:
+        resumed = "yes" if tls.session_reused else "no"
+        labels = (self.record.listener, role, version or "", cipher or "", resumed, certificate)
+        self._worker.metrics.add("tls_handshakes_total", labels)
 
     def accepted(self, request: AAssociateRQ, answer: AAssociateAC, kept: frozenset[int] | None) -> None:
         """The upstream accepted; `kept` are the contexts that it was shown, None: all."""
@@ -284,6 +319,8 @@ class Account:
         record.decision = "failed" if reason in _GONE else "refused"
         if reason in _PDU_ERRORS:
             metrics.add("pdu_errors_total", (self._tenant, "client", str(reason)))
+        if reason is Reason.UPSTREAM_TLS_FAILED and record.upstream_tls is not None:
+            self._upstream_tls_failed()  # TLS 1.3: refused when our side of the handshake was done
         if reason in _PROXY_HEADERS:
             metrics.add("proxy_protocol_headers_total", (record.listener, _PROXY_HEADERS[reason]))
         if self.asked:

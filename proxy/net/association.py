@@ -171,9 +171,12 @@ class Association:
         try:
             self._upstream = upstream = await dial(self, self._worker, upstream_configuration, self.account)
         except asyncio.CancelledError:
-            if self._interruption is not None and self._interruption.reason is Reason.UPSTREAM_UNAVAILABLE:
-                self.account.dialled("timeout")
+            late = self._interruption is not None and self._interruption.reason is Reason.UPSTREAM_UNAVAILABLE
+            if late:
                 self._worker.servers.failed(upstream_configuration, self.share)
+            if late and self.account.dialled_too_long():
+                text = f"upstream {accept.upstream}: the TLS handshake did not end in {timeouts.upstream_connect:g} s"
+                self._interruption = Refused(Reason.UPSTREAM_TLS_FAILED, text)
             raise
         self._within(
             timeouts.upstream_accept, Reason.UPSTREAM_TIMEOUT, "the upstream did not answer the request in time"

@@ -9,18 +9,25 @@ import errno
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from proxy.config.values import Upstream
+from proxy.config.values import Server, Upstream
 from proxy.net.counts import Share
 from proxy.net.leg import Leg, LegOwner
+from proxy.net.linger import linger
 from proxy.net.refused import Refused
-from proxy.net.stages import Conversation
+from proxy.net.stages import Conversation, shake_hands
 from proxy.net.tcp import tune
 from proxy.policy import Reason
+from proxy.tls.handshake_words import explain_client_failure
+from proxy.tls.upstreams import UpstreamContext
 from proxy.upstream.dialling import Destination, begin_connect, connect_error
 
 if TYPE_CHECKING:
     from proxy.net.accounting import Account
     from proxy.net.worker import Worker
+
+
+class _TlsFailed(Exception):
+    """The connection stands, and TLS on it does not; the text says why."""
 
 
 class Dialler(Conversation, LegOwner, Protocol):
@@ -33,9 +40,11 @@ class Dialler(Conversation, LegOwner, Protocol):
 
 
 async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: "Account") -> Leg:
-    """A connected leg, read from from now on. Raises `Refused`; the deadline is the caller's."""
+    """A connected leg, TLS included, read from from now on. Raises `Refused`; the deadline is the caller's."""
     failures = []
     servers = worker.servers
+    reason = Reason.UPSTREAM_UNAVAILABLE
+    tls = worker.upstream_tls.get(upstream.name)
     loop = worker.loop
     deadline = loop.time() + worker.config.timeouts.upstream_connect
     order = servers.order(upstream)
@@ -55,21 +64,32 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
             try:
                 async with _part_of(deadline - loop.time(), left + others):
                     leg = await _connect(dialler, worker, upstream, destination)
+                    if tls is not None:
+                        account.securing()
+                        await _secure(dialler, worker, leg, tls, server)
             except TimeoutError:
-                account.dialled("timeout")
+                if account.dialled_too_long():
+                    reason = Reason.UPSTREAM_TLS_FAILED
                 failures.append(f"{destination}: no answer")
+                continue
+            except _TlsFailed as error:
+                account.dialled("tls")
+                reason = Reason.UPSTREAM_TLS_FAILED
+                failures.append(f"{destination}: {error}")
                 continue
             except OSError as error:
                 account.dialled("refused" if error.errno == errno.ECONNREFUSED else "error")
                 failures.append(f"{destination}: {error.strerror}")
                 continue
+            if tls is not None and leg.tls is not None:
+                account.upstream_secured(leg.tls.object, tls.settings)
             account.dialled("ok")
             servers.reached(upstream, dialler.share)
             return leg
         servers.failed(upstream, dialler.share)
     if not failures:
         failures.append(f"every server has failed; the next one is tried in {servers.next_trial(upstream):.1f} s")
-    raise Refused(Reason.UPSTREAM_UNAVAILABLE, f"upstream {upstream.name}: " + "; ".join(failures))
+    raise Refused(reason, f"upstream {upstream.name}: " + "; ".join(failures))
 
 
 def _part_of(seconds: float, parts: int) -> contextlib.AbstractAsyncContextManager[object]:
@@ -98,3 +118,21 @@ async def _connect(dialler: Dialler, worker: "Worker", upstream: Upstream, desti
         raise
     leg.set_reading(True)
     return leg
+
+
+async def _secure(dialler: Dialler, worker: "Worker", leg: Leg, tls: UpstreamContext, server: Server) -> None:
+    """The handshake on a connected leg, which is the leg's TLS from then on. Raises `_TlsFailed`; the leg is closed."""
+    endpoint = tls.endpoint(server)
+    try:
+        await shake_hands(dialler, leg, endpoint, b"")
+        leg.tls = endpoint
+        weak = tls.weakness(endpoint.object)
+        problem = None if weak is None else f"the server's certificate is too weak: {weak}"
+    except OSError as error:  # ssl.SSLError is one
+        problem = explain_client_failure(error)
+    except BaseException:
+        leg.close()
+        raise
+    if problem is not None:
+        linger(leg, worker.loop, worker.config.timeouts.close, 0, lambda: None)  # the alert, or close_notify, first
+        raise _TlsFailed(problem)

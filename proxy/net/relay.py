@@ -285,11 +285,9 @@ class Relay:
         ended = Ended.REQUESTOR_LOST if flow is self._up else Ended.UPSTREAM_LOST
         reason = None
         if leg.tls_failure is not None:
-            ended, reason, detail = (
-                Ended.ABORTED_BY_GATEWAY,
-                Reason.TLS_FAILED,
-                f"{side}: {tls_failure_in_words(leg.tls_failure)}",
-            )
+            ended = Ended.ABORTED_BY_GATEWAY
+            reason = Reason.TLS_FAILED if flow is self._up else Reason.UPSTREAM_TLS_FAILED
+            detail = f"{side}: {tls_failure_in_words(leg.tls_failure)}"
         elif leg.lost is not None:
             detail = f"{side}: {leg.lost}"
         elif leg.truncated:

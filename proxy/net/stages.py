@@ -27,6 +27,7 @@ from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ServerContext
 from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.failures import explain_handshake_failure, tls_failure_in_words
+from proxy.tls.handshake_words import explain_client_failure
 from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls
 
 _FIRST_PDU = frozenset({PduType.A_ASSOCIATE_RQ, PduType.A_ABORT})
@@ -82,25 +83,37 @@ async def tls_handshake(
     """The TLS handshake under the context of one tenant. On failure the alert is sent before `Refused` is raised."""
     endpoint = TlsEndpoint(context.ssl, server_side=True)
     context.expect_server_name(endpoint.object, hello.server_name)
+    try:
+        await shake_hands(conversation, leg, endpoint, received)
+    except ssl.SSLError as error:
+        mismatch = context.server_name_mismatch(endpoint.object)
+        reason, detail = explain_handshake_failure(error, hello, context.profile, sni_mismatch=mismatch)
+        raise Refused(reason, detail, Alert()) from None
+    except ConnectionError:
+        raise Refused(Reason.REQUESTOR_GONE, "closed during the TLS handshake") from None
+    return endpoint
+
+
+async def shake_hands(conversation: Conversation, leg: Leg, endpoint: TlsEndpoint, received: bytes) -> None:
+    """The TLS handshake of either side, which has `received` so much. The endpoint is not the leg's own yet.
+
+    Raises `ssl.SSLError` when the alert is sent, and ConnectionError where the peer has gone.
+    """
     data: bytes | memoryview = received
     while True:
         try:
             complete = endpoint.handshake(data)
-        except ssl.SSLError as error:
-            leg.send_raw(endpoint.output())
-            mismatch = context.server_name_mismatch(endpoint.object)
-            reason, detail = explain_handshake_failure(error, hello, context.profile, sni_mismatch=mismatch)
-            raise Refused(reason, detail, Alert()) from None
-        if endpoint.has_output:
-            leg.send_raw(endpoint.output())
+        finally:
+            if endpoint.has_output:  # an alert, too
+                leg.send_raw(endpoint.output())
         if complete:
-            return endpoint
+            return
         data = b""
         while not data:
             await conversation.event_on(leg)
             data = leg.receive_raw()
             if leg.eof and not data:
-                raise Refused(Reason.REQUESTOR_GONE, "closed during the TLS handshake")
+                raise ConnectionError(leg.lost or "closed")
 
 
 async def read_request(conversation: Conversation, leg: Leg, limit: int, received: bytes = b"") -> bytes:
@@ -171,9 +184,8 @@ def _request_cut(leg: Leg, received: int) -> Refused:
 async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAssociateAC, bytes]:
     """The upstream's A-ASSOCIATE-AC: as it came, as it reads, what came behind it. Its RJ and A-ABORT are refusals."""
     framer = PduFramer(_LONGEST_AC, _ANSWER)
+    data = memoryview(b"") if leg.tls is None else leg.receive_decrypted()
     while True:
-        await conversation.event_on(leg)
-        data = leg.receive()
         try:
             pdu = framer.feed(data)
             if pdu is not None and pdu[0] == PduType.A_ASSOCIATE_AC:
@@ -182,10 +194,15 @@ async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAss
             raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, f"answer of the upstream: {error}") from None
         if pdu is not None:
             raise UpstreamRefused(pdu)
+        if leg.tls_failure is not None:
+            # With TLS 1.3 a server judges our certificate when our handshake is over: its alert comes here.
+            raise Refused(Reason.UPSTREAM_TLS_FAILED, f"upstream: {explain_client_failure(leg.tls_failure)}")
         if leg.eof:
             how = leg.lost or "closed"
             text = f"the upstream ended the connection before it answered the request: {how}"
             raise Refused(Reason.UPSTREAM_UNAVAILABLE, text)
+        await conversation.event_on(leg)
+        data = leg.receive()
 
 
 def answer_to_requestor(

@@ -21,6 +21,7 @@ from proxy.observe.suppression import Key, RefusalLimiter
 from proxy.policy import Ended, Reason
 from proxy.policy.addresses import contains, normalize
 from proxy.tls.contexts import ListenerTls
+from proxy.tls.upstreams import UpstreamContext
 from proxy.upstream.dialling import Resolver
 
 _TICK = 1.0  # seconds between two looks at silence, metrics and suppressed refusals
@@ -52,6 +53,7 @@ class Worker:
         self,
         config: Config,
         tls: Mapping[str, ListenerTls],
+        upstream_tls: Mapping[str, UpstreamContext],
         sockets: Mapping[str, Sequence[socket.socket]],
         journal: Journal,
         counts: Counts,
@@ -59,6 +61,7 @@ class Worker:
     ) -> None:
         self.config = config
         self.tls = tls
+        self.upstream_tls = upstream_tls
         self.journal = journal
         self.loop = asyncio.get_running_loop()
         self.listeners = {listener.name: listener for listener in config.listeners}

@@ -94,6 +94,7 @@ class AccessRecord:
     contexts_refused: Sequence[RefusedContext] = ()
     upstream: str | None = None
     server: str | None = None
+    upstream_tls: tuple[str, str] | None = None  # version and cipher
     bytes_in: int = 0
     bytes_out: int = 0
     pdus_in: int = 0
@@ -153,6 +154,9 @@ class AccessRecord:
                 "contexts": self.contexts(),
                 "upstream": self.upstream,
                 "server": self.server,
+                "upstream_tls": None
+                if self.upstream_tls is None
+                else {"version": self.upstream_tls[0], "cipher": self.upstream_tls[1]},
                 "upstream_setup_s": None if self.upstream_setup_s is None else round(self.upstream_setup_s, 6),
                 "bytes_in": self.bytes_in,
                 "bytes_out": self.bytes_out,

@@ -1,12 +1,12 @@
 """When the configured certificates and revocation lists end, for the alerts on them.
 
-Named by the configuration, never by their subjects: a server certificate by its file, a CA by its name under
-`client_auth.ca`, a pinned device certificate by tenant and peer.
+Named by the configuration, never by their subjects: a certificate of the gateway by its file, and so the CA of an
+upstream; a CA of clients by its name under `client_auth.ca`, a pinned device certificate by tenant and peer.
 """
 
 from collections.abc import Mapping
 
-from proxy.config.values import ClientAuthSettings, Config
+from proxy.config.values import ClientAuthSettings, Config, UpstreamTls
 from proxy.config.x509_facts import CertificateFacts, read_certificates, read_crls
 
 NOT_AFTER = "tls_certificate_not_after_timestamp_seconds"
@@ -17,7 +17,7 @@ Series = dict[tuple[str, tuple[str, ...]], float]
 
 
 def certificate_series(config: Config) -> Series:
-    """`tls_certificate_not_*` and `crl_next_update` of all that listeners use. Raises ValueError on unchecked files."""
+    """`tls_certificate_not_*` and `crl_next_update` of all that is in use. Raises ValueError on unchecked files."""
     series: Series = {}
     peers = {
         sha256: f"{tenant.name}/{peer.name}"
@@ -33,6 +33,18 @@ def certificate_series(config: Config) -> Series:
                     for certificate in read_certificates(pair.chain.data):
                         series |= _validity("server", pair.chain.path, certificate)
                 series |= _of_client_auth(tls.client_auth, peers)
+    for upstream in config.upstreams.values():
+        if upstream.tls is not None:
+            series |= _of_upstream(upstream.tls)
+    return series
+
+
+def _of_upstream(tls: UpstreamTls) -> Series:
+    series: Series = {}
+    for use, file in (("client", tls.certificate.chain if tls.certificate is not None else None), ("ca", tls.ca)):
+        if file is not None:
+            for certificate in read_certificates(file.data):
+                series |= _validity(use, file.path, certificate)
     return series
 
 

@@ -28,6 +28,7 @@ from proxy.process.messages import Order, Question, Report, Start, changes, open
 from proxy.process.precedence import stand_back
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
+from proxy.tls.upstreams import upstream_contexts
 
 _BEAT = 1.0  # seconds
 _TOLD_BY_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -115,6 +116,7 @@ class _Serving:
         stand_back(start.niceness)
         try:
             tls = {one.name: ListenerTls(one) for one in start.config.listeners if one.tls is not None}
+            upstream_tls = upstream_contexts(start.config.upstreams.values())
         except TlsSetupError as error:
             self._channel.send(Report.FAILED, str(error))
             self._over.set()
@@ -123,7 +125,7 @@ class _Serving:
         journal = WorkerJournal(self._channel, start.config.log.level, start.log_format)
         table = SharedTable(*start.table)
         counts = Counts(start.config.limits, table, start.slot, start.siblings)
-        self._worker = worker = Worker(start.config, tls, sockets, journal, counts, ServerStates(table))
+        self._worker = worker = Worker(start.config, tls, upstream_tls, sockets, journal, counts, ServerStates(table))
         asyncio.get_running_loop().set_exception_handler(self._report)
         worker.start()
         self._channel.send(Report.READY)

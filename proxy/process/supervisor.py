@@ -33,6 +33,7 @@ from proxy.process.totals import Totals
 from proxy.process.watch import fingerprint, watched
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
+from proxy.tls.upstreams import upstream_contexts
 
 _TICK = 1.0  # seconds
 _OLD_GENERATIONS = 8
@@ -48,10 +49,11 @@ class Reloaded:
 
 
 def prove(config: Config) -> None:
-    """Build every TLS context and let it shake hands with itself. Raises `TlsSetupError`."""
+    """Build every TLS context, and let those of the listeners shake hands with themselves. Raises `TlsSetupError`."""
     for listener in config.listeners:
         if listener.tls is not None:
             ListenerTls(listener).self_test()
+    upstream_contexts(config.upstreams.values())
 
 
 class Supervisor:

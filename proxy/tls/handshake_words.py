@@ -33,8 +33,24 @@ _NOT_TLS = (
 )
 
 
-def explain_client_failure(error: OSError) -> str:
-    """One line for an exception of a handshake, or of the first read after it."""
+# X509_V_ERR_* of openssl/x509_vfy.h -> what to do.
+_CERTIFICATE_HINTS = {
+    9: "check the clocks, here and there",
+    10: "renew it there",
+    18: "to trust this very certificate, name it as the CA",
+    19: "the root that it sends is not among the CAs that are trusted here",
+    20: "its issuer is not among the CAs that are trusted here, or the server leaves out an intermediate",
+    21: "its issuer is not among the CAs that are trusted here, or the server leaves out an intermediate",
+    26: "its extended key usage is without serverAuth",
+}
+
+
+def explain_client_failure(error: Exception) -> str:
+    """One line for an exception of a handshake, or of a read before anything was heard. Nothing of it is the peer's."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = _CERTIFICATE_HINTS.get(error.verify_code)
+        said = error.verify_message.removesuffix(".")
+        return f"the server's certificate is not accepted: {said}{f' ({hint})' if hint else ''}"
     if isinstance(error, ssl.SSLEOFError | ConnectionError):
         return "the peer closed the connection in the middle of the handshake"
     reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
@@ -42,4 +58,6 @@ def explain_client_failure(error: OSError) -> str:
         return "the peer does not speak TLS here"
     if reason in _ALERTS:
         return f"{_ALERTS[reason]} ({reason})"
-    return reason or str(error)
+    if isinstance(error, ssl.SSLError):
+        return (reason or "unknown TLS error").replace("_", " ").lower()
+    return str(error)

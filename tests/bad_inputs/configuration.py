@@ -75,7 +75,7 @@ def bed_configuration(
     pki: Pki,
     upstream: int,
     *,
-    routes: Mapping[str, int | str] | None = None,
+    routes: Mapping[str, int | str | dict[str, Any]] | None = None,
     timeouts: Mapping[str, str] | None = None,
     peers: Sequence[dict[str, Any]] = (),
     **more: Any,
@@ -83,8 +83,8 @@ def bed_configuration(
     """Eight listeners; a tenant per rule about certificates, each with a server name and a called AE title of its own.
 
     `routes`: further called AE titles of the tenant `open`, and where each leads: a port of 127.0.0.1, or an address,
-    which may have a listener of the bed in place of the port. `peers`: of a further tenant `ward`, in their order;
-    `more`: further keys of that tenant.
+    which may have a listener of the bed in place of the port, or all that is said of the upstream. `peers`: of a
+    further tenant `ward`, in their order; `more`: further keys of that tenant.
     """
     ports = {name: free_port() for name in LISTENERS}
     tls = {"certificates": pki.certificates()}
@@ -127,7 +127,7 @@ def bed_configuration(
     }
     if peers:
         tenants["ward"] = {**_tenant("ward", ["WARD"], list(peers), mode="none"), **more}
-    upstreams: dict[str, int | str] = {"pacs": upstream}
+    upstreams: dict[str, int | str | dict[str, Any]] = {"pacs": upstream}
     if routes:
         upstreams |= {title.lower(): _server(where, ports) for title, where in routes.items()}
         tenants["open"]["routes"] = {title: title.lower() for title in routes}
@@ -136,7 +136,9 @@ def bed_configuration(
     )
 
 
-def _server(where: int | str, ports: Mapping[str, int]) -> int | str:
+def _server(where: int | str | dict[str, Any], ports: Mapping[str, int]) -> int | str | dict[str, Any]:
+    if isinstance(where, dict):
+        return where
     host, _, listener = str(where).rpartition(":")
     return f"{host}:{ports[listener]}" if listener in ports else where
 

@@ -63,6 +63,12 @@ def rows(bench: Bench, size: Size) -> Iterator[list[report.Row]]:
         yield report.small(work, bench.transfer(targets, work, "STORE4K", 1, size.small))
         work = "set-up and release, ECDSA P-256"
         yield report.set_up(work, bench.set_up(targets, work, size.associations), 1.50)
+    with bench.running(only=("dicomgate", "nginx", "haproxy"), tls_out=True) as targets:
+        for work, called in (("TLS in and out: C-STORE 512 KiB, 1 association", "STORE"), ("  the same, C-GET", "GET")):
+            yield report.transfer(work, bench.transfer(targets, work, called, 1, some), 0.90)
+        # Without a goal: the others resume sessions with the PACS, the gateway verifies its certificate each time.
+        work = "TLS in and out: set-up and release, ECDSA P-256"
+        yield report.set_up(work, bench.set_up(targets, work, size.associations), None)
     with bench.running(kind="rsa2048") as targets:
         work = "set-up and release, RSA-2048"
         yield report.set_up(work, bench.set_up(targets, work, size.associations), 1.25)

@@ -15,7 +15,7 @@ from typing import Any
 
 from proxy.pdu import PduType, encode_release_rp, encode_release_rq
 from tests.bench import instances
-from tests.bench.tasks import PARKED, WANT_READ, WANT_WRITE, Task, Tasks, discard, exchange, receive, send
+from tests.bench.tasks import PARKED, Task, Tasks, discard, exchange, receive, send, shake_hands
 from tests.support.site import HOST
 
 Result = dict[str, Any]
@@ -66,14 +66,7 @@ class _Requestor:
 
     def associate(self) -> Task:
         """TLS handshake and association."""
-        while True:
-            try:
-                self.sock.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                yield WANT_READ
-            except ssl.SSLWantWriteError:
-                yield WANT_WRITE
+        yield from shake_hands(self.sock)
         yield from send(self.sock, instances.request(self.called))
         answer = yield from receive(self.sock, _ACCEPT)
         assert answer[:1] == bytes([PduType.A_ASSOCIATE_AC]), answer

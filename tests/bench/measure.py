@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import instances, load, pacs
-from tests.bench.targets import Start, Target, dicomgate
+from tests.bench.targets import Start, Target, Upstream, dicomgate
 from tests.support.processes import until
 from tests.support.site import Site
 
@@ -69,9 +69,11 @@ class Bench:
         self._folder, self._starts, self._runs = folder, [dicomgate, *peers], runs
         self._sites: dict[str, Site] = {}
         ours, theirs = _processes.Pipe()
-        self._pacs = _processes.Process(target=pacs.serve, args=(theirs,), daemon=True)
+        pair = [str(self._site("p256").path(f"gate.{kind}")) for kind in ("pem", "key")]
+        self._pacs = _processes.Process(target=pacs.serve, args=(theirs, *pair), daemon=True)
         self._pacs.start()
-        self._upstream: int = ours.recv()
+        plain, tls = ours.recv()
+        self._upstreams = {False: Upstream(plain), True: Upstream(tls, tls=True)}
         self._loader, self._second = Loader(), Loader()
         self._started = 0
 
@@ -82,11 +84,16 @@ class Bench:
         self._pacs.terminate()
         self._pacs.join()
 
-    @contextlib.contextmanager
-    def running(self, kind: str = "p256", workers: int = 1, only: Sequence[str] = ()) -> Iterator[list[Target]]:
-        """Every proxy (or those of the names), freshly started, with a certificate of this kind."""
+    def _site(self, kind: str) -> Site:
         if kind not in self._sites:
             self._sites[kind] = Site(self._folder / kind, kind)
+        return self._sites[kind]
+
+    @contextlib.contextmanager
+    def running(
+        self, kind: str = "p256", workers: int = 1, only: Sequence[str] = (), tls_out: bool = False
+    ) -> Iterator[list[Target]]:
+        """Every proxy (or those of the names), freshly started, with a certificate of this kind."""
         targets: list[Target] = []
         try:
             for start in self._starts:
@@ -94,7 +101,7 @@ class Bench:
                     self._started += 1
                     folder = self._folder / f"{self._started}-{start.__name__}"
                     folder.mkdir()
-                    targets.append(start(self._sites[kind], folder, self._upstream, workers))
+                    targets.append(start(self._site(kind), folder, self._upstreams[tls_out], workers))
             yield targets
         finally:
             for target in targets:

@@ -1,28 +1,38 @@
-"""The fake PACS, a process of its own: it answers by the called AE title, as fast as one process can."""
+"""The fake PACS, a process of its own: it answers by the called AE title, as fast as one process can.
+
+It listens on two ports, plain and TLS.
+"""
 
 import socket
+import ssl
 from collections.abc import Generator
 from multiprocessing.connection import Connection
 
 from proxy.pdu import PduType, encode_release_rp
 from tests.bench import instances
-from tests.bench.tasks import WANT_READ, Task, Tasks, discard, exchange, receive, send
+from tests.bench.tasks import WANT_READ, Task, Tasks, discard, exchange, receive, send, shake_hands
 
 _HEADER, _RELEASE_SIZE = 6, 10
 _CALLED = slice(10, 26)  # of an A-ASSOCIATE-RQ (PS3.8 Table 9-11)
 
 
-def serve(ready: Connection) -> None:
-    """Listen on a free port of 127.0.0.1, tell it, serve until the process is ended."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
-    listening.setblocking(False)
+def serve(ready: Connection, chain: str, key: str) -> None:
+    """Listen on free ports of 127.0.0.1, tell them (plain, TLS), serve until the process is ended."""
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.minimum_version = ssl.TLSVersion.TLSv1_3
+    secure.load_cert_chain(chain, key)
     tasks = Tasks()
-    tasks.start(listening, _accept(listening, tasks))
-    ready.send(listening.getsockname()[1])
+    ports = []
+    for tls in (None, secure):
+        listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        listening.setblocking(False)
+        tasks.start(listening, _accept(listening, tasks, tls))
+        ports.append(listening.getsockname()[1])
+    ready.send(ports)
     tasks.run()
 
 
-def _accept(listening: socket.socket, tasks: Tasks) -> Task:
+def _accept(listening: socket.socket, tasks: Tasks, tls: ssl.SSLContext | None) -> Task:
     while True:
         try:
             sock, _ = listening.accept()
@@ -31,7 +41,20 @@ def _accept(listening: socket.socket, tasks: Tasks) -> Task:
             continue
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        tasks.start(sock, _visit(sock))
+        if tls is None:
+            tasks.start(sock, _visit(sock))
+        else:
+            secured = tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            tasks.start(secured, _secured(secured))
+
+
+def _secured(sock: ssl.SSLSocket) -> Task:
+    try:
+        yield from shake_hands(sock)
+    except OSError:  # who only looks whether the port is open
+        sock.close()
+        return
+    yield from _visit(sock)
 
 
 def _visit(sock: socket.socket) -> Task:

@@ -117,7 +117,7 @@ def small(work: str, runs: Runs) -> list[Row]:
     ]
 
 
-def set_up(work: str, runs: Runs, bound: float) -> list[Row]:
+def set_up(work: str, runs: Runs, bound: float | None) -> list[Row]:
     """CPU and latency of an association from the connection to its release."""
     return [
         Row(work, "CPU-us", samples(runs, "cpu_us_per_association"), bound),

@@ -14,7 +14,7 @@ from tests.support.gateway import Gateway
 from tests.support.listening import is_listening
 from tests.support.ports import free_port
 from tests.support.processes import Child, clean_environment, until
-from tests.support.site import Site
+from tests.support.site import HOST, Site
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
@@ -28,6 +28,14 @@ _PEERS = [
 ]
 _LISTEN = "0A"  # of /proc/net/tcp
 _SCHEDULER_CLOCK = 2  # CPUCLOCK_SCHED of the kernel's dynamic clock ids
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The fake PACS behind a proxy: its port, plain or TLS as `HOST` by the CA of the P-256 site."""
+
+    port: int
+    tls: bool = False
 
 
 @dataclass
@@ -73,11 +81,11 @@ class Target:
         return found
 
 
-def dicomgate(site: Site, folder: Path, upstream: int, workers: int) -> Target:
+def dicomgate(site: Site, folder: Path, upstream: Upstream, workers: int) -> Target:
     """The gateway with a policy, the access log in a file, and metrics."""
     port = free_port()
     config = site.one_tenant(
-        upstream,
+        site.upstream(upstream.port) if upstream.tls else upstream.port,
         port=port,
         called_aets=instances.CALLED,
         peers=_PEERS,
@@ -89,10 +97,17 @@ def dicomgate(site: Site, folder: Path, upstream: int, workers: int) -> Target:
     return Target("dicomgate", port, gateway.child, gateway.stop)
 
 
-def nginx(site: Site, folder: Path, upstream: int, workers: int) -> Target:
+def nginx(site: Site, folder: Path, upstream: Upstream, workers: int) -> Target:
     """nginx stream. Its own default ends at TLS 1.2: the protocols are those that Debian's nginx.conf sets for HTTP."""
     port = free_port()
     config = folder / "nginx.conf"
+    tls_out = f"""
+    proxy_ssl on;
+    proxy_ssl_protocols TLSv1.2 TLSv1.3;
+    proxy_ssl_verify on;
+    proxy_ssl_trusted_certificate {site.path("ca.pem")};
+    proxy_ssl_name {HOST};
+    proxy_ssl_server_name on;"""
     config.write_text(f"""\
 load_module {_STREAM_MODULE};
 daemon off;
@@ -106,20 +121,21 @@ stream {{
     ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;
     ssl_certificate {site.path("gate.pem")};
     ssl_certificate_key {site.path("gate.key")};
-    proxy_pass 127.0.0.1:{upstream};
+    proxy_pass 127.0.0.1:{upstream.port};{tls_out if upstream.tls else ""}
   }}
 }}
 """)
     return _started("nginx", port, ["nginx", "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")])
 
 
-def haproxy(site: Site, folder: Path, upstream: int, workers: int) -> Target:
+def haproxy(site: Site, folder: Path, upstream: Upstream, workers: int) -> Target:
     """HAProxy in TCP mode; its workers are threads."""
     port = free_port()
     both = folder / "gate.both.pem"
     both.touch(0o600)
     both.write_bytes(site.path("gate.pem").read_bytes() + site.path("gate.key").read_bytes())
     config = folder / "haproxy.cfg"
+    tls_out = f" ssl verify required ca-file {site.path('ca.pem')} sni str({HOST}) verifyhost {HOST}"
     config.write_text(f"""\
 global
   nbthread {workers}
@@ -133,13 +149,14 @@ frontend dicom
   bind 127.0.0.1:{port} ssl crt {both}
   default_backend pacs
 backend pacs
-  server pacs 127.0.0.1:{upstream}
+  server pacs 127.0.0.1:{upstream.port}{tls_out if upstream.tls else ""}
 """)
     return _started("haproxy", port, ["haproxy", "-db", "-f", str(config)])
 
 
-def stunnel(site: Site, folder: Path, upstream: int, workers: int) -> Target:
-    """stunnel: one process with a thread for each connection, whatever `workers` says."""
+def stunnel(site: Site, folder: Path, upstream: Upstream, workers: int) -> Target:
+    """stunnel: one process with a thread for each connection, whatever `workers` says. It has TLS on one side only."""
+    assert not upstream.tls
     port = free_port()
     config = folder / "stunnel.conf"
     config.write_text(f"""\
@@ -149,7 +166,7 @@ output = {folder}/stunnel.log
 pid =
 [dicom]
 accept = 127.0.0.1:{port}
-connect = 127.0.0.1:{upstream}
+connect = 127.0.0.1:{upstream.port}
 cert = {site.path("gate.pem")}
 key = {site.path("gate.key")}
 """)
@@ -167,7 +184,7 @@ def _started(name: str, port: int, command: list[str]) -> Target:
     return Target(name, port, child, child.end)
 
 
-Start = Callable[[Site, Path, int, int], Target]
+Start = Callable[[Site, Path, Upstream, int], Target]
 _PROGRAMS: dict[Start, tuple[str, ...]] = {
     nginx: ("nginx", "-v"),
     haproxy: ("haproxy", "-v"),

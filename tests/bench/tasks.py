@@ -63,6 +63,18 @@ def attempt(operation: Callable[..., int], *arguments: Any) -> int | None:
         return None
 
 
+def shake_hands(sock: ssl.SSLSocket) -> Task:
+    """The TLS handshake, of either side."""
+    while True:
+        try:
+            sock.do_handshake()
+            return
+        except ssl.SSLWantReadError:
+            yield WANT_READ
+        except ssl.SSLWantWriteError:
+            yield WANT_WRITE
+
+
 def send(sock: socket.socket, data: bytes) -> Task:
     """Send all of it, as one write where the socket takes it."""
     view = memoryview(data)

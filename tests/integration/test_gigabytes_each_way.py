@@ -1,6 +1,7 @@
 """Gigabytes each way at once, both readers slow at first: every byte arrives, and the gateway keeps almost none.
 
-Rows 138 (a requestor that reads slowly throttles the PACS) and 139 (a slow PACS throttles the requestor).
+Rows 138 (a requestor that reads slowly throttles the PACS) and 139 (a slow PACS throttles the requestor); with TLS to
+the upstream, where in turn one reader does not read at all while the other direction flows.
 """
 
 import threading
@@ -18,7 +19,8 @@ from tests.support.soak import scaled
 pytestmark = pytest.mark.slow
 
 SIZE = scaled(2, 10) * 1024**3
-SLOW = scaled(10.0, 60.0)  # seconds at 1 MiB/s
+SLOW = scaled(10.0, 60.0)  # seconds
+CRAWL, STALL = 1024 * 1024, 1  # bytes a second
 RECEIVE_BUFFER = 256 * 1024  # or the kernel would hold megabytes, and nobody would be slow
 MAX_GROWTH_KIB = 16 * 1024
 MAX_UNDER_WAY = 128 * 1024 * 1024  # in the socket buffers of the kernel, which holds tens of megabytes for each
@@ -31,26 +33,37 @@ def pairs(mine: list[Sender | Reader], theirs: list[Sender | Reader]) -> list[tu
     return [(mine[0], theirs[1]), (theirs[0], mine[1])]  # type: ignore[list-item]
 
 
-def test_every_byte_arrives_and_memory_stays_flat(site: Site, start_gateway: Callable[..., Gateway]) -> None:
+@pytest.mark.parametrize(
+    ("tls_out", "at_the_requestor", "at_the_upstream"),
+    [(False, CRAWL, CRAWL), (True, STALL, CRAWL), (True, CRAWL, STALL)],
+    ids=["plain out", "TLS out, the requestor stalls", "TLS out, the upstream stalls"],
+)
+def test_every_byte_arrives_and_memory_stays_flat(
+    tls_out: bool, at_the_requestor: int, at_the_upstream: int, site: Site, start_gateway: Callable[..., Gateway]
+) -> None:
     at_the_pacs: list[Sender | Reader] = []
     finished = threading.Event()
 
     def both_ways(visit: Visit) -> None:
         visit.accept()
-        at_the_pacs.extend((Sender(visit.wire, SIZE, salt=1), Reader(visit.wire, SIZE, slow=SLOW)))
+        at_the_pacs.extend(
+            (Sender(visit.wire, SIZE, salt=1), Reader(visit.wire, SIZE, slow=SLOW, rate=at_the_upstream))
+        )
         for thread in at_the_pacs:
             thread.start()
         for thread in at_the_pacs:
             thread.join()
         finished.wait(60)
 
-    with Pacs(both_ways, receive_buffer=RECEIVE_BUFFER) as pacs:
-        gateway = start_gateway(site.one_tenant(pacs.port))
+    server = site.server_context(client_ca=True) if tls_out else None
+    with Pacs(both_ways, receive_buffer=RECEIVE_BUFFER, tls=server) as pacs:
+        upstream = site.upstream(pacs.port, client="ct1") if tls_out else pacs.port
+        gateway = start_gateway(site.one_tenant(upstream))
         context = client_context(site.path("ca.pem"))
         with connect(port_of(gateway.config), context, receive_buffer=RECEIVE_BUFFER) as wire:
             associate(wire)
             before = gateway.rss_kib()
-            mine = [Sender(wire, SIZE, salt=2), Reader(wire, SIZE, slow=SLOW)]
+            mine = [Sender(wire, SIZE, salt=2), Reader(wire, SIZE, slow=SLOW, rate=at_the_requestor)]
             for thread in mine:
                 thread.start()
             highest, under_way = before, 0

@@ -5,7 +5,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,14 @@ TIMEOUTS = {"close": "2s", "drain": "1s"}
 
 
 def configuration(
-    listeners: Record, tenants: Record, upstreams: dict[str, int | str], *, admin: int | None = None, **more: Any
+    listeners: Record,
+    tenants: Record,
+    upstreams: Mapping[str, int | str | Record],
+    *,
+    admin: int | None = None,
+    **more: Any,
 ) -> Record:
-    """A configuration of the usual frame; an upstream is a port on 127.0.0.1 or an address."""
+    """A configuration of the usual frame; an upstream is a port on 127.0.0.1, an address, or all of it."""
     return {
         "version": 1,
         "control": None,
@@ -35,7 +40,9 @@ def configuration(
         "listeners": listeners,
         "tenants": tenants,
         "upstreams": {
-            name: {"servers": [{"address": f"127.0.0.1:{where}" if isinstance(where, int) else where}]}
+            name: where
+            if isinstance(where, dict)
+            else {"servers": [{"address": f"127.0.0.1:{where}" if isinstance(where, int) else where}]}
             for name, where in upstreams.items()
         },
         **more,

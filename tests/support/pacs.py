@@ -3,9 +3,11 @@
 import contextlib
 import hashlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import Any
 
 from proxy.pdu import PduType, encode_associate_ac, encode_release_rp, parse_associate_rq
 from tests.support.processes import PATIENCE, until
@@ -69,15 +71,21 @@ def mirror(visit: Visit) -> None:
 
 
 class Pacs:
-    """Listens on 127.0.0.1; a thread per connection runs `handler`, and closes it behind that."""
+    """Listens on 127.0.0.1; a thread per connection runs `handler`, and closes it behind that. `tls`: of a server."""
 
     def __init__(
-        self, handler: Handler = sink, *, receive_buffer: int | None = None, patience: float = PATIENCE
+        self,
+        handler: Handler = sink,
+        *,
+        receive_buffer: int | None = None,
+        patience: float = PATIENCE,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`patience`: seconds of silence until a handler gives up."""
         self._patience = patience
         self.visits: list[Visit] = []
         self.handler = handler
+        self._tls = tls
         self._changed = threading.Condition()
         self._listening = socket.socket()
         if receive_buffer is not None:
@@ -131,6 +139,8 @@ class Pacs:
 
     def _handle(self, visit: Visit) -> None:
         try:
+            if self._tls is not None:
+                visit.wire.accept_tls(self._tls)
             self.handler(visit)
         except ConnectionResetError:
             visit.ended = visit.ended or "reset"
@@ -142,7 +152,7 @@ class Pacs:
 
 
 @contextlib.contextmanager
-def pacs(handler: Handler = sink, **options: int) -> Iterator[Pacs]:
+def pacs(handler: Handler = sink, **options: Any) -> Iterator[Pacs]:
     """A fake PACS while the body runs."""
     with Pacs(handler, **options) as server:
         yield server

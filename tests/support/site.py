@@ -1,5 +1,6 @@
 """The usual site of a test: a folder with certificates, and configurations that point to them."""
 
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,34 @@ class Site:
         """A TLS listener on 127.0.0.1; `tls` adds profile, client_auth."""
         return {"bind": [f"127.0.0.1:{port}"], "tls": {"certificates": [self.certificate(certificate)], **tls}}
 
-    def one_tenant(self, upstream: int, *, port: int | None = None, **changes: Any) -> dict[str, Any]:
-        """One TLS listener, one tenant: anybody may call MAINPACS. `changes`: peers, called_aets, tls, timeouts, ..."""
+    def server_context(self, certificate: str = "gate", *, client_ca: bool = False) -> ssl.SSLContext:
+        """TLS of a PACS with NAME.pem; `client_ca`: it demands a client certificate of the site."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.path(f"{certificate}.pem"), self.path(f"{certificate}.key"))
+        if client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.path("ca.pem"))
+        return context
+
+    def upstream_tls(self, *, client: str | None = None, **more: Any) -> dict[str, Any]:
+        """`tls` of an upstream that is HOST by the site's CA; `client`: with NAME.pem as our certificate."""
+        own = {}
+        if client is not None:
+            own = {
+                "certificate": str(self.path(f"{client}.pem")),
+                "key": {"file": str(self.path(f"{client}.key"))},
+            }
+        return {"server_name": HOST, "ca": str(self.path("ca.pem")), **own, **more}
+
+    def upstream(self, port: int, **tls: Any) -> dict[str, Any]:
+        """An upstream with TLS on 127.0.0.1; `tls` as of `upstream_tls`."""
+        return {"servers": [{"address": f"127.0.0.1:{port}"}], "tls": self.upstream_tls(**tls)}
+
+    def one_tenant(self, upstream: int | dict[str, Any], *, port: int | None = None, **changes: Any) -> dict[str, Any]:
+        """One TLS listener, one tenant: anybody may call MAINPACS. `upstream`: a port, or all that is said of it.
+
+        `changes`: peers, called_aets, tls, timeouts, ...
+        """
         tls = changes.pop("tls", {})
         tenant = {
             "called_aets": changes.pop("called_aets", ["MAINPACS"]),

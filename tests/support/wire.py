@@ -45,6 +45,15 @@ class Wire:
     ) -> None:
         """The handshake as a client. Raises ssl.SSLError with the alert of the server."""
         self.tls = context.wrap_bio(self._incoming, self._outgoing, False, server_name, session)
+        self._shake_hands()
+
+    def accept_tls(self, context: ssl.SSLContext) -> None:
+        """The handshake as a server. Raises ssl.SSLError with the alert of the client."""
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, True)
+        self._shake_hands()
+
+    def _shake_hands(self) -> None:
+        assert self.tls is not None
         while True:
             try:
                 self.tls.do_handshake()

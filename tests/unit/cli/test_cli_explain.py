@@ -81,13 +81,23 @@ def test_a_certificate_that_nobody_asks_for_does_not_count(config: Write, capsys
     assert "does not count: none is asked for here" in capsys.readouterr().out
 
 
+def test_tls_to_the_upstream_is_shown(config: Write, capsys: Capture) -> None:
+    config(('"10.9.0.1:104"}]', '"pacs.example.org:2762"}], tls: {ca: ca.pem}'))
+    assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1"]) == 0
+    said = "bcp195-rfc8996 (PS3.15 B.12), certificate for pacs.example.org of CA ca.pem, client certificate none"
+    assert capsys.readouterr().out.splitlines()[-1] == f"  tls          {said}"
+    assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1", "--format", "json"]) == 0
+    tls = json.loads(capsys.readouterr().out)["upstream_tls"]
+    assert (tls["server_names"], tls["verify_name"], tls["certificate"]) == (["pacs.example.org"], True, None)
+
+
 def test_json_tells_the_same(config: Write, capsys: Capture) -> None:
     arguments = ["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT9", "--format", "json"]
     assert main(arguments) == 1
     answer = json.loads(capsys.readouterr().out)
     assert list(answer) == [
-        "accepted", "listener", "tenant", "peer", "upstream", "server", "reason", "answer", "detail", "advice",
-        "contexts", "move_refused", "would_refuse", "trace",
+        "accepted", "listener", "tenant", "peer", "upstream", "server", "upstream_tls", "reason", "answer", "detail",
+        "advice", "contexts", "move_refused", "would_refuse", "trace",
     ]  # fmt: skip
     assert (answer["accepted"], answer["tenant"], answer["reason"]) == (False, "north", "calling_aet_unknown")
     assert answer["trace"][-1] == {

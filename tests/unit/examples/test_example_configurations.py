@@ -18,11 +18,7 @@ SCHEMA = Path(__file__).parents[3] / "proxy" / "config" / "schema.json"
 
 UNBUILT = {
     "client-certificates.yaml": [],
-    "egress.yaml": [
-        "upstreams.cloud-pacs.tls",
-        "upstreams.site-1.tls",
-        "upstreams.site-7.tls",
-    ],
+    "egress.yaml": [],
     "pool.yaml": ["upstreams.pacs.health_check"],
     "reference.yaml": ["identity_providers", "tenants.hospital.peers.0.user"],
     "single-pacs.yaml": [],
@@ -60,7 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = certs.ca("Server CA")
     files = folder / "certs"
     names = ("pacs.example.org", "*.rad.example.org")
-    write_pair(files, certs.leaf("pacs", root, eku=(certs.SERVER,), dns=names), "pacs")
+    both = (certs.SERVER, certs.CLIENT)  # pacs.pem is shown to senders, and to remote sites
+    write_pair(files, certs.leaf("pacs", root, eku=both, dns=names), "pacs")
+    write_pair(files, certs.leaf("site", root), "site")
     write_pair(files, certs.leaf("pacs", root, eku=(certs.SERVER,)), "pacs-ecdsa")
     write_pair(files, certs.leaf("pacs", root, eku=(certs.SERVER,), kind="rsa2048"), "pacs-rsa")
     write_pair(files, certs.leaf("default", root, eku=(certs.SERVER,)), "default")
@@ -77,6 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (files / "devices-2026.pem").write_bytes(devices.pem)
     (files / "devices-2026.crl.pem").write_bytes(certs.crl(devices))
     (files / "clinic-b-devices.pem").write_bytes(certs.ca("Clinic B devices").pem)
+    (files / "sites-ca.pem").write_bytes(certs.ca("Sites").pem)
     for example in EXAMPLES.glob("*.yaml"):
         (folder / example.name).write_text(edited(example))
     return folder

@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from proxy.config.values import Limits, Server, Timeouts, Upstream
+from proxy.config.values import Limits, Server, Timeouts, Upstream, UpstreamTls
 from proxy.net import dial as module
 from proxy.net.counts import Counts, Share
 from proxy.net.dial import dial
@@ -20,11 +22,19 @@ from proxy.net.refused import Refused
 from proxy.net.servers import Servers, ServerStates
 from proxy.net.table import SharedTable
 from proxy.policy import Reason
+from proxy.tls.memory_file import load_key_pair
+from proxy.tls.upstreams import upstream_contexts
 from proxy.upstream.dialling import Destination, begin_connect
+from tests.support import certs
+from tests.support.pacs import pacs
+from tests.support.tls_pair import file, key_pair
 from tests.unit.net.relay_bed import run, turns
 
 PACS = Upstream("pacs", (Server("pacs.example.org", 104),))
 POOL = Upstream("pool", (Server("one.example.org", 104), Server("other.example.org", 104)), balance="first_up")
+ROOT = certs.ca("Root")
+GOOD, WRONG = certs.server("pacs.example.org", ROOT), certs.server("other.example.org", ROOT)
+SECURE = dataclasses.replace(PACS, tls=UpstreamTls("bcp195-rfc8996", ca=file(ROOT.pem)))
 
 
 @contextlib.contextmanager
@@ -56,6 +66,15 @@ def _ignore(level: str, name: str, **fields: object) -> None:
     pass
 
 
+@contextlib.contextmanager
+def serving(issued: certs.Issued) -> Iterator[Destination]:
+    """A TLS server that shakes hands with whoever comes, and reads to the end."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load_key_pair(context, key_pair(issued))
+    with pacs(lambda visit: visit.wire.receive_all(), tls=context) as server:
+        yield Destination(socket.AF_INET, ("127.0.0.1", server.port))
+
+
 class Dialling:
     """What a dial needs around it. `results` is what it counted."""
 
@@ -65,6 +84,7 @@ class Dialling:
         self.results: list[str] = []
         self.share = Share(None)
         self._upstream = upstream
+        self._in_tls = False
         self._ready = asyncio.Event()
         config = SimpleNamespace(timeouts=Timeouts(upstream_connect=seconds))
         # Of a pool, each server has one of the addresses.
@@ -75,7 +95,12 @@ class Dialling:
             ServerStates(table), Counts(Limits(), table, 0, (0,)), SimpleNamespace(event=_ignore), seconds
         )
         self._worker: Any = SimpleNamespace(
-            loop=asyncio.get_running_loop(), config=config, resolver=resolver, poller=poller, servers=servers
+            loop=asyncio.get_running_loop(),
+            config=config,
+            resolver=resolver,
+            poller=poller,
+            servers=servers,
+            upstream_tls=upstream_contexts([upstream]),
         )
 
     async def dial(self) -> Leg:
@@ -90,13 +115,23 @@ class Dialling:
     def drained(self, leg: Leg) -> None:
         self._ready.set()
 
-    broken = drained
+    readable = broken = drained
 
     def server(self, upstream: Upstream, server: Server) -> None:
         pass
 
     def dialled(self, result: str) -> None:
         self.results.append(result)
+
+    def securing(self) -> None:
+        self._in_tls = True
+
+    def upstream_secured(self, tls: ssl.SSLObject, settings: UpstreamTls) -> None:
+        self.results.append(tls.version() or "")
+
+    def dialled_too_long(self) -> bool:
+        self.dialled("tls" if self._in_tls else "timeout")
+        return self._in_tls
 
 
 @contextlib.asynccontextmanager
@@ -215,5 +250,49 @@ def test_a_connection_that_cannot_be_watched_is_closed(monkeypatch: pytest.Monke
                     await d.dial()
                 assert d.results == ["error"]
                 assert begun[0].fileno() == -1
+
+    run(scenario)
+
+
+def test_a_server_that_fails_in_tls_leaves_its_place_to_the_next() -> None:
+    async def scenario() -> None:
+        with serving(WRONG) as wrong, accepting() as silent, serving(GOOD) as good:
+            async with dialling(wrong, silent, good, seconds=1.0, upstream=SECURE) as d, asyncio.timeout(5):
+                leg = await d.dial()
+                assert leg.socket.getpeername() == good.address
+                assert leg.tls is not None
+                assert d.results == ["tls", "tls", "TLSv1.3", "ok"]
+                leg.close()
+                while len(leg._poller):  # the alert to the first one is on its way
+                    await turns()
+
+    run(scenario)
+
+
+def test_where_one_of_them_failed_in_tls_the_refusal_says_so() -> None:
+    async def scenario() -> None:
+        with serving(WRONG) as wrong, refusing() as refused:
+            async with dialling(wrong, refused, upstream=SECURE) as d:
+                words = f"{wrong}: the server's certificate is not accepted: .*; {refused}: Connection refused"
+                with pytest.raises(Refused, match=words) as raised:
+                    await d.dial()
+                assert raised.value.reason is Reason.UPSTREAM_TLS_FAILED
+                while len(d._worker.poller):
+                    await turns()
+
+    run(scenario)
+
+
+def test_a_requestor_that_leaves_within_the_handshake_leaves_nothing_open() -> None:
+    async def scenario() -> None:
+        with accepting() as silent:
+            async with dialling(silent, upstream=SECURE) as d:
+                task = asyncio.ensure_future(d.dial())
+                while not d._in_tls:
+                    await turns()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert d.results == []
 
     run(scenario)

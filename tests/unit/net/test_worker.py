@@ -83,7 +83,7 @@ async def bed(folder: Path, limits: str = "{connections: 1, connections_per_addr
     with socket.create_server(("127.0.0.1", 0)) as listening:
         table = table_for(config.limits, tuple(config.tenants.values()), 1)
         counts = Counts(config.limits, table, 0, (0,))
-        worker = Worker(config, {}, {"plain": [listening]}, journal, counts, ServerStates(table))
+        worker = Worker(config, {}, {}, {"plain": [listening]}, journal, counts, ServerStates(table))
         worker.start()
         try:
             yield Bed(worker, journal, listening.getsockname())

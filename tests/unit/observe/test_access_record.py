@@ -66,6 +66,7 @@ def full() -> AccessRecord:
     )
     record.contexts_refused = refused_contexts(proposed, frozenset({1, 5}), results)
     record.upstream, record.server, record.upstream_setup_s = "pacs", "10.20.0.5:104", 0.0123
+    record.upstream_tls = ("TLSv1.3", "TLS_AES_256_GCM_SHA384")
     record.bytes_in, record.bytes_out, record.pdus_in, record.pdus_out = 2**40, 300, 12, 5
     record.dimse = {"C-STORE": OperationCount(5, 3, 1, 1, 0), "C-FIND": OperationCount(refused=2)}
     record.refused_operations = ["C-FIND from the requestor"]

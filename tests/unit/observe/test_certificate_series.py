@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from proxy.config.values import ClientAuthSettings, Config, File, KeyPair, TlsSettings
+from proxy.config.values import ClientAuthSettings, Config, File, KeyPair, TlsSettings, UpstreamTls
 from proxy.observe.certificates import certificate_series
 from proxy.observe.metrics import Metrics
 from proxy.policy import CertificateConditions
@@ -87,3 +87,19 @@ def test_the_series_are_what_metrics_take(secured: Config) -> None:
 
 def test_plaintext_listeners_have_no_certificates(config: Config) -> None:
     assert certificate_series(config) == {}
+
+
+def test_what_upstreams_use_is_named_by_its_file(config: Config, issued: dict[str, certs.Issued]) -> None:
+    pair = KeyPair(File("certs/site.pem", issued["server"].pem), File("certs/site.key", b""))
+    tls = UpstreamTls("bcp195-rfc8996", ca=File("certs/sites.pem", issued["root"].pem), certificate=pair)
+    upstreams = {name: dataclasses.replace(upstream, tls=tls) for name, upstream in config.upstreams.items()}
+    series = certificate_series(dataclasses.replace(config, upstreams=upstreams))
+    for use, name, one in (("client", "certs/site.pem", "server"), ("ca", "certs/sites.pem", "root")):
+        certificate = issued[one].certificate
+        labels = (use, name, f"{certificate.serial_number:x}")
+        assert series[AFTER, labels] == certificate.not_valid_after_utc.timestamp()
+        assert series[BEFORE, labels] == certificate.not_valid_before_utc.timestamp()
+    system = {
+        name: dataclasses.replace(upstream, tls=UpstreamTls("legacy-aes")) for name, upstream in upstreams.items()
+    }
+    assert certificate_series(dataclasses.replace(config, upstreams=system)) == certificate_series(config)

@@ -1,0 +1,82 @@
+"""TLS towards the upstreams: one context for all that say the same, one endpoint for each connection.
+
+A client's context keeps no session, so that it lives as long as its generation. The chain is always verified.
+"""
+
+import os
+import ssl
+from collections.abc import Iterable
+
+from cryptography import x509
+
+from proxy.config.values import Server, Upstream, UpstreamTls
+from proxy.tls.certificates import UNREADABLE
+from proxy.tls.client import client_context
+from proxy.tls.endpoint import TlsEndpoint
+from proxy.tls.errors import TlsSetupError
+from proxy.tls.judging import verified_chain
+from proxy.tls.memory_file import load_key_pair
+from proxy.tls.profiles import PROFILES
+from proxy.tls.strength import MINIMUM_EC_BITS, weakness
+
+
+class UpstreamContext:
+    """What the `tls` block of one upstream says."""
+
+    def __init__(self, settings: UpstreamTls, context: ssl.SSLContext) -> None:
+        self.settings = settings
+        self._checks_strength = PROFILES[settings.profile].checks_strength
+        self._context = context
+
+    def endpoint(self, server: Server) -> TlsEndpoint:
+        """For one connection to `server`. Its name is sent as SNI, unless that is an address."""
+        return TlsEndpoint(self._context, server_side=False, server_hostname=self.settings.name_of(server))
+
+    def weakness(self, ssl_object: ssl.SSLObject) -> str | None:
+        """What is too weak about the server's certificate and OpenSSL's security level has let pass, or None."""
+        if not self._checks_strength:
+            return None
+        try:
+            chain = [x509.load_der_x509_certificate(der) for der in verified_chain(ssl_object)]
+            return weakness(chain, MINIMUM_EC_BITS)
+        except UNREADABLE as error:
+            return f"cannot be read ({error})"
+
+
+def upstream_contexts(upstreams: Iterable[Upstream]) -> dict[str, UpstreamContext]:
+    """The context of each upstream that has TLS, by its name. Raises `TlsSetupError`, and OSError without memory."""
+    built: dict[object, ssl.SSLContext] = {}
+    contexts = {}
+    for upstream in upstreams:
+        tls = upstream.tls
+        if tls is None:
+            continue
+        pair = tls.certificate
+        own = None if pair is None else (pair.chain.data, pair.key.data)
+        key = (tls.profile, None if tls.ca is None else tls.ca.data, own, tls.verify_name)
+        if key not in built:  # the system's CAs alone are some hundred
+            built[key] = _build(tls)
+        contexts[upstream.name] = UpstreamContext(tls, built[key])
+    return contexts
+
+
+def _build(tls: UpstreamTls) -> ssl.SSLContext:
+    if tls.ca is None and not _system_has_authorities():
+        raise TlsSetupError(tls.where, "this machine has no CA certificates of its own: install them, or give `ca`")
+    try:
+        context = client_context(
+            PROFILES[tls.profile], ca="system" if tls.ca is None else tls.ca.data, verify_name=tls.verify_name
+        )
+    except ssl.SSLError:
+        problem = f"this OpenSSL has none of the cipher suites of profile {tls.profile}"
+        raise TlsSetupError(tls.where, problem) from None
+    except TlsSetupError as error:
+        raise TlsSetupError(tls.ca or tls.where, error.problem) from None
+    if tls.certificate is not None:
+        load_key_pair(context, tls.certificate)
+    return context
+
+
+def _system_has_authorities() -> bool:
+    paths = ssl.get_default_verify_paths()
+    return bool(paths.cafile) or bool(paths.capath and os.listdir(paths.capath))
