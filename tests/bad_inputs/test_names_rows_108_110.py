@@ -102,7 +102,7 @@ def test_row_108_two_servers_and_one_is_dead(case: Case, called: str, other: Fak
         case.released(served(case, called), dialled=0)
     assert other.dials == 5
     refused = case.gateway.metric("upstream_connect_attempts_total", upstream=called.lower(), result="refused")
-    assert refused == (1 if called == "DEADFIRST" else 0)
+    assert 1 <= refused < 5 if called == "DEADFIRST" else refused == 0
 
 
 def test_row_108_never_another_server_after_the_request_was_sent(case: Case, one: FakePacs, other: FakePacs) -> None:

@@ -65,7 +65,8 @@ def test_tls_to_an_upstream_is_printed(config: Write, capsys: Capture) -> None:
     config(('"10.9.0.1:104"}]', f'"pacs.example.org:2762"}}], tls: {{{own}}}'))
     (upstream,) = check_json(capsys)["upstreams"]
     assert list(upstream) == [
-        "name", "where", "servers", "balance", "weights", "backups", "source_address", "send_proxy_protocol", "tls", "notes",
+        "name", "where", "servers", "balance", "weights", "backups", "source_address", "send_proxy_protocol",
+        "tls", "notes",
     ]  # fmt: skip
     assert list(upstream["tls"]) == [
         "profile", "section", "retired", "server_names", "verify_name", "ca", "certificate",
