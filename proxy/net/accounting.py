@@ -298,7 +298,7 @@ class Account:
         record = self.record
         if refused.detail in record.refused_operations or len(record.refused_operations) == _MOST_REFUSED_OPERATIONS:
             return
-        record.refused_operations.append(refused.detail)
+        record.refused_operations += (refused.detail,)
         self._worker.report_operation(record, reason_of(refused.status), refused.detail)
 
     def operation_observed(self, refused: RefusedCommand) -> None:

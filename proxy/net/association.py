@@ -45,6 +45,7 @@ from proxy.policy import (
     NeedsIdentity,
     Reason,
     Refuse,
+    Tenant,
     judge,
 )
 from proxy.tls.contexts import ListenerTls
@@ -71,11 +72,11 @@ class Association:
         "_relay",
         "_requestor",
         "_task",
+        "_tenant",
         "_upstream",
         "_waiter",
         "_walking",
         "_worker",
-        "accept",
         "account",
         "address",
         "forwarded",
@@ -98,7 +99,7 @@ class Association:
         self._destination: Endpoint | None = None  # where a PROXY header says that the requestor connected to
         self.share = share
         self.account = Account(worker, listener, address, port)
-        self.accept: Accept | None = None
+        self._tenant: Tenant | None = None  # of the decision, once that was yes
         self._waiter: asyncio.Future[None] | None = None
         self._awaited: Leg | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -202,7 +203,7 @@ class Association:
         leg.send(answer)
         self.account.accepted(request, answered, accept.keep_contexts)
         self._worker.journal.accepted(self.account.record)
-        self._start_relay(request, answered, accepted, behind)
+        self._start_relay(accept, request, answered, accepted, behind)
 
     async def _locate(self, leg: Leg, protocol: ProxyProtocol) -> bytes:
         """PROXY header: from here on the requestor is who it says. What was read behind it."""
@@ -247,15 +248,14 @@ class Association:
         full = self._worker.counts.acquire(self.share, decision.tenant, decision.peer)
         if full is not None:
             raise Refused(Reason.ASSOCIATION_LIMIT, full)
-        self.accept = decision
+        self._tenant = decision.tenant
         return decision
 
     def _start_relay(
-        self, request: AAssociateRQ, answer: AAssociateAC, accepted: frozenset[int], from_upstream: bytes
+        self, accept: Accept, request: AAssociateRQ, answer: AAssociateAC, accepted: frozenset[int], behind: bytes
     ) -> None:
         worker = self._worker
         assert self._upstream is not None
-        assert self.accept is not None
         heard = b"" if self._early is None else self._early.heard
         self._early = None
         worker.counts.associated(self.share)
@@ -265,7 +265,7 @@ class Association:
             self._requestor,
             self._upstream,
             accepted,
-            inspection_of(self.accept, request, answer, accepted, self.account.operation_observed),
+            inspection_of(accept, request, answer, accepted, self.account.operation_observed),
             longest_to_requestor=request.user_information.maximum_length or 0,
             longest_to_upstream=answer.user_information.maximum_length or 0,
             asynchronous=is_asynchronous(answer.user_information.asynchronous_operations_window),
@@ -274,7 +274,7 @@ class Association:
             unacknowledged=worker.config.timeouts.unacknowledged,
         )
         worker.established(self)
-        self._relay.start(heard, from_upstream)
+        self._relay.start(heard, behind)
         worker.relayed(self)
 
     def proxy_header(self, version: int) -> bytes:
@@ -423,8 +423,8 @@ class Association:
         relay = self._relay
         assert relay is not None
         assert self._upstream is not None
-        assert self.accept is not None
-        idle_limit = self.accept.tenant.idle
+        assert self._tenant is not None
+        idle_limit = self._tenant.idle
         if idle_limit is None:
             idle_limit = self._worker.config.timeouts.idle
         if self.account.flush(self._requestor, self._upstream, relay):

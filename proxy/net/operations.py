@@ -49,10 +49,11 @@ def inspection_of(
         if accept.scp_roles is not None and syntax not in accept.scp_roles:
             scp = False  # that proposal was not forwarded
         rules[context_id] = _rules(accept, context_id, syntax, scu=scu, scp=scp)
+    lasting = replace(accept, contexts={})  # for as long as the association lives: of 128 contexts that is 5 KiB less
     return Inspection(
         rules,
-        rules_of=partial(_rules_of, accept, rules),
-        may_move_to=lambda destination: move_allowed(accept, destination, calling),
+        rules_of=partial(_rules_of, lasting, rules),
+        may_move_to=lambda destination: move_allowed(lasting, destination, calling),
         observed=observed if accept.observing else None,
         clock=time.monotonic,
     )

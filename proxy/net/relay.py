@@ -55,7 +55,7 @@ class _Flow:
         self.walk = walk
         self.longest_pdu = longest_pdu  # that the sink takes: its maximum length (PS3.8 annex D.1), 0: any
         self.held_back = b""
-        self.answers: list[bytes] = []  # wait for the end of a message
+        self.answers: tuple[bytes, ...] = ()  # wait for the end of a message
         self.state = _State.RUNNING
         self.reset_sink = False
 
@@ -226,7 +226,7 @@ class Relay:
             self._owner.relay_refused(refused)
             response = refusing_response(refused.command, refused.status)
             if response is not None:
-                back.answers.append(encode_command_set(refused.context_id, response, back.longest_pdu))
+                back.answers += (encode_command_set(refused.context_id, response, back.longest_pdu),)
         flow.walk.refused = ()
         if len(back.answers) > _MOST_ANSWERS:
             self.abort(
@@ -241,10 +241,10 @@ class Relay:
         """Send the responses of ours that wait, if they can stand here; have the walk stop where they can if not."""
         walk = flow.walk
         if flow.state is not _State.RUNNING or walk.release_requested or walk.release_answered:
-            flow.answers.clear()  # no data may follow a release (PS3.8 section 9.2), nor is any awaited
+            flow.answers = ()  # no data may follow a release (PS3.8 section 9.2), nor is any awaited
         elif flow.answers and walk.between:
             flow.sink.send(b"".join(flow.answers))
-            flow.answers.clear()
+            flow.answers = ()
         walk.stop_between = bool(flow.answers)
 
     def _violated(self, flow: _Flow, violation: PduError) -> None:

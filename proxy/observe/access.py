@@ -100,7 +100,7 @@ class AccessRecord:
     pdus_in: int = 0
     pdus_out: int = 0
     dimse: dict[str, OperationCount] = field(default_factory=dict)  # by service: C-STORE
-    refused_operations: list[str] = field(default_factory=list)  # what the gateway refused, in words
+    refused_operations: tuple[str, ...] = ()  # what the gateway refused, in words
     ended: Ended = Ended.REFUSED
     duration_s: float = 0.0
     upstream_setup_s: float | None = None
