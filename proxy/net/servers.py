@@ -1,7 +1,8 @@
 """What all workers of all generations know of the servers that fail, and the choice of a server by it.
 
-A server that cannot be connected to is left alone for a while; then one process alone may try it. Where an upstream has
-but one server, each request tries it all the same, for there is nothing to gain from waiting.
+A server that cannot be connected to is left alone for a while; then one process alone may try it. Where all servers of
+an upstream fail, each is tried every second, so that the first one to come back is found soon; where there is but one,
+each request tries it, for there is nothing to gain from waiting.
 """
 
 import itertools
@@ -12,7 +13,7 @@ from proxy.config.values import Server, Upstream
 from proxy.net.counts import Counts, Share
 from proxy.net.table import SharedTable, key_of
 from proxy.observe.families import server_label
-from proxy.upstream.pool import candidates, pause
+from proxy.upstream.pool import FIRST_PAUSE, candidates, pause
 
 _KEY = 16
 #: Servers that fail at once. One more would be asked as if it did not.
@@ -50,23 +51,35 @@ class ServerStates:
         row = self._find(key)
         return 0 if row is None else self._failures[row]
 
-    def until(self, key: bytes) -> float:
-        """When it may be tried again; in the past for a server that does not fail."""
+    def until(self, key: bytes, *, desperate: bool = False) -> float:
+        """When it may be tried again, `desperate` where no other can be; in the past for one that does not fail."""
         row = self._find(key)
-        return 0.0 if row is None else self._until[row]
+        if row is None:
+            return 0.0
+        return min(self._until[row], self._since[row] + FIRST_PAUSE) if desperate else self._until[row]
 
-    def admit(self, key: bytes, now: float, lease: float) -> bool:
-        """Whether this process may dial now. Of a server that fails nobody else may for `lease` seconds then."""
+    def admit(self, key: bytes, now: float, lease: float, *, desperate: bool = False) -> bool:
+        """Whether this process may dial now. Of a server that fails nobody else may for `lease` seconds then, or for a
+        second where there is no other.
+        """
         if self._find(key) is None:
             return True
         with self._lock:
             row = self._find(key)
             if row is None:
                 return True
-            if self._until[row] > now:
+            if self.until(key, desperate=desperate) > now:
                 return False
+            self._since[row] = now
             self._until[row] = now + lease
             return True
+
+    def abandoned(self, key: bytes, now: float) -> None:
+        """A dial was given up for no fault of the server: anybody may try it."""
+        with self._lock:
+            row = self._find(key)
+            if row is not None:
+                self._until[row] = now
 
     def failed(self, key: bytes, began: float, now: float, *, alone: bool) -> bool:
         """A dial that began at `began` has failed; whether it is the first failure."""
@@ -130,7 +143,9 @@ class Servers:
         now = time.monotonic()
         keys = [server_key(upstream, server) for server in upstream.servers]
         ordered = candidates(upstream, [self._counts.held(key) for key in keys], next(self._turns))
-        return [server for server in ordered if self._states.until(server_key(upstream, server)) <= now]
+        return [server for server in ordered if self._states.until(server_key(upstream, server)) <= now] or [
+            server for server in ordered if self._states.until(server_key(upstream, server), desperate=True) <= now
+        ]
 
     def admit(self, upstream: Upstream, server: Server, share: Share) -> bool:
         """Whether to dial it; its association is counted from now on."""
@@ -139,7 +154,8 @@ class Servers:
         alone = len(upstream.servers) == 1
         if not alone:
             lease = max(self._longest_dial, pause(self._states.failures(key), alone=False))
-            if not self._states.admit(key, now, lease):
+            desperate = all(self._states.failures(server_key(upstream, other)) for other in upstream.servers)
+            if not self._states.admit(key, now, lease, desperate=desperate):
                 return False
             self._counts.serve(share, key)
         share.dialling = (server, now)
@@ -158,6 +174,13 @@ class Servers:
             if first:
                 self._events.event("warning", "server_down", upstream=upstream.name, server=server_label(server))
 
+    def abandoned(self, upstream: Upstream, share: Share) -> None:
+        """What `admit` let be dialled is wanted no more."""
+        if share.dialling is not None:
+            server, _ = share.dialling
+            share.dialling = None
+            self._states.abandoned(server_key(upstream, server), time.monotonic())
+
     def reached(self, upstream: Upstream, share: Share) -> None:
         """What `admit` let be dialled is connected."""
         if share.dialling is None:
@@ -169,5 +192,5 @@ class Servers:
 
     def next_trial(self, upstream: Upstream) -> float:
         """In how many seconds the first of its servers may be tried again."""
-        soonest = min(self._states.until(server_key(upstream, server)) for server in upstream.servers)
+        soonest = min(self._states.until(server_key(upstream, one), desperate=True) for one in upstream.servers)
         return max(0.0, soonest - time.monotonic())

@@ -159,3 +159,32 @@ def test_a_server_without_another_is_tried_each_time_and_shown_as_down(bed: Bed,
     one.reached(ALONE, share)
     assert ServerStates(table).failures(server_key(ALONE, ONE)) == 0
     assert bed.journal.said == []
+
+
+def test_where_all_fail_each_is_tried_every_second_by_one_process(bed: Bed, table: SharedTable) -> None:
+    one, two = bed.workers
+    share = associated(bed)
+    for _ in range(8):  # long pauses by now
+        for server in POOL.servers:
+            while not one.admit(POOL, server, share):
+                bed.clock.now += 1
+            one.failed(POOL, share)
+    assert one.order(POOL) == []
+    assert 0 < one.next_trial(POOL) <= 1
+    bed.clock.now += 1
+    assert one.order(POOL) == [ONE, TWO]
+    assert one.admit(POOL, ONE, share)
+    assert not two.admit(POOL, ONE, associated(bed, 1)), "one process alone"
+    one.reached(POOL, share)
+    assert one.order(POOL) == [ONE], "the other one is left alone again"
+
+
+def test_a_trial_that_is_given_up_is_anybodys(bed: Bed, table: SharedTable) -> None:
+    one, two = bed.workers
+    share = associated(bed)
+    assert one.admit(POOL, ONE, share)
+    one.failed(POOL, share)
+    bed.clock.now += 1
+    assert one.admit(POOL, ONE, share)
+    one.abandoned(POOL, share)
+    assert two.admit(POOL, ONE, associated(bed, 1))
