@@ -15,7 +15,8 @@
                                       transfer_syntaxes, move_destinations, may}]}],
                   sni: [{server_name, sender, result, tenant, client_auth, alert, answer}],
                   notes: [...]}],
-     upstreams: [{name, where, servers: [...], source_address, send_proxy_protocol, notes: [...],
+     upstreams: [{name, where, servers: [...], balance, weights: [...], backups: [...],
+                  source_address, send_proxy_protocol, notes: [...],
                   tls: null | {profile, section, retired, server_names: [...], verify_name, ca,
                                certificate: null | {file, dns: [...], key, not_after}}}]}
 

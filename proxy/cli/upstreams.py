@@ -29,6 +29,9 @@ class EffectiveUpstream:
     name: str
     where: str
     servers: tuple[str, ...]
+    balance: str
+    weights: tuple[int, ...]
+    backups: tuple[str, ...]
     source_address: str | None
     send_proxy_protocol: str | None
     tls: EffectiveUpstreamTls | None
@@ -39,12 +42,20 @@ class EffectiveUpstream:
         return asdict(self)
 
     def __str__(self) -> str:
-        parts = [", ".join(self.servers)]
+        parts = [", ".join(self._in_words(*each) for each in zip(self.servers, self.weights, strict=True))]
+        if len(self.servers) > 1:
+            parts.append(f"by {self.balance}")
         if self.source_address is not None:
             parts.append(f"from {self.source_address}")
         if self.send_proxy_protocol is not None:
             parts.append(f"behind a PROXY header {self.send_proxy_protocol}")
         return ", ".join(parts)
+
+    def _in_words(self, server: str, weight: int) -> str:
+        said = [f"weight {weight}"] if weight != 1 else []
+        if server in self.backups:
+            said.append("backup")
+        return f"{server} ({', '.join(said)})" if said else server
 
     def tls_in_words(self) -> str:
         """What is verified and shown, in one line."""
@@ -71,6 +82,9 @@ def describe_upstream(upstream: Upstream) -> EffectiveUpstream:
         name=upstream.name,
         where=upstream.where,
         servers=tuple(map(server_label, upstream.servers)),
+        balance=upstream.balance,
+        weights=tuple(server.weight for server in upstream.servers),
+        backups=tuple(server_label(server) for server in upstream.servers if server.backup),
         source_address=upstream.source_address,
         send_proxy_protocol=None if version is None else f"v{version}",
         tls=None if tls is None else _tls(tls, upstream),

@@ -19,10 +19,6 @@ UNBUILT: dict[str, tuple[object, ...]] = {
     "tenants.*.user_identity.allow_plain": (False,),
     "tenants.*.peers.*.user": (None,),
     "identity_providers": (None,),
-    "upstreams.*.servers.1": (),  # a second server
-    "upstreams.*.servers.*.weight": (1,),
-    "upstreams.*.servers.*.backup": (False,),
-    "upstreams.*.balance": ("least_associations",),
     "upstreams.*.health_check": (None,),
 }
 
@@ -36,9 +32,7 @@ def check_unbuilt(configuration: Configuration, root: Block, report: Report) -> 
             if value in harmless:
                 continue
             mark, dotted = locate(root, path)
-            if not harmless:
-                hint = "only one is accepted so far"
-            elif harmless[0] is None:
+            if harmless[0] is None:
                 hint = "leave it out"
             else:
                 hint = f"only {_written(harmless[0])} is accepted so far"

@@ -173,6 +173,8 @@ class Association:
             self._upstream = upstream = await dial(self, self._worker, upstream_configuration, self.account)
         except asyncio.CancelledError:
             late = self._interruption is not None and self._interruption.reason is Reason.UPSTREAM_UNAVAILABLE
+            servers = self._worker.servers
+            (servers.failed if late else servers.abandoned)(upstream_configuration, self.share)
             if late and self.account.dialled_too_long():
                 text = f"upstream {accept.upstream}: the TLS handshake did not end in {timeouts.upstream_connect:g} s"
                 self._interruption = Refused(Reason.UPSTREAM_TLS_FAILED, text)

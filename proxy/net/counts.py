@@ -4,10 +4,11 @@ The caps are those of the whole gateway: every worker of every generation counts
 counts in one step under its lock.
 """
 
+import contextlib
 import resource
 from collections.abc import Sequence
 
-from proxy.config.values import Limits
+from proxy.config.values import Limits, Server
 from proxy.net.table import SharedTable, TableFull, key_of
 from proxy.policy import Address, Peer, Reason, Tenant
 
@@ -40,7 +41,7 @@ def table_for(limits: Limits, tenants: Sequence[Tenant], slots: int) -> SharedTa
 class Share:
     """What one connection counts for, until it is given back: keys of the table."""
 
-    __slots__ = ("association", "connection", "waiting")
+    __slots__ = ("association", "connection", "dialling", "server", "waiting")
 
     def __init__(self, address: Address | None) -> None:
         of_address = () if address is None else (key_of("address", address.packed),)
@@ -48,6 +49,8 @@ class Share:
         # Until it has its association.
         self.waiting: tuple[bytes, ...] = () if address is None else (key_of("handshake", address.packed),)
         self.association: tuple[bytes, ...] = ()
+        self.server: bytes | None = None  # of `association`, the key of its server
+        self.dialling: tuple[Server, float] | None = None  # since when, by the monotonic clock
 
 
 class Counts:
@@ -56,7 +59,7 @@ class Counts:
     def __init__(self, limits: Limits, table: SharedTable, slot: int, siblings: Sequence[int]) -> None:
         self._limits = limits
         self._table = table
-        self._slot = slot
+        self.slot = slot
         self._others = tuple(sibling for sibling in siblings if sibling != slot)
         self.connections_limit = connections_for_descriptors(limits)
         self.connections = 0  # of this worker
@@ -136,6 +139,22 @@ class Counts:
         self.associations += 1
         return None
 
+    def held(self, key: bytes) -> int:
+        """What all processes count under `key`; it may be one off."""
+        return self._table.total(key)
+
+    def serve(self, share: Share, server: bytes | None) -> None:
+        """Count an association that was acquired for this server, and no other."""
+        with self._table.lock:
+            if share.server is not None:
+                self._table.add(self.slot, share.server, -1)
+                share.association = tuple(key for key in share.association if key != share.server)
+                share.server = None
+            if server is not None:
+                with contextlib.suppress(TableFull):  # it is served all the same
+                    self._table.add(self.slot, server, 1)
+                    share.association, share.server = (*share.association, server), server
+
     def associated(self, share: Share) -> None:
         """The connection has its association."""
         self._give_back(share.waiting)
@@ -155,7 +174,7 @@ class Counts:
             self._released(share)
 
     def _released(self, share: Share) -> None:
-        share.association = ()
+        share.association, share.server = (), None
         self.associations -= 1
 
     def _take(self, keys: tuple[bytes, ...]) -> None:
@@ -163,17 +182,17 @@ class Counts:
         taken = []
         try:
             for key in keys:
-                self._table.add(self._slot, key, 1)
+                self._table.add(self.slot, key, 1)
                 taken.append(key)
         except TableFull:
             for key in taken:
-                self._table.add(self._slot, key, -1)
+                self._table.add(self.slot, key, -1)
             raise
 
     def _give_back(self, keys: tuple[bytes, ...]) -> None:
         with self._table.lock:
             for key in keys:
-                self._table.add(self._slot, key, -1)
+                self._table.add(self.slot, key, -1)
 
     def ahead(self) -> bool:
         """Whether another worker should take the next connection: a shared listening socket alone does not balance."""

@@ -1,4 +1,7 @@
-"""The stage that opens the connection to the upstream: every address of every server, until one answers."""
+"""The stage that opens the connection to the upstream: every address of every server, until one answers.
+
+Behind it no other server is asked: the first one may have acted on what it was sent.
+"""
 
 import asyncio
 import contextlib
@@ -7,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.config.values import Server, Upstream
+from proxy.net.counts import Share
 from proxy.net.leg import Leg, LegOwner
 from proxy.net.linger import linger
 from proxy.net.refused import Refused
@@ -29,6 +33,8 @@ class _TlsFailed(Exception):
 class Dialler(Conversation, LegOwner, Protocol):
     """Who dials: waits for the connection, and owns its leg."""
 
+    share: Share
+
     def proxy_header(self, version: int) -> bytes:
         """The PROXY header that says for whom this is."""
 
@@ -36,22 +42,27 @@ class Dialler(Conversation, LegOwner, Protocol):
 async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: "Account") -> Leg:
     """A connected leg, TLS included, read from from now on. Raises `Refused`; the deadline is the caller's."""
     failures = []
+    servers = worker.servers
     reason = Reason.UPSTREAM_UNAVAILABLE
     tls = worker.upstream_tls.get(upstream.name)
     loop = worker.loop
     deadline = loop.time() + worker.config.timeouts.upstream_connect
-    for server in upstream.servers:
+    order = servers.order(upstream)
+    for others, server in zip(range(len(order) - 1, -1, -1), order, strict=True):
+        if not servers.admit(upstream, server, dialler.share):
+            continue  # another one tries it meanwhile
         account.server(upstream, server)
         try:
-            destinations = worker.resolver.known(server) or await worker.resolver.resolve(server)
-        except OSError as error:
+            async with _part_of(deadline - loop.time(), others + 1):
+                destinations = worker.resolver.known(server) or await worker.resolver.resolve(server)
+        except OSError as error:  # TimeoutError is one
             account.dialled("dns")
-            failures.append(f"{server.host}: {error.strerror}")
+            servers.failed(upstream, dialler.share)
+            failures.append(f"{server.host}: {error.strerror or 'no answer of the name service'}")
             continue
         for left, destination in zip(range(len(destinations), 0, -1), destinations, strict=True):
             try:
-                # An address that swallows SYNs leaves the others their share of the time.
-                async with asyncio.timeout((deadline - loop.time()) / left) if left > 1 else contextlib.nullcontext():
+                async with _part_of(deadline - loop.time(), left + others):
                     leg = await _connect(dialler, worker, upstream, destination)
                     if tls is not None:
                         account.securing()
@@ -73,8 +84,17 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
             if tls is not None and leg.tls is not None:
                 account.upstream_secured(leg.tls.object, tls.settings)
             account.dialled("ok")
+            servers.reached(upstream, dialler.share)
             return leg
+        servers.failed(upstream, dialler.share)
+    if not failures:
+        failures.append(f"every server has failed; the next one is tried in {servers.next_trial(upstream):.1f} s")
     raise Refused(reason, f"upstream {upstream.name}: " + "; ".join(failures))
+
+
+def _part_of(seconds: float, parts: int) -> contextlib.AbstractAsyncContextManager[object]:
+    """An address that swallows SYNs leaves those behind it their part of the time; the last one has all the rest."""
+    return asyncio.timeout(seconds / parts) if parts > 1 else contextlib.nullcontext()
 
 
 async def _connect(dialler: Dialler, worker: "Worker", upstream: Upstream, destination: Destination) -> Leg:

@@ -14,6 +14,8 @@ from hashlib import blake2b
 _KEY = 16
 #: A key stands in one of so many rows behind its hash. All are looked at, so a row is free again as soon as it is zero.
 _WINDOW = 32
+#: Memory behind the counts, for what else the processes share; laid out by who maps it.
+_EXTRA = 16 * 1024
 
 
 class TableFull(Exception):
@@ -55,7 +57,7 @@ class SharedTable:
         """A new table for about `keys` keys that are not zero at once."""
         rows = 1 << max(6, (4 * keys - 1).bit_length())
         descriptor = os.memfd_create("dicomgate-counts", os.MFD_CLOEXEC)
-        os.ftruncate(descriptor, _size(slots, rows))
+        os.ftruncate(descriptor, _extra_at(slots, rows) + _EXTRA)
         return cls(descriptor, slots, rows)
 
     def total(self, key: bytes) -> int:
@@ -85,6 +87,10 @@ class SharedTable:
                 if total or mine[row]:
                     mine[row] = 0
                     self._totals[row] = sum(self._counts[other * padded + row] for other in range(self.slots))
+
+    def map_extra(self) -> mmap.mmap:
+        """The memory behind the counts, zeroed when the table was created, under the same lock."""
+        return mmap.mmap(self.descriptor, _EXTRA, offset=_extra_at(self.slots, self.rows))
 
     def close(self) -> None:
         """Give the memory back; the descriptor stays open."""
@@ -125,3 +131,8 @@ def key_of(*parts: str | bytes) -> bytes:
 
 def _size(slots: int, rows: int) -> int:
     return (rows + _WINDOW) * (_KEY + 4 + 4 * slots)
+
+
+def _extra_at(slots: int, rows: int) -> int:
+    """Where the memory behind the counts begins: a page of its own."""
+    return -(-_size(slots, rows) // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY

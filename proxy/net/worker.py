@@ -13,6 +13,7 @@ from proxy.net.counts import Counts, Share
 from proxy.net.gate import Gate
 from proxy.net.poller import Poller
 from proxy.net.proxied import ADDRESS_DENIED
+from proxy.net.servers import Servers, ServerStates
 from proxy.net.tcp import tune
 from proxy.observe.access import AccessRecord, Json
 from proxy.observe.metrics import Metrics
@@ -56,6 +57,7 @@ class Worker:
         sockets: Mapping[str, Sequence[socket.socket]],
         journal: Journal,
         counts: Counts,
+        states: ServerStates,
     ) -> None:
         self.config = config
         self.tls = tls
@@ -67,6 +69,7 @@ class Worker:
         self.metrics = Metrics(config)
         self.counts = counts
         self.resolver = Resolver()
+        self.servers = Servers(states, counts, journal, config.timeouts.upstream_connect)
         self.debug = config.log.level == "debug"
         self.draining = False
         self._limiter = RefusalLimiter()

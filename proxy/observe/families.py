@@ -248,6 +248,13 @@ FAMILIES = (
         ("upstream", "server"),
         _CONNECT_SECONDS,
     ),
+    Family(
+        "upstream_up",
+        _G,
+        "0 since the last connection attempt to a server failed, else 1.",
+        ("upstream", "server"),
+        highest=True,
+    ),
     Family("upstream_associations_active", _G, "Associations open to a server now.", ("upstream", "server")),
     Family(
         "tls_certificate_not_after_timestamp_seconds",

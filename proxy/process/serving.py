@@ -16,6 +16,7 @@ from typing import Any
 from proxy import __version__
 from proxy.config.values import Config
 from proxy.net.counts import Counts
+from proxy.net.servers import ServerStates
 from proxy.net.table import SharedTable
 from proxy.net.worker import Worker
 from proxy.observe.access import AccessRecord, Json
@@ -122,8 +123,9 @@ class _Serving:
             return
         sockets = {name: [socket.socket(fileno=fd) for fd in fds] for name, fds in start.sockets.items()}
         journal = WorkerJournal(self._channel, start.config.log.level, start.log_format)
-        counts = Counts(start.config.limits, SharedTable(*start.table), start.slot, start.siblings)
-        self._worker = worker = Worker(start.config, tls, upstream_tls, sockets, journal, counts)
+        table = SharedTable(*start.table)
+        counts = Counts(start.config.limits, table, start.slot, start.siblings)
+        self._worker = worker = Worker(start.config, tls, upstream_tls, sockets, journal, counts, ServerStates(table))
         asyncio.get_running_loop().set_exception_handler(self._report)
         worker.start()
         self._channel.send(Report.READY)

@@ -16,6 +16,7 @@ from typing import Any
 from proxy.config.load import load
 from proxy.config.values import DEFAULT_CONTROL, Config
 from proxy.net.counts import connections_for_descriptors, table_for
+from proxy.net.servers import ServerStates
 from proxy.observe.admin import AdminServer
 from proxy.observe.expiry import ExpiryWatch
 from proxy.observe.metrics import Snapshot
@@ -63,7 +64,7 @@ class Supervisor:
         workers = config.workers or len(os.sched_getaffinity(0))
         slots = (workers + 1) * (_OLD_GENERATIONS + 2)
         self.table = table_for(config.limits, tuple(config.tenants.values()), slots)
-        self.totals = Totals(config)
+        self.totals = Totals(config, ServerStates(self.table))
         self._expiry = ExpiryWatch()
         self._expiry.configure(config)
         self.draining = ""

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from proxy.config.values import Config
+from proxy.net.servers import ServerStates, server_key
 from proxy.observe.certificates import certificate_series
-from proxy.observe.families import BY_NAME, Kind
+from proxy.observe.families import BY_NAME, Kind, server_label
 from proxy.observe.metrics import Metrics, Snapshot, merge
 from proxy.process.child import Child
 from proxy.process.messages import Question
@@ -19,7 +20,8 @@ _BUDGET = 0.03
 class Totals:
     """Sums over workers, present and past."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, servers: ServerStates) -> None:
+        self._servers = servers
         self.started = time.time()
         self._past: Snapshot = {}
         self._questions: set[asyncio.Future[None]] = set()
@@ -30,6 +32,7 @@ class Totals:
         """Another configuration serves. What was counted under the last one stays."""
         self.keep(self._own.snapshot())
         self._own = Metrics(config)
+        self._upstreams = config.upstreams
         for (name, labels), value in certificate_series(config).items():
             self._own.set(name, labels, value)
         self._own.set("config_last_reload_successful", (), 1)
@@ -57,6 +60,10 @@ class Totals:
         for state in ("starting", "running", "draining", "silent"):
             self._own.set("workers", (state,), states[state])
         self._own.set("draining", (), int(draining))
+        for upstream in self._upstreams.values():
+            for server in upstream.servers:
+                up = not self._servers.failures(server_key(upstream, server))
+                self._own.set("upstream_up", (upstream.name, server_label(server)), int(up))
         self._own.set("log_dropped_total", (), dropped)
         return [self._past, self._own.snapshot(), *(child.snapshot for child in asked if not child.gone.is_set())]
 

@@ -27,6 +27,10 @@ class Outcome:
     reason: str | None
 
 
+#: What the peers of a test may make the gateway say.
+_OF_A_TEST = ("refusals_suppressed", "operation_refused", "server_down", "server_up")
+
+
 class Case:
     """One row, or one input of a row: hostile peers, what their records must say, and the common assertions."""
 
@@ -191,7 +195,7 @@ class Case:
     def _check_the_log(self) -> None:
         """Pure, and nothing in it above level debug but the records (and that some were left out)."""
         events = {line["event"] for line in self.gateway.events if line["level"] != "debug"}
-        assert events <= {*self.bed.events_at_start, "refusals_suppressed", "operation_refused"}, events
+        assert events <= {*self.bed.events_at_start, *_OF_A_TEST}, events
         assert self.gateway.child.errors == self.bed.errors_at_start
         for line in self.gateway.child.output[self.mark :]:
             assert line.isascii() and line.isprintable() and isinstance(json.loads(line), dict), line

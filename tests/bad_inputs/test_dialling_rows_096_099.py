@@ -58,6 +58,8 @@ def test_row_096_connection_refused(case: Case) -> None:
         case.refused(peer, "upstream_unavailable")
         assert "Connection refused" in case.record(peer)["detail"]
     assert attempts(case, "nobody", "refused") == before + 20
+    assert case.gateway.metric("upstream_up", upstream="nobody") == 0
+    assert case.gateway.metric("upstream_up", upstream="pacs") == 1
 
 
 def test_row_096_no_such_address(case: Case) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,11 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def bed(start_bed: Callable[..., Bed], names: Names, port: int) -> Bed:
-    return start_bed(launcher=names.launcher(), routes={title: f"{name}:{port}" for title, name in NAMES.items()})
+    routes: dict[str, Any] = {title: f"{name}:{port}" for title, name in NAMES.items()}
+    one, other, dead = ({"address": where} for where in (f"{ONE}:{port}", f"{OTHER}:{port}", f"{ONE}:{free_port()}"))
+    for title, servers in {"POOL": [one, other], "DEADFIRST": [dead, other], "DEADLAST": [other, dead]}.items():
+        routes[title] = {"servers": servers, "balance": "first_up"}
+    return start_bed(launcher=names.launcher(), routes=routes)
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ def served(case: Case, called: str) -> TlsPeer:
 
 @pytest.mark.parametrize("alive", ["one", "other"])
 def test_row_108_two_addresses_and_one_is_dead(case: Case, alive: str, request: pytest.FixtureRequest) -> None:
-    """Before the request is sent the next address is tried. Two servers wait for their issue: see `waiting`."""
+    """Before the request is sent the next address is tried."""
     pacs = request.getfixturevalue(alive)
     for _ in range(5):
         case.released(served(case, "TWICE"), dialled=0)
@@ -89,6 +94,24 @@ def test_row_108_never_after_the_request_was_sent(case: Case, one: FakePacs, oth
         assert peer.rejected() == "2/3/1"
         case.refused(peer, "upstream_unavailable")
         assert (one.dials, other.dials) == (number, 0)
+
+
+@pytest.mark.parametrize("called", ["DEADFIRST", "DEADLAST"])
+def test_row_108_two_servers_and_one_is_dead(case: Case, called: str, other: FakePacs) -> None:
+    for _ in range(5):
+        case.released(served(case, called), dialled=0)
+    assert other.dials == 5
+    refused = case.gateway.metric("upstream_connect_attempts_total", upstream=called.lower(), result="refused")
+    assert 1 <= refused < 5 if called == "DEADFIRST" else refused == 0
+
+
+def test_row_108_never_another_server_after_the_request_was_sent(case: Case, one: FakePacs, other: FakePacs) -> None:
+    """The first server has the request, and dies: nothing is sent again."""
+    peer = asking(case, "POOL", "HANDOVER108")
+    one.side("HANDOVER108").reset()
+    assert peer.rejected() == "2/3/1"
+    case.refused(peer, "upstream_unavailable")
+    assert (one.dials, other.dials) == (1, 0)
 
 
 def test_row_110_the_address_changes(case: Case, names: Names, one: FakePacs, other: FakePacs) -> None:

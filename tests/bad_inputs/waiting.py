@@ -4,13 +4,11 @@ A row may stand here and be tested as well: then what is tested is the part that
 `ELSEWHERE` names the rows that whole scenarios test, and their files in tests/integration or tests/soak.
 """
 
-POOLS = "issue 5, pools: several servers of one upstream, and a guard against loops"
+LOOPS = "issue 5, a guard against loops"
 
 WAITING: dict[int, tuple[str, str]] = {
-    96: (POOLS, "a breaker counts refused connections (the metric of the attempts does already)"),
-    108: (POOLS, "two servers, the first one dead (two addresses of one server are tried already)"),
     111: (
-        POOLS,
+        LOOPS,
         "a loop through others is recognised as such (the configuration's own, and its end, are seen already)",
     ),
 }

@@ -75,12 +75,21 @@ def test_what_is_revoked_is_told(config: Write, capsys: Capture) -> None:
     assert list(listed) == ["file", "issuer", "revoked", "next_update"]
 
 
+def test_a_pool_is_printed(config: Write, capsys: Capture) -> None:
+    servers = '"10.9.0.1:104", weight: 3}, {address: "10.9.0.2:104", backup: true}], balance: round_robin'
+    config(('"10.9.0.1:104"}]', servers))
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "\nupstream pacs at 10.9.0.1:104 (weight 3), 10.9.0.2:104 (backup), by round_robin  [config.yaml:" in out
+
+
 def test_tls_to_an_upstream_is_printed(config: Write, capsys: Capture) -> None:
     own = "certificate: server.pem, key: {file: server.key}, profile: legacy-aes, verify_name: false, ca: ca.pem"
     config(('"10.9.0.1:104"}]', f'"pacs.example.org:2762"}}], tls: {{{own}}}'))
     (upstream,) = check_json(capsys)["upstreams"]
     assert list(upstream) == [
-        "name", "where", "servers", "source_address", "send_proxy_protocol", "tls", "notes",
+        "name", "where", "servers", "balance", "weights", "backups", "source_address", "send_proxy_protocol",
+        "tls", "notes",
     ]  # fmt: skip
     assert list(upstream["tls"]) == [
         "profile", "section", "retired", "server_names", "verify_name", "ca", "certificate",
@@ -113,8 +122,8 @@ def test_load_balancers_and_how_upstreams_are_dialled_are_told(config: Write, ca
     (listener,), (upstream,) = report["listeners"], report["upstreams"]
     assert listener["proxy_protocol"] == {"versions": ["v1", "v2"], "trusted": ["10.0.0.1/32", "10.0.1.0/24"]}
     assert {key: upstream[key] for key in upstream if key != "where"} == {
-        "name": "pacs", "servers": ["10.9.0.1:104"], "source_address": "127.0.0.1", "send_proxy_protocol": "v2",
-        "tls": None, "notes": [],
+        "name": "pacs", "servers": ["10.9.0.1:104"], "balance": "least_associations", "weights": [1], "backups": [],
+        "source_address": "127.0.0.1", "send_proxy_protocol": "v2", "tls": None, "notes": [],
     }  # fmt: skip
 
 

@@ -19,13 +19,7 @@ SCHEMA = Path(__file__).parents[3] / "proxy" / "config" / "schema.json"
 UNBUILT = {
     "client-certificates.yaml": [],
     "egress.yaml": [],
-    "pool.yaml": [
-        "upstreams.pacs.health_check",
-        "upstreams.pacs.servers.0.weight",
-        "upstreams.pacs.servers.1",
-        "upstreams.pacs.servers.1.weight",
-        "upstreams.pacs.servers.2.backup",
-    ],
+    "pool.yaml": ["upstreams.pacs.health_check"],
     "reference.yaml": ["identity_providers", "tenants.hospital.peers.0.user"],
     "single-pacs.yaml": [],
     "tenants-by-sni.yaml": [],

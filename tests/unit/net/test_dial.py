@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import Server, Timeouts, Upstream, UpstreamTls
+from proxy.config.values import Limits, Server, Timeouts, Upstream, UpstreamTls
 from proxy.net import dial as module
+from proxy.net.counts import Counts, Share
 from proxy.net.dial import dial
 from proxy.net.leg import Leg
 from proxy.net.poller import Handler, Poller
 from proxy.net.refused import Refused
+from proxy.net.servers import Servers, ServerStates
+from proxy.net.table import SharedTable
 from proxy.policy import Reason
 from proxy.tls.memory_file import load_key_pair
 from proxy.tls.upstreams import upstream_contexts
@@ -28,6 +31,7 @@ from tests.support.tls_pair import file, key_pair
 from tests.unit.net.relay_bed import run, turns
 
 PACS = Upstream("pacs", (Server("pacs.example.org", 104),))
+POOL = Upstream("pool", (Server("one.example.org", 104), Server("other.example.org", 104)), balance="first_up")
 ROOT = certs.ca("Root")
 GOOD, WRONG = certs.server("pacs.example.org", ROOT), certs.server("other.example.org", ROOT)
 SECURE = dataclasses.replace(PACS, tls=UpstreamTls("bcp195-rfc8996", ca=file(ROOT.pem)))
@@ -58,6 +62,10 @@ def refusing() -> Iterator[Destination]:
         yield Destination(socket.AF_INET, bound.getsockname())
 
 
+def _ignore(level: str, name: str, **fields: object) -> None:
+    pass
+
+
 @contextlib.contextmanager
 def serving(issued: certs.Issued) -> Iterator[Destination]:
     """A TLS server that shakes hands with whoever comes, and reads to the end."""
@@ -74,16 +82,24 @@ class Dialling:
         self, poller: Poller, seconds: float, destinations: tuple[Destination, ...], upstream: Upstream
     ) -> None:
         self.results: list[str] = []
+        self.share = Share(None)
         self._upstream = upstream
         self._in_tls = False
         self._ready = asyncio.Event()
         config = SimpleNamespace(timeouts=Timeouts(upstream_connect=seconds))
-        resolver = SimpleNamespace(known=lambda _: destinations)
+        # Of a pool, each server has one of the addresses.
+        of = dict(zip(upstream.servers, destinations, strict=False)) if upstream is POOL else {}
+        resolver = SimpleNamespace(known=lambda server: (of[server],) if of else destinations)
+        table = SharedTable.create(1, 8)
+        servers = Servers(
+            ServerStates(table), Counts(Limits(), table, 0, (0,)), SimpleNamespace(event=_ignore), seconds
+        )
         self._worker: Any = SimpleNamespace(
             loop=asyncio.get_running_loop(),
             config=config,
             resolver=resolver,
             poller=poller,
+            servers=servers,
             upstream_tls=upstream_contexts([upstream]),
         )
 
@@ -148,6 +164,42 @@ def test_an_address_that_refuses_costs_the_next_nothing() -> None:
             async with dialling(refused, good) as d:
                 (await d.dial()).close()
                 assert d.results == ["refused", "ok"]
+
+    run(scenario)
+
+
+def test_a_dead_server_is_passed_over_by_the_next_dial() -> None:
+    async def scenario() -> None:
+        with refusing() as dead, accepting() as good:
+            async with dialling(dead, good, upstream=POOL) as d:
+                for _ in range(2):
+                    leg = await d.dial()
+                    assert leg.socket.getpeername() == good.address
+                    leg.close()
+                assert d.results == ["refused", "ok", "ok"]
+
+    run(scenario)
+
+
+def test_a_server_that_swallows_everything_leaves_the_next_its_part() -> None:
+    async def scenario() -> None:
+        with never_accepting() as hole, accepting() as good:
+            async with dialling(hole, good, seconds=0.2, upstream=POOL) as d, asyncio.timeout(5):
+                (await d.dial()).close()
+                assert d.results == ["timeout", "ok"]
+
+    run(scenario)
+
+
+def test_a_pool_whose_servers_have_all_failed_is_refused_without_a_dial() -> None:
+    async def scenario() -> None:
+        with refusing() as one, refusing() as other:
+            async with dialling(one, other, upstream=POOL) as d:
+                with pytest.raises(Refused, match=r"Connection refused; .*Connection refused"):
+                    await d.dial()
+                with pytest.raises(Refused, match=r"every server has failed; the next one is tried in [01]\.\d s"):
+                    await d.dial()
+                assert d.results == ["refused", "refused"]
 
     run(scenario)
 

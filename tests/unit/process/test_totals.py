@@ -4,6 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import Any, cast
 
+from proxy.net.servers import ServerStates
+from proxy.net.table import SharedTable
 from proxy.observe.metrics import Snapshot
 from proxy.process.messages import Question
 from proxy.process.totals import Totals
@@ -34,7 +36,7 @@ def test_a_late_answer_is_that_of_the_next_scrape(tmp_path: Path) -> None:
     async def scenario() -> None:
         config = load_text(tmp_path, PLAIN).config
         assert config is not None
-        totals, child = Totals(config), Busy()
+        totals, child = Totals(config, ServerStates(SharedTable.create(1, 1))), Busy()
 
         async def scrape() -> Any:
             return (await totals.collect(cast(Any, [child]), draining=False, dropped=0))[-1]

@@ -1,0 +1,93 @@
+"""Several servers behind one upstream: the dead one is asked once per pause, and none is lost who was accepted."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.support.client import associate, client_context, connect, p_data, request
+from tests.support.gateway import Gateway
+from tests.support.pacs import Pacs, mirror
+from tests.support.ports import free_port
+from tests.support.processes import until
+from tests.support.site import Site, port_of
+from tests.support.wire import Wire
+
+PAUSE = 1.0  # behind the first failure, in seconds
+
+
+def with_pool(site: Site, servers: list[dict[str, Any]], *, workers: int = 1, **upstream: Any) -> dict[str, Any]:
+    config = site.one_tenant(1, workers=workers)
+    config["upstreams"]["pacs"] = {"servers": servers, **upstream}
+    return config
+
+
+def at(port: int, **more: Any) -> dict[str, Any]:
+    return {"address": f"127.0.0.1:{port}", **more}
+
+
+def associated(gateway: Gateway) -> Wire:
+    wire = connect(port_of(gateway.config), client_context())
+    associate(wire)
+    return wire
+
+
+def failed_dials(gateway: Gateway, port: int) -> float:
+    return gateway.metric("upstream_connect_attempts_total", server=f"127.0.0.1:{port}", result="refused")
+
+
+def test_four_workers_dial_a_dead_server_once_per_pause(site: Site, start_gateway: Callable[..., Gateway]) -> None:
+    dead = free_port()
+    with Pacs(mirror) as pacs, contextlib.ExitStack() as stack:
+        config = with_pool(site, [at(dead), at(pacs.port)], workers=4, balance="first_up")
+        gateway = start_gateway(config)
+        stack.enter_context(associated(gateway))
+        began = time.monotonic()
+        for _ in range(24):
+            stack.enter_context(associated(gateway))
+        # Pauses of 1, 2, 4 ... seconds, and the first dial.
+        pauses = 1 + int(time.monotonic() - began + PAUSE)
+        assert 1 <= failed_dials(gateway, dead) <= pauses
+        assert pacs.dials == 25
+        assert gateway.metric("upstream_up", server=f"127.0.0.1:{dead}") == 0
+        assert gateway.metric("upstream_up", server=f"127.0.0.1:{pacs.port}") == 1
+        assert gateway.get("/readyz")[0] == 200
+
+
+def test_associations_are_spread_over_all_workers(site: Site, start_gateway: Callable[..., Gateway]) -> None:
+    with Pacs(mirror) as one, Pacs(mirror) as other, contextlib.ExitStack() as stack:
+        gateway = start_gateway(with_pool(site, [at(one.port, weight=3), at(other.port)], workers=2))
+        for _ in range(16):
+            stack.enter_context(associated(gateway))
+        assert (one.dials, other.dials) == (12, 4)
+
+
+def test_the_standby_takes_over_and_gives_back(site: Site, start_gateway: Callable[..., Gateway]) -> None:
+    with Pacs(mirror) as standby, contextlib.ExitStack() as stack:
+        main = Pacs(mirror)
+        port = main.port
+        gateway = start_gateway(with_pool(site, [at(port), at(standby.port, backup=True)], workers=2))
+        with main:
+            stack.enter_context(associated(gateway))
+            assert (main.dials, standby.dials) == (1, 0)
+        kept = stack.enter_context(associated(gateway))
+        assert standby.dials == 1
+        gateway.wait_for_event("server_down")
+        again = stack.enter_context(contextlib.closing(socket.create_server(("127.0.0.1", port))))
+
+        def given_back() -> bool:
+            wire = connect(port_of(gateway.config), client_context())
+            stack.enter_context(wire)
+            wire.send(request())
+            again.settimeout(0.2)
+            try:
+                stack.enter_context(contextlib.closing(again.accept()[0]))
+            except TimeoutError:
+                return False
+            return True
+
+        until(given_back, "the first server is asked again")
+        gateway.wait_for_event("server_up")
+        kept.send(p_data(b"still served"))
+        assert kept.receive_pdu() == p_data(b"still served")

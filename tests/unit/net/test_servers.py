@@ -1,0 +1,190 @@
+"""What processes tell each other of the servers that fail."""
+
+from typing import Any
+
+import pytest
+
+from proxy.config.values import Limits, Server, Upstream
+from proxy.net import servers as module
+from proxy.net.counts import Counts, Share
+from proxy.net.servers import Servers, ServerStates, server_key
+from proxy.net.table import SharedTable, key_of
+from proxy.policy import Tenant
+
+KEY, OTHER = key_of("server", "one"), key_of("server", "other")
+ONE, TWO = Server("one", 104), Server("two", 104)
+POOL = Upstream("pacs", (ONE, TWO), "first_up")
+ALONE = Upstream("pacs", (ONE,))
+LEASE = 5.0
+
+
+@pytest.fixture
+def table() -> SharedTable:
+    return SharedTable.create(2, 8)
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Journal:
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+
+    def event(self, level: str, name: str, **fields: Any) -> None:
+        self.said.append((name, fields["server"]))
+
+
+class Bed:
+    """Two workers with one table and one clock."""
+
+    def __init__(self, table: SharedTable, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock, self.journal = Clock(), Journal()
+        monkeypatch.setattr(module, "time", self.clock)
+        self.counts = [Counts(Limits(), table, slot, (0, 1)) for slot in (0, 1)]
+        self.workers = [Servers(ServerStates(table), counts, self.journal, LEASE) for counts in self.counts]
+
+
+@pytest.fixture
+def bed(table: SharedTable, monkeypatch: pytest.MonkeyPatch) -> Bed:
+    return Bed(table, monkeypatch)
+
+
+def associated(bed: Bed, slot: int = 0) -> Share:
+    share = Share(None)
+    assert bed.counts[slot].acquire(share, Tenant("hospital", "pacs", ()), None) is None
+    return share
+
+
+def test_one_process_alone_tries_a_server_that_failed(table: SharedTable) -> None:
+    here, there = ServerStates(table), ServerStates(table)
+    assert here.failed(KEY, 100, 100, alone=False)
+    assert not there.admit(KEY, 100.9, LEASE)
+    assert there.admit(KEY, 101, LEASE)
+    assert not here.admit(KEY, 101, LEASE)
+    assert here.admit(KEY, 106, LEASE)  # whoever tried it has been killed
+    assert here.admit(OTHER, 101, LEASE)
+
+
+def test_dials_that_were_on_their_way_count_as_one_failure(table: SharedTable) -> None:
+    states = ServerStates(table)
+    assert states.failed(KEY, 100, 101, alone=False)
+    assert not states.failed(KEY, 100.5, 101.2, alone=False)
+    assert (states.failures(KEY), states.until(KEY)) == (1, 102)
+    assert not states.failed(KEY, 102, 102, alone=False)
+    assert (states.failures(KEY), states.until(KEY)) == (2, 104)
+
+
+def test_a_success_clears_it_for_all(table: SharedTable) -> None:
+    here, there = ServerStates(table), ServerStates(table)
+    for now in (100, 110, 120):
+        here.failed(KEY, now, now, alone=False)
+    assert there.reached(KEY)
+    assert not here.reached(KEY)
+    assert (here.failures(KEY), here.until(KEY)) == (0, 0)
+    here.failed(KEY, 130, 130, alone=False)
+    assert there.until(KEY) == 131
+
+
+def test_more_failing_servers_than_rows_are_asked_as_ever(table: SharedTable) -> None:
+    states = ServerStates(table)
+    keys = [key_of("server", str(number)) for number in range(300)]
+    for key in keys:
+        states.failed(key, 100, 100, alone=False)
+    assert sum(states.failures(key) for key in keys) == 256
+    assert states.admit(keys[-1], 100, LEASE)
+    states.reached(keys[0])
+    assert states.failed(keys[-1], 100, 100, alone=False)
+
+
+def test_the_counts_are_untouched_by_it(table: SharedTable) -> None:
+    states = ServerStates(table)
+    for number in range(256):
+        states.failed(key_of("server", str(number)), 1e9, 1e9, alone=False)
+    with table.lock:
+        table.add(0, KEY, 1)
+    table.forget(1)
+    assert table.total(KEY) == 1
+
+
+def test_a_server_that_fails_is_left_out_and_comes_back(bed: Bed) -> None:
+    one, other = bed.workers
+    share = associated(bed)
+    assert one.order(POOL) == [ONE, TWO]
+    assert one.admit(POOL, ONE, share)
+    one.failed(POOL, share)
+    assert other.order(POOL) == [TWO]
+    assert other.next_trial(POOL) == 0
+    bed.clock.now += 1
+    assert other.order(POOL) == [ONE, TWO]
+    late = associated(bed, 1)
+    assert other.admit(POOL, ONE, late)
+    assert not one.admit(POOL, ONE, share)
+    assert one.order(POOL) == [TWO]
+    other.reached(POOL, late)
+    assert one.order(POOL) == [ONE, TWO]
+    assert bed.journal.said == [("server_down", "one:104"), ("server_up", "one:104")]
+
+
+def test_an_association_counts_for_the_server_that_took_it(bed: Bed, table: SharedTable) -> None:
+    one = bed.workers[0]
+    share = associated(bed)
+    one.admit(POOL, ONE, share)
+    one.failed(POOL, share)
+    one.admit(POOL, TWO, share)
+    one.reached(POOL, share)
+    assert [bed.counts[1].held(server_key(POOL, server)) for server in (ONE, TWO)] == [0, 1]
+    bed.counts[0].release(share)
+    assert bed.counts[1].held(server_key(POOL, TWO)) == 0
+
+
+def test_a_killed_worker_counts_for_no_server(bed: Bed, table: SharedTable) -> None:
+    bed.workers[1].admit(POOL, TWO, associated(bed, 1))
+    table.forget(1)
+    assert bed.counts[0].held(server_key(POOL, TWO)) == 0
+
+
+def test_a_server_without_another_is_tried_each_time_and_shown_as_down(bed: Bed, table: SharedTable) -> None:
+    one = bed.workers[0]
+    for number in range(1, 5):
+        share = associated(bed)
+        assert one.order(ALONE) == [ONE]
+        assert one.admit(ALONE, ONE, share)
+        one.failed(ALONE, share)
+        assert ServerStates(table).failures(server_key(ALONE, ONE)) == number
+    one.admit(ALONE, ONE, share)
+    one.reached(ALONE, share)
+    assert ServerStates(table).failures(server_key(ALONE, ONE)) == 0
+    assert bed.journal.said == []
+
+
+def test_where_all_fail_each_is_tried_every_second_by_one_process(bed: Bed, table: SharedTable) -> None:
+    one, two = bed.workers
+    share = associated(bed)
+    for _ in range(8):  # long pauses by now
+        for server in POOL.servers:
+            while not one.admit(POOL, server, share):
+                bed.clock.now += 1
+            one.failed(POOL, share)
+    assert one.order(POOL) == []
+    assert 0 < one.next_trial(POOL) <= 1
+    bed.clock.now += 1
+    assert one.order(POOL) == [ONE, TWO]
+    assert one.admit(POOL, ONE, share)
+    assert not two.admit(POOL, ONE, associated(bed, 1)), "one process alone"
+    one.reached(POOL, share)
+    assert one.order(POOL) == [ONE], "the other one is left alone again"
+
+
+def test_a_trial_that_is_given_up_is_anybodys(bed: Bed, table: SharedTable) -> None:
+    one, two = bed.workers
+    share = associated(bed)
+    assert one.admit(POOL, ONE, share)
+    one.failed(POOL, share)
+    bed.clock.now += 1
+    assert one.admit(POOL, ONE, share)
+    one.abandoned(POOL, share)
+    assert two.admit(POOL, ONE, associated(bed, 1))
