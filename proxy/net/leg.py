@@ -152,7 +152,7 @@ class Leg:
 
     def discard(self) -> None:
         """Read on to the end of the wire, TLS or not, and keep nothing: with unread input a close would be a RST."""
-        self._discarding = self._reading = True
+        self._discarding = self._reading = self.acknowledges = True
         self.blocked = self._control_waits = False
         self._update()
 

@@ -352,7 +352,9 @@ class Relay:
             if flow.reset_sink:
                 reset_when_delivered(flow.sink, self._loop, self._unacknowledged, self._leg_closed)
             else:
-                linger(flow.sink, self._loop, self._close_timeout, self._unacknowledged, self._leg_closed)
+                # Who broke TLS cannot keep the connection by reading nothing of what TLS answered.
+                patience = 0 if flow.sink.tls_failure is not None else self._unacknowledged
+                linger(flow.sink, self._loop, self._close_timeout, patience, self._leg_closed)
 
     def _leg_closed(self) -> None:
         if self._open_legs:
