@@ -199,6 +199,7 @@ class Association:
         )
         answer, answered, behind = await read_answer(self, upstream)
         self._within(None)
+        self._worker.servers.accepted(upstream_configuration, self.account.record.server)
         answer, accepted = answer_to_requestor(answer, answered, request, pdu, accept)
         leg.send(answer)
         self.account.accepted(request, answered, accept.keep_contexts)

@@ -15,8 +15,7 @@ def run(config: Config, files: Sequence[str]) -> int:
 
     `BindError`, `TlsSetupError`, `AdminError`, `ControlError`, `StartFailed`, and OSError for the access log.
     """
-    prove(config)
-    supervisor = Supervisor(config, files)
+    supervisor = Supervisor(config, files, prove(config))
     return _run_loop(supervisor.serve)
 
 

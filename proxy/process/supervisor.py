@@ -23,6 +23,7 @@ from proxy.observe.metrics import Snapshot
 from proxy.process.child import Child
 from proxy.process.control import ControlError, ControlServer
 from proxy.process.generation import Generation, StartFailed
+from proxy.process.health import HealthChecks
 from proxy.process.journal import Journal
 from proxy.process.messages import Order
 from proxy.process.notify import Notifier, inherited_sockets
@@ -33,7 +34,7 @@ from proxy.process.totals import Totals
 from proxy.process.watch import fingerprint, watched
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
-from proxy.tls.upstreams import upstream_contexts
+from proxy.tls.upstreams import UpstreamContext, upstream_contexts
 
 _TICK = 1.0  # seconds
 _OLD_GENERATIONS = 8
@@ -48,23 +49,29 @@ class Reloaded:
     text: str
 
 
-def prove(config: Config) -> None:
-    """Build every TLS context, and let those of the listeners shake hands with themselves. Raises `TlsSetupError`."""
+def prove(config: Config) -> dict[str, UpstreamContext]:
+    """Build every TLS context, and let those of the listeners shake hands with themselves. Raises `TlsSetupError`.
+
+    Those of the upstreams, by their name, are for the health checks.
+    """
     for listener in config.listeners:
         if listener.tls is not None:
             ListenerTls(listener).self_test()
-    upstream_contexts(config.upstreams.values())
+    return upstream_contexts(config.upstreams.values())
 
 
 class Supervisor:
     """One run of the gateway (`generation.Host`)."""
 
-    def __init__(self, config: Config, files: Sequence[str]) -> None:
+    def __init__(self, config: Config, files: Sequence[str], contexts: Mapping[str, UpstreamContext]) -> None:
         self.config = config
         workers = config.workers or len(os.sched_getaffinity(0))
         slots = (workers + 1) * (_OLD_GENERATIONS + 2)
         self.table = table_for(config.limits, tuple(config.tenants.values()), slots)
-        self.totals = Totals(config, ServerStates(self.table))
+        self.servers = ServerStates(self.table)
+        self.totals = Totals(config, self.servers)
+        self.health = HealthChecks(self.servers, self.totals, self)
+        self._contexts = contexts
         self._expiry = ExpiryWatch()
         self._expiry.configure(config)
         self.draining = ""
@@ -108,6 +115,7 @@ class Supervisor:
             await self.current.start()
             self._served = True
             self._say_started()
+            self.health.configure(self.config, self._contexts)
             self._spawn(self._tick())
             self._spawn(self._watch(seen))
             await self._signals.get()
@@ -142,6 +150,7 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)  # a reload under way takes its new workers back
+        await self.health.close()
         generations = [*self.old, *([self.current] if self.current is not None else [])]
         for generation in generations:
             generation.stop()
@@ -300,7 +309,7 @@ class Supervisor:
             errors = [str(finding) for finding in loaded.findings if finding.severity == "error"]
             return Reloaded(False, "; ".join(errors[:5]) + (f"; and {len(errors) - 5} more" if len(errors) > 5 else ""))
         try:
-            await asyncio.to_thread(prove, config)
+            contexts = await asyncio.to_thread(prove, config)
             self._sockets.open(config)
             generation = self._new_generation(config)
             try:
@@ -321,6 +330,7 @@ class Supervisor:
         self._sockets.keep_only(config)
         self.totals.configure(config)
         self._expiry.configure(config)
+        self.health.configure(config, contexts)
         if self._is_draining():  # since the check above
             generation.drain()
         text = f"generation {generation.number} serves {config.path}"
