@@ -297,7 +297,12 @@ REFUSALS: dict[Reason, Refusal] = {
     Reason.UPSTREAM_PROTOCOL_ERROR: Refusal(
         "What the PACS answered is not DICOM.", "Look whether the upstream's address and port are really the PACS's."
     ),
-    Reason.UPSTREAM_LOOP: Refusal("The upstream is the gateway itself.", "Correct the upstream's address."),
+    Reason.UPSTREAM_LOOP: Refusal(
+        "The upstream leads back to this gateway: by its own address, or through a load balancer, a port forwarder, "
+        "NAT or another gateway. The event `upstream_loop` of the log names the server.",
+        "Correct the address of the server, or where that leads which stands between the two. A loop through others is "
+        "looked for again after 30 s.",
+    ),
     Reason.IDENTITY_UNAVAILABLE: Refusal("Nobody can be asked who the user is.", _NOT_BUILT),
     Reason.INTERNAL: Refusal(
         "A bug of the gateway ended this one association.",

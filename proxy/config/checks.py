@@ -14,6 +14,7 @@ from proxy.config.models import LEGACY_PROFILES, Listener
 from proxy.config.models_root import Configuration
 from proxy.config.networks import holds_everything
 from proxy.config.tree import shown
+from proxy.policy.addresses import connects_to
 
 
 def check_meaning(configuration: Configuration, compiled: Compiled, material: Material) -> None:
@@ -118,9 +119,7 @@ def _reaches(server: tuple[str, int], bound: tuple[str, int]) -> bool:
         host, own = ipaddress.ip_address(server[0]), ipaddress.ip_address(bound[0])
     except ValueError:
         return False
-    return host == own or (
-        own.is_unspecified and own.version == host.version and (host.is_loopback or host.is_unspecified)
-    )
+    return connects_to(host, own, lambda address: address.is_loopback)
 
 
 def _check_listener(name: str, listener: Listener, configuration: Configuration, material: Material) -> None:

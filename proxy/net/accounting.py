@@ -202,7 +202,7 @@ class Account:
         record.forwarded_called_aet = accept.called_ae_title or record.called_aet
 
     def dialled(self, result: str) -> None:
-        """How dialling it went: ok, refused, timeout, dns, tls, error."""
+        """How dialling it went: ok, refused, timeout, dns, tls, loop, error."""
         assert self._server is not None
         metrics = self._worker.metrics
         metrics.add("upstream_connect_attempts_total", (*self._server, result))

@@ -15,6 +15,7 @@ from proxy.net.dial import dial
 from proxy.net.early import EarlyWatch
 from proxy.net.leg import Leg
 from proxy.net.linger import linger
+from proxy.net.loops import request_key
 from proxy.net.operations import inspection_of, is_asynchronous, narrow, stored
 from proxy.net.proxied import admit_address, endpoint, read_proxy_header
 from proxy.net.recheck import Asked, decide_again
@@ -23,7 +24,6 @@ from proxy.net.relay import Relay
 from proxy.net.stages import (
     admit_entrance,
     answer_to_requestor,
-    read_answer,
     read_client_hello,
     read_request,
     tls_handshake,
@@ -149,13 +149,25 @@ class Association(Walker):
         if self._worker.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
         self._asked = Asked(self.address, pdu, sni)
+        self.share.request = request_key(pdu)
         accept = self._decide(Facts(self.address, request, time.time(), sni, certificate), entrance)
+        self._worker.loops.recognise(request)
+        forwarded = edit_associate_rq(
+            pdu,
+            request,
+            called=accept.called_ae_title,
+            calling=accept.calling_ae_title,
+            keep_contexts=accept.keep_contexts,
+            transfer_syntaxes=accept.transfer_syntaxes,
+            scp_roles=accept.scp_roles,
+            strip_user_identity=accept.strip_user_identity,
+        )
         self._early = EarlyWatch()
         upstream_configuration = self._worker.config.upstreams[accept.upstream]
         text = f"upstream {accept.upstream}: no connection in {timeouts.upstream_connect:g} s"
         self._within(timeouts.upstream_connect, Reason.UPSTREAM_UNAVAILABLE, text)
         try:
-            self._upstream = upstream = await dial(self, self._worker, upstream_configuration, self.account)
+            self._upstream = upstream = await dial(self, self._worker, upstream_configuration, self.account, forwarded)
         except asyncio.CancelledError:
             late = self._interruption is not None and self._interruption.reason is Reason.UPSTREAM_UNAVAILABLE
             servers = self._worker.servers
@@ -170,19 +182,10 @@ class Association(Walker):
         self.forwarded = True
         self.account.forwarded(accept)
         self._worker.journal.opened(self.account.record)
-        upstream.send(
-            edit_associate_rq(
-                pdu,
-                request,
-                called=accept.called_ae_title,
-                calling=accept.calling_ae_title,
-                keep_contexts=accept.keep_contexts,
-                transfer_syntaxes=accept.transfer_syntaxes,
-                scp_roles=accept.scp_roles,
-                strip_user_identity=accept.strip_user_identity,
-            )
+        upstream.send(forwarded)
+        answer, answered, behind = await self._worker.loops.read_answer(
+            self, upstream, accept.upstream, self.account.record.server, forwarded
         )
-        answer, answered, behind = await read_answer(self, upstream)
         self._within(None)
         self._worker.servers.accepted(upstream_configuration, self.account.record.server)
         answer, accepted = answer_to_requestor(answer, answered, request, pdu, accept)

@@ -33,21 +33,26 @@ def connections_for_descriptors(limits: Limits) -> int:
 
 
 def table_for(limits: Limits, tenants: Sequence[Tenant], slots: int) -> SharedTable:
-    """A table with room for all that `slots` processes count at once: two keys of its address for each connection."""
+    """A table with room for all that `slots` processes count at once.
+
+    For each connection these are two keys of its address, and one of its request.
+    """
     names = sum(1 + len(tenant.peers) for tenant in tenants)
-    return SharedTable.create(slots, 2 * limits.connections + names + 1)
+    return SharedTable.create(slots, 3 * limits.connections + names + 1)
 
 
 class Share:
     """What one connection counts for, until it is given back: keys of the table."""
 
-    __slots__ = ("association", "connection", "dialling", "server", "waiting")
+    __slots__ = ("alike", "association", "connection", "dialling", "request", "server", "waiting")
 
     def __init__(self, address: Address | None) -> None:
         of_address = () if address is None else (key_of("address", address.packed),)
         self.connection: tuple[bytes, ...] = (_CONNECTIONS, *of_address)
         # Until it has its association.
         self.waiting: tuple[bytes, ...] = () if address is None else (key_of("handshake", address.packed),)
+        self.request: bytes | None = None  # the key of what it asks for
+        self.alike = 0  # requests of that key which waited for an answer already
         self.association: tuple[bytes, ...] = ()
         self.server: bytes | None = None  # of `association`, the key of its server
         self.dialling: tuple[Server, float] | None = None  # since when, by the monotonic clock
@@ -123,6 +128,7 @@ class Counts:
         table = self._table
         of_tenant = key_of("tenant", tenant.name)
         of_peer = () if peer is None else (key_of("peer", tenant.name, peer.name),)
+        of_request = () if share.request is None else (share.request,)
         try:
             with table.lock:
                 held = table.total(of_tenant)
@@ -132,10 +138,12 @@ class Counts:
                     held = table.total(*of_peer)
                     if held >= peer.max_associations:
                         return f"peer {peer.name} has {held} associations (max_associations)"
-                self._take((of_tenant, *of_peer))
+                share.alike = table.total(*of_request) if of_request else 0
+                self._take((of_tenant, *of_peer, *of_request))
         except TableFull:
             return "there is no room to count another association"
         share.association = (of_tenant, *of_peer)
+        share.waiting += of_request
         self.associations += 1
         return None
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.config.values import Server, Upstream
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
     from proxy.net.worker import Worker
 
 
-class _TlsFailed(Exception):
+class TlsFailed(Exception):
     """The connection stands, and TLS on it does not; the text says why."""
+
+
+class Loop(Exception):
+    """The connection would lead back to this gateway; the text says how."""
 
 
 class Dialler(Conversation, LegOwner, Protocol):
@@ -39,9 +44,25 @@ class Dialler(Conversation, LegOwner, Protocol):
         """The PROXY header that says for whom this is."""
 
 
-async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: "Account") -> Leg:
-    """A connected leg, TLS included, read from from now on. Raises `Refused`; the deadline is the caller's."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request that is to go to one address of one server. `request`: the A-ASSOCIATE-RQ as it is forwarded."""
+
+    dialler: Dialler
+    worker: "Worker"
+    upstream: Upstream
+    request: bytes
+    server: Server
+    destination: Destination
+
+
+async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: "Account", request: bytes) -> Leg:
+    """A connected leg for `request`, TLS included, read from from now on.
+
+    Raises `Refused`; the deadline is the caller's.
+    """
     failures = []
+    looped = 0  # servers that lead back here, and nowhere else
     servers = worker.servers
     reason = Reason.UPSTREAM_UNAVAILABLE
     tls = worker.upstream_tls.get(upstream.name)
@@ -60,33 +81,46 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
             servers.failed(upstream, dialler.share)
             failures.append(f"{server.host}: {error.strerror or 'no answer of the name service'}")
             continue
+        only_loops = True
         for left, destination in zip(range(len(destinations), 0, -1), destinations, strict=True):
+            attempt = Attempt(dialler, worker, upstream, request, server, destination)
+            left_over = deadline - loop.time()
             try:
-                async with _part_of(deadline - loop.time(), left + others):
-                    leg = await _connect(dialler, worker, upstream, destination)
+                async with _part_of(left_over, left + others):
+                    await worker.loops.check(attempt, left_over / (left + others) / 2)
+                    leg = await connect(attempt)
                     if tls is not None:
                         account.securing()
-                        await _secure(dialler, worker, leg, tls, server)
+                        await secure(attempt, leg, tls)
+            except Loop as found:
+                account.dialled("loop")
+                failures.append(str(found))
+                continue
             except TimeoutError:
                 if account.dialled_too_long():
                     reason = Reason.UPSTREAM_TLS_FAILED
                 failures.append(f"{destination}: no answer")
-                continue
-            except _TlsFailed as error:
+            except TlsFailed as error:
                 account.dialled("tls")
                 reason = Reason.UPSTREAM_TLS_FAILED
                 failures.append(f"{destination}: {error}")
-                continue
             except OSError as error:
                 account.dialled("refused" if error.errno == errno.ECONNREFUSED else "error")
                 failures.append(f"{destination}: {error.strerror}")
-                continue
-            if tls is not None and leg.tls is not None:
-                account.upstream_secured(leg.tls.object, tls.settings)
-            account.dialled("ok")
-            servers.reached(upstream, dialler.share)
-            return leg
-        servers.failed(upstream, dialler.share)
+            else:
+                if tls is not None and leg.tls is not None:
+                    account.upstream_secured(leg.tls.object, tls.settings)
+                account.dialled("ok")
+                servers.reached(upstream, dialler.share)
+                return leg
+            only_loops = False
+        if only_loops:  # it is not the server that failed
+            servers.abandoned(upstream, dialler.share)
+            looped += 1
+        else:
+            servers.failed(upstream, dialler.share)
+    if looped == len(upstream.servers):
+        reason = Reason.UPSTREAM_LOOP
     if not failures:
         failures.append(f"every server has failed; the next one is tried in {servers.next_trial(upstream):.1f} s")
     raise Refused(reason, f"upstream {upstream.name}: " + "; ".join(failures))
@@ -97,9 +131,10 @@ def _part_of(seconds: float, parts: int) -> contextlib.AbstractAsyncContextManag
     return asyncio.timeout(seconds / parts) if parts > 1 else contextlib.nullcontext()
 
 
-async def _connect(dialler: Dialler, worker: "Worker", upstream: Upstream, destination: Destination) -> Leg:
+async def connect(attempt: Attempt) -> Leg:
     """Raises OSError with the errno of the failed connect. The PROXY header is sent, where one is wanted."""
-    sock = begin_connect(destination, upstream.source_address)
+    dialler, worker, upstream = attempt.dialler, attempt.worker, attempt.upstream
+    sock = begin_connect(attempt.destination, upstream.source_address)
     try:
         tune(sock, worker.config.timeouts.unacknowledged)
         leg = Leg(sock, worker.poller, dialler, connecting=True)
@@ -120,11 +155,11 @@ async def _connect(dialler: Dialler, worker: "Worker", upstream: Upstream, desti
     return leg
 
 
-async def _secure(dialler: Dialler, worker: "Worker", leg: Leg, tls: UpstreamContext, server: Server) -> None:
-    """The handshake on a connected leg, which is the leg's TLS from then on. Raises `_TlsFailed`; the leg is closed."""
-    endpoint = tls.endpoint(server)
+async def secure(attempt: Attempt, leg: Leg, tls: UpstreamContext) -> None:
+    """The handshake on a connected leg, which is the leg's TLS from then on. Raises `TlsFailed`; the leg is closed."""
+    endpoint = tls.endpoint(attempt.server)
     try:
-        await shake_hands(dialler, leg, endpoint, b"")
+        await shake_hands(attempt.dialler, leg, endpoint, b"")
         leg.tls = endpoint
         weak = tls.weakness(endpoint.object)
         problem = None if weak is None else f"the server's certificate is too weak: {weak}"
@@ -134,5 +169,6 @@ async def _secure(dialler: Dialler, worker: "Worker", leg: Leg, tls: UpstreamCon
         leg.close()
         raise
     if problem is not None:
+        worker = attempt.worker
         linger(leg, worker.loop, worker.config.timeouts.close, 0, lambda: None)  # the alert, or close_notify, first
-        raise _TlsFailed(problem)
+        raise TlsFailed(problem)

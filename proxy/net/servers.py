@@ -14,14 +14,13 @@ from typing import Any, Protocol
 
 from proxy.config.values import Server, Upstream
 from proxy.net.counts import Counts, Share
-from proxy.net.table import SharedTable, key_of
+from proxy.net.table import KEY, SharedTable, find_key, key_of
 from proxy.observe.families import server_label
 from proxy.upstream.pool import FIRST_PAUSE, candidates, pause
 
-_KEY = 16
 #: Servers that fail at once. One more would be asked as if it did not.
 _ROWS = 256
-_FREE = bytes(_KEY)
+_FREE = bytes(KEY)
 
 
 class Events(Protocol):
@@ -38,13 +37,13 @@ class ServerStates:
     last and erased first, so that a process that is killed meanwhile leaves no half row.
     """
 
-    SIZE = _ROWS * (_KEY + 8 + 8 + 4 + 1)
+    SIZE = _ROWS * (KEY + 8 + 8 + 4 + 1)
 
     def __init__(self, table: SharedTable) -> None:
         self._lock = table.lock
         self._memory = memory = table.map_extra()
         view = memoryview(memory)
-        until, since, failures = _ROWS * _KEY, _ROWS * (_KEY + 8), _ROWS * (_KEY + 16)
+        until, since, failures = _ROWS * KEY, _ROWS * (KEY + 8), _ROWS * (KEY + 16)
         self._until = view[until:since].cast("d")
         self._since = view[since:failures].cast("d")
         self._failures = view[failures : failures + _ROWS * 4].cast("I")
@@ -156,24 +155,17 @@ class ServerStates:
 
     def _claim(self) -> int | None:
         """A free row, emptied; it has no name yet. Call it locked."""
-        row = self._row(_FREE)
+        row = self._find(_FREE)
         if row is not None:
             self._until[row] = self._since[row] = 0.0
             self._failures[row] = self._down[row] = 0
         return row
 
     def _name(self, row: int, key: bytes) -> None:
-        self._memory[row * _KEY : (row + 1) * _KEY] = key
+        self._memory[row * KEY : (row + 1) * KEY] = key
 
     def _find(self, key: bytes) -> int | None:
-        return self._row(key)
-
-    def _row(self, key: bytes) -> int | None:
-        end = _ROWS * _KEY
-        at = self._memory.find(key, 0, end)
-        while at != -1 and at % _KEY:
-            at = self._memory.find(key, at + 1, end)
-        return None if at == -1 else at // _KEY
+        return find_key(self._memory, key, 0, _ROWS * KEY)
 
 
 def server_key(upstream: Upstream, server: Server) -> bytes:

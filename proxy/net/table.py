@@ -11,7 +11,8 @@ import os
 from functools import lru_cache
 from hashlib import blake2b
 
-_KEY = 16
+#: Bytes of a key.
+KEY = 16
 #: A key stands in one of so many rows behind its hash. All are looked at, so a row is free again as soon as it is zero.
 _WINDOW = 32
 #: Memory behind the counts, for what else the processes share; laid out by who maps it.
@@ -46,7 +47,7 @@ class SharedTable:
         padded = rows + _WINDOW
         self._memory = mmap.mmap(descriptor, _size(slots, rows))
         view = memoryview(self._memory)
-        end_of_keys = padded * _KEY
+        end_of_keys = padded * KEY
         end_of_totals = end_of_keys + padded * 4
         self._totals = view[end_of_keys:end_of_totals].cast("I")
         self._counts = view[end_of_totals:].cast("I")
@@ -100,18 +101,16 @@ class SharedTable:
 
     def _find(self, key: bytes) -> int | None:
         first = self._first(key)
-        start = first * _KEY
-        end = start + _WINDOW * _KEY
-        at = self._memory.find(key, start, end)
-        while at != -1 and at % _KEY:
-            at = self._memory.find(key, at + 1, end)
-        return None if at == -1 else at // _KEY
+        start = first * KEY
+        end = start + _WINDOW * KEY
+        row = find_key(self._memory, key, start, end)
+        return None if row is None else first + row
 
     def _claim(self, key: bytes) -> int:
         first = self._first(key)
         for row in range(first, first + _WINDOW):
             if not self._totals[row]:
-                self._memory[row * _KEY : (row + 1) * _KEY] = key
+                self._memory[row * KEY : (row + 1) * KEY] = key
                 return row
         raise TableFull
 
@@ -119,10 +118,18 @@ class SharedTable:
         return int.from_bytes(key[:4], "little") % self.rows
 
 
+def find_key(memory: mmap.mmap, key: bytes, start: int, end: int) -> int | None:
+    """The row of `key` in a column of keys that begins at `start`."""
+    at = memory.find(key, start, end)
+    while at != -1 and (at - start) % KEY:
+        at = memory.find(key, at + 1, end)
+    return None if at == -1 else (at - start) // KEY
+
+
 @lru_cache(maxsize=1024)  # strangers have addresses without end; a key that is pushed out is made again
 def key_of(*parts: str | bytes) -> bytes:
     """The key under which some words are counted, 16 bytes."""
-    digest = blake2b(digest_size=_KEY)
+    digest = blake2b(digest_size=KEY)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(2, "big") + data)
@@ -130,7 +137,7 @@ def key_of(*parts: str | bytes) -> bytes:
 
 
 def _size(slots: int, rows: int) -> int:
-    return (rows + _WINDOW) * (_KEY + 4 + 4 * slots)
+    return (rows + _WINDOW) * (KEY + 4 + 4 * slots)
 
 
 def _extra_at(slots: int, rows: int) -> int:

@@ -11,7 +11,9 @@ from proxy.net.accounting import AssociationStatus, new_id
 from proxy.net.association import Association
 from proxy.net.counts import Counts, Share
 from proxy.net.gate import Gate
+from proxy.net.loops import LoopGuard
 from proxy.net.poller import Poller
+from proxy.net.probes import Probes
 from proxy.net.proxied import ADDRESS_DENIED
 from proxy.net.servers import Servers, ServerStates
 from proxy.net.tcp import tune
@@ -58,6 +60,7 @@ class Worker:
         journal: Journal,
         counts: Counts,
         states: ServerStates,
+        probes: Probes,
     ) -> None:
         self.config = config
         self.tls = tls
@@ -70,6 +73,7 @@ class Worker:
         self.counts = counts
         self.resolver = Resolver()
         self.servers = Servers(states, counts, journal, config.timeouts.upstream_connect)
+        self.loops = LoopGuard(config, probes, journal)
         self.debug = config.log.level == "debug"
         self.draining = False
         self._limiter = RefusalLimiter()

@@ -56,7 +56,7 @@ class Labels:
             ("sni_lookups_total", "result"): ("exact", "wildcard", "unknown", "absent", "unused"),
             ("proxy_protocol_headers_total", "result"): ("ok", "missing", "malformed", "untrusted"),
             ("config_reloads_total", "result"): ("ok", "failed"),
-            ("upstream_connect_attempts_total", "result"): ("ok", "refused", "timeout", "dns", "tls", "error"),
+            ("upstream_connect_attempts_total", "result"): ("ok", "refused", "timeout", "dns", "tls", "loop", "error"),
             ("upstream_health_checks_total", "result"): tuple(map(str, Outcome)),
             ("label_overflow_total", "label"): tuple(sorted({*self.values, "version", "result"})),
         }

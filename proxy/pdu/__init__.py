@@ -1,7 +1,7 @@
 """PS3.8 on the wire: parsing, encoding, framing, editing and scanning of PDUs; and what comes before them. Pure."""
 
 from proxy.pdu.associate import parse_associate_ac, parse_associate_rq, read_ae_title
-from proxy.pdu.edit import edit_associate_rq, restore_associate_ac
+from proxy.pdu.edit import edit_associate_rq, rename_implementation, restore_associate_ac
 from proxy.pdu.encode import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -84,5 +84,6 @@ __all__ = [
     "parse_associate_ac",
     "parse_associate_rq",
     "read_ae_title",
+    "rename_implementation",
     "restore_associate_ac",
 ]

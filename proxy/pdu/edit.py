@@ -83,6 +83,24 @@ def edit_associate_rq(
     return _apply(pdu, patches, request.user_information.span, inside)
 
 
+def rename_implementation(pdu: bytes, request: AAssociateRQ, name: str) -> bytes:
+    """The A-ASSOCIATE-RQ with another Implementation Version Name (PS3.7 Table D.3-3). `request` is `pdu` parsed."""
+    information = request.user_information
+    at, end = information.span.start + _ITEM_HEADER, information.span.end
+    place = Span(end, end)
+    while at < end:
+        behind = at + _ITEM_HEADER + (pdu[at + 2] << 8 | pdu[at + 3])
+        if pdu[at] == ItemType.IMPLEMENTATION_VERSION_NAME:
+            place = Span(at, behind)
+            break
+        # Where there was none, in ascending order: old peers expect it (PS3.8 section 9.3.2.3).
+        if pdu[at] > ItemType.IMPLEMENTATION_VERSION_NAME and place.start == end:
+            place = Span(at, at)
+        at = behind
+    item = encode_item(ItemType.IMPLEMENTATION_VERSION_NAME, name.encode("ascii"))
+    return _apply(pdu, (), information.span, [_Patch(place.start, place.end, item)])
+
+
 def restore_associate_ac(
     pdu: bytes,
     accept: AAssociateAC,

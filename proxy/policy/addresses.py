@@ -1,11 +1,13 @@
 """Addresses and networks as policy compares them: IPv4-mapped IPv6 counts as IPv4 (RFC 4291 section 2.5.5.2)."""
 
 import ipaddress
+from collections.abc import Callable
 from functools import lru_cache
 
 from proxy.policy.model import Address, Network
 
 _MAPPED_PREFIX = 96  # ::ffff:0:0/96
+_LOOPBACK: dict[int, Address] = {4: ipaddress.IPv4Address("127.0.0.1"), 6: ipaddress.IPv6Address("::1")}
 
 
 def normalize(value: str | Address) -> Address:
@@ -44,3 +46,18 @@ def contains(networks: tuple[Network, ...] | None, address: Address) -> bool:
         if address in plain:
             return True
     return False
+
+
+def connects_to(address: Address, bound: Address, is_local: Callable[[Address], bool]) -> bool:
+    """Whether a connection to `address` ends at the socket that listens on `bound`, where their ports are the same.
+
+    `is_local`: whether an address is of this machine; it is asked only where that decides.
+    """
+    address = normalize(address)
+    if address.is_unspecified:  # connect(2) takes it for loopback
+        address = _LOOPBACK[address.version]
+    if address == bound and not bound.is_link_local:
+        return True
+    # Of two interfaces, each may have the same link-local address.
+    possible = address == bound or (bound.is_unspecified and bound.version == address.version)
+    return possible and is_local(address)

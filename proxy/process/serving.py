@@ -16,6 +16,7 @@ from typing import Any
 from proxy import __version__
 from proxy.config.values import Config
 from proxy.net.counts import Counts
+from proxy.net.probes import Probes
 from proxy.net.servers import ServerStates
 from proxy.net.table import SharedTable
 from proxy.net.worker import Worker
@@ -125,7 +126,8 @@ class _Serving:
         journal = WorkerJournal(self._channel, start.config.log.level, start.log_format)
         table = SharedTable(*start.table)
         counts = Counts(start.config.limits, table, start.slot, start.siblings)
-        self._worker = worker = Worker(start.config, tls, upstream_tls, sockets, journal, counts, ServerStates(table))
+        states, probes = ServerStates(table), Probes(table)
+        self._worker = worker = Worker(start.config, tls, upstream_tls, sockets, journal, counts, states, probes)
         asyncio.get_running_loop().set_exception_handler(self._report)
         worker.start()
         self._channel.send(Report.READY)

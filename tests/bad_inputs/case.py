@@ -28,7 +28,7 @@ class Outcome:
 
 
 #: What the peers of a test may make the gateway say.
-_OF_A_TEST = ("refusals_suppressed", "operation_refused", "server_down", "server_up")
+_OF_A_TEST = ("refusals_suppressed", "operation_refused", "server_down", "server_up", "upstream_loop")
 
 
 class Case:

@@ -78,15 +78,17 @@ def bed_configuration(
     routes: Mapping[str, int | str | dict[str, Any]] | None = None,
     timeouts: Mapping[str, str] | None = None,
     peers: Sequence[dict[str, Any]] = (),
+    ports: Mapping[str, int] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Eight listeners; a tenant per rule about certificates, each with a server name and a called AE title of its own.
 
     `routes`: further called AE titles of the tenant `open`, and where each leads: a port of 127.0.0.1, or an address,
     which may have a listener of the bed in place of the port, or all that is said of the upstream. `peers`: of a
-    further tenant `ward`, in their order; `more`: further keys of that tenant.
+    further tenant `ward`, in their order; `more`: further keys of that tenant. `ports`: of listeners that need certain
+    ones.
     """
-    ports = {name: free_port() for name in LISTENERS}
+    ports = {**{name: free_port() for name in LISTENERS}, **(ports or {})}
     tls = {"certificates": pki.certificates()}
     names = ["open", "closed", "other", "optional", "pinned", "crl", *(["ward"] if peers else [])]
     on_loopback = {"networks": ["127.0.0.0/8"]}

@@ -12,8 +12,8 @@ from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import FakePacs
 from tests.bad_inputs.faulty_listeners import FullBacklog
 from tests.bad_inputs.hostile import TlsPeer
-from tests.bad_inputs.names import Names
 from tests.support import pdus
+from tests.support.names import Names
 from tests.support.ports import free_port
 
 ONE, OTHER = "127.77.0.1", "127.77.0.2"

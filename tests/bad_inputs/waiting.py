@@ -4,14 +4,7 @@ A row may stand here and be tested as well: then what is tested is the part that
 `ELSEWHERE` names the rows that whole scenarios test, and their files in tests/integration or tests/soak.
 """
 
-LOOPS = "issue 5, a guard against loops"
-
-WAITING: dict[int, tuple[str, str]] = {
-    111: (
-        LOOPS,
-        "a loop through others is recognised as such (the configuration's own, and its end, are seen already)",
-    ),
-}
+WAITING: dict[int, tuple[str, str]] = {}
 
 ELSEWHERE: dict[int, tuple[str, ...]] = {
     101: ("test_a_pacs_that_fails",),

@@ -71,7 +71,7 @@ def mirror(visit: Visit) -> None:
 
 
 class Pacs:
-    """Listens on 127.0.0.1; a thread per connection runs `handler`, and closes it behind that. `tls`: of a server."""
+    """Listens on `host`; a thread per connection runs `handler`, and closes it behind that. `tls`: of a server."""
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class Pacs:
         receive_buffer: int | None = None,
         patience: float = PATIENCE,
         tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         """`patience`: seconds of silence until a handler gives up."""
         self._patience = patience
@@ -90,7 +91,7 @@ class Pacs:
         self._listening = socket.socket()
         if receive_buffer is not None:
             self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._listening.bind(("127.0.0.1", 0))
+        self._listening.bind((host, 0))
         self._listening.listen(1024)
         self.port = int(self._listening.getsockname()[1])
         self._thread = threading.Thread(target=self._accept, daemon=True)

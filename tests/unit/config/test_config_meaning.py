@@ -68,6 +68,7 @@ upstreams:
         (PLAIN + 'admin: {listen: "127.0.0.1:11112"}\n', ["E205 config.yaml:15:17: admin.listen: port 11112 of this address is bound by listeners.plain.bind already"]),
         (edit(PLAIN, ("10.20.0.5:104", "localhost:11112")), ["E209 config.yaml:14:30: upstreams.pacs.servers.0.address: this is the gateway itself (listeners.plain.bind): requests would go round in circles"]),
         (edit(PLAIN, ("127.0.0.1:11112", "0.0.0.0:11112"), ("10.20.0.5:104", "127.0.0.2:11112")), ["E209 config.yaml:14:30: upstreams.pacs.servers.0.address: this is the gateway itself (listeners.plain.bind): requests would go round in circles"]),
+        (edit(PLAIN, ("10.20.0.5:104", "0.0.0.0:11112")), ["E209 config.yaml:14:30: upstreams.pacs.servers.0.address: this is the gateway itself (listeners.plain.bind): requests would go round in circles"]),
         (edit(PLAIN, ('["127.0.0.1:11112"]', '["0.0.0.0:11112", "[::]:11112"]'), ("10.20.0.5:104", "127.0.0.2:104")), []),
         # listeners
         (edit(PLAIN, ("    tenants: [hospital]\n", "")), ["E206 config.yaml:3:3: listeners.plain: a plaintext listener must list its `tenants`: nothing but the network protects them"]),

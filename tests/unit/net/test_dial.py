@@ -12,15 +12,19 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import Limits, Server, Timeouts, Upstream, UpstreamTls
+from proxy.config.values import Limits, Listener, Server, Timeouts, Upstream, UpstreamTls
 from proxy.net import dial as module
 from proxy.net.counts import Counts, Share
 from proxy.net.dial import dial
 from proxy.net.leg import Leg
+from proxy.net.loops import LoopGuard
 from proxy.net.poller import Handler, Poller
+from proxy.net.probes import Probes
 from proxy.net.refused import Refused
 from proxy.net.servers import Servers, ServerStates
 from proxy.net.table import SharedTable
+from proxy.pdu import encode_associate_rq
+from proxy.policy import Listener as ListenerPolicy
 from proxy.policy import Reason
 from proxy.tls.memory_file import load_key_pair
 from proxy.tls.upstreams import upstream_contexts
@@ -79,34 +83,39 @@ class Dialling:
     """What a dial needs around it. `results` is what it counted."""
 
     def __init__(
-        self, poller: Poller, seconds: float, destinations: tuple[Destination, ...], upstream: Upstream
+        self,
+        poller: Poller,
+        seconds: float,
+        destinations: tuple[Destination, ...],
+        upstream: Upstream,
+        listeners: tuple[Listener, ...],
     ) -> None:
         self.results: list[str] = []
         self.share = Share(None)
         self._upstream = upstream
         self._in_tls = False
         self._ready = asyncio.Event()
-        config = SimpleNamespace(timeouts=Timeouts(upstream_connect=seconds))
+        config: Any = SimpleNamespace(timeouts=Timeouts(upstream_connect=seconds), limits=Limits(), listeners=listeners)
         # Of a pool, each server has one of the addresses.
         of = dict(zip(upstream.servers, destinations, strict=False)) if upstream is POOL else {}
         resolver = SimpleNamespace(known=lambda server: (of[server],) if of else destinations)
         table = SharedTable.create(1, 8)
-        servers = Servers(
-            ServerStates(table), Counts(Limits(), table, 0, (0,)), SimpleNamespace(event=_ignore), seconds
-        )
+        journal = SimpleNamespace(event=_ignore)
+        servers = Servers(ServerStates(table), Counts(Limits(), table, 0, (0,)), journal, seconds)
         self._worker: Any = SimpleNamespace(
             loop=asyncio.get_running_loop(),
             config=config,
             resolver=resolver,
             poller=poller,
             servers=servers,
+            loops=LoopGuard(config, Probes(table), journal),
             upstream_tls=upstream_contexts([upstream]),
         )
 
     async def dial(self) -> Leg:
         dialler: Any = self
         account: Any = self
-        return await dial(dialler, self._worker, self._upstream, account)
+        return await dial(dialler, self._worker, self._upstream, account, encode_associate_rq("PACS", "CT1", []))
 
     async def event_on(self, leg: Leg) -> None:
         self._ready.clear()
@@ -136,11 +145,11 @@ class Dialling:
 
 @contextlib.asynccontextmanager
 async def dialling(
-    *destinations: Destination, seconds: float = 5.0, upstream: Upstream = PACS
+    *destinations: Destination, seconds: float = 5.0, upstream: Upstream = PACS, listeners: tuple[Listener, ...] = ()
 ) -> AsyncIterator[Dialling]:
     poller = Poller(asyncio.get_running_loop())
     try:
-        yield Dialling(poller, seconds, destinations, upstream)
+        yield Dialling(poller, seconds, destinations, upstream, listeners)
         assert not len(poller)
     finally:
         poller.close()
@@ -294,5 +303,49 @@ def test_a_requestor_that_leaves_within_the_handshake_leaves_nothing_open() -> N
                 with pytest.raises(asyncio.CancelledError):
                     await task
                 assert d.results == []
+
+    run(scenario)
+
+
+def _our(destination: Destination) -> Listener:
+    """The listener of this gateway that is there."""
+    return Listener("plain", (destination.address[:2],), ListenerPolicy("plain", ()))
+
+
+def test_a_listener_of_ours_is_not_dialled() -> None:
+    async def scenario() -> None:
+        with accepting() as own:
+            async with dialling(own, listeners=(_our(own),)) as d:
+                words = f"upstream pacs: {own} is the listener plain of this gateway"
+                with pytest.raises(Refused, match=words) as raised:
+                    await d.dial()
+                assert raised.value.reason is Reason.UPSTREAM_LOOP
+                assert d.results == ["loop"]
+                assert d.share.dialling is None
+
+    run(scenario)
+
+
+def test_a_pool_goes_on_without_a_listener_of_ours() -> None:
+    async def scenario() -> None:
+        with accepting() as own, accepting() as good, refusing() as dead:
+            async with dialling(own, good, upstream=POOL, listeners=(_our(own),)) as d:
+                for _ in range(2):  # it has not failed: it is asked about each time
+                    (await d.dial()).close()
+                assert d.results == ["loop", "ok"] * 2
+            async with dialling(own, dead, upstream=POOL, listeners=(_our(own),)) as d:
+                with pytest.raises(Refused, match=r"is the listener plain .*; .*: Connection refused") as raised:
+                    await d.dial()
+                assert raised.value.reason is Reason.UPSTREAM_UNAVAILABLE
+
+    run(scenario)
+
+
+def test_the_other_addresses_of_its_name_are_dialled() -> None:
+    async def scenario() -> None:
+        with accepting() as own, accepting() as good:
+            async with dialling(own, good, listeners=(_our(own),)) as d:
+                (await d.dial()).close()
+                assert d.results == ["loop", "ok"]
 
     run(scenario)

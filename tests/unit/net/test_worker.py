@@ -15,6 +15,7 @@ from proxy.net.association import Association
 from proxy.net.counts import Counts, table_for
 from proxy.net.leg import Leg
 from proxy.net.poller import Handler, Poller
+from proxy.net.probes import Probes
 from proxy.net.servers import ServerStates
 from proxy.net.worker import Worker
 from proxy.observe.access import AccessRecord, Json
@@ -83,7 +84,7 @@ async def bed(folder: Path, limits: str = "{connections: 1, connections_per_addr
     with socket.create_server(("127.0.0.1", 0)) as listening:
         table = table_for(config.limits, tuple(config.tenants.values()), 1)
         counts = Counts(config.limits, table, 0, (0,))
-        worker = Worker(config, {}, {}, {"plain": [listening]}, journal, counts, ServerStates(table))
+        worker = Worker(config, {}, {}, {"plain": [listening]}, journal, counts, ServerStates(table), Probes(table))
         worker.start()
         try:
             yield Bed(worker, journal, listening.getsockname())

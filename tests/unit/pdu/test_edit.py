@@ -9,6 +9,7 @@ from proxy.pdu import (
     encode_associate_rq,
     parse_associate_ac,
     parse_associate_rq,
+    rename_implementation,
     restore_associate_ac,
 )
 from proxy.pdu.encode import encode_item
@@ -329,3 +330,37 @@ def test_127_contexts_of_128_are_cut_and_return(kept: int) -> None:
 def test_a_response_that_does_not_fit(size: int) -> None:
     with pytest.raises(InvalidPduParameter):
         restore(accept_of(YES[1]), identity_response=bytes(size))
+
+
+NAMED = encode_item(0x55, b"NAMED")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((CT_ROLE, NAMED, MR_EXTENDED), (CT_ROLE, encode_item(0x55, b"OTHER_NAME"), MR_EXTENDED)),
+        ((MR_EXTENDED, NAMED, CT_ROLE), (MR_EXTENDED, encode_item(0x55, b"OTHER_NAME"), CT_ROLE)),
+        ((CT_ROLE, MR_EXTENDED), (CT_ROLE, encode_item(0x55, b"OTHER_NAME"), MR_EXTENDED)),
+        ((CT_ROLE,), (CT_ROLE, encode_item(0x55, b"OTHER_NAME"))),
+        ((), (encode_item(0x55, b"OTHER_NAME"),)),
+    ],
+)
+@pytest.mark.parametrize("behind", [(), (UNKNOWN,)])
+def test_another_implementation_version_name(
+    before: tuple[bytes, ...], after: tuple[bytes, ...], behind: tuple[bytes, ...]
+) -> None:
+    """Replaced where it stands, or put where it belongs; nothing else changes."""
+    pdu, expected = (
+        associate_rq(APPLICATION, context(1, VERIFICATION), user_information(*items), *behind)
+        for items in (before, after)
+    )
+    renamed = rename_implementation(pdu, parse_associate_rq(pdu), "OTHER_NAME")
+    assert renamed == expected
+    assert parse_associate_rq(renamed).user_information.implementation_version_name == "OTHER_NAME"
+
+
+def test_another_implementation_version_name_needs_room() -> None:
+    unknown = encode_item(0xEE, bytes(0xFFFF - len(user_information())))  # all of it but for the header of an item
+    pdu = associate_rq(APPLICATION, context(1, VERIFICATION), user_information(unknown))
+    with pytest.raises(InvalidPduParameter):
+        rename_implementation(pdu, parse_associate_rq(pdu), "A")

@@ -1,0 +1,130 @@
+"""What all workers of all generations know of loops: the question that is open, and what was found of late.
+
+A worker that suspects a loop sends a request of its own, by an Implementation Version Name that nobody else knows. If
+any worker reads that name, the way that was asked leads back here.
+"""
+
+import enum
+
+from proxy.net.table import KEY, SharedTable, find_key
+
+#: Rows, and so ways that something is known of at once. With one question at a time and a pause behind each, those that
+#: are loops fit; of the others the oldest is forgotten.
+_ROWS = 64
+_PAUSE = 0.5  # seconds between two questions of the whole gateway
+_LOOP_LASTS = 30.0  # seconds until a loop is found anew: somebody may have mended it elsewhere
+_ANSWER_LASTS = 60.0  # seconds for which a way that is none is not asked again
+_FREE = bytes(KEY)
+
+
+class Finding(enum.IntEnum):
+    """What is known of a way."""
+
+    ASKED = 1
+    NO_LOOP = 2
+    LOOP = 3
+
+
+class Probes:
+    """Ways to upstreams that were suspected, in the memory behind the shared counts.
+
+    A way is known by a key, a question by a name, of 16 bytes both: no Implementation Version Name is longer (PS3.7
+    Table D.3-3). Times are those of the monotonic clock. Written under the table's lock, a key
+    last, so that a process that is killed meanwhile leaves no half row.
+    """
+
+    SIZE = 2 * 8 + _ROWS * (8 + KEY + KEY + 1)
+
+    def __init__(self, table: SharedTable) -> None:
+        self._lock = table.lock
+        self._memory = memory = table.map_extra()
+        times = len(memory) - self.SIZE
+        until = times + 2 * 8
+        self._keys = until + _ROWS * 8
+        self._names = self._keys + _ROWS * KEY
+        view = memoryview(memory)
+        # Until when any row says something, and until when no question may be asked.
+        self._newest_ends, self._busy = view[times : times + 8].cast("d"), view[times + 8 : until].cast("d")
+        self._until = view[until : self._keys].cast("d")
+        self._findings = view[self._names + _ROWS * KEY :]
+
+    def any(self, now: float) -> bool:
+        """Whether anything is known at all. What is cheap enough to ask each time."""
+        return self._newest_ends[0] > now
+
+    def finding(self, key: bytes, now: float) -> Finding | None:
+        """What is known of a way."""
+        row = find_key(self._memory, key, self._keys, self._names)
+        return None if row is None or self._until[row] <= now else Finding(self._findings[row])
+
+    def begin(self, key: bytes, name: bytes, now: float, lease: float) -> bool:
+        """Whether this process may ask by `name`, within `lease` seconds. No other one may meanwhile."""
+        with self._lock:
+            if self._busy[0] > now or self.finding(key, now) is not None:
+                return False
+            row = self._claim(key, now)
+            if row is None:
+                return False
+            self._write(self._names, row, name.ljust(KEY))
+            self._set(row, Finding.ASKED, now + lease)
+            self._busy[0] = now + lease
+            self._write(self._keys, row, key)
+            return True
+
+    def come_around(self, name: bytes, now: float) -> bool:
+        """A request has come by this name; whether it is one of ours. However late it is, it has proved the loop."""
+        with self._lock:
+            end = self._names + _ROWS * KEY
+            row = find_key(self._memory, name.ljust(KEY), self._names, end)
+            if row is None or self._until[row] <= now:
+                return False
+            if self._findings[row] != Finding.LOOP:
+                self._set(row, Finding.LOOP, now + _LOOP_LASTS)
+            return True
+
+    def end(self, key: bytes, now: float, *, answered: bool) -> Finding | None:
+        """The question that `begin` allowed is over: what was found. `answered`: it was let run to its end."""
+        with self._lock:
+            self._busy[0] = now + _PAUSE
+            row = find_key(self._memory, key, self._keys, self._names)
+            if row is None:
+                return None
+            if self._findings[row] == Finding.ASKED:
+                if not answered:
+                    self._until[row] = now
+                    return None
+                self._set(row, Finding.NO_LOOP, now + _ANSWER_LASTS)
+            return Finding(self._findings[row])
+
+    def found(self, key: bytes, now: float) -> bool:
+        """A loop was seen without a question; whether that is news."""
+        if self.finding(key, now) is not None:
+            return False
+        with self._lock:
+            row = None if self.finding(key, now) is not None else self._claim(key, now)
+            if row is None:
+                return False
+            self._set(row, Finding.LOOP, now + _LOOP_LASTS)
+            self._write(self._keys, row, key)
+            return True
+
+    def _set(self, row: int, finding: Finding, until: float) -> None:
+        self._findings[row] = finding
+        self._until[row] = until
+        self._newest_ends[0] = max(self._newest_ends[0], until)
+
+    def _claim(self, key: bytes, now: float) -> int | None:
+        """The old row of this key, or one that says nothing any more, or the oldest that says no; emptied."""
+        row = find_key(self._memory, key, self._keys, self._names)
+        if row is None:
+            until, findings = self._until, self._findings
+            row = min(range(_ROWS), key=lambda one: (until[one] > now, findings[one] != Finding.NO_LOOP, until[one]))
+            if until[row] > now and findings[row] != Finding.NO_LOOP:
+                return None
+        self._write(self._keys, row, _FREE)
+        self._write(self._names, row, _FREE)
+        return row
+
+    def _write(self, column: int, row: int, value: bytes) -> None:
+        """To a column of 16 bytes."""
+        self._memory[column + row * KEY : column + (row + 1) * KEY] = value

@@ -1,0 +1,79 @@
+"""Which destinations are listeners of this gateway, as far as addresses tell it.
+
+An address that is translated or forwarded elsewhere is another one here: what leads back that way is for others to see.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable
+
+from proxy.config.values import Listener
+from proxy.policy import Address
+from proxy.policy.addresses import connects_to, normalize
+from proxy.upstream.dialling import Destination
+
+#: No machine has them: RFC 5737 section 3, RFC 3849 section 2.
+_NOBODYS: dict[int, Address] = {4: ipaddress.IPv4Address("192.0.2.1"), 6: ipaddress.IPv6Address("2001:db8::1")}
+
+
+def is_local(address: Address, scope: int = 0) -> bool:
+    """Whether what is sent to `address` stays on this machine: then a socket can be bound to it.
+
+    `scope`: interface of a link-local address. Where `ip_nonlocal_bind` lets sockets be bound to any address, it must
+    be the one that the kernel itself would send from.
+    """
+    if address.is_loopback:
+        return True
+    if not _can_be_bound(address, scope):
+        return False
+    return not _can_be_bound(_NOBODYS[address.version]) or _source_towards(address, scope) == address
+
+
+class OwnListeners:
+    """The listeners of a configuration by their ports."""
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._bound: dict[int, list[tuple[Address, str]]] = {}
+        for listener in listeners:
+            for host, port in listener.bind:
+                self._bound.setdefault(port, []).append((normalize(host), listener.name))
+
+    def reached_by(self, destination: Destination, is_local: Callable[[Address, int], bool] = is_local) -> str | None:
+        """The name of the listener where a connection to `destination` would end, None where it is none of ours.
+
+        `is_local`: whether an address, link-local ones with the number of their interface, is of this machine.
+        """
+        bound = self._bound.get(destination.address[1])
+        if bound is None:
+            return None
+        address = normalize(destination.address[0])
+        scope = destination.address[3] if len(destination.address) == 4 else 0
+        return next((name for own, name in bound if connects_to(address, own, lambda one: is_local(one, scope))), None)
+
+
+def _socket_address(address: Address, scope: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    return (str(address), 0) if address.version == 4 else (str(address), 0, 0, scope)
+
+
+def _datagrams(address: Address) -> socket.socket:
+    return socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+
+
+def _can_be_bound(address: Address, scope: int = 0) -> bool:
+    try:
+        with _datagrams(address) as sock:
+            sock.bind(_socket_address(address, scope))
+    except OSError:
+        return False
+    return True
+
+
+def _source_towards(address: Address, scope: int) -> Address | None:
+    """Nothing is sent: UDP connects by choosing a route."""
+    host, _, *more = _socket_address(address, scope)
+    try:
+        with _datagrams(address) as sock:
+            sock.connect((host, 9, *more))  # discard; any port will do
+            return normalize(sock.getsockname()[0])
+    except OSError:
+        return None

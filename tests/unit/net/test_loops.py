@@ -1,0 +1,79 @@
+"""What makes requests alike, and what a question is recognised by."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from proxy.config.values import Limits
+from proxy.net.counts import Counts, Share, table_for
+from proxy.net.loops import LoopGuard, request_key
+from proxy.net.probes import Probes
+from proxy.net.refused import Refused
+from proxy.net.table import SharedTable, key_of
+from proxy.pdu import encode_associate_rq, parse_associate_rq, rename_implementation
+from proxy.policy import Reason, Tenant
+
+CONTEXTS = [(1, "1.2.840.10008.1.1", ("1.2.840.10008.1.2",))]
+TENANT = Tenant("hospital", "pacs", (), max_associations=3)
+
+
+def test_requests_are_alike_by_titles_and_contexts() -> None:
+    requests = [
+        encode_associate_rq("PACS", "CT1", CONTEXTS),
+        encode_associate_rq("PACS", "CT2", CONTEXTS),
+        encode_associate_rq("OTHER", "CT1", CONTEXTS),
+        encode_associate_rq("PACS", "CT1", []),
+        encode_associate_rq("PACS", "CT1", CONTEXTS * 200),
+        encode_associate_rq("PACS", "CT1", CONTEXTS * 201),
+    ]
+    assert len({request_key(request) for request in requests}) == len(requests)
+    assert request_key(bytes(bytearray(requests[0]))) == request_key(requests[0])
+
+
+def test_what_waits_for_an_answer_is_counted_over_all_workers() -> None:
+    table = table_for(Limits(), (TENANT,), 2)
+    workers = [Counts(Limits(), table, slot, (0, 1)) for slot in (0, 1)]
+
+    def asked(slot: int, request: bytes) -> Share:
+        share = workers[slot].connect(None)
+        assert isinstance(share, Share)
+        share.request = key_of(request)
+        workers[slot].acquire(share, TENANT, None)
+        return share
+
+    first, second = asked(0, b"a"), asked(1, b"a")
+    assert (first.alike, second.alike, asked(0, b"b").alike) == (0, 1, 0)
+    # Whoever is refused is not counted: the tenant has no room.
+    assert asked(0, b"a").alike == 0
+    workers[0].associated(first)
+    workers[0].disconnect(first)
+    third = asked(1, b"a")
+    assert third.alike == 1
+    workers[1].disconnect(third)
+    workers[1].disconnect(second)
+    assert asked(0, b"a").alike == 0
+
+
+@pytest.mark.parametrize(("address_limit", "many"), [(32, 8), (1000, 8), (10, 5), (2, 1), (1, 1)])
+def test_a_loop_is_suspected_before_the_limit_of_its_address_ends_it(address_limit: int, many: int) -> None:
+    config: Any = SimpleNamespace(listeners=(), limits=Limits(handshakes_per_address=address_limit))
+    events: Any = None
+    assert LoopGuard(config, Probes(SharedTable.create(1, 8)), events)._many == many
+
+
+def test_only_a_question_of_ours_is_recognised() -> None:
+    probes = Probes(SharedTable.create(1, 8))
+    config: Any = SimpleNamespace(listeners=(), limits=Limits())
+    events: Any = None
+    guard = LoopGuard(config, probes, events)
+    request = encode_associate_rq("PACS", "CT1", CONTEXTS)
+    question = rename_implementation(request, parse_associate_rq(request), "LOOP-0123456789a")
+    guard.recognise(parse_associate_rq(request))
+    guard.recognise(parse_associate_rq(question))  # nobody asks
+    far = 1e12  # behind any clock
+    assert probes.begin(key_of("way"), b"LOOP-0123456789a", far, 1.0)
+    guard.recognise(parse_associate_rq(request))
+    with pytest.raises(Refused) as raised:
+        guard.recognise(parse_associate_rq(question))
+    assert raised.value.reason is Reason.UPSTREAM_LOOP

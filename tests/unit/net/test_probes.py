@@ -1,0 +1,131 @@
+"""The table of loops that all processes share."""
+
+import pytest
+
+from proxy.net import probes as module
+from proxy.net.probes import Finding, Probes
+from proxy.net.servers import ServerStates
+from proxy.net.table import SharedTable, key_of
+
+WAY, OTHER = key_of("way", "one"), key_of("way", "other")
+NAME = b"LOOP-0123456789a"
+LEASE = 2.0
+
+
+class Two:
+    """Two processes with one table."""
+
+    def __init__(self) -> None:
+        self.table = SharedTable.create(2, 8)
+        self.here, self.there = Probes(self.table), Probes(self.table)
+
+
+@pytest.fixture
+def two() -> Two:
+    return Two()
+
+
+def test_who_knows_nothing_says_so(two: Two) -> None:
+    assert not two.here.any(0.0)
+    assert two.here.finding(WAY, 0.0) is None
+    assert not two.here.come_around(NAME, 0.0)
+
+
+def test_what_comes_around_is_a_loop_for_all(two: Two) -> None:
+    assert two.here.begin(WAY, NAME, 100.0, LEASE)
+    assert two.there.finding(WAY, 100.0) is Finding.ASKED
+    assert two.there.come_around(NAME, 100.1)
+    assert two.here.end(WAY, 100.2, answered=True) is Finding.LOOP
+    assert two.there.finding(WAY, 130.0) is Finding.LOOP
+    assert two.there.finding(OTHER, 130.0) is None
+    assert two.here.any(130.0)
+    # Then it is found anew.
+    assert two.there.finding(WAY, 130.2) is None
+    assert not two.here.any(130.2)
+    assert two.there.begin(WAY, NAME, 130.2, LEASE)
+
+
+def test_what_does_not_come_around_is_not_asked_again_for_a_minute(two: Two) -> None:
+    assert two.here.begin(WAY, NAME, 100.0, LEASE)
+    assert two.here.end(WAY, 101.0, answered=True) is Finding.NO_LOOP
+    assert not two.there.begin(WAY, NAME, 160.0, LEASE)
+    assert two.there.begin(WAY, NAME, 161.0, LEASE)
+
+
+def test_a_question_that_was_given_up_says_nothing(two: Two) -> None:
+    assert two.here.begin(WAY, NAME, 100.0, LEASE)
+    assert two.here.end(WAY, 100.1, answered=False) is None
+    assert two.there.finding(WAY, 100.1) is None
+    assert two.there.begin(WAY, NAME, 100.7, LEASE)
+
+
+def test_one_asks_at_a_time_and_half_a_second_behind_the_last(two: Two) -> None:
+    assert two.here.begin(WAY, NAME, 100.0, LEASE)
+    assert not two.there.begin(OTHER, NAME, 101.9, LEASE)
+    two.here.end(WAY, 101.9, answered=True)
+    assert not two.there.begin(OTHER, NAME, 102.3, LEASE)
+    assert two.there.begin(OTHER, NAME, 102.5, LEASE)
+
+
+def test_who_is_killed_while_it_asks_holds_nobody_up_for_long(two: Two) -> None:
+    assert two.here.begin(WAY, NAME, 100.0, LEASE)
+    assert two.there.begin(WAY, NAME, 100.0 + LEASE, LEASE)
+
+
+def test_a_question_that_comes_late_has_proved_the_loop_as_well(two: Two) -> None:
+    assert two.here.begin(WAY, NAME, 100.0, LEASE)
+    assert two.here.end(WAY, 102.0, answered=True) is Finding.NO_LOOP
+    assert two.there.come_around(NAME, 105.0)
+    assert two.here.finding(WAY, 105.0) is Finding.LOOP
+    # Its name is known as long as the loop is, and does not prolong it.
+    assert two.there.come_around(NAME, 134.0)
+    assert two.here.finding(WAY, 135.0) is None
+    assert not two.there.come_around(NAME, 135.0)
+
+
+@pytest.mark.parametrize("name", [b"", b"LOOP-", b"LOOP-0123456789b", NAME[:-1], NAME + NAME, bytes(16)])
+def test_no_other_name_comes_around(name: bytes, two: Two) -> None:
+    assert two.here.begin(WAY, NAME, 100.0, LEASE)
+    assert not two.there.come_around(name, 100.0)
+
+
+def test_a_loop_that_an_address_shows_is_news_once(two: Two) -> None:
+    assert two.here.found(WAY, 100.0)
+    assert not two.there.found(WAY, 110.0)
+    assert two.there.found(WAY, 131.0)
+
+
+def test_questions_push_out_the_oldest_that_are_none_and_no_loop(two: Two) -> None:
+    """However many ways are asked about: at two questions a second there is always room for a loop."""
+    loops = {key_of("loop", str(number)) for number in range(5)}
+    for key in loops:
+        assert two.here.found(key, 100.0)
+    now = 100.0
+    for number in range(2 * module._ROWS):
+        now += 0.1
+        two.here._busy[0] = 0.0
+        assert two.here.begin(key_of(str(number)), NAME, now, LEASE)
+        two.here.end(key_of(str(number)), now, answered=True)
+    assert all(two.there.finding(key, now) is Finding.LOOP for key in loops)
+    assert two.there.finding(key_of(str(number)), now) is Finding.NO_LOOP
+    assert two.there.finding(key_of("0"), now) is None
+
+
+def test_where_all_rows_are_loops_nothing_is_asked(two: Two) -> None:
+    for number in range(module._ROWS):
+        assert two.here.found(key_of(str(number)), 100.0)
+    assert not two.here.found(WAY, 100.0)
+    assert not two.here.begin(WAY, NAME, 100.0, LEASE)
+    assert two.here.begin(WAY, NAME, 131.0, LEASE)
+
+
+def test_servers_and_probes_do_not_overlap(two: Two) -> None:
+    size = len(two.table.map_extra())
+    assert size >= ServerStates.SIZE + Probes.SIZE
+    states = ServerStates(two.table)
+    for number in range(300):  # more than it has rows
+        states.failed(key_of("server", str(number)), 100.0, 100.0, alone=False)
+    assert not two.here.any(0.0)
+    for number in range(module._ROWS):
+        assert two.here.found(key_of("way", str(number)), 100.0)
+    assert all(states.failures(key_of("server", str(number))) == 1 for number in range(256))
