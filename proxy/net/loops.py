@@ -36,7 +36,7 @@ from proxy.pdu import (
     rename_implementation,
 )
 from proxy.policy import Reason
-from proxy.upstream.own_listeners import OwnListeners
+from proxy.upstream.own_listeners import OwnListeners, is_local_of_late
 
 #: Requests that are alike and wait for their answers, at which a loop is suspected.
 MANY = 8
@@ -78,7 +78,7 @@ class LoopGuard:
         """Raise `Loop` where the request would come back here. `seconds` is what may be spent on a question."""
         now = time.monotonic()
         upstream, server, destination = attempt.upstream.name, server_label(attempt.server), attempt.destination
-        listener = self._own.reached_by(destination)
+        listener = self._own.reached_by(destination, lambda address, scope: is_local_of_late(address, scope, now))
         if listener is not None:
             text = f"{destination} is the listener {listener} of this gateway"
             if self._probes.found(key_of("listener", upstream, server), now):

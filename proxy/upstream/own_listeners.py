@@ -6,12 +6,14 @@ An address that is translated or forwarded elsewhere is another one here: what l
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from proxy.config.values import Listener
 from proxy.policy import Address
 from proxy.policy.addresses import connects_to, normalize
 from proxy.upstream.dialling import Destination
 
+_FRESH = 2.0  # seconds
 #: No machine has them: RFC 5737 section 3, RFC 3849 section 2.
 _NOBODYS: dict[int, Address] = {4: ipaddress.IPv4Address("192.0.2.1"), 6: ipaddress.IPv6Address("2001:db8::1")}
 
@@ -29,6 +31,17 @@ def is_local(address: Address, scope: int = 0) -> bool:
     return not _can_be_bound(_NOBODYS[address.version]) or _source_towards(address, scope) == address
 
 
+# A look takes two sockets: where the PACS has the port of a listener, each association would pay for it.
+@lru_cache(maxsize=256)
+def _looked_up(address: Address, scope: int, period: int) -> bool:
+    return is_local(address, scope)
+
+
+def is_local_of_late(address: Address, scope: int, now: float) -> bool:
+    """`is_local` as it was within the last seconds: addresses move from one machine to another."""
+    return _looked_up(address, scope, int(now / _FRESH))
+
+
 class OwnListeners:
     """The listeners of a configuration by their ports."""
 
@@ -38,7 +51,7 @@ class OwnListeners:
             for host, port in listener.bind:
                 self._bound.setdefault(port, []).append((normalize(host), listener.name))
 
-    def reached_by(self, destination: Destination, is_local: Callable[[Address, int], bool] = is_local) -> str | None:
+    def reached_by(self, destination: Destination, is_local: Callable[[Address, int], bool]) -> str | None:
         """The name of the listener where a connection to `destination` would end, None where it is none of ours.
 
         `is_local`: whether an address, link-local ones with the number of their interface, is of this machine.

@@ -276,8 +276,10 @@ def test_a_requestor_that_leaves_ends_the_question(start_gateway: Callable[..., 
         for question in (1, 2):
             with connect(port) as wire:
                 wire.send(request())
-                until(lambda: pacs.dials == MANY + question, "it is asked about")  # noqa: B023
-            gateway.wait_for_record(lambda record: record["reason"] == "requestor_gone")
+                asked = pacs.visit(MANY - 1 + question)
+                until(lambda: asked.request, "it is asked about")  # noqa: B023
+                assert name_of(asked).startswith("LOOP-")
+            until(lambda: gateway.metric("association_refusals_total", reason="requestor_gone") == question, "it left")  # noqa: B023
             time.sleep(0.6)  # the pause between two questions
         assert not [line for line in gateway.events if line["event"].startswith("upstream_")]
 

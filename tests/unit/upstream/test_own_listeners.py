@@ -10,7 +10,7 @@ from proxy.policy import Address
 from proxy.policy import Listener as ListenerPolicy
 from proxy.upstream import own_listeners as module
 from proxy.upstream.dialling import Destination
-from proxy.upstream.own_listeners import OwnListeners, is_local
+from proxy.upstream.own_listeners import OwnListeners, is_local, is_local_of_late
 
 POLICY = ListenerPolicy("plain", ())
 HERE = {ipaddress.ip_address(text) for text in ("10.0.0.1", "2001:db8:1::1", "127.0.0.1", "::1", "127.0.0.5")}
@@ -107,3 +107,10 @@ def test_is_local_where_anything_can_be_bound(monkeypatch: pytest.MonkeyPatch) -
 def test_the_source_towards_an_address_of_this_machine_is_itself() -> None:
     for text in ("127.0.0.1", "::1"):
         assert module._source_towards(ipaddress.ip_address(text), 0) == ipaddress.ip_address(text)
+
+
+def test_an_address_is_looked_at_again_when_it_may_have_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    address, looks = ipaddress.ip_address("10.0.0.77"), []
+    monkeypatch.setattr(module, "is_local", lambda *asked: looks.append(asked) or len(looks) == 1)
+    assert [is_local_of_late(address, 0, now) for now in (100.0, 101.9, 102.0, 103.9)] == [True, True, False, False]
+    assert len(looks) == 2
