@@ -99,24 +99,26 @@ class LoopGuard:
 
     async def _ask(self, attempt: Attempt, way: bytes, name: str, seconds: float) -> Finding | None:
         """Ask, and wait for any answer: what counts is whether the question has come around meanwhile."""
-        answered = False
+        asked = over = False
         try:
             question = rename_implementation(attempt.request, parse_associate_rq(attempt.request), name)
-            async with asyncio.timeout(seconds) as limit:
-                await _send(attempt, question)
-            answered = True
+            async with asyncio.timeout(seconds):
+                leg = await _open(attempt)
+                asked = True
+                await _converse(attempt, leg, question)
+            over = True
         except TimeoutError:
-            answered = limit.expired()
+            over = True
         except (OSError, TlsFailed):
             pass  # the request itself will meet the same, and say so
         except PduError:
-            pass  # there is no room for the name
+            over = True  # there is no room for the name
         finally:
-            finding = self._probes.end(way, time.monotonic(), answered=answered)
+            finding = self._probes.end(way, time.monotonic(), over=over)
         upstream, server = attempt.upstream.name, server_label(attempt.server)
         if finding is Finding.LOOP:
             self._tell(upstream, server, "what is sent there comes back to this gateway")
-        elif finding is Finding.NO_LOOP:
+        elif finding is Finding.NO_LOOP and asked:
             text = f"many like requests wait there; an association of our own ({name}) has shown that it is no loop"
             self._events.event("info", "upstream_probed", upstream=upstream, server=server, message=text)
         return finding
@@ -143,13 +145,17 @@ def _way(upstream: str, server: str, request: bytes) -> bytes:
     return key_of("way", upstream, server, request[_CALLED])
 
 
-async def _send(attempt: Attempt, question: bytes) -> None:
-    """Ask for an association the way that others go, and give it up again."""
-    worker = attempt.worker
+async def _open(attempt: Attempt) -> Leg:
+    """A connection the way that others go."""
     leg = await connect(attempt)
-    tls = worker.upstream_tls.get(attempt.upstream.name)
+    tls = attempt.worker.upstream_tls.get(attempt.upstream.name)
     if tls is not None:
         await secure(attempt, leg, tls)
+    return leg
+
+
+async def _converse(attempt: Attempt, leg: Leg, question: bytes) -> None:
+    """Ask for an association, and give it up again."""
     goodbye = encode_abort(2, 0)
     try:
         leg.send(question)
@@ -162,4 +168,4 @@ async def _send(attempt: Attempt, question: bytes) -> None:
     finally:
         if goodbye and not leg.eof:
             leg.send(goodbye)
-        linger(leg, worker.loop, worker.config.timeouts.close, 0, lambda: None)
+        linger(leg, attempt.worker.loop, attempt.worker.config.timeouts.close, 0, lambda: None)

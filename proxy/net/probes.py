@@ -82,15 +82,15 @@ class Probes:
                 self._set(row, Finding.LOOP, now + _LOOP_LASTS)
             return True
 
-    def end(self, key: bytes, now: float, *, answered: bool) -> Finding | None:
-        """The question that `begin` allowed is over: what was found. `answered`: it was let run to its end."""
+    def end(self, key: bytes, now: float, *, over: bool) -> Finding | None:
+        """What was found by the question that `begin` allowed. `over`: it was not given up before."""
         with self._lock:
             self._busy[0] = now + _PAUSE
             row = find_key(self._memory, key, self._keys, self._names)
             if row is None:
                 return None
             if self._findings[row] == Finding.ASKED:
-                if not answered:
+                if not over:
                     self._until[row] = now
                     return None
                 self._set(row, Finding.NO_LOOP, now + _ANSWER_LASTS)

@@ -35,7 +35,7 @@ def test_what_comes_around_is_a_loop_for_all(two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
     assert two.there.finding(WAY, 100.0) is Finding.ASKED
     assert two.there.come_around(NAME, 100.1)
-    assert two.here.end(WAY, 100.2, answered=True) is Finding.LOOP
+    assert two.here.end(WAY, 100.2, over=True) is Finding.LOOP
     assert two.there.finding(WAY, 130.0) is Finding.LOOP
     assert two.there.finding(OTHER, 130.0) is None
     assert two.here.any(130.0)
@@ -47,14 +47,14 @@ def test_what_comes_around_is_a_loop_for_all(two: Two) -> None:
 
 def test_what_does_not_come_around_is_not_asked_again_for_a_minute(two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.here.end(WAY, 101.0, answered=True) is Finding.NO_LOOP
+    assert two.here.end(WAY, 101.0, over=True) is Finding.NO_LOOP
     assert not two.there.begin(WAY, NAME, 160.0, LEASE)
     assert two.there.begin(WAY, NAME, 161.0, LEASE)
 
 
 def test_a_question_that_was_given_up_says_nothing(two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.here.end(WAY, 100.1, answered=False) is None
+    assert two.here.end(WAY, 100.1, over=False) is None
     assert two.there.finding(WAY, 100.1) is None
     assert two.there.begin(WAY, NAME, 100.7, LEASE)
 
@@ -62,7 +62,7 @@ def test_a_question_that_was_given_up_says_nothing(two: Two) -> None:
 def test_one_asks_at_a_time_and_half_a_second_behind_the_last(two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
     assert not two.there.begin(OTHER, NAME, 101.9, LEASE)
-    two.here.end(WAY, 101.9, answered=True)
+    two.here.end(WAY, 101.9, over=True)
     assert not two.there.begin(OTHER, NAME, 102.3, LEASE)
     assert two.there.begin(OTHER, NAME, 102.5, LEASE)
 
@@ -74,7 +74,7 @@ def test_who_is_killed_while_it_asks_holds_nobody_up_for_long(two: Two) -> None:
 
 def test_a_question_that_comes_late_has_proved_the_loop_as_well(two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.here.end(WAY, 102.0, answered=True) is Finding.NO_LOOP
+    assert two.here.end(WAY, 102.0, over=True) is Finding.NO_LOOP
     assert two.there.come_around(NAME, 105.0)
     assert two.here.finding(WAY, 105.0) is Finding.LOOP
     # Its name is known as long as the loop is, and does not prolong it.
@@ -105,7 +105,7 @@ def test_questions_push_out_the_oldest_that_are_none_and_no_loop(two: Two) -> No
         now += 0.1
         two.here._busy[0] = 0.0
         assert two.here.begin(key_of(str(number)), NAME, now, LEASE)
-        two.here.end(key_of(str(number)), now, answered=True)
+        two.here.end(key_of(str(number)), now, over=True)
     assert all(two.there.finding(key, now) is Finding.LOOP for key in loops)
     assert two.there.finding(key_of(str(number)), now) is Finding.NO_LOOP
     assert two.there.finding(key_of("0"), now) is None
