@@ -148,7 +148,7 @@ class HealthChecks:
                 self._events.event(level, name, **one.fields, message=in_words(result))
         elif one.health.good_since is not None and self._states.reached(key, before=one.health.good_since):
             self._events.event("info", "server_up", **one.fields, message=in_words(result))
-        if result.outcome is Outcome.REJECTED and (before is None or before.outcome is not Outcome.REJECTED):
+        if result.refused and not (before is not None and before.refused):
             self._events.event("info", "health_check_refused", **one.fields, message=in_words(result))
 
 
@@ -157,7 +157,7 @@ def in_words(result: Verification) -> str:
     if result.outcome is Outcome.OK:
         return result.detail or "it answers"
     said = describe_answer(result.answer) if result.answer is not None else result.detail
-    if result.outcome is Outcome.REJECTED:
+    if result.refused:
         return f"alive, refuses the check: {said}"
     return f"{said} ({result.failed_step})" if result.failed_step else said
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import HealthCheck, Server, Upstream
+from proxy.config.values import File, HealthCheck, Server, Upstream, UpstreamTls
 from proxy.net.servers import ServerStates, server_key
 from proxy.net.table import SharedTable
 from proxy.policy import Reject
@@ -170,6 +170,21 @@ def test_a_reload_begins_anew_what_changed_and_nothing_else(bed: Bed) -> None:
 
     bed.run(scenario)
     assert [upstream for upstream, *_ in bed.counted].count("pacs") == 2
+
+
+def test_a_line_above_the_certificates_is_no_change(bed: Bed) -> None:
+    def pacs(line: int) -> Upstream:
+        ca = File("ca.pem", b"the same", f"config.yaml:{line}")
+        return replace(PACS, servers=(ONE,), tls=UpstreamTls("bcp195", ca=ca), health_check=replace(ECHO, interval=60))
+
+    async def scenario() -> None:
+        bed.configure(pacs(7))
+        await bed.until(lambda: len(bed.requests) == 1)
+        bed.configure(pacs(8), Upstream("other", (TWO,), health_check=ECHO))
+        await bed.until(lambda: bed.asked(TWO) == 3)
+
+    bed.run(scenario)
+    assert bed.asked(ONE) == 1
 
 
 def test_a_server_that_is_checked_no_more_is_not_down_for_ever(bed: Bed) -> None:
