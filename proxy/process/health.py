@@ -70,6 +70,9 @@ class HealthChecks:
             if key not in wanted:
                 self._states.checked(key, down=False)  # nobody would lift the verdict
             elif _way(*wanted[key][:2]) == _way(one.upstream, one.server):
+                upstream, server, check = wanted[key]
+                # The context is that of the workers, with the system's CAs of now.
+                one.request = self._request(upstream, server, check, contexts.get(upstream.name))
                 continue
             if one.task is not None:
                 one.task.cancel()
@@ -129,11 +132,9 @@ class HealthChecks:
         while True:
             began = time.monotonic()
             try:
-                result = await verify(one.request)
+                self._learn(key, one, await verify(one.request), began)
             except Exception as error:  # noqa: BLE001 - no descriptors, no memory, a bug: it says nothing of the server
                 self._events.event("error", "health_check_failed", **one.fields, error=repr(error))
-            else:
-                self._learn(key, one, result, began)
             await asyncio.sleep(max(0.0, one.check.interval - (time.monotonic() - began)))
 
     def _learn(self, key: bytes, one: _Checked, result: Verification, began: float) -> None:
