@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from proxy.config.values import Config
-from proxy.process.supervisor import Supervisor, prove
+from proxy.process.reload import prove
+from proxy.process.supervisor import Supervisor
 
 _CLOSE_PATIENCE = 1.0  # seconds, when all has been said and closed
 
