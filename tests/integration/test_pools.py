@@ -62,16 +62,16 @@ def test_associations_are_spread_over_all_workers(site: Site, start_gateway: Cal
 
 def test_each_worker_takes_turns_of_its_own_by_the_weights(site: Site, start_gateway: Callable[..., Gateway]) -> None:
     """In round robin the number of open associations plays no part: each is closed before the next one."""
-    workers, weights, rounds = 4, (3, 2, 1), 6
+    workers, weights, rounds = 4, (3, 2, 1), 10
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(Pacs(mirror)) for _ in weights]
         where = [at(server.port, weight=weight) for server, weight in zip(servers, weights, strict=True)]
         gateway = start_gateway(with_pool(site, where, workers=workers, balance="round_robin"))
         for _ in range(rounds * sum(weights)):
             release(associated(gateway))
-        # Of its last round each worker has made a part only.
+        # Of its last round each worker has made a part only, which may be 1.5 from its share.
         for server, weight in zip(servers, weights, strict=True):
-            assert abs(server.dials - rounds * weight) <= workers, [one.dials for one in servers]
+            assert abs(server.dials - rounds * weight) <= 1.5 * workers, [one.dials for one in servers]
 
 
 def test_the_standby_takes_over_and_gives_back(site: Site, start_gateway: Callable[..., Gateway]) -> None:

@@ -129,6 +129,11 @@ def test_a_server_that_fails_is_left_out_and_comes_back(bed: Bed) -> None:
     assert bed.journal.said == [("server_down", "one:104"), ("server_up", "one:104")]
 
 
+def test_workers_begin_their_turns_with_different_servers(bed: Bed) -> None:
+    in_turn = Upstream("pacs", (ONE, TWO), "round_robin")
+    assert [[worker.order(in_turn)[0] for _ in range(4)] for worker in bed.workers] == [[ONE, TWO] * 2, [TWO, ONE] * 2]
+
+
 def test_an_association_counts_for_the_server_that_took_it(bed: Bed, table: SharedTable) -> None:
     one = bed.workers[0]
     share = associated(bed)
