@@ -100,6 +100,17 @@ def test_more_failing_servers_than_rows_are_asked_as_ever(table: SharedTable) ->
     assert states.failed(keys[-1], 100, 100, alone=False)
 
 
+def test_servers_that_are_named_no_more_keep_no_row(table: SharedTable) -> None:
+    states = ServerStates(table)
+    states.checked(server_key(POOL, TWO), down=True)
+    for number in range(300):
+        states.failed(server_key(POOL, Server(str(number), 104)), 100, 100, alone=False)
+    states.keep_only([POOL])
+    assert states.down(server_key(POOL, TWO))
+    assert states.failed(server_key(POOL, ONE), 100, 100, alone=False)
+    assert not states.failing(server_key(POOL, Server("7", 104)))
+
+
 def test_the_counts_are_untouched_by_it(table: SharedTable) -> None:
     states = ServerStates(table)
     for number in range(256):
