@@ -159,7 +159,7 @@ class ServerStates:
         named = {server_key(upstream, server) for upstream in upstreams for server in upstream.servers}
         with self._lock:
             for row in range(_ROWS):
-                key = self._memory[row * _KEY : (row + 1) * _KEY]
+                key = self._memory[row * KEY : (row + 1) * KEY]
                 if key != _FREE and key not in named:
                     self._name(row, _FREE)
 
