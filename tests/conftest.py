@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.gateway import Gateway, Record
 from tests.support.site import Site
+from tests.support.soak import SOAK
 
 #: The programs that tests start, of Debian's dcmtk, and of its orthanc, openssl and gnutls-bin.
 DCMTK = ("echoscu", "storescu", "findscu", "movescu", "getscu", "storescp")
@@ -19,6 +20,12 @@ PEERS = (*DCMTK, "Orthanc", "openssl", "gnutls-cli", "certtool")
 hypothesis.settings.register_profile("quick", deadline=None)
 hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=2_000, print_blob=True)
 hypothesis.settings.load_profile("quick")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A soak takes as long as it takes."""
+    if SOAK:
+        config.option.timeout = 0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -94,9 +94,13 @@ def test_stored_means_stored(site: Site, start_gateway: Callable[..., Gateway]) 
         archive.check(told)
         assert max(away) <= BACK, away
         check_records(gateway, senders)
-        events = Counter(event["event"] for event in gateway.events)
-        assert events["worker_lost"] == KILLS
         until(lambda: gateway.metric("connections_active") == 0, "nothing is left behind")
+        until(lambda: lost_workers(gateway) >= KILLS, "each is told")
+        assert lost_workers(gateway) == KILLS
+
+
+def lost_workers(gateway: Gateway) -> int:
+    return Counter(event["event"] for event in gateway.events)["worker_lost"]
 
 
 def check_records(gateway: Gateway, senders: list[Sender]) -> None:

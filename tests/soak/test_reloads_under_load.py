@@ -101,8 +101,10 @@ def test_nothing_fails_and_nothing_is_altered(
         release(old)
         wait_serving(gateway, 2)
         assert gateway.metric("config_reloads_total", result="ok") == RELOADS
+        associations = 1 + load.opened + len(load.told) // BATCH
+        until(lambda: len(gateway.records) >= associations, "all records are written")
         ends = [record["ended"] for record in gateway.records]
-        assert set(ends) == {"released"} and len(ends) == 1 + load.opened + len(load.told) // BATCH
+        assert set(ends) == {"released"} and len(ends) == associations
 
 
 def test_two_at_once_are_serialised_and_none_is_lost(
