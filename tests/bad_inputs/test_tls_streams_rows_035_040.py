@@ -117,7 +117,7 @@ def test_row_039_everything_sent_while_the_upstream_is_stalled(case: Case) -> No
         peer.send_wire(peer.close_tls())
         peer.fin()
 
-    sender = threading.Thread(target=send)
+    sender = threading.Thread(target=send, daemon=True)
     peer.socket.settimeout(SOON * 3)
     sender.start()
     sender.join(0.3)  # what fits into all the buffers on the way is there by now

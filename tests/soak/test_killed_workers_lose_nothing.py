@@ -13,7 +13,7 @@ from tests.support.attempts import CUT, attempt, seconds_to_be_served
 from tests.support.client import associate, client_context, connect, release
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs
-from tests.support.processes import until
+from tests.support.processes import PATIENCE, until
 from tests.support.site import Site, port_of
 from tests.support.soak import scaled
 from tests.support.steering import kill, wait_serving, workers
@@ -88,7 +88,7 @@ def test_stored_means_stored(site: Site, start_gateway: Callable[..., Gateway]) 
         finally:
             over.set()
             for sender in senders:
-                sender.join()
+                sender.join(2 * PATIENCE)
         told = [one for sender in senders for one in sender.told]
         assert len(told) > KILLS * SENDERS
         archive.check(told)

@@ -259,7 +259,7 @@ def rejects(over: Over, port: int, titles: Sequence[str], most: int, pause: floa
 
 @contextlib.contextmanager
 def _threads(target: Callable[[], None], count: int) -> Iterator[None]:
-    threads = [threading.Thread(target=target) for _ in range(count)]
+    threads = [threading.Thread(target=target, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
     yield

@@ -1,5 +1,6 @@
 """Child processes of tests: started with a clean environment, their output kept, ended by their own id."""
 
+import atexit
 import contextlib
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = 20.0  # seconds until a wait is a failure: two cores may be shared with much else
+_LEFT = 3.0  # seconds for a process to end that its test has left behind
 _LAST_WORDS = 1.0  # seconds: they are in the pipes already, unless a child of the process keeps these open
 
 
@@ -59,6 +61,7 @@ class Child:
             text=True,
             errors="replace",
         )
+        _running.add(self)
         self.output: list[str] = []
         self.errors: list[str] = []
         self.changed = threading.Condition()
@@ -137,4 +140,15 @@ class Child:
         for reader, stream in zip(self._readers, (self.process.stdout, self.process.stderr), strict=True):
             if stream is not None and not reader.is_alive():  # closing would wait for it
                 stream.close()
+        _running.discard(self)
         return self.process.returncode
+
+
+_running: set[Child] = set()
+
+
+@atexit.register
+def _end_all() -> None:
+    """What a test has left behind that failed before it could end it. Meanwhile no later test is blamed for it."""
+    for child in tuple(_running):
+        child.end(_LEFT)

@@ -93,7 +93,7 @@ def test_row_116_a_stalled_pipe_drops_and_counts_and_never_blocks(pipe: tuple[IO
     dropped = log.dropped
     assert 5_000 > dropped > 3_000  # 64 KiB in the pipe, 10 kB in the queue
     sink.close()
-    closing = threading.Thread(target=log.close)
+    closing = threading.Thread(target=log.close, daemon=True)
     closing.start()
     written = events(reader.read())  # no line is torn
     closing.join()
