@@ -17,9 +17,9 @@ from tests.support.attempts import echo_once
 from tests.support.client import associate, client_context, connect, echo, release, request
 from tests.support.clock import Clock
 from tests.support.configs import write_pair
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, soon
 from tests.support.pacs import Pacs, Visit
-from tests.support.processes import until
+from tests.support.processes import PATIENCE, until
 from tests.support.site import HOST, Site, port_of
 from tests.support.steering import ask, kill, reload, reloaded, wait_serving, workers, write_to
 
@@ -143,14 +143,13 @@ def test_row_124_it_ends_while_the_gateway_runs(
     site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
     """Whether a sender takes it is the sender's to decide. Workers are still replaced; a reload says what is wrong."""
-    end = certs.now() + datetime.timedelta(seconds=6)
-    write_pair(site.folder, server_until(site, end), "gate")
     with Pacs(Archive()) as pacs:
         config = site.one_tenant(pacs.port, workers=1, control=str(tmp_path / "control.sock"))
+        write_pair(site.folder, server_until(site, soon(tmp_path / "first", config)), "gate")
         gateway = start_gateway(config)
         port = port_of(config)
         open = associate(connect(port, client_context(site.path("ca.pem")), HOST))
-        expired = gateway.wait_for_event("certificate_expired")
+        expired = gateway.wait_for_event("certificate_expired", 6 * PATIENCE)
         assert (expired["use"], expired["level"]) == ("server", "error")
         echo(open)
         with pytest.raises(OSError, match="expired"):

@@ -1,5 +1,6 @@
 """The gateway as users run it: `python -m proxy.cli run --config FILE`, watched from outside."""
 
+import datetime
 import json
 import sys
 import time
@@ -201,3 +202,11 @@ class Gateway:
         assert code == 0, f"exit code {code}: {self.child.text}"
         bugs = [line for line in self.lines if line["event"] == "internal" or line.get("reason") == "internal"]
         assert not bugs, bugs
+
+
+def soon(folder: Path, config: Record) -> datetime.datetime:
+    """A time that a gateway of this configuration, if started next, lives to see, and not long after that."""
+    began = time.monotonic()
+    Gateway(folder, config).stop()
+    lead = 3 + 3 * (time.monotonic() - began)
+    return (datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=lead)).replace(microsecond=0)
