@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.client import associate, client_context, connect, p_data, request
+from tests.support.client import associate, client_context, connect, p_data, release, request
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs, mirror
+from tests.support.pools import at
 from tests.support.ports import free_port
 from tests.support.processes import until
 from tests.support.site import Site, port_of
@@ -21,10 +22,6 @@ def with_pool(site: Site, servers: list[dict[str, Any]], *, workers: int = 1, **
     config = site.one_tenant(1, workers=workers)
     config["upstreams"]["pacs"] = {"servers": servers, **upstream}
     return config
-
-
-def at(port: int, **more: Any) -> dict[str, Any]:
-    return {"address": f"127.0.0.1:{port}", **more}
 
 
 def associated(gateway: Gateway) -> Wire:
@@ -61,6 +58,20 @@ def test_associations_are_spread_over_all_workers(site: Site, start_gateway: Cal
         for _ in range(16):
             stack.enter_context(associated(gateway))
         assert (one.dials, other.dials) == (12, 4)
+
+
+def test_each_worker_takes_turns_of_its_own_by_the_weights(site: Site, start_gateway: Callable[..., Gateway]) -> None:
+    """In round robin the number of open associations plays no part: each is closed before the next one."""
+    workers, weights, rounds = 4, (3, 2, 1), 6
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Pacs(mirror)) for _ in weights]
+        where = [at(server.port, weight=weight) for server, weight in zip(servers, weights, strict=True)]
+        gateway = start_gateway(with_pool(site, where, workers=workers, balance="round_robin"))
+        for _ in range(rounds * sum(weights)):
+            release(associated(gateway))
+        # Of its last round each worker has made a part only.
+        for server, weight in zip(servers, weights, strict=True):
+            assert abs(server.dials - rounds * weight) <= workers, [one.dials for one in servers]
 
 
 def test_the_standby_takes_over_and_gives_back(site: Site, start_gateway: Callable[..., Gateway]) -> None:
