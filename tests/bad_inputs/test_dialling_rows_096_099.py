@@ -68,12 +68,12 @@ def test_row_096_the_breaker_of_a_pool(case: Case) -> None:
     told = []
     for _ in range(20):
         peer = calling(case, "TWODEAD")
-        asked = time.monotonic()
-        assert peer.rejected() == "2/3/1"
-        assert time.monotonic() - asked < SOON
+        with case.promptly():
+            assert peer.rejected() == "2/3/1"
         case.refused(peer, "upstream_unavailable")
         told.append(case.record(peer)["detail"])
-    assert "Connection refused" in told[0] and "every server has failed; the next one is tried in" in told[1]
+    assert "Connection refused" in told[0]
+    assert any("every server has failed; the next one is tried in" in detail for detail in told[1:])
     assert attempts(case, "twodead", "refused") <= 2 * (1 + time.monotonic() - began)
     assert case.gateway.metric("upstream_up", upstream="twodead") == 0
 
