@@ -17,6 +17,7 @@
                   notes: [...]}],
      upstreams: [{name, where, servers: [...], balance, weights: [...], backups: [...],
                   source_address, send_proxy_protocol, notes: [...],
+                  health_check: null | {type, interval, timeout, rise, fall, calling_aet, called_aet},
                   tls: null | {profile, section, retired, server_names: [...], verify_name, ca,
                                certificate: null | {file, dns: [...], key, not_after}}}]}
 
@@ -147,6 +148,7 @@ def _print_upstream(upstream: "EffectiveUpstream") -> None:
     where = f"  [{upstream.where}]" if upstream.where else ""
     say(printable(f"upstream {upstream.name} at {upstream}{where}"), "bold")
     _row("tls", upstream.tls_in_words(), "" if upstream.tls else "yellow")
+    _row("health", upstream.check_in_words())
     if upstream.tls is not None and upstream.tls.certificate is not None:
         own = upstream.tls.certificate
         _row("certificate", f"{own.file}: {own.key}, until {own.not_after[:10]}")

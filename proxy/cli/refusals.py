@@ -281,11 +281,13 @@ REFUSALS: dict[Reason, Refusal] = {
     Reason.DRAINING: Refusal("The gateway is about to stop.", "Nothing: the device tries again by itself."),
     Reason.UPSTREAM_UNAVAILABLE: Refusal(
         "The PACS cannot be reached; the record says how each of its addresses failed.",
-        "Look at the PACS and the network: `dicomgate echo HOST:PORT --called TITLE` from the gateway's machine.",
+        "Look at the PACS and the network: `dicomgate status` shows each server with its last health check, "
+        "`dicomgate echo HOST:PORT --called TITLE` from the gateway's machine asks it now.",
     ),
     Reason.UPSTREAM_TIMEOUT: Refusal(
         "The PACS took the connection and did not answer the request in time.",
-        "Look at the PACS: it is overloaded or hangs. timeouts.upstream_accept is how long it may take.",
+        "Look at the PACS: it is overloaded or hangs. timeouts.upstream_accept is how long it may take. "
+        "A `health_check` of type echo keeps associations away from such a server where there is another one.",
     ),
     Reason.UPSTREAM_TLS_FAILED: Refusal(
         "TLS to the PACS failed: its certificate, ours, or what the two can speak; the record says which.",

@@ -1,9 +1,12 @@
 """`dicomgate status`.
 
 `--format json`: `{ok, started, time, draining, config, listeners: [name], workers: [{pid, generation, state,
-associations}], associations: [{id, tenant, peer, calling_aet, called_aet, client, upstream, server, age, bytes_in,
+associations}], upstreams: [{name, balance, servers: [{server, weight, backup, state, failures, retry_in, associations,
+check}]}], associations: [{id, tenant, peer, calling_aet, called_aet, client, upstream, server, age, bytes_in,
 bytes_out, stored, worker, generation}]}`; times in seconds (since 1970, `age` since the connection), sizes in bytes,
-`stored` counts C-STORE requests, null where a worker gave no answer in time.
+`stored` counts C-STORE requests, null where a worker gave no answer in time. `state` of a server: up, failing (the last
+`failures` attempts to connect in a row have failed; the next one is in `retry_in`) or down (by its health check).
+`check`: the last health check, `{type, time, outcome, failed_step, detail, seconds, implementation}`, or null.
 """
 
 from collections import Counter
@@ -42,8 +45,30 @@ def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
             f"  worker        pid {worker['pid']}, {generation}, {worker['state']}, {counted(worker['associations'])}"
         )
         yield line, _STATE_STYLES.get(worker["state"], "")
+    for upstream in answer.get("upstreams", ()):  # of an older gateway
+        for server in upstream["servers"]:
+            yield f"  upstream      {upstream['name']}, {_server(server, answer['time'])}", _state_style(server)
     yield f"  associations  {len(answer['associations'])}", ""
     tenants = Counter(str(one["tenant"]) for one in answer["associations"])
     width = max(map(len, tenants), default=0)
     for tenant, count in sorted(tenants.items()):
         yield f"    {tenant:<{width}}  {count}", ""
+
+
+def _server(server: Answer, now: float) -> str:
+    """`pacs-1.example.org:104 (backup), up, 3 associations; echo check 4 s ago: it answers`."""
+    backup = " (backup)" if server["backup"] else ""
+    state = server["state"]
+    if server["failures"]:
+        state += f", {server['failures']} failed connections in a row"
+    if server["retry_in"] is not None:
+        state += f", tried again in {duration(server['retry_in'])}"
+    check = server["check"]
+    found = f"; {check['type']} check {duration(now - check['time'])} ago: {check['detail']}" if check else ""
+    return f"{server['server']}{backup}, {state}, {counted(server['associations'])}{found}"
+
+
+def _state_style(server: Answer) -> str:
+    if server["state"] != "up":
+        return "bold red"
+    return "yellow" if server["check"] and server["check"]["outcome"] != "ok" else ""

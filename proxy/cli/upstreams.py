@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from proxy.cli.effective import EffectiveCertificate, describe_certificate, profile_notes
-from proxy.config.values import Config, Upstream, UpstreamTls
+from proxy.config.values import Config, HealthCheck, Upstream, UpstreamTls
 from proxy.observe.families import server_label
 from proxy.tls.profiles import PROFILES
 
@@ -34,6 +34,7 @@ class EffectiveUpstream:
     backups: tuple[str, ...]
     source_address: str | None
     send_proxy_protocol: str | None
+    health_check: HealthCheck | None
     tls: EffectiveUpstreamTls | None
     notes: tuple[str, ...]
 
@@ -56,6 +57,17 @@ class EffectiveUpstream:
         if server in self.backups:
             said.append("backup")
         return f"{server} ({', '.join(said)})" if said else server
+
+    def check_in_words(self) -> str:
+        """How and how often its servers are checked, in one line."""
+        check = self.health_check
+        if check is None:
+            return "none: a server is down when requests cannot be connected to it"
+        how = f"C-ECHO from {check.calling_aet} to {check.called_aet}" if check.type == "echo" else "TCP connect"
+        return (
+            f"{how} every {check.interval:g} s, answered within {check.timeout:g} s; "
+            f"down after {check.fall}, up after {check.rise}"
+        )
 
     def tls_in_words(self) -> str:
         """What is verified and shown, in one line."""
@@ -87,6 +99,7 @@ def describe_upstream(upstream: Upstream) -> EffectiveUpstream:
         backups=tuple(server_label(server) for server in upstream.servers if server.backup),
         source_address=upstream.source_address,
         send_proxy_protocol=None if version is None else f"v{version}",
+        health_check=upstream.health_check,
         tls=None if tls is None else _tls(tls, upstream),
         notes=() if tls is None else tuple(profile_notes(PROFILES[tls.profile])),
     )

@@ -11,10 +11,22 @@ from proxy.policy.addresses import normalize
 
 
 def check_upstreams(configuration: Configuration, material: Material) -> None:
-    """The address to dial from is one of this machine, and of the family of the servers."""
+    """No server stands twice; the address to dial from is one of this machine, and of the family of the servers."""
     for name, upstream in configuration.upstreams.items():
+        _check_twice(("upstreams", name, "servers"), upstream, material)
         if upstream.source_address is not None:
             _check_source(("upstreams", name, "source_address"), upstream, upstream.source_address, material)
+
+
+def _check_twice(path: Path, upstream: Upstream, material: Material) -> None:
+    """Both would share their associations, their failures and their health check."""
+    first: dict[tuple[str, int], int] = {}
+    for index, server in enumerate(upstream.servers):
+        host, port = server.address
+        before = first.setdefault((host.lower().removesuffix("."), port), index)
+        if before != index:
+            text = f"the same server as servers.{before}: a larger `weight` there gives it more associations"
+            material.tell("E212", (*path, index, "address"), text)
 
 
 def _check_source(path: Path, upstream: Upstream, source: str, material: Material) -> None:

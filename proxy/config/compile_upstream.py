@@ -7,7 +7,7 @@ from proxy.config.findings import Path, locate
 from proxy.config.material import Material
 from proxy.config.models import LEGACY_PROFILES
 from proxy.config.tree import Block
-from proxy.config.values import Server, Upstream, UpstreamTls
+from proxy.config.values import HealthCheck, Server, Upstream, UpstreamTls
 from proxy.policy.addresses import normalize
 
 
@@ -25,7 +25,20 @@ def compile_upstream(name: str, upstream: models.Upstream, root: Block, material
         tls=tls,
         send_proxy_protocol=None if upstream.send_proxy_protocol is None else int(upstream.send_proxy_protocol[1:]),
         source_address=None if upstream.source_address is None else str(normalize(upstream.source_address)),
+        health_check=None if upstream.health_check is None else _health_check(upstream.health_check),
         where=locate(root, path, key=True)[0].file_and_line,
+    )
+
+
+def _health_check(check: models.HealthCheck) -> HealthCheck:
+    return HealthCheck(
+        check.type,
+        check.interval,
+        check.timeout,
+        check.rise,
+        check.fall,
+        check.calling_aet,
+        check.called_aet or "",
     )
 
 

@@ -30,6 +30,7 @@ CODES: dict[str, str] = {
     "E209": "an upstream that is the gateway itself",
     "E210": "an upstream's certificate that cannot be held against a name",
     "E211": "a source address that does not reach a server",
+    "E212": "a server listed twice",
     "E301": "a file that cannot be read",
     "E302": "a file that does not hold what its key needs",
     "E303": "a certificate that does not match its key",

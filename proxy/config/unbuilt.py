@@ -19,7 +19,6 @@ UNBUILT: dict[str, tuple[object, ...]] = {
     "tenants.*.user_identity.allow_plain": (False,),
     "tenants.*.peers.*.user": (None,),
     "identity_providers": (None,),
-    "upstreams.*.health_check": (None,),
 }
 
 Path = tuple[str | int, ...]

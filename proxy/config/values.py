@@ -94,7 +94,7 @@ class UpstreamTls:
     ca: File | None = None
     certificate: KeyPair | None = None  # the gateway's own, as a client
     verify_name: bool = True
-    where: str = ""
+    where: str = field(default="", compare=False)
 
     def name_of(self, server: Server) -> str:
         """The name that `server` is asked for and must have: a host name without a trailing dot, or an address."""
@@ -102,8 +102,24 @@ class UpstreamTls:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How the servers of an upstream are checked: `type` tcp or echo. `interval` and `timeout` in seconds.
+
+    So many successes (`rise`) or failures (`fall`) in a row change the verdict.
+    """
+
+    type: str
+    interval: float = 10.0
+    timeout: float = 3.0
+    rise: int = 2
+    fall: int = 3
+    calling_aet: str = "DICOMGATE"
+    called_aet: str = ""  # only for echo
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
-    """A configured PACS. `tls` None: plain DICOM.
+    """A configured PACS. `tls` None: plain DICOM. `health_check` None: only what requests meet tells its state.
 
     `send_proxy_protocol`: version 1 or 2. `source_address`: the literal that is dialled from.
     """
@@ -114,7 +130,8 @@ class Upstream:
     tls: UpstreamTls | None = None
     send_proxy_protocol: int | None = None
     source_address: str | None = None
-    where: str = ""
+    health_check: HealthCheck | None = None
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

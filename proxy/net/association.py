@@ -1,8 +1,4 @@
-"""One association from accept to close: the coroutine that walks the stages, the refusal, the hand-over to the relay.
-
-Every stage has one deadline, set when it begins and not moved by bytes that trickle in. Whatever ends the stages
-(a deadline, a requestor that leaves, an operator) cancels the coroutine and leaves the reason in `_interruption`.
-"""
+"""One association from accept to close: the stages in their order, the refusal, the hand-over to the relay."""
 
 import asyncio
 import contextlib
@@ -33,6 +29,7 @@ from proxy.net.stages import (
     tls_handshake,
     understand_request,
 )
+from proxy.net.walker import Walker
 from proxy.pdu import AAssociateAC, AAssociateRQ, PresentationContextResult, edit_associate_rq, encode_abort
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import (
@@ -58,24 +55,18 @@ _BUG = "an association failed on a bug of the gateway"
 _AT_ONCE = frozenset({Reason.ADDRESS_DENIED, Reason.ADDRESS_LIMIT, Reason.CONNECTION_LIMIT})
 
 
-class Association:
+class Association(Walker):
     """A connection of a requestor and, once the policy said yes, the connection to its upstream."""
 
     __slots__ = (
         "_accepted",
         "_asked",
-        "_awaited",
-        "_deadline",
         "_destination",
         "_early",
-        "_interruption",
         "_relay",
         "_requestor",
-        "_task",
         "_tenant",
         "_upstream",
-        "_waiter",
-        "_walking",
         "_worker",
         "account",
         "address",
@@ -93,6 +84,7 @@ class Association:
         port: int,
         share: Share,
     ) -> None:
+        super().__init__(worker.loop)
         self._worker = worker
         self.listener = listener
         self.address = address
@@ -100,28 +92,21 @@ class Association:
         self.share = share
         self.account = Account(worker, listener, address, port)
         self._tenant: Tenant | None = None  # of the decision, once that was yes
-        self._waiter: asyncio.Future[None] | None = None
-        self._awaited: Leg | None = None
-        self._deadline: asyncio.TimerHandle | None = None
-        self._interruption: Refused | None = None
         self._early: EarlyWatch | None = None
         self.forwarded = False
         # For the day when the policy changes.
         self._asked: Asked | None = None
         self._accepted: tuple[PresentationContextResult, ...] = ()
-        self._walking = False
         self._relay: Relay | None = None
         self._upstream: Leg | None = None
         self._requestor = Leg(sock, worker.poller, self)
-        self._task: asyncio.Task[None] | None = worker.loop.create_task(self._run())
+        self._start(self._run())
 
     # --- the stages -------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         try:
-            self._walking = True
-            if self._interruption is not None:  # before the first step: a task cancelled then would never get here
-                raise self._interruption
+            self._set_out()
             await self._walk()
             return
         except Refused as refused:
@@ -199,6 +184,7 @@ class Association:
         )
         answer, answered, behind = await read_answer(self, upstream)
         self._within(None)
+        self._worker.servers.accepted(upstream_configuration, self.account.record.server)
         answer, accepted = answer_to_requestor(answer, answered, request, pdu, accept)
         leg.send(answer)
         self.account.accepted(request, answered, accept.keep_contexts)
@@ -283,35 +269,6 @@ class Association:
         destination = self._destination or endpoint(self._requestor.socket.getsockname())
         return encode_proxy_header(version, (self.address, record.client_port or 0), destination)
 
-    # --- waiting ----------------------------------------------------------------------------------------------------
-
-    async def event_on(self, leg: Leg) -> None:
-        """Wait until `leg` has bytes or its end, or is connected (`stages.Conversation`)."""
-        self._awaited = leg
-        self._waiter = self._worker.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = self._awaited = None
-
-    def _within(self, seconds: float | None, reason: Reason = Reason.INTERNAL, detail: str = "") -> None:
-        """Begin a stage that may take `seconds`; None: no deadline."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if seconds is not None:
-            self._deadline = self._worker.loop.call_later(seconds, self._too_late, reason, detail)
-
-    def _too_late(self, reason: Reason, detail: str) -> None:
-        self._interrupt(Refused(reason, detail))
-
-    def _interrupt(self, refused: Refused) -> None:
-        """End the stages from outside the coroutine."""
-        if self._task is not None and self._interruption is None:
-            self._interruption = refused
-            if self._walking:
-                self._task.cancel()
-
     # --- LegOwner, until the relay takes the legs ---------------------------------------------------------------------
 
     def readable(self, leg: Leg) -> None:
@@ -321,13 +278,12 @@ class Association:
             if refused is not None:
                 leg.set_reading(False)
                 self._interrupt(refused)
-        elif leg is self._awaited:
-            self._wake()
+        else:
+            self._wake(leg)
 
     def drained(self, leg: Leg) -> None:
         """A connect came to its end."""
-        if leg is self._awaited:
-            self._wake()
+        self._wake(leg)
 
     def broken(self, leg: Leg) -> None:
         """A leg that nobody reads broke."""
@@ -351,10 +307,6 @@ class Association:
             yield
         except Exception as error:  # noqa: BLE001
             self.crashed(self._requestor, error)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     # --- refusing and ending ------------------------------------------------------------------------------------------
 

@@ -251,9 +251,23 @@ FAMILIES = (
     Family(
         "upstream_up",
         _G,
-        "0 since the last connection attempt to a server failed, else 1.",
+        "0 since the last connection attempt to a server failed, or its health check found it down; else 1.",
         ("upstream", "server"),
         highest=True,
+    ),
+    Family(
+        "upstream_health_checks_total",
+        _C,
+        "Health checks of a server: ok, rejected (alive, and refuses the check), or what failed.",
+        ("upstream", "server", "check", "result"),
+    ),
+    Family(
+        "upstream_health_check_timestamp_seconds",
+        _G,
+        "When the last health check of a server ended.",
+        ("upstream", "server"),
+        highest=True,
+        at_start=False,
     ),
     Family("upstream_associations_active", _G, "Associations open to a server now.", ("upstream", "server")),
     Family(

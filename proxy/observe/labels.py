@@ -10,6 +10,7 @@ from proxy.dimse.services import SOP_CLASS_GROUPS
 from proxy.observe.families import FAMILIES, NO_TENANT, Family, operation_label, server_label
 from proxy.pdu import PduType
 from proxy.policy import Ended, Reason
+from proxy.upstream.verification import Outcome
 
 #: Labels whose values this process itself makes from its configuration files and libraries, never from a peer.
 _OWN = {"version", "python", "openssl", "uvloop", "use", "name", "serial", "issuer"}
@@ -46,6 +47,7 @@ class Labels:
             "upstream": tuple(config.upstreams),
             "server": tuple(server_label(s) for upstream in config.upstreams.values() for s in upstream.servers),
             "trigger": ("signal", "api", "watch"),
+            "check": ("tcp", "echo"),
             "state": ("starting", "running", "draining", "silent"),
         }
         # Where a label has another closed set in one family than elsewhere.
@@ -55,6 +57,7 @@ class Labels:
             ("proxy_protocol_headers_total", "result"): ("ok", "missing", "malformed", "untrusted"),
             ("config_reloads_total", "result"): ("ok", "failed"),
             ("upstream_connect_attempts_total", "result"): ("ok", "refused", "timeout", "dns", "tls", "error"),
+            ("upstream_health_checks_total", "result"): tuple(map(str, Outcome)),
             ("label_overflow_total", "label"): tuple(sorted({*self.values, "version", "result"})),
         }
         self._sets: Mapping[tuple[str, str], frozenset[str] | None] = {
@@ -72,6 +75,8 @@ class Labels:
             return iter(())
         if family.name == "policy_decisions_total":
             return self._decisions()
+        if family.name == "upstream_health_checks_total":
+            return self._checks(family)
         if family.labels[:2] == ("upstream", "server"):
             rest = (self._possible(family, label) for label in family.labels[2:])
             servers = ((u.name, server_label(s)) for u in self._config.upstreams.values() for s in u.servers)
@@ -82,6 +87,12 @@ class Labels:
         for tenant in self._config.tenants.values():
             for peer in tenant.peers:
                 yield tenant.name, peer.name, "refuse" if peer.refuse else "accept"
+
+    def _checks(self, family: Family) -> Iterator[tuple[str, ...]]:
+        for upstream in self._config.upstreams.values():
+            if upstream.health_check is not None:
+                for server, result in itertools.product(upstream.servers, self._possible(family, "result")):
+                    yield upstream.name, server_label(server), upstream.health_check.type, result
 
     def _possible(self, family: Family, label: str) -> tuple[str, ...]:
         return self._of_family.get((family.name, label)) or self.values[label]

@@ -34,5 +34,7 @@ class Requests:
             return {"ok": count > 0, "message": f"{count} associations are ended", "associations": count}
         if verb == "status":
             state = {"ok": True, "started": supervisor.totals.started, "draining": bool(supervisor.draining)}
-            return state | await ask_status(supervisor.config, supervisor.generations())
+            return state | await ask_status(
+                supervisor.config, supervisor.generations(), supervisor.servers, supervisor.health
+            )
         return {"ok": False, "message": f"{verb!r} is no request of this gateway"}

@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from proxy.config.values import Config
-from proxy.process.supervisor import Supervisor, prove
+from proxy.process.reload import prove
+from proxy.process.supervisor import Supervisor
 
 
 def run(config: Config, files: Sequence[str]) -> int:
@@ -15,8 +16,7 @@ def run(config: Config, files: Sequence[str]) -> int:
 
     `BindError`, `TlsSetupError`, `AdminError`, `ControlError`, `StartFailed`, and OSError for the access log.
     """
-    prove(config)
-    supervisor = Supervisor(config, files)
+    supervisor = Supervisor(config, files, prove(config))
     return _run_loop(supervisor.serve)
 
 

@@ -1,18 +1,24 @@
 """What `status`, `top` and `disconnect` ask of all workers."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from proxy.config.values import Config
+from proxy.config.values import Config, Server, Upstream
+from proxy.net.servers import ServerStates, server_key
+from proxy.observe.families import server_label
 from proxy.process.child import Child
 from proxy.process.generation import Generation
+from proxy.process.health import HealthChecks
 from proxy.process.messages import Question, Selection, read_record
 
 
-async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[str, Any]:
-    """Generations, workers and open associations as plain JSON values. Sizes in bytes, times in seconds."""
+async def ask_status(
+    config: Config, generations: Sequence[Generation], states: ServerStates, health: HealthChecks
+) -> dict[str, Any]:
+    """Generations, workers, servers and open associations as plain JSON values. Sizes in bytes, times in seconds."""
     children = [(generation, child) for generation in generations for child in generation.children.values()]
     answers = await asyncio.gather(*(child.ask(Question.STATUS) for _, child in children))
     associations: list[dict[str, Any]] = []
@@ -53,7 +59,37 @@ async def ask_status(config: Config, generations: Sequence[Generation]) -> dict[
             }
             for generation, child in children
         ],
+        "upstreams": [
+            {
+                "name": upstream.name,
+                "balance": upstream.balance,
+                "servers": [_server(upstream, server, states, health, associations) for server in upstream.servers],
+            }
+            for upstream in config.upstreams.values()
+        ],
         "associations": associations,
+    }
+
+
+def _server(
+    upstream: Upstream,
+    server: Server,
+    states: ServerStates,
+    health: HealthChecks,
+    associations: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """`state`: up, failing (it could not be connected to) or down (by its health check)."""
+    key, label = server_key(upstream, server), server_label(server)
+    waits = states.until(key) - time.monotonic()
+    return {
+        "server": label,
+        "weight": server.weight,
+        "backup": server.backup,
+        "state": "down" if states.down(key) else "failing" if states.failing(key) else "up",
+        "failures": states.failures(key),
+        "retry_in": round(waits, 3) if 0 < waits < math.inf else None,
+        "associations": sum(one["upstream"] == upstream.name and one["server"] == label for one in associations),
+        "check": health.describe(upstream, server),
     }
 
 

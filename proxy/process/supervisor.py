@@ -9,11 +9,8 @@ import os
 import signal
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from proxy.config.load import load
 from proxy.config.values import DEFAULT_CONTROL, Config
 from proxy.net.counts import connections_for_descriptors, table_for
 from proxy.net.servers import ServerStates
@@ -23,54 +20,39 @@ from proxy.observe.metrics import Snapshot
 from proxy.process.child import Child
 from proxy.process.control import ControlError, ControlServer
 from proxy.process.generation import Generation, StartFailed
+from proxy.process.health import HealthChecks
 from proxy.process.journal import Journal
 from proxy.process.messages import Order
 from proxy.process.notify import Notifier, inherited_sockets
 from proxy.process.precedence import step_forward
+from proxy.process.reload import Reloaded, Reloads
 from proxy.process.requests import Requests
 from proxy.process.sockets import BindError, ListeningSockets
 from proxy.process.totals import Totals
-from proxy.process.watch import fingerprint, watched
-from proxy.tls.contexts import ListenerTls
-from proxy.tls.errors import TlsSetupError
-from proxy.tls.upstreams import upstream_contexts
+from proxy.tls.upstreams import UpstreamContext
 
 _TICK = 1.0  # seconds
 _OLD_GENERATIONS = 8
 _STOP_PATIENCE = 5.0  # seconds for workers that were told to stop, before they are killed
 
 
-@dataclass(frozen=True, slots=True)
-class Reloaded:
-    """The outcome of a reload."""
-
-    ok: bool
-    text: str
-
-
-def prove(config: Config) -> None:
-    """Build every TLS context, and let those of the listeners shake hands with themselves. Raises `TlsSetupError`."""
-    for listener in config.listeners:
-        if listener.tls is not None:
-            ListenerTls(listener).self_test()
-    upstream_contexts(config.upstreams.values())
-
-
 class Supervisor:
-    """One run of the gateway (`generation.Host`)."""
+    """One run of the gateway (`generation.Host`, `reload.Host`)."""
 
-    def __init__(self, config: Config, files: Sequence[str]) -> None:
+    def __init__(self, config: Config, files: Sequence[str], contexts: Mapping[str, UpstreamContext]) -> None:
         self.config = config
         workers = config.workers or len(os.sched_getaffinity(0))
         slots = (workers + 1) * (_OLD_GENERATIONS + 2)
         self.table = table_for(config.limits, tuple(config.tenants.values()), slots)
-        self.totals = Totals(config, ServerStates(self.table))
+        self.servers = ServerStates(self.table)
+        self.totals = Totals(config, self.servers)
+        self.health = HealthChecks(self.servers, self.totals, self)
+        self._contexts = contexts
         self._expiry = ExpiryWatch()
         self._expiry.configure(config)
         self.draining = ""
         self.current: Generation | None = None
         self.old: list[Generation] = []
-        self._files = list(files)
         self._free_slots = list(range(slots))
         self._notifier = Notifier(os.environ)
         self._sockets = ListeningSockets(inherited_sockets(os.environ))
@@ -78,8 +60,7 @@ class Supervisor:
         self._admin: AdminServer | None = None
         self._control: ControlServer | None = None
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-        self._reloading = asyncio.Lock()
-        self._next_reload: asyncio.Task[Reloaded] | None = None
+        self._reloads = Reloads(self, files)
         self._numbers = 0
         self._exit_code = 0
         self._served = False
@@ -101,15 +82,16 @@ class Supervisor:
         loop.set_exception_handler(self._report)
         self.niceness = step_forward()
         # Before anybody is told that it serves: what is changed from then on is a change.
-        seen = fingerprint(watched(self._files, self.config.reload))
+        seen = self._reloads.fingerprint()
         try:
             await self._open_services()
             self.current = self._new_generation(self.config)
             await self.current.start()
             self._served = True
             self._say_started()
+            self.health.configure(self.config, self._contexts)
             self._spawn(self._tick())
-            self._spawn(self._watch(seen))
+            self._spawn(self._reloads.watch(seen))
             await self._signals.get()
             await self._stop()
         finally:
@@ -141,7 +123,9 @@ class Supervisor:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)  # a reload under way takes its new workers back
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reloads.close()
+        await self.health.close()
         generations = [*self.old, *([self.current] if self.current is not None else [])]
         for generation in generations:
             generation.stop()
@@ -268,39 +252,33 @@ class Supervisor:
 
     async def reload(self, trigger: str) -> Reloaded:
         """Load the configuration again. Requests that come while one runs are one request behind it."""
-        if self._next_reload is None:
-            self._next_reload = asyncio.get_running_loop().create_task(self._reload_in_turn(trigger))
-            self._tasks.add(self._next_reload)
-            self._next_reload.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(self._next_reload)
+        return await self._reloads.reload(trigger)
 
-    async def _reload_in_turn(self, trigger: str) -> Reloaded:
-        async with self._reloading:
-            self._next_reload = None
-            self._notifier.reloading()
-            try:
-                outcome = await self._reload()
-            except Exception as error:  # noqa: BLE001 - the generation that serves goes on, and the failure is told
-                outcome = Reloaded(False, f"a bug of the gateway: {error!r}")
-            self.totals.reloaded(trigger, ok=outcome.ok)
-            level = "info" if outcome.ok else "error"
-            self.event(level, "reloaded" if outcome.ok else "reload_failed", trigger=trigger, message=outcome.text)
-            self._notifier.ready(outcome.text if outcome.ok else "reload failed; the last good configuration serves")
-            return outcome
+    def reload_begins(self) -> None:
+        """A reload is under way (`reload.Host`)."""
+        self._notifier.reloading()
 
-    async def _reload(self) -> Reloaded:
-        if self._is_draining():
-            return Reloaded(False, "the gateway is draining, which only a restart ends")
+    def reload_ended(self, trigger: str, outcome: Reloaded) -> None:
+        """It is over."""
+        self.totals.reloaded(trigger, ok=outcome.ok)
+        level = "info" if outcome.ok else "error"
+        self.event(level, "reloaded" if outcome.ok else "reload_failed", trigger=trigger, message=outcome.text)
+        self._notifier.ready(outcome.text if outcome.ok else "reload failed; the last good configuration serves")
+
+    def cannot_reload(self) -> str | None:
+        """Why no other configuration may serve now."""
+        if self.draining:
+            return "the gateway is draining, which only a restart ends"
         if len(self.old) >= _OLD_GENERATIONS:
-            return Reloaded(False, f"{len(self.old)} old generations still serve associations: no more than that live")
-        loaded = await asyncio.to_thread(load, Path(self.config.path), environ=os.environ)
-        self._files = list(loaded.files)
-        config = loaded.config
-        if config is None:
-            errors = [str(finding) for finding in loaded.findings if finding.severity == "error"]
-            return Reloaded(False, "; ".join(errors[:5]) + (f"; and {len(errors) - 5} more" if len(errors) > 5 else ""))
+            return f"{len(self.old)} old generations still serve associations: no more than that live"
+        return None
+
+    async def change_to(self, config: Config, contexts: Mapping[str, UpstreamContext]) -> str:
+        """Have a new generation serve `config`; what it is, in words.
+
+        Raises `BindError`, `StartFailed` and OSError; then nothing has changed.
+        """
         try:
-            await asyncio.to_thread(prove, config)
             self._sockets.open(config)
             generation = self._new_generation(config)
             try:
@@ -308,9 +286,9 @@ class Supervisor:
             except asyncio.CancelledError:  # the gateway ends
                 generation.kill()
                 raise
-        except (TlsSetupError, BindError, StartFailed, OSError) as error:
+        except (BindError, StartFailed, OSError):
             self._sockets.keep_only(self.config)
-            return Reloaded(False, str(error))
+            raise
         before, self.current = self.current, generation
         waits = self._waits_for_restart(config)
         self.config = config
@@ -321,10 +299,11 @@ class Supervisor:
         self._sockets.keep_only(config)
         self.totals.configure(config)
         self._expiry.configure(config)
-        if self._is_draining():  # since the check above
+        self.health.configure(config, contexts)
+        if self.draining:  # since the reload began
             generation.drain()
         text = f"generation {generation.number} serves {config.path}"
-        return Reloaded(True, f"{text}; {waits} change with a restart only" if waits else text)
+        return f"{text}; {waits} change with a restart only" if waits else text
 
     def _waits_for_restart(self, config: Config) -> str:
         """What has changed and belongs to the supervisor itself, which lives on."""
@@ -335,17 +314,6 @@ class Supervisor:
         self._numbers += 1
         sockets = {name: [s.fileno() for s in group] for name, group in self._sockets.open(config).items()}
         return Generation(self, self._numbers, config, sockets, self._journal.format)
-
-    async def _watch(self, seen: Mapping[str, bytes]) -> None:
-        while True:
-            await asyncio.sleep(min(self.config.reload.interval, 3600.0))
-            now = await asyncio.to_thread(fingerprint, watched(self._files, self.config.reload))
-            if now != seen and now:
-                await self.reload("watch")
-                after = await asyncio.to_thread(fingerprint, watched(self._files, self.config.reload))
-                # What changed while the reload ran may have come too late for it: the next look is to see that.
-                now = {name: now.get(name, digest) for name, digest in after.items()}
-            seen = now
 
     # --- generation.Host --------------------------------------------------------------------------------------------
 
@@ -392,9 +360,6 @@ class Supervisor:
     async def _snapshots(self) -> Sequence[Snapshot]:
         children = self.children()
         return await self.totals.collect(children, draining=bool(self.draining), dropped=self._journal.dropped)
-
-    def _is_draining(self) -> bool:
-        return bool(self.draining)
 
     def _ready(self) -> tuple[bool, str]:
         if self.current is None or not self.current.serving:

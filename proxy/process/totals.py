@@ -30,13 +30,22 @@ class Totals:
 
     def configure(self, config: Config) -> None:
         """Another configuration serves. What was counted under the last one stays."""
-        self.keep(self._own.snapshot())
+        before = self._own.snapshot()
+        self.keep(before)
         self._own = Metrics(config)
+        for labels, when in before[_CHECKED_AT]:
+            if isinstance(when, float) and _is_checked(config, *labels):
+                self._own.set(_CHECKED_AT, labels, when)
         self._upstreams = config.upstreams
         for (name, labels), value in certificate_series(config).items():
             self._own.set(name, labels, value)
         self._own.set("config_last_reload_successful", (), 1)
         self._own.set("config_last_reload_success_timestamp_seconds", (), time.time())
+
+    def checked(self, upstream: str, server: str, check: str, result: str, when: float) -> None:
+        """A health check has ended at `when`, in seconds since 1970."""
+        self._own.add("upstream_health_checks_total", (upstream, server, check, result))
+        self._own.set(_CHECKED_AT, (upstream, server), when)
 
     def reloaded(self, trigger: str, *, ok: bool) -> None:
         """A reload has ended."""
@@ -62,7 +71,7 @@ class Totals:
         self._own.set("draining", (), int(draining))
         for upstream in self._upstreams.values():
             for server in upstream.servers:
-                up = not self._servers.failures(server_key(upstream, server))
+                up = not self._servers.failing(server_key(upstream, server))
                 self._own.set("upstream_up", (upstream.name, server_label(server)), int(up))
         self._own.set("log_dropped_total", (), dropped)
         return [self._past, self._own.snapshot(), *(child.snapshot for child in asked if not child.gone.is_set())]
@@ -75,4 +84,12 @@ class Totals:
             child.snapshot = answer
 
 
+def _is_checked(config: Config, upstream: str, server: str) -> bool:
+    configured = config.upstreams.get(upstream)
+    if configured is None or configured.health_check is None:
+        return False
+    return server in map(server_label, configured.servers)
+
+
 _COUNTED = (Kind.COUNTER, Kind.HISTOGRAM)
+_CHECKED_AT = "upstream_health_check_timestamp_seconds"

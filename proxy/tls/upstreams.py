@@ -26,11 +26,11 @@ class UpstreamContext:
     def __init__(self, settings: UpstreamTls, context: ssl.SSLContext) -> None:
         self.settings = settings
         self._checks_strength = PROFILES[settings.profile].checks_strength
-        self._context = context
+        self.context = context
 
     def endpoint(self, server: Server) -> TlsEndpoint:
         """For one connection to `server`. Its name is sent as SNI, unless that is an address."""
-        return TlsEndpoint(self._context, server_side=False, server_hostname=self.settings.name_of(server))
+        return TlsEndpoint(self.context, server_side=False, server_hostname=self.settings.name_of(server))
 
     def weakness(self, ssl_object: ssl.SSLObject) -> str | None:
         """What is too weak about the server's certificate and OpenSSL's security level has let pass, or None."""

@@ -28,7 +28,7 @@ from proxy.pdu import (
 )
 from proxy.policy import Abort, Reject
 from proxy.tls.handshake_words import explain_client_failure
-from proxy.upstream.dialling import Destination, Resolver
+from proxy.upstream.dialling import Destination, Resolver, bind_source
 from proxy.upstream.tls_facts import tls_facts
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
 
@@ -91,11 +91,14 @@ class _Attempt:
     async def _walk(self) -> None:
         async with self._timed(StepName.RESOLVE):
             try:
-                destinations = await Resolver().resolve(self.request.server)
+                destinations = await (self.request.resolver or Resolver()).resolve(self.request.server)
             except OSError as error:
                 raise _FailureError(Outcome.NAME_NOT_RESOLVED, error.strerror or str(error)) from None
         async with self._timed(StepName.CONNECT):
             sock = await self._connect(destinations)
+        if self.request.last is StepName.CONNECT:
+            sock.close()
+            return
         async with self._open(sock):
             await self._associate()
             await self._echo()
@@ -108,6 +111,8 @@ class _Attempt:
         for destination in destinations:
             sock = socket.socket(destination.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             try:
+                if self.request.source_address is not None:
+                    bind_source(sock, self.request.source_address)
                 async with asyncio.timeout(self.request.timeout / len(destinations)):
                     await loop.sock_connect(sock, destination.address)
                     await loop.sock_sendall(sock, self.request.preface)
@@ -154,7 +159,12 @@ class _Attempt:
             raise _FailureError(Outcome.SERVER_CERTIFICATE, error.verify_message) from None
         except OSError as error:  # ssl.SSLError is one
             raise _FailureError(Outcome.TLS_FAILED, explain_client_failure(error)) from None
-        self.result.tls = tls_facts(self.writer.get_extra_info("ssl_object"))
+        ssl_object = self.writer.get_extra_info("ssl_object")
+        self.result.tls = tls_facts(ssl_object)
+        weakness = self.request.weakness and self.request.weakness(ssl_object)
+        if weakness:
+            self.writer.transport.abort()
+            raise _FailureError(Outcome.SERVER_CERTIFICATE, f"too weak: {weakness}")
 
     async def _hear_verdict(self) -> None:
         """With TLS 1.3 the peer judges our certificate when our side of the handshake is done already.

@@ -2,10 +2,12 @@
 
 import enum
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from proxy.config.values import Server
 from proxy.policy import Abort, Reject
+from proxy.upstream.dialling import Resolver
 from proxy.upstream.tls_facts import TlsFacts
 
 
@@ -42,7 +44,9 @@ class Request:
     """Whom to ask, and how. `timeout`: seconds, in all.
 
     `server_name` is sent as SNI (if it is no address) and checked where `tls` checks names. None: neither, and `tls`
-    must not check any. `preface` is sent before all else, TLS included: a PROXY header.
+    must not check any. `weakness` says what is too weak about the certificate that the server has shown, if anything.
+    `preface` is sent before all else, TLS included: a PROXY header. `source_address`: the literal to connect from.
+    `resolver`: one that remembers, for whoever asks often. `last`: the step to end with, CONNECT or RELEASE.
     """
 
     server: Server
@@ -52,6 +56,10 @@ class Request:
     server_name: str | None = None
     timeout: float = 10.0
     preface: bytes = b""
+    weakness: Callable[[ssl.SSLObject], str | None] | None = None
+    source_address: str | None = None
+    resolver: Resolver | None = None
+    last: StepName = StepName.RELEASE
 
 
 @dataclass(slots=True)

@@ -72,6 +72,7 @@ class Bench:
         pair = [str(self._site("p256").path(f"gate.{kind}")) for kind in ("pem", "key")]
         self._pacs = _processes.Process(target=pacs.serve, args=(theirs, *pair), daemon=True)
         self._pacs.start()
+        theirs.close()  # or a process that failed at its start would be waited for
         plain, tls = ours.recv()
         self._upstreams = {False: Upstream(plain), True: Upstream(tls, tls=True)}
         self._loader, self._second = Loader(), Loader()

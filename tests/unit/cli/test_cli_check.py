@@ -89,7 +89,7 @@ def test_tls_to_an_upstream_is_printed(config: Write, capsys: Capture) -> None:
     (upstream,) = check_json(capsys)["upstreams"]
     assert list(upstream) == [
         "name", "where", "servers", "balance", "weights", "backups", "source_address", "send_proxy_protocol",
-        "tls", "notes",
+        "health_check", "tls", "notes",
     ]  # fmt: skip
     assert list(upstream["tls"]) == [
         "profile", "section", "retired", "server_names", "verify_name", "ca", "certificate",
@@ -123,8 +123,20 @@ def test_load_balancers_and_how_upstreams_are_dialled_are_told(config: Write, ca
     assert listener["proxy_protocol"] == {"versions": ["v1", "v2"], "trusted": ["10.0.0.1/32", "10.0.1.0/24"]}
     assert {key: upstream[key] for key in upstream if key != "where"} == {
         "name": "pacs", "servers": ["10.9.0.1:104"], "balance": "least_associations", "weights": [1], "backups": [],
-        "source_address": "127.0.0.1", "send_proxy_protocol": "v2", "tls": None, "notes": [],
+        "source_address": "127.0.0.1", "send_proxy_protocol": "v2", "health_check": None, "tls": None, "notes": [],
     }  # fmt: skip
+
+
+def test_health_checks_are_told(config: Write, capsys: Capture) -> None:
+    config(('"10.9.0.1:104"}]', '"10.9.0.1:104"}], health_check: {type: echo, called_aet: MAIN, interval: 1m}'))
+    assert main(["check"]) == 0
+    said = "C-ECHO from DICOMGATE to MAIN every 60 s, answered within 3 s; down after 3, up after 2"
+    assert f"  health            {said}\n" in capsys.readouterr().out
+    config(('"10.9.0.1:104"}]', '"10.9.0.1:104"}], health_check: {type: tcp}'))
+    assert main(["check"]) == 0
+    assert "  health            TCP connect every 10 s, answered within 3 s" in capsys.readouterr().out
+    (upstream,) = check_json(capsys)["upstreams"]
+    assert upstream["health_check"]["type"] == "tcp"
 
 
 def test_each_peer_is_told_in_words(config: Write, capsys: Capture) -> None:

@@ -101,7 +101,22 @@ def status(*associations: dict[str, Any], time: float = 1000.0, **changes: Any) 
             {"pid": 10, "generation": 1, "state": "draining", "associations": 0},
             {"pid": 11, "generation": 2, "state": "running", "associations": len(associations)},
         ],
+        "upstreams": [],
         "associations": list(associations),
+        **changes,
+    }
+
+
+def server(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "server": name,
+        "weight": 1,
+        "backup": False,
+        "state": "up",
+        "failures": 0,
+        "retry_in": None,
+        "associations": 0,
+        "check": None,
         **changes,
     }
 
@@ -210,6 +225,23 @@ def test_status_shows_generations_and_tenants(gateway: FakeGateway, capsys: Capt
         "  associations  2",
         "    clinic    1",
         "    hospital  1",
+    ]
+
+
+def test_status_shows_each_server_and_its_last_check(gateway: FakeGateway, capsys: Capture) -> None:
+    hung = {"type": "echo", "time": 996.0, "outcome": "timeout", "detail": "no answer within 3 s (associate)"}
+    servers = [
+        server("pacs-1:104", associations=1, check={**hung, "outcome": "ok", "detail": "it answers"}),
+        server("pacs-2:104", state="down", check=hung),
+        server("pacs-3:104", state="failing", failures=3, retry_in=4.0, backup=True),
+    ]
+    gateway.answers = [status(upstreams=[{"name": "pacs", "balance": "first_up", "servers": servers}])]
+    assert main(["status"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if "upstream" in line] == [
+        "  upstream      pacs, pacs-1:104, up, 1 association; echo check 4 s ago: it answers",
+        "  upstream      pacs, pacs-2:104, down, no associations; echo check 4 s ago: no answer within 3 s (associate)",
+        "  upstream      pacs, pacs-3:104 (backup), failing, 3 failed connections in a row, tried again in 4 s, "
+        "no associations",
     ]
 
 

@@ -85,6 +85,7 @@ upstreams:
         (edit(PLAIN, ('"10.20.0.5:104"}]', '"pacs:104"}], source_address: 127.0.0.2')), []),
         (edit(PLAIN, ('"10.20.0.5:104"}]', '"10.20.0.5:104"}], source_address: 192.0.2.1')), ["W212 config.yaml:14:65: upstreams.pacs.source_address: this machine cannot dial from 192.0.2.1: Cannot assign requested address; every request would be refused"]),
         (edit(PLAIN, ('"10.20.0.5:104"}]', '"[2001:db8::5]:104"}], source_address: "::ffff:127.0.0.1"')), ["E211 config.yaml:14:69: upstreams.pacs.source_address: 2001:db8::5 cannot be dialled from an IPv4 address"]),
+        (edit(PLAIN, ('"10.20.0.5:104"}]', '"PACS.:104"}, {address: "pacs:105"}, {address: "pacs:104"}]')), ["E212 config.yaml:14:77: upstreams.pacs.servers.2.address: the same server as servers.0: a larger `weight` there gives it more associations"]),
         # client certificates
         (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required}\n")), ["E208 config.yaml:7:20: listeners.tls.tls.client_auth: client_auth is required and there is neither a `ca` nor a pinned certificate (cert.file of a peer): everybody would be refused"]),
         (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required, ca: from_tenants}\n")), ["E208 config.yaml:7:20: listeners.tls.tls.client_auth: client_auth is required and there is neither a `ca` nor a pinned certificate (cert.file of a peer): everybody would be refused"]),

@@ -19,7 +19,7 @@ SCHEMA = Path(__file__).parents[3] / "proxy" / "config" / "schema.json"
 UNBUILT = {
     "client-certificates.yaml": [],
     "egress.yaml": [],
-    "pool.yaml": ["upstreams.pacs.health_check"],
+    "pool.yaml": [],
     "reference.yaml": ["identity_providers", "tenants.hospital.peers.0.user"],
     "single-pacs.yaml": [],
     "tenants-by-sni.yaml": [],

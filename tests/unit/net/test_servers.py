@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import Limits, Server, Upstream
+from proxy.config.values import HealthCheck, Limits, Server, Upstream
 from proxy.net import servers as module
 from proxy.net.counts import Counts, Share
 from proxy.net.servers import Servers, ServerStates, server_key
@@ -188,3 +188,85 @@ def test_a_trial_that_is_given_up_is_anybodys(bed: Bed, table: SharedTable) -> N
     assert one.admit(POOL, ONE, share)
     one.abandoned(POOL, share)
     assert two.admit(POOL, ONE, associated(bed, 1))
+
+
+# --- health checks ----------------------------------------------------------------------------------------------------
+
+CHECKED = Upstream("pacs", (ONE, TWO), "first_up", health_check=HealthCheck("tcp"))
+CHECKED_ALONE = Upstream("pacs", (ONE,), health_check=HealthCheck("tcp"))
+
+
+def down(table: SharedTable, *servers: Server) -> ServerStates:
+    states = ServerStates(table)
+    for server in servers:
+        assert states.checked(server_key(POOL, server), down=True)
+    return states
+
+
+def test_a_verdict_is_news_once(table: SharedTable) -> None:
+    here, there = ServerStates(table), ServerStates(table)
+    assert not here.checked(KEY, down=False)
+    assert here.checked(KEY, down=True)
+    assert not there.checked(KEY, down=True)
+    assert (there.down(KEY), there.failing(KEY), there.failures(KEY)) == (True, True, 0)
+    assert there.checked(KEY, down=False)
+    assert not here.checked(KEY, down=False)
+    assert not here.failing(KEY)
+
+
+def test_a_connection_does_not_lift_the_verdict(table: SharedTable) -> None:
+    states = ServerStates(table)
+    assert states.failed(KEY, 100, 100, alone=False)
+    assert states.checked(KEY, down=True)
+    assert not states.reached(KEY)
+    assert (states.down(KEY), states.failures(KEY)) == (True, 0)
+
+
+def test_good_checks_forget_what_failed_before_them_only(table: SharedTable) -> None:
+    states = ServerStates(table)
+    assert states.failed(KEY, 100, 100, alone=False)
+    assert not states.reached(KEY, before=99)
+    assert states.failing(KEY)
+    assert states.reached(KEY, before=100)
+    assert not states.failing(KEY)
+
+
+def test_a_server_that_is_down_is_not_asked_however_long_ago(bed: Bed, table: SharedTable) -> None:
+    down(table, ONE)
+    bed.clock.now += 1e6
+    assert bed.workers[0].order(CHECKED) == [TWO]
+    assert not bed.workers[0].admit(CHECKED, ONE, associated(bed))
+
+
+def test_where_all_are_down_each_is_tried_once_a_second(bed: Bed, table: SharedTable) -> None:
+    down(table, ONE, TWO)
+    here, there = bed.workers
+    assert here.order(CHECKED) == [ONE, TWO]
+    assert here.admit(CHECKED, ONE, associated(bed))
+    assert there.order(CHECKED) == [TWO]
+    assert not there.admit(CHECKED, ONE, associated(bed, 1))
+    bed.clock.now += 1
+    assert there.admit(CHECKED, ONE, associated(bed, 1))
+
+
+def test_the_only_server_that_is_down_is_tried_once_a_second(bed: Bed, table: SharedTable) -> None:
+    down(table, ONE)
+    here, there = bed.workers
+    share = associated(bed)
+    assert here.order(CHECKED_ALONE) == [ONE] and here.admit(CHECKED_ALONE, ONE, share)
+    assert there.order(CHECKED_ALONE) == []
+    assert 0 < there.next_trial(CHECKED_ALONE) <= 1
+    here.reached(CHECKED_ALONE, share)
+    assert there.order(CHECKED_ALONE) == []  # it may hang: it has answered nothing so far
+    here.accepted(CHECKED_ALONE, "one:104")
+    assert there.order(CHECKED_ALONE) == [ONE] and there.admit(CHECKED_ALONE, ONE, associated(bed, 1))
+    assert bed.journal.said == [("server_up", "one:104")]
+
+
+def test_an_association_that_is_accepted_lifts_the_verdict_once(bed: Bed, table: SharedTable) -> None:
+    states = down(table, ONE)
+    for worker in bed.workers:
+        worker.accepted(CHECKED, "one:104")
+        worker.accepted(CHECKED, None)
+    assert not states.failing(server_key(POOL, ONE))
+    assert bed.journal.said == [("server_up", "one:104")]

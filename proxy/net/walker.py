@@ -1,0 +1,69 @@
+"""What walks through the stages of an association: one wait and one deadline at a time, interrupted from outside.
+
+A deadline is set when its stage begins and not moved by bytes that trickle in. Whatever ends the stages (a deadline, a
+requestor that leaves, an operator) cancels the coroutine and leaves the reason in `_interruption`.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from proxy.net.leg import Leg
+from proxy.net.refused import Refused
+from proxy.policy import Reason
+
+
+class Walker:
+    """The coroutine of an association (`stages.Conversation`), until the relay takes over."""
+
+    __slots__ = ("_awaited", "_deadline", "_interruption", "_loop", "_task", "_waiter", "_walking")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._task: asyncio.Task[None] | None = None
+        self._walking = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._awaited: Leg | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._interruption: Refused | None = None
+
+    def _start(self, stages: Coroutine[Any, Any, None]) -> None:
+        self._task = self._loop.create_task(stages)
+
+    def _set_out(self) -> None:
+        """The first step of the task; one that was cancelled before it would never be heard of."""
+        self._walking = True
+        if self._interruption is not None:
+            raise self._interruption
+
+    async def event_on(self, leg: Leg) -> None:
+        """Wait until `leg` has bytes or its end, or is connected."""
+        self._awaited = leg
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = self._awaited = None
+
+    def _within(self, seconds: float | None, reason: Reason = Reason.INTERNAL, detail: str = "") -> None:
+        """Begin a stage that may take `seconds`; None: no deadline."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if seconds is not None:
+            self._deadline = self._loop.call_later(seconds, self._too_late, reason, detail)
+
+    def _too_late(self, reason: Reason, detail: str) -> None:
+        self._interrupt(Refused(reason, detail))
+
+    def _interrupt(self, refused: Refused) -> None:
+        """End the stages from outside the coroutine."""
+        if self._task is not None and self._interruption is None:
+            self._interruption = refused
+            if self._walking:
+                self._task.cancel()
+
+    def _wake(self, leg: Leg) -> None:
+        """Something has happened on `leg`."""
+        if leg is self._awaited and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,168 @@
+"""Active health checks: one task for each server, in the supervisor, for all workers of all generations.
+
+What they find stands in the table that the workers choose servers by (`net.servers.ServerStates`).
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from proxy.config.values import Config, HealthCheck, Server, Upstream
+from proxy.net.servers import Events, ServerStates, server_key
+from proxy.observe.answers import describe_answer
+from proxy.observe.families import server_label
+from proxy.pdu.proxy_header import encode_proxy_header
+from proxy.tls.upstreams import UpstreamContext
+from proxy.upstream.dialling import Resolver
+from proxy.upstream.echo_client import verify
+from proxy.upstream.health import Health
+from proxy.upstream.verification import Outcome, Request, StepName, Verification
+
+_SPREAD = 1.0  # seconds over which the first checks are spread
+
+
+class Counter(Protocol):
+    """Where checks are counted."""
+
+    def checked(self, upstream: str, server: str, check: str, result: str, when: float) -> None:
+        """A check has ended at `when`, in seconds since 1970."""
+
+
+@dataclass(slots=True)
+class _Checked:
+    """One server, and its task. `when` the last check ended, in seconds since 1970."""
+
+    upstream: Upstream
+    server: Server
+    check: HealthCheck
+    request: Request
+    health: Health
+    when: float = 0.0
+    task: "asyncio.Task[None] | None" = field(default=None)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Of its log lines."""
+        return {"upstream": self.upstream.name, "server": server_label(self.server), "check": self.check.type}
+
+
+class HealthChecks:
+    """All servers that are checked. Call it on one event loop."""
+
+    def __init__(self, states: ServerStates, counter: Counter, events: Events) -> None:
+        self._states = states
+        self._counter = counter
+        self._events = events
+        self._resolver = Resolver()
+        self._checked: dict[bytes, _Checked] = {}
+
+    def configure(self, config: Config, contexts: Mapping[str, UpstreamContext]) -> None:
+        """Check what this configuration names, and nothing else. What has not changed goes on undisturbed."""
+        wanted = {
+            server_key(upstream, server): (upstream, server, upstream.health_check)
+            for upstream in config.upstreams.values()
+            for server in upstream.servers
+            if upstream.health_check is not None
+        }
+        for key, one in list(self._checked.items()):
+            if key not in wanted:
+                self._states.checked(key, down=False)  # nobody would lift the verdict
+            elif _way(*wanted[key][:2]) == _way(one.upstream, one.server):
+                continue
+            if one.task is not None:
+                one.task.cancel()
+            del self._checked[key]
+        new = [key for key in wanted if key not in self._checked]
+        for position, key in enumerate(new):
+            upstream, server, check = wanted[key]
+            request = self._request(upstream, server, check, contexts.get(upstream.name))
+            one = self._checked[key] = _Checked(upstream, server, check, request, Health(check))
+            delay = min(_SPREAD, check.interval) * position / len(new)
+            one.task = asyncio.get_running_loop().create_task(self._run(key, one, delay))
+
+    async def close(self) -> None:
+        """End all checks."""
+        tasks = [one.task for one in self._checked.values() if one.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def describe(self, upstream: Upstream, server: Server) -> dict[str, Any] | None:
+        """The last check of a server as plain JSON values; None where there was none."""
+        one = self._checked.get(server_key(upstream, server))
+        if one is None or one.health.last is None:
+            return None
+        result = one.health.last
+        return {
+            "type": one.check.type,
+            "time": one.when,
+            "outcome": result.outcome,
+            "failed_step": result.failed_step,
+            "detail": in_words(result),
+            "seconds": round(sum(seconds for _, seconds in result.steps), 6),
+            "implementation": result.implementation,
+        }
+
+    def _request(
+        self, upstream: Upstream, server: Server, check: HealthCheck, context: UpstreamContext | None
+    ) -> Request:
+        version = upstream.send_proxy_protocol
+        return Request(
+            server,
+            check.called_aet,
+            check.calling_aet,
+            tls=None if context is None else context.context,
+            server_name=None if context is None else context.settings.name_of(server),
+            weakness=None if context is None else context.weakness,
+            timeout=check.timeout,
+            # Nobody is behind a check: LOCAL, or UNKNOWN.
+            preface=b"" if version is None else encode_proxy_header(version, None, None),
+            source_address=upstream.source_address,
+            resolver=self._resolver,
+            last=StepName.CONNECT if check.type == "tcp" else StepName.RELEASE,
+        )
+
+    async def _run(self, key: bytes, one: _Checked, delay: float) -> None:
+        await asyncio.sleep(delay)
+        while True:
+            began = time.monotonic()
+            try:
+                result = await verify(one.request)
+            except Exception as error:  # noqa: BLE001 - no descriptors, no memory, a bug: it says nothing of the server
+                self._events.event("error", "health_check_failed", **one.fields, error=repr(error))
+            else:
+                self._learn(key, one, result, began)
+            await asyncio.sleep(max(0.0, one.check.interval - (time.monotonic() - began)))
+
+    def _learn(self, key: bytes, one: _Checked, result: Verification, began: float) -> None:
+        before = one.health.last
+        one.when = time.time()
+        self._counter.checked(one.upstream.name, server_label(one.server), one.check.type, result.outcome, one.when)
+        was_down = self._states.down(key)
+        down = one.health.learn(result, began, down=was_down)
+        if down != was_down:
+            if self._states.checked(key, down=down):
+                level, name = ("error", "server_down") if down else ("info", "server_up")
+                self._events.event(level, name, **one.fields, message=in_words(result))
+        elif one.health.good_since is not None and self._states.reached(key, before=one.health.good_since):
+            self._events.event("info", "server_up", **one.fields, message=in_words(result))
+        if result.outcome is Outcome.REJECTED and (before is None or before.outcome is not Outcome.REJECTED):
+            self._events.event("info", "health_check_refused", **one.fields, message=in_words(result))
+
+
+def in_words(result: Verification) -> str:
+    """What a check has found, for people."""
+    if result.outcome is Outcome.OK:
+        return result.detail or "it answers"
+    said = describe_answer(result.answer) if result.answer is not None else result.detail
+    if result.outcome is Outcome.REJECTED:
+        return f"alive, refuses the check: {said}"
+    return f"{said} ({result.failed_step})" if result.failed_step else said
+
+
+def _way(upstream: Upstream, server: Server) -> tuple[object, ...]:
+    """What decides how a check of the server goes."""
+    tls, version, source = upstream.tls, upstream.send_proxy_protocol, upstream.source_address
+    return server.host, server.port, upstream.health_check, tls, version, source

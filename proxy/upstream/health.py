@@ -1,0 +1,43 @@
+"""The verdict on a server by its health checks. Nothing here waits or connects."""
+
+from collections import deque
+
+from proxy.config.values import HealthCheck
+from proxy.upstream.verification import Outcome, Verification
+
+#: Who refuses the association lives: it may not know the title of the check, and other titles it may.
+ALIVE = frozenset({Outcome.OK, Outcome.REJECTED})
+
+
+class Health:
+    """The checks of one server so far. Times in seconds of any clock.
+
+    The first check decides alone; after it so many in a row change the verdict as `rise` and `fall` say.
+    """
+
+    def __init__(self, check: HealthCheck) -> None:
+        self.last: Verification | None = None
+        self._fall = check.fall
+        self._passed: deque[float] = deque(maxlen=check.rise)  # when the latest successes in a row began
+        self._failed = 0  # in a row
+        self._was_down = False
+
+    def learn(self, result: Verification, began: float, *, down: bool) -> bool:
+        """Whether the server is down after this check, which began at `began`; `down`: whether it was before it."""
+        first, self.last = self.last is None, result
+        if self._was_down and not down:
+            self._failed = 0  # it has accepted an association meanwhile
+        if result.outcome in ALIVE:
+            self._passed.append(began)
+            self._failed = 0
+            self._was_down = down and not first and self.good_since is None
+        else:
+            self._passed.clear()
+            self._failed += 1
+            self._was_down = down or first or self._failed >= self._fall
+        return self._was_down
+
+    @property
+    def good_since(self) -> float | None:
+        """When the first of the latest `rise` checks began, where all of them have succeeded."""
+        return self._passed[0] if len(self._passed) == self._passed.maxlen else None

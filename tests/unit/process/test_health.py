@@ -1,0 +1,186 @@
+"""The checks of all servers: what each asks, what is told of it, and what a reload leaves alone."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proxy.config.values import HealthCheck, Server, Upstream
+from proxy.net.servers import ServerStates, server_key
+from proxy.net.table import SharedTable
+from proxy.policy import Reject
+from proxy.process import health as module
+from proxy.process.health import HealthChecks
+from proxy.upstream.verification import Outcome, Request, StepName, Verification
+from tests.unit.net.relay_bed import run
+
+ONE, TWO = Server("one", 104), Server("two", 104)
+ECHO = HealthCheck("echo", interval=0.001, rise=1, fall=1, called_aet="MAINPACS")
+PACS = Upstream("pacs", (ONE, TWO), health_check=ECHO)
+REFUSED = Verification(Outcome.REJECTED, answer=Reject(1, 1, 3), failed_step=StepName.ASSOCIATE)
+
+
+class Bed:
+    """Servers that answer their checks as `answers` says, for each the last of its list for ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.states = ServerStates(SharedTable.create(1, 8))
+        self.said: list[tuple[str, dict[str, Any]]] = []
+        self.counted: list[tuple[str, ...]] = []
+        self.requests: list[Request] = []
+        self.ended = asyncio.Event()  # a check has
+        self.answers: dict[Server, list[Verification | Exception]] = {}
+        self.checks = HealthChecks(self.states, self, self)
+        monkeypatch.setattr(module, "verify", self.verify)
+
+    async def verify(self, request: Request) -> Verification:
+        self.requests.append(request)
+        answers = self.answers.setdefault(request.server, [Verification()])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def event(self, level: str, name: str, **fields: Any) -> None:
+        self.said.append((name, fields))
+
+    def checked(self, upstream: str, server: str, check: str, result: str, when: float) -> None:
+        self.counted.append((upstream, server, check, result))
+        self.ended.set()
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.said]
+
+    def asked(self, server: Server) -> int:
+        return sum(request.server == server for request in self.requests)
+
+    async def until(self, predicate: Callable[[], bool]) -> None:
+        while not predicate():
+            self.ended.clear()
+            await self.ended.wait()
+
+    def configure(self, *upstreams: Upstream) -> None:
+        class Config:
+            pass
+
+        config: Any = Config()
+        config.upstreams = {upstream.name: upstream for upstream in upstreams}
+        self.checks.configure(config, {})
+
+    def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        async def whole() -> None:
+            try:
+                await scenario()
+            finally:
+                await self.checks.close()
+
+        run(whole)
+
+
+@pytest.fixture
+def bed(monkeypatch: pytest.MonkeyPatch) -> Bed:
+    return Bed(monkeypatch)
+
+
+def test_a_server_goes_and_comes_back_and_both_are_told_once(bed: Bed) -> None:
+    hung = Verification(Outcome.TIMEOUT, "no answer within 3 s", failed_step=StepName.ASSOCIATE)
+    bed.answers = {ONE: [hung, hung, hung, Verification()]}
+
+    async def scenario() -> None:
+        bed.configure(PACS)
+        await bed.until(lambda: bed.asked(ONE) > 6 and bed.asked(TWO) > 2)
+
+    bed.run(scenario)
+    fields = {"upstream": "pacs", "server": "one:104", "check": "echo"}
+    assert bed.said == [
+        ("server_down", {**fields, "message": "no answer within 3 s (associate)"}),
+        ("server_up", {**fields, "message": "it answers"}),
+    ]
+    assert ("pacs", "one:104", "echo", "timeout") in bed.counted
+    assert ("pacs", "two:104", "echo", "ok") in bed.counted
+    assert not bed.states.failing(server_key(PACS, ONE))
+
+
+def test_who_refuses_the_check_is_alive_and_told_of(bed: Bed) -> None:
+    bed.answers = {ONE: [REFUSED]}
+
+    async def scenario() -> None:
+        bed.configure(replace(PACS, servers=(ONE,)))
+        await bed.until(lambda: bed.asked(ONE) > 3)
+
+    bed.run(scenario)
+    assert bed.names() == ["health_check_refused"]
+    described = bed.checks.describe(PACS, ONE)
+    assert described is not None and described["detail"].startswith("alive, refuses the check: A-ASSOCIATE-RJ")
+    assert not bed.states.failing(server_key(PACS, ONE))
+    assert bed.checks.describe(PACS, TWO) is None
+
+
+def test_what_a_check_asks(bed: Bed) -> None:
+    pacs = replace(PACS, servers=(ONE,), send_proxy_protocol=2, source_address="127.0.0.1")
+
+    async def scenario() -> None:
+        bed.configure(pacs, Upstream("tcp", (TWO,), health_check=HealthCheck("tcp", interval=0.001, timeout=0.5)))
+        await bed.until(lambda: bed.asked(ONE) > 0 and bed.asked(TWO) > 0)
+
+    bed.run(scenario)
+    echo, tcp = (next(r for r in bed.requests if r.server == server) for server in (ONE, TWO))
+    assert (echo.calling, echo.called, echo.timeout, echo.last) == ("DICOMGATE", "MAINPACS", 3.0, StepName.RELEASE)
+    assert (echo.source_address, echo.preface[12]) == ("127.0.0.1", 0x20)  # version 2, LOCAL
+    assert (tcp.timeout, tcp.last, tcp.preface, tcp.tls) == (0.5, StepName.CONNECT, b"", None)
+    assert echo.resolver is tcp.resolver is not None
+
+
+def test_a_check_that_cannot_be_made_says_nothing_of_the_server(bed: Bed) -> None:
+    bed.answers = {ONE: [OSError(24, "Too many open files"), Verification()]}
+
+    async def scenario() -> None:
+        bed.configure(replace(PACS, servers=(ONE,)))
+        await bed.until(lambda: bed.asked(ONE) > 2)
+
+    bed.run(scenario)
+    assert bed.names() == ["health_check_failed"]
+    assert not bed.states.failing(server_key(PACS, ONE))
+
+
+def test_good_checks_end_the_pause_of_a_server_that_could_not_be_connected_to(bed: Bed) -> None:
+    key = server_key(PACS, ONE)
+    assert bed.states.failed(key, 0.0, 0.0, alone=False)
+
+    async def scenario() -> None:
+        bed.configure(PACS)
+        await bed.until(lambda: not bed.states.failing(key))
+
+    bed.run(scenario)
+    assert bed.names() == ["server_up"]
+
+
+def test_a_reload_begins_anew_what_changed_and_nothing_else(bed: Bed) -> None:
+    slow = replace(ECHO, interval=60.0)
+    pacs = replace(PACS, health_check=slow)
+    other = Upstream("other", (ONE,), health_check=slow)
+
+    async def scenario() -> None:
+        bed.configure(pacs, other)
+        await bed.until(lambda: len(bed.requests) == 3)
+        bed.configure(replace(pacs, where="config.yaml:99"), replace(other, health_check=replace(slow, fall=9)))
+        await bed.until(lambda: len(bed.requests) == 4)
+
+    bed.run(scenario)
+    assert [upstream for upstream, *_ in bed.counted].count("pacs") == 2
+
+
+def test_a_server_that_is_checked_no_more_is_not_down_for_ever(bed: Bed) -> None:
+    bed.answers = {ONE: [Verification(Outcome.NOT_CONNECTED)]}
+    key = server_key(PACS, ONE)
+
+    async def scenario() -> None:
+        bed.configure(PACS)
+        await bed.until(lambda: bed.states.down(key))
+        bed.configure(replace(PACS, health_check=None))
+
+    bed.run(scenario)
+    assert not bed.states.failing(key)
+    assert bed.checks.describe(PACS, ONE) is None
