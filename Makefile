@@ -5,6 +5,9 @@ CONFIG ?= /etc/dicomgate/config.yaml
 PYTEST ?=
 QUICK ?=
 
+# Tests of tests/integration that are longer in a soak.
+WHOLE := $(addprefix tests/integration/test_,gigabytes_each_way.py health_checks_harm_nobody.py three_orthancs.py)
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -36,7 +39,7 @@ test: $(INSTALLED) peers
 	$(BIN)/python -m pytest -q $(PYTEST)
 
 soak: $(INSTALLED)
-	DICOMGATE_SOAK=1 $(BIN)/python -m pytest -q tests/soak tests/integration/test_gigabytes_each_way.py $(PYTEST)
+	DICOMGATE_SOAK=1 $(BIN)/python -m pytest -q tests/soak $(WHOLE) $(PYTEST)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m pytest -q --hypothesis-profile=fuzz tests/fuzz

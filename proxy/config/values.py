@@ -17,7 +17,7 @@ class File:
 
     path: str
     data: bytes = field(repr=False)
-    where: str = ""
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ gain from waiting.
 import itertools
 import math
 import time
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from proxy.config.values import Server, Upstream
@@ -153,6 +154,15 @@ class ServerStates:
             if new:
                 self._name(row, key)
             return True
+
+    def keep_only(self, upstreams: Iterable[Upstream]) -> None:
+        """Forget the servers that no configuration names any more: nobody else would free their rows."""
+        named = {server_key(upstream, server) for upstream in upstreams for server in upstream.servers}
+        with self._lock:
+            for row in range(_ROWS):
+                key = self._memory[row * _KEY : (row + 1) * _KEY]
+                if key != _FREE and key not in named:
+                    self._name(row, _FREE)
 
     def _claim(self) -> int | None:
         """A free row, emptied; it has no name yet. Call it locked."""

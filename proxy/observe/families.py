@@ -258,7 +258,7 @@ FAMILIES = (
     Family(
         "upstream_health_checks_total",
         _C,
-        "Health checks of a server: ok, rejected (alive, and refuses the check), or what failed.",
+        "Health checks of a server: ok, rejected (alive, and refuses the check), or what else came of them.",
         ("upstream", "server", "check", "result"),
     ),
     Family(

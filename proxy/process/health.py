@@ -70,6 +70,9 @@ class HealthChecks:
             if key not in wanted:
                 self._states.checked(key, down=False)  # nobody would lift the verdict
             elif _way(*wanted[key][:2]) == _way(one.upstream, one.server):
+                upstream, server, check = wanted[key]
+                # The context is that of the workers, with the system's CAs of now.
+                one.request = self._request(upstream, server, check, contexts.get(upstream.name))
                 continue
             if one.task is not None:
                 one.task.cancel()
@@ -129,11 +132,9 @@ class HealthChecks:
         while True:
             began = time.monotonic()
             try:
-                result = await verify(one.request)
+                self._learn(key, one, await verify(one.request), began)
             except Exception as error:  # noqa: BLE001 - no descriptors, no memory, a bug: it says nothing of the server
                 self._events.event("error", "health_check_failed", **one.fields, error=repr(error))
-            else:
-                self._learn(key, one, result, began)
             await asyncio.sleep(max(0.0, one.check.interval - (time.monotonic() - began)))
 
     def _learn(self, key: bytes, one: _Checked, result: Verification, began: float) -> None:
@@ -148,7 +149,7 @@ class HealthChecks:
                 self._events.event(level, name, **one.fields, message=in_words(result))
         elif one.health.good_since is not None and self._states.reached(key, before=one.health.good_since):
             self._events.event("info", "server_up", **one.fields, message=in_words(result))
-        if result.outcome is Outcome.REJECTED and (before is None or before.outcome is not Outcome.REJECTED):
+        if result.refused and not (before is not None and before.refused):
             self._events.event("info", "health_check_refused", **one.fields, message=in_words(result))
 
 
@@ -157,7 +158,7 @@ def in_words(result: Verification) -> str:
     if result.outcome is Outcome.OK:
         return result.detail or "it answers"
     said = describe_answer(result.answer) if result.answer is not None else result.detail
-    if result.outcome is Outcome.REJECTED:
+    if result.refused:
         return f"alive, refuses the check: {said}"
     return f"{said} ({result.failed_step})" if result.failed_step else said
 

@@ -2,13 +2,17 @@
 
 import asyncio
 import importlib
+import os
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from proxy.config.values import Config
 from proxy.process.reload import prove
 from proxy.process.supervisor import Supervisor
+
+_CLOSE_PATIENCE = 1.0  # seconds, when all has been said and closed
 
 
 def run(config: Config, files: Sequence[str]) -> int:
@@ -28,4 +32,10 @@ def _run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
         sys.stderr.write("dicomgate: uvloop is not installed: running on asyncio's own, slower event loop\n")
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main())
+        code = runner.run(main())
+        # A look-up that a name service does not answer holds a thread, for which the closing loop would wait.
+        patience = threading.Timer(_CLOSE_PATIENCE, os._exit, (code,))
+        patience.daemon = True
+        patience.start()
+    patience.cancel()
+    return code

@@ -299,6 +299,7 @@ class Supervisor:
         self._sockets.keep_only(config)
         self.totals.configure(config)
         self._expiry.configure(config)
+        self.servers.keep_only(config.upstreams.values())
         self.health.configure(config, contexts)
         if self.draining:  # since the reload began
             generation.drain()

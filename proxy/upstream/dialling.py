@@ -59,8 +59,11 @@ class Resolver:
             found = self._literals[server] = (destination,)
         return found
 
-    async def resolve(self, server: Server) -> tuple[Destination, ...]:
-        """All destinations of `server`, in the order to try. Raises OSError where no look-up ever succeeded."""
+    async def resolve(self, server: Server, patience: float = _PATIENCE) -> tuple[Destination, ...]:
+        """All destinations of `server`, in the order to try. Raises OSError where no look-up ever succeeded.
+
+        `patience`: seconds for a new answer where an old one is known, 1 at the most.
+        """
         known = self.known(server)
         if known is not None:
             return known
@@ -72,7 +75,7 @@ class Resolver:
         if last_good is None:
             return await asyncio.shield(look_up)
         # A name service that is down mostly says nothing: the resolver library would wait longer than a sender does.
-        await asyncio.wait((look_up,), timeout=_PATIENCE)
+        await asyncio.wait((look_up,), timeout=min(patience, _PATIENCE))
         return self._last_good[server]
 
     def _looked_up(self, server: Server, ended: "asyncio.Future[tuple[Destination, ...]]") -> None:

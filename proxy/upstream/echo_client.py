@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 
 from proxy.dimse.command import MAX_COMMAND_SET, DimseError
 from proxy.dimse.echo import (
@@ -28,11 +29,12 @@ from proxy.pdu import (
 )
 from proxy.policy import Abort, Reject
 from proxy.tls.handshake_words import explain_client_failure
-from proxy.upstream.dialling import Destination, Resolver, bind_source
+from proxy.upstream.dialling import Destination, Resolver, begin_connect, connect_error
 from proxy.upstream.tls_facts import tls_facts
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
 
-MAX_ANSWER = 1024 * 1024  # DCMTK's own cap on A-ASSOCIATE PDUs (dcmAssociatePDUSizeLimit)
+MAX_ANSWER = 64 * 1024  # what answers one context needs less than 1 KiB; parsing a hundred times that takes 10 ms
+MAX_FRAGMENTS = 256  # of a command set that needs less than 256 bytes
 CLOSE_TIMEOUT = 1.0  # seconds for close_notify and FIN, when all has been said
 
 _CONTEXT_ID = 1
@@ -41,6 +43,8 @@ _LAST_COMMAND = 3  # message control header: command, last fragment (PS3.8 annex
 _SHOWN_BYTES = 16
 _READ_SIZE = 64 * 1024
 _SHORTEST_VERDICT, _LONGEST_VERDICT = 0.02, 0.5  # seconds
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # this machine's own trouble
 
 
 class _FailureError(Exception):
@@ -54,7 +58,10 @@ class _FailureError(Exception):
 
 
 async def verify(request: Request) -> Verification:
-    """Resolve, connect, TLS, A-ASSOCIATE, C-ECHO, A-RELEASE. What fails on the way is an outcome; nothing raises."""
+    """Resolve, connect, TLS, A-ASSOCIATE, C-ECHO, A-RELEASE. What fails on the way is an outcome.
+
+    Raises OSError only where this machine has no room for a connection.
+    """
     return await _Attempt(request).run()
 
 
@@ -66,6 +73,7 @@ class _Attempt:
         self.result = Verification()
         self.step = StepName.RESOLVE
         self.pending = b""  # what came behind the last PDU
+        self.writer: asyncio.StreamWriter | None = None
 
     async def run(self) -> Verification:
         try:
@@ -75,6 +83,12 @@ class _Attempt:
             self._fail(failure.outcome, failure.detail, failure.answer)
         except TimeoutError:
             self._fail(Outcome.TIMEOUT, f"no answer within {self.request.timeout:g} s")
+        except asyncio.CancelledError:
+            self._say_goodbye(encode_abort(0, 0))
+            raise
+        self._say_goodbye(b"" if self.result.outcome in _ENDED else encode_abort(0, 0))
+        # Behind the deadline: who has answered all in time may take its own to close.
+        await self._close()
         return self.result
 
     def _fail(self, outcome: Outcome, detail: str, answer: Reject | Abort | None = None) -> None:
@@ -91,7 +105,8 @@ class _Attempt:
     async def _walk(self) -> None:
         async with self._timed(StepName.RESOLVE):
             try:
-                destinations = await (self.request.resolver or Resolver()).resolve(self.request.server)
+                resolver, patience = self.request.resolver or Resolver(), self.request.timeout / 3
+                destinations = await resolver.resolve(self.request.server, patience)
             except OSError as error:
                 raise _FailureError(Outcome.NAME_NOT_RESOLVED, error.strerror or str(error)) from None
         async with self._timed(StepName.CONNECT):
@@ -99,72 +114,55 @@ class _Attempt:
         if self.request.last is StepName.CONNECT:
             sock.close()
             return
-        async with self._open(sock):
-            await self._associate()
-            await self._echo()
-            await self._release()
+        if self.request.tls is None:
+            self.reader, self.writer = await asyncio.open_connection(sock=sock)
+        else:
+            async with self._timed(StepName.TLS):
+                await self._handshake(sock, self.request.tls)
+        if self.result.tls is not None and self.result.tls.version == "TLSv1.3":
+            await self._hear_verdict()
+        await self._associate()
+        await self._echo()
+        await self._release()
 
     async def _connect(self, destinations: tuple[Destination, ...]) -> socket.socket:
         """The first address that accepts. Each has its share of the time: a dead IPv6 route must not eat it all."""
-        loop = asyncio.get_running_loop()
         errors = []
         for destination in destinations:
-            sock = socket.socket(destination.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             try:
-                if self.request.source_address is not None:
-                    bind_source(sock, self.request.source_address)
                 async with asyncio.timeout(self.request.timeout / len(destinations)):
-                    await loop.sock_connect(sock, destination.address)
-                    await loop.sock_sendall(sock, self.request.preface)
-            except (OSError, TimeoutError) as error:
-                sock.close()
+                    sock = await _connected(destination, self.request.source_address, self.request.preface)
+            except OSError as error:  # TimeoutError is one
+                if error.errno in _NO_ROOM:
+                    raise
                 errors.append(f"{destination}: {os.strerror(error.errno) if error.errno else 'no answer'}")
-            except BaseException:
-                sock.close()
-                raise
             else:
                 self.result.address = str(destination)
                 return sock
         raise _FailureError(Outcome.NOT_CONNECTED, "; ".join(errors) or "the name has no address")
 
-    @contextlib.asynccontextmanager
-    async def _open(self, sock: socket.socket) -> AsyncIterator[None]:
-        context = self.request.tls
-        if context is None:
-            self.reader, self.writer = await asyncio.open_connection(sock=sock)
-        else:
-            async with self._timed(StepName.TLS):
-                await self._handshake(sock, context)
-        try:
-            if self.result.tls is not None and self.result.tls.version == "TLSv1.3":
-                await self._hear_verdict()
-            yield
-        except (_FailureError, asyncio.CancelledError) as failure:
-            if not isinstance(failure, _FailureError) or failure.outcome not in _ENDED_BY_PEER:
-                self.writer.write(encode_abort(0, 0))
-            raise
-        finally:
-            await self._close()
-
     async def _handshake(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         try:
-            self.reader, self.writer = await asyncio.open_connection(
-                sock=sock,
-                ssl=context,
-                server_hostname=self.request.server_name or "",
-                ssl_handshake_timeout=self.request.timeout + 1,  # ours is first
-                ssl_shutdown_timeout=CLOSE_TIMEOUT,
+            self.reader, writer = await _undisturbed(
+                asyncio.open_connection(
+                    sock=sock,
+                    ssl=context,
+                    server_hostname=self.request.server_name or "",
+                    ssl_handshake_timeout=self.request.timeout + 1,  # ours is first
+                    ssl_shutdown_timeout=CLOSE_TIMEOUT,
+                )
             )
         except ssl.SSLCertVerificationError as error:
             raise _FailureError(Outcome.SERVER_CERTIFICATE, error.verify_message) from None
         except OSError as error:  # ssl.SSLError is one
             raise _FailureError(Outcome.TLS_FAILED, explain_client_failure(error)) from None
-        ssl_object = self.writer.get_extra_info("ssl_object")
+        ssl_object = writer.get_extra_info("ssl_object")
         self.result.tls = tls_facts(ssl_object)
         weakness = self.request.weakness and self.request.weakness(ssl_object)
         if weakness:
-            self.writer.transport.abort()
+            writer.transport.abort()
             raise _FailureError(Outcome.SERVER_CERTIFICATE, f"too weak: {weakness}")
+        self.writer = writer
 
     async def _hear_verdict(self) -> None:
         """With TLS 1.3 the peer judges our certificate when our side of the handshake is done already.
@@ -183,20 +181,32 @@ class _Attempt:
         if not self.pending:
             raise _FailureError(Outcome.TLS_FAILED, "the peer closed the connection right after the handshake")
 
+    def _say_goodbye(self, last: bytes) -> None:
+        if self.writer is not None:
+            if last:
+                self._send(last)
+            self.writer.close()
+
     async def _close(self) -> None:
         """Without this, a peer that never closes would hold us for the 30 s of asyncio."""
-        self.writer.close()
+        if self.writer is None:
+            return
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.writer.wait_closed()
-        except (OSError, TimeoutError):
+        except OSError:  # TimeoutError is one
             self.writer.transport.abort()
+
+    def _send(self, pdu: bytes) -> None:
+        assert self.writer is not None
+        if not self.writer.transport.is_closing():  # uvloop raises then; what is read next says why
+            self.writer.write(pdu)
 
     async def _associate(self) -> None:
         async with self._timed(StepName.ASSOCIATE):
             request = self.request
             context = (_CONTEXT_ID, VERIFICATION_SOP_CLASS, (IMPLICIT_VR_LITTLE_ENDIAN,))
-            self.writer.write(encode_associate_rq(request.called, request.calling, [context]))
+            self._send(encode_associate_rq(request.called, request.calling, [context]))
             pdu = await self._receive(PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ)
             if pdu[0] == PduType.A_ASSOCIATE_RJ:
                 raise _FailureError(Outcome.REJECTED, answer=Reject(*pdu[7:10]))
@@ -214,7 +224,7 @@ class _Attempt:
 
     async def _echo(self) -> None:
         async with self._timed(StepName.ECHO):
-            self.writer.write(encode_p_data(_CONTEXT_ID, _LAST_COMMAND, encode_c_echo_rq(_MESSAGE_ID)))
+            self._send(encode_p_data(_CONTEXT_ID, _LAST_COMMAND, encode_c_echo_rq(_MESSAGE_ID)))
             try:
                 status = decode_c_echo_rsp(await self._receive_command(), _MESSAGE_ID)
             except (DimseError, PduError) as error:
@@ -225,7 +235,7 @@ class _Attempt:
 
     async def _receive_command(self) -> bytes:
         """The fragments of one command set, however they are cut (PS3.8 annex E.2)."""
-        command = b""
+        command, fragments = b"", 0
         while True:
             pdu = await self._receive(PduType.P_DATA_TF)
             offset = 6
@@ -237,7 +247,8 @@ class _Attempt:
                 if fragment[0] != _CONTEXT_ID or not fragment[1] & 1:
                     raise DimseError("PDV of another context, or of a data set")
                 command += fragment[2:]
-                if len(command) > MAX_COMMAND_SET:
+                fragments += 1
+                if len(command) > MAX_COMMAND_SET or fragments > MAX_FRAGMENTS:
                     raise DimseError("command set without end")
                 if fragment[1] & 2:
                     return command
@@ -247,7 +258,7 @@ class _Attempt:
         """A peer that closes or aborts here has answered the C-ECHO all the same (GE CT520 does)."""
         try:
             async with self._timed(StepName.RELEASE):
-                self.writer.write(encode_release_rq())
+                self._send(encode_release_rq())
                 await self._receive(PduType.A_RELEASE_RP)
         except _FailureError as failure:
             self.result.detail = f"the A-RELEASE-RQ was not answered ({failure.outcome})"
@@ -276,7 +287,47 @@ class _Attempt:
         return pdu
 
 
-_ENDED_BY_PEER = (Outcome.TLS_FAILED, Outcome.REJECTED, Outcome.ABORTED, Outcome.CLOSED)
+#: Where nobody is left who would take an A-ABORT.
+_ENDED = (Outcome.OK, Outcome.TLS_FAILED, Outcome.REJECTED, Outcome.ABORTED, Outcome.CLOSED)
+
+
+async def _undisturbed(opening: Coroutine[None, None, _Streams]) -> _Streams:
+    """What is opened; given up, it ends by itself: uvloop breaks, and says so, where a TLS handshake is cancelled."""
+    task = asyncio.ensure_future(opening)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_drop)
+        raise
+
+
+def _drop(opened: "asyncio.Task[_Streams]") -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result()[1].transport.abort()
+
+
+async def _connected(destination: Destination, source: str | None, preface: bytes) -> socket.socket:
+    """A connection, the preface sent. Raises OSError with its errno.
+
+    By our own hands: the `sock_connect` of uvloop waits for a thread, and all of them may wait for a name service.
+    """
+    loop = asyncio.get_running_loop()
+    sock = begin_connect(destination, source)
+    try:
+        writable = asyncio.Event()
+        loop.add_writer(sock, writable.set)
+        try:
+            await writable.wait()
+        finally:
+            loop.remove_writer(sock)
+        error = connect_error(sock)
+        if error:
+            raise OSError(error, os.strerror(error))
+        await loop.sock_sendall(sock, preface)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _shown(data: bytes) -> str:

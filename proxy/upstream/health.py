@@ -5,9 +5,6 @@ from collections import deque
 from proxy.config.values import HealthCheck
 from proxy.upstream.verification import Outcome, Verification
 
-#: Who refuses the association lives: it may not know the title of the check, and other titles it may.
-ALIVE = frozenset({Outcome.OK, Outcome.REJECTED})
-
 
 class Health:
     """The checks of one server so far. Times in seconds of any clock.
@@ -27,7 +24,7 @@ class Health:
         first, self.last = self.last is None, result
         if self._was_down and not down:
             self._failed = 0  # it has accepted an association meanwhile
-        if result.outcome in ALIVE:
+        if result.outcome is Outcome.OK or result.refused:
             self._passed.append(began)
             self._failed = 0
             self._was_down = down and not first and self.good_since is None

@@ -77,6 +77,16 @@ class Verification:
     implementation: str | None = None
 
     @property
+    def refused(self) -> bool:
+        """The peer lives, and does not want this verification.
+
+        It may not know the calling title, and other titles it may; Orthanc accepts the association then, where it takes
+        C-STORE from everybody, and aborts it behind the C-ECHO.
+        """
+        aborted = self.outcome is Outcome.ABORTED and self.failed_step is StepName.ECHO
+        return aborted or self.outcome in (Outcome.REJECTED, Outcome.CONTEXT_REFUSED)
+
+    @property
     def connected(self) -> bool:
         """Somebody accepted the TCP connection."""
         return self.address is not None

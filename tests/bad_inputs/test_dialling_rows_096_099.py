@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,9 @@ def queue_that_moves() -> Iterator[FullBacklog]:
 
 @pytest.fixture(scope="module")
 def bed(start_bed: Callable[..., Bed], black_hole: FullBacklog, queue_that_moves: FullBacklog) -> Bed:
-    routes = {"NOBODY": free_port(), "BLACKHOLE": black_hole.port, "QUEUE": queue_that_moves.port}
+    routes: dict[str, Any] = {"NOBODY": free_port(), "BLACKHOLE": black_hole.port, "QUEUE": queue_that_moves.port}
     routes["NOWHERE"] = "255.255.255.255:104"
+    routes["TWODEAD"] = {"servers": [{"address": f"127.0.0.1:{free_port()}"} for _ in range(2)]}
     return start_bed(routes=routes, timeouts={"upstream_accept": f"{ACCEPT * 1000:.0f}ms"})
 
 
@@ -60,6 +62,22 @@ def test_row_096_connection_refused(case: Case) -> None:
     assert attempts(case, "nobody", "refused") == before + 20
     assert case.gateway.metric("upstream_up", upstream="nobody") == 0
     assert case.gateway.metric("upstream_up", upstream="pacs") == 1
+
+
+def test_row_096_the_breaker_of_a_pool(case: Case) -> None:
+    """Each server is dialled, then left alone for a second: meanwhile the answer is the same, and nobody is dialled."""
+    began = time.monotonic()
+    told = []
+    for _ in range(20):
+        peer = calling(case, "TWODEAD")
+        asked = time.monotonic()
+        assert peer.rejected() == "2/3/1"
+        assert time.monotonic() - asked < SOON
+        case.refused(peer, "upstream_unavailable")
+        told.append(case.record(peer)["detail"])
+    assert "Connection refused" in told[0] and "every server has failed; the next one is tried in" in told[1]
+    assert attempts(case, "twodead", "refused") <= 2 * (1 + time.monotonic() - began)
+    assert case.gateway.metric("upstream_up", upstream="twodead") == 0
 
 
 def test_row_096_no_such_address(case: Case) -> None:

@@ -14,8 +14,12 @@ WAITING: dict[int, tuple[str, str]] = {
 }
 
 ELSEWHERE: dict[int, tuple[str, ...]] = {
+    96: ("test_pools", "test_a_server_that_hangs"),
+    97: ("test_a_server_that_hangs",),
+    98: ("test_a_server_that_hangs", "test_health_checks"),
     101: ("test_a_pacs_that_fails",),
     104: ("test_a_pacs_that_fails",),
+    108: ("test_pools", "test_three_orthancs"),
     112: ("test_few_descriptors",),
     118: ("test_supervisor_killed", "test_service_manager"),
     121: ("test_drain_finishes_transfers",),

@@ -4,14 +4,17 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from tests.support.client import associate, client_context, connect, p_data, request
+from tests.support.client import associate, client_context, connect, p_data, release, request
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs, mirror
+from tests.support.pools import at, pool, server_status
 from tests.support.ports import free_port
 from tests.support.processes import until
 from tests.support.site import Site, port_of
+from tests.support.steering import reloaded
 from tests.support.wire import Wire
 
 PAUSE = 1.0  # behind the first failure, in seconds
@@ -21,10 +24,6 @@ def with_pool(site: Site, servers: list[dict[str, Any]], *, workers: int = 1, **
     config = site.one_tenant(1, workers=workers)
     config["upstreams"]["pacs"] = {"servers": servers, **upstream}
     return config
-
-
-def at(port: int, **more: Any) -> dict[str, Any]:
-    return {"address": f"127.0.0.1:{port}", **more}
 
 
 def associated(gateway: Gateway) -> Wire:
@@ -63,6 +62,20 @@ def test_associations_are_spread_over_all_workers(site: Site, start_gateway: Cal
         assert (one.dials, other.dials) == (12, 4)
 
 
+def test_each_worker_takes_turns_of_its_own_by_the_weights(site: Site, start_gateway: Callable[..., Gateway]) -> None:
+    """In round robin the number of open associations plays no part: each is closed before the next one."""
+    workers, weights, rounds = 4, (3, 2, 1), 10
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Pacs(mirror)) for _ in weights]
+        where = [at(server.port, weight=weight) for server, weight in zip(servers, weights, strict=True)]
+        gateway = start_gateway(with_pool(site, where, workers=workers, balance="round_robin"))
+        for _ in range(rounds * sum(weights)):
+            release(associated(gateway))
+        # Of its last round each worker has made a part only, which may be 1.5 from its share.
+        for server, weight in zip(servers, weights, strict=True):
+            assert abs(server.dials - rounds * weight) <= 1.5 * workers, [one.dials for one in servers]
+
+
 def test_the_standby_takes_over_and_gives_back(site: Site, start_gateway: Callable[..., Gateway]) -> None:
     with Pacs(mirror) as standby, contextlib.ExitStack() as stack:
         main = Pacs(mirror)
@@ -91,3 +104,20 @@ def test_the_standby_takes_over_and_gives_back(site: Site, start_gateway: Callab
         gateway.wait_for_event("server_up")
         kept.send(p_data(b"still served"))
         assert kept.receive_pdu() == p_data(b"still served")
+
+
+def test_a_server_that_is_taken_out_is_forgotten(
+    site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
+) -> None:
+    """Its row is free for another one; put in again, it begins anew."""
+    dead = free_port()
+    with Pacs(mirror) as pacs:
+        both, one = (pool(site, tmp_path, servers, None) for servers in ([at(dead), at(pacs.port)], [at(pacs.port)]))
+        gateway = start_gateway(both)
+        release(associated(gateway))
+        assert server_status(gateway, dead)["state"] == "failing"
+        reloaded(gateway, both)
+        assert server_status(gateway, dead)["state"] == "failing"
+        reloaded(gateway, {**both, "upstreams": one["upstreams"]})
+        reloaded(gateway, both)
+        assert server_status(gateway, dead)["state"] == "up"

@@ -81,6 +81,23 @@ def test_haproxy_accepts_it_and_sees_the_requestor(
     assert told.headers == [ProxyHeader(*ends)]
 
 
+@pytest.mark.parametrize("version", HEADERS)
+def test_haproxy_takes_it_off_before_tls(
+    version: str, site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
+) -> None:
+    """The header goes first and in the clear; HAProxy wants our certificate behind it."""
+    told, pem = Told(), tmp_path / "haproxy.pem"
+    pem.write_bytes(site.path("gate.pem").read_bytes() + site.path("gate.key").read_bytes())
+    bind = f"accept-proxy ssl crt {pem} verify required ca-file {site.path('ca.pem')}"
+    with pacs(told) as upstream, haproxy(tmp_path, upstream.port, bind=bind, server="send-proxy-v2") as port:
+        out = {"send_proxy_protocol": version, "tls": site.upstream_tls(client="ct1")}
+        gateway = start_gateway(configured(site, port, out))
+        ends = visited(gateway, site)
+        upstream.ended()
+    assert told.headers == [ProxyHeader(*ends)]
+    assert gateway.wait_for_record()["upstream_tls"]["version"] == "TLSv1.3"
+
+
 def test_a_header_of_a_load_balancer_is_handed_on(site: Site, start_gateway: Callable[..., Gateway]) -> None:
     told = Told()
     ends = (ipaddress.ip_address("2001:db8::7"), 40000), (ipaddress.ip_address("2001:db8::1"), 2762)

@@ -142,9 +142,9 @@ class Gateway:
         """The first access record that the predicate holds for, behind `since`."""
         return self._wait(lambda line: line["event"] == "association" and predicate(line), timeout, since)
 
-    def wait_for_event(self, name: str, timeout: float = PATIENCE, *, since: int = 0) -> Record:
-        """The first log event of this name, behind `since`."""
-        return self._wait(lambda line: line["event"] == name, timeout, since)
+    def wait_for_event(self, name: str, timeout: float = PATIENCE, *, since: int = 0, **fields: Any) -> Record:
+        """The first log event of this name and with these fields, behind `since`."""
+        return self._wait(lambda line: line["event"] == name and fields.items() <= line.items(), timeout, since)
 
     def _wait(self, predicate: Callable[[Record], bool], timeout: float, since: int) -> Record:
         deadline = time.monotonic() + timeout

@@ -44,7 +44,12 @@ class Orthanc:
         }
         path = folder / "config.json"
         path.write_text(json.dumps(config, indent=1))
-        self.child = Child(["Orthanc", *(["--verbose"] if verbose else []), path], cwd=folder)
+        self._command = ["Orthanc", *(["--verbose"] if verbose else []), path]
+        self.start()
+
+    def start(self) -> None:
+        """Start it, once more where it was killed: on the same ports, with what it has stored."""
+        self.child = Child(self._command, cwd=self._folder)
         until(lambda: self._listens() or not self.child.alive, "Orthanc listens", 60)
         assert self.child.alive, self.child.text
 
@@ -72,9 +77,14 @@ class Orthanc:
         found = (data_set_of(self.file(instance)) for instance in self.instances())
         return {uid: hashlib.sha256(data).hexdigest() for uid, data in found}
 
+    def kill(self) -> None:
+        """As a crash, and without the seconds in which it would wait for its threads."""
+        self.child.process.kill()
+        self.child.end()
+
     def end(self) -> None:
-        """Stop it and remove what it stored."""
-        self.child.end(60)
+        """Kill it, and remove what it stored."""
+        self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

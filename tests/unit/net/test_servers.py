@@ -100,6 +100,17 @@ def test_more_failing_servers_than_rows_are_asked_as_ever(table: SharedTable) ->
     assert states.failed(keys[-1], 100, 100, alone=False)
 
 
+def test_servers_that_are_named_no_more_keep_no_row(table: SharedTable) -> None:
+    states = ServerStates(table)
+    states.checked(server_key(POOL, TWO), down=True)
+    for number in range(300):
+        states.failed(server_key(POOL, Server(str(number), 104)), 100, 100, alone=False)
+    states.keep_only([POOL])
+    assert states.down(server_key(POOL, TWO))
+    assert states.failed(server_key(POOL, ONE), 100, 100, alone=False)
+    assert not states.failing(server_key(POOL, Server("7", 104)))
+
+
 def test_the_counts_are_untouched_by_it(table: SharedTable) -> None:
     states = ServerStates(table)
     for number in range(256):
@@ -127,6 +138,11 @@ def test_a_server_that_fails_is_left_out_and_comes_back(bed: Bed) -> None:
     other.reached(POOL, late)
     assert one.order(POOL) == [ONE, TWO]
     assert bed.journal.said == [("server_down", "one:104"), ("server_up", "one:104")]
+
+
+def test_workers_begin_their_turns_with_different_servers(bed: Bed) -> None:
+    in_turn = Upstream("pacs", (ONE, TWO), "round_robin")
+    assert [[worker.order(in_turn)[0] for _ in range(4)] for worker in bed.workers] == [[ONE, TWO] * 2, [TWO, ONE] * 2]
 
 
 def test_an_association_counts_for_the_server_that_took_it(bed: Bed, table: SharedTable) -> None:

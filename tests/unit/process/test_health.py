@@ -1,18 +1,20 @@
 """The checks of all servers: what each asks, what is told of it, and what a reload leaves alone."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from proxy.config.values import HealthCheck, Server, Upstream
+from proxy.config.values import File, HealthCheck, Server, Upstream, UpstreamTls
 from proxy.net.servers import ServerStates, server_key
 from proxy.net.table import SharedTable
 from proxy.policy import Reject
 from proxy.process import health as module
 from proxy.process.health import HealthChecks
+from proxy.tls.upstreams import UpstreamContext
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
 from tests.unit.net.relay_bed import run
 
@@ -31,6 +33,7 @@ class Bed:
         self.counted: list[tuple[str, ...]] = []
         self.requests: list[Request] = []
         self.ended = asyncio.Event()  # a check has
+        self.bugs: list[Exception] = []
         self.answers: dict[Server, list[Verification | Exception]] = {}
         self.checks = HealthChecks(self.states, self, self)
         monkeypatch.setattr(module, "verify", self.verify)
@@ -47,6 +50,8 @@ class Bed:
         self.said.append((name, fields))
 
     def checked(self, upstream: str, server: str, check: str, result: str, when: float) -> None:
+        if self.bugs:
+            raise self.bugs.pop()
         self.counted.append((upstream, server, check, result))
         self.ended.set()
 
@@ -61,13 +66,13 @@ class Bed:
             self.ended.clear()
             await self.ended.wait()
 
-    def configure(self, *upstreams: Upstream) -> None:
+    def configure(self, *upstreams: Upstream, contexts: dict[str, Any] | None = None) -> None:
         class Config:
             pass
 
         config: Any = Config()
         config.upstreams = {upstream.name: upstream for upstream in upstreams}
-        self.checks.configure(config, {})
+        self.checks.configure(config, contexts or {})
 
     def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async def whole() -> None:
@@ -145,6 +150,33 @@ def test_a_check_that_cannot_be_made_says_nothing_of_the_server(bed: Bed) -> Non
     assert not bed.states.failing(server_key(PACS, ONE))
 
 
+def test_a_bug_ends_no_checks(bed: Bed) -> None:
+    """A verdict would stand for ever."""
+    bed.bugs = [KeyError("pacs")]
+
+    async def scenario() -> None:
+        bed.configure(replace(PACS, servers=(ONE,)))
+        await bed.until(lambda: len(bed.counted) > 2)
+
+    bed.run(scenario)
+    assert bed.names() == ["health_check_failed"]
+
+
+def test_a_check_that_goes_on_takes_the_context_of_the_new_workers(bed: Bed) -> None:
+    """The CAs of the system may be others by now, and nothing of the configuration says so."""
+    pacs = replace(PACS, servers=(ONE,), tls=UpstreamTls("bcp195"))
+    before, after = (UpstreamContext(UpstreamTls("bcp195-rfc8996"), ssl.create_default_context()) for _ in range(2))
+
+    async def scenario() -> None:
+        bed.configure(pacs, contexts={"pacs": before})
+        await bed.until(lambda: len(bed.counted) == 1)
+        bed.configure(pacs, contexts={"pacs": after})
+        await bed.until(lambda: len(bed.counted) == 3)
+
+    bed.run(scenario)
+    assert bed.requests[0].tls is before.context and bed.requests[-1].tls is after.context
+
+
 def test_good_checks_end_the_pause_of_a_server_that_could_not_be_connected_to(bed: Bed) -> None:
     key = server_key(PACS, ONE)
     assert bed.states.failed(key, 0.0, 0.0, alone=False)
@@ -170,6 +202,21 @@ def test_a_reload_begins_anew_what_changed_and_nothing_else(bed: Bed) -> None:
 
     bed.run(scenario)
     assert [upstream for upstream, *_ in bed.counted].count("pacs") == 2
+
+
+def test_a_line_above_the_certificates_is_no_change(bed: Bed) -> None:
+    def pacs(line: int) -> Upstream:
+        ca = File("ca.pem", b"the same", f"config.yaml:{line}")
+        return replace(PACS, servers=(ONE,), tls=UpstreamTls("bcp195", ca=ca), health_check=replace(ECHO, interval=60))
+
+    async def scenario() -> None:
+        bed.configure(pacs(7))
+        await bed.until(lambda: len(bed.requests) == 1)
+        bed.configure(pacs(8), Upstream("other", (TWO,), health_check=ECHO))
+        await bed.until(lambda: bed.asked(TWO) == 3)
+
+    bed.run(scenario)
+    assert bed.asked(ONE) == 1
 
 
 def test_a_server_that_is_checked_no_more_is_not_down_for_ever(bed: Bed) -> None:

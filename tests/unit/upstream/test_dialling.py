@@ -129,6 +129,18 @@ def test_a_name_service_that_says_nothing_is_not_waited_for_where_an_answer_is_k
     asyncio.run(scenario())
 
 
+def test_who_has_less_time_waits_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        names, resolver = NameService(monkeypatch), Resolver()
+        await resolver.resolve(PACS)
+        names.up.clear()
+        async with asyncio.timeout(dialling._PATIENCE / 2):
+            assert await resolver.resolve(PACS, 0.01) == FOUND
+        names.up.set()
+
+    asyncio.run(scenario())
+
+
 def test_who_gives_up_waiting_takes_the_look_up_from_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         names, resolver = NameService(monkeypatch), Resolver()

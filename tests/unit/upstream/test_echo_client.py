@@ -127,6 +127,7 @@ def test_what_is_asked_is_a_verification_of_the_called_title() -> None:
         ([b"HTTP/1.1 400\r\n"], Outcome.NOT_DICOM, StepName.ASSOCIATE),
         ([b"\x15\x03\x01\x00\x02\x02\x28"], Outcome.NOT_DICOM, StepName.ASSOCIATE),
         ([b"\x02\x00\xff\xff\xff\xff"], Outcome.NOT_DICOM, StepName.ASSOCIATE),
+        ([b"\x02\x00\x00\x10\x00\x00" + bytes(1 << 20)], Outcome.NOT_DICOM, StepName.ASSOCIATE),
         ([encode_associate_ac("", "", [(1, 0, LITTLE_ENDIAN)] * 2)], Outcome.NOT_DICOM, StepName.ASSOCIATE),
         ([encode_associate_ac("", "", [(1, 3, None)])], Outcome.CONTEXT_REFUSED, StepName.ASSOCIATE),
         ([encode_associate_ac("", "", [])], Outcome.CONTEXT_REFUSED, StepName.ASSOCIATE),
@@ -136,6 +137,7 @@ def test_what_is_asked_is_a_verification_of_the_called_title() -> None:
         ([ACCEPT, encode_p_data(1, 2, RESPONSE)], Outcome.NOT_DICOM, StepName.ECHO),
         ([ACCEPT, b"\x04\x00\x00\x00\x00\x05\x00\x00\x00\x09\x01"], Outcome.NOT_DICOM, StepName.ECHO),
         ([ACCEPT, encode_p_data(1, 1, bytes(40_000)) * 2], Outcome.NOT_DICOM, StepName.ECHO),
+        ([ACCEPT, encode_p_data(1, 1, b"") * 5000], Outcome.NOT_DICOM, StepName.ECHO),
         ([ACCEPT, RELEASE], Outcome.NOT_DICOM, StepName.ECHO),
     ],
 )

@@ -3,8 +3,8 @@
 import pytest
 
 from proxy.config.values import HealthCheck
-from proxy.upstream.health import ALIVE, Health
-from proxy.upstream.verification import Outcome, Verification
+from proxy.upstream.health import Health
+from proxy.upstream.verification import Outcome, StepName, Verification
 
 CHECK = HealthCheck("echo", rise=2, fall=3, called_aet="PACS")
 
@@ -32,11 +32,21 @@ def test_later_ones_need_so_many_in_a_row() -> None:
     assert verdicts([DEAD, OK, DEAD, OK, OK]) == [True, True, True, True, False]
 
 
-def test_a_server_that_refuses_the_association_is_alive() -> None:
-    assert verdicts([DEAD, Outcome.REJECTED, Outcome.REJECTED]) == [True, True, False]
+REFUSALS = {Outcome.REJECTED, Outcome.CONTEXT_REFUSED}
 
 
-@pytest.mark.parametrize("outcome", sorted(set(Outcome) - ALIVE))
+@pytest.mark.parametrize("refusal", sorted(REFUSALS))
+def test_a_server_that_refuses_the_check_is_alive(refusal: Outcome) -> None:
+    assert verdicts([DEAD, refusal, refusal]) == [True, True, False]
+
+
+def test_a_server_that_accepts_the_association_and_aborts_the_echo_is_alive() -> None:
+    """So does Orthanc where `DicomAlwaysAllowEcho` is off and `DicomAlwaysAllowStore` on."""
+    assert not Health(CHECK).learn(Verification(Outcome.ABORTED, failed_step=StepName.ECHO), 0.0, down=False)
+    assert Health(CHECK).learn(Verification(Outcome.ABORTED, failed_step=StepName.ASSOCIATE), 0.0, down=False)
+
+
+@pytest.mark.parametrize("outcome", sorted(set(Outcome) - REFUSALS - {Outcome.OK}))
 def test_everything_else_is_a_failure(outcome: Outcome) -> None:
     assert verdicts([outcome]) == [True]
 
