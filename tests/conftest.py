@@ -1,7 +1,10 @@
 """Shared by all tests: real peers are needed or skipped by a marker; a gateway ends with the test that started it."""
 
+import gc
 import os
 import shutil
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from tests.support.gateway import Gateway, Record
 from tests.support.site import Site
+from tests.support.soak import SOAK
 
 #: The programs that tests start, of Debian's dcmtk, and of its orthanc, openssl and gnutls-bin.
 DCMTK = ("echoscu", "storescu", "findscu", "movescu", "getscu", "storescp")
@@ -19,6 +23,12 @@ PEERS = (*DCMTK, "Orthanc", "openssl", "gnutls-cli", "certtool")
 hypothesis.settings.register_profile("quick", deadline=None)
 hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=2_000, print_blob=True)
 hypothesis.settings.load_profile("quick")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A soak takes as long as it takes."""
+    if SOAK:
+        config.option.timeout = 0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -32,6 +42,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     skip = pytest.mark.skip(reason=f"not installed: {', '.join(missing)}")
     for item in concerned:
         item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """What a test has left open that failed is closed behind it: no later one is blamed for it."""
+    failed = item.session.testsfailed
+    result = yield
+    if item.session.testsfailed > failed:
+        sys.last_value = sys.last_traceback = None  # where pytest keeps the frames for a debugger
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    return result
 
 
 @pytest.fixture

@@ -11,15 +11,17 @@ from typing import Protocol
 from proxy.dimse.walk import LONGEST_HELD_BACK
 from proxy.net.poller import BROKEN, IN, OUT, Poller
 from proxy.net.tcp import acknowledge_promptly, reset_on_close, unacknowledged_bytes
-from proxy.tls.endpoint import RECORD, SLICE, BarrenTraffic, TlsEndpoint
+from proxy.tls.endpoint import RECORD, SEALED_RECORD, SLICE, BarrenTraffic, TlsEndpoint
 
-#: Read from a socket at most at once: bounds the work of one event, and what may have to wait in memory per direction.
-RECEIVE = 128 * 1024
+# Read from a socket at most at once: bounds the work of one event, and what may have to wait in memory per direction.
+# Whole records, as the TLS endpoint likes them: 256 KiB of plaintext, whichever leg it comes from.
+_RECORDS = 16
 # In front of what was read there is room for what the walk left over, so that the two are sent as one piece.
 _HEADROOM = LONGEST_HELD_BACK
 # Used and drained inside one callback, never across an await: one pair serves every association of the process.
-_CIPHERTEXT = memoryview(bytearray(RECEIVE))
-_PLAINTEXT = memoryview(bytearray(_HEADROOM + RECEIVE + 2 * RECORD))
+_CIPHERTEXT = memoryview(bytearray(_RECORDS * SEALED_RECORD))
+_PLAINTEXT = memoryview(bytearray(_HEADROOM + (_RECORDS + 2) * RECORD))
+_PLAIN_END = _HEADROOM + _RECORDS * RECORD
 _BEFORE_TLS = 16 * 1024  # what a peer that has proved nothing may make us hold
 _NOTHING = memoryview(b"")
 
@@ -63,6 +65,7 @@ class Leg:
         "_control_waits",
         "_discarding",
         "_finishing",
+        "_full",
         "_mask",
         "_poller",
         "_reading",
@@ -104,6 +107,7 @@ class Leg:
         self._control_waits = False
         self._discarding = False
         self._finishing = False
+        self._full = False  # the last read filled the buffer: there is more, most likely
         self._close_notify = False
         self._connecting = connecting
         self._reading = not connecting
@@ -190,7 +194,7 @@ class Leg:
         if held_back:
             _PLAINTEXT[start:_HEADROOM] = held_back
         if self.tls is None:
-            size = self._receive(_PLAINTEXT[_HEADROOM : _HEADROOM + RECEIVE])
+            size = self._receive(_PLAINTEXT[_HEADROOM:_PLAIN_END])
         else:
             arrived = self._receive(_CIPHERTEXT)
             size = self._decrypt(_CIPHERTEXT[:arrived], _PLAINTEXT[_HEADROOM:])
@@ -207,6 +211,7 @@ class Leg:
         try:
             size = self.socket.recv_into(buffer)
         except (BlockingIOError, InterruptedError):
+            self._full = False
             return 0
         except OSError as error:
             self.lost = error.strerror or str(error)
@@ -216,13 +221,16 @@ class Leg:
         if not size:
             self.eof = self.wire_eof = True
             self._update()
-        elif self.acknowledges and size < RECEIVE:
+            return 0
+        self._full = size == len(buffer)
+        if self.acknowledges and not self._full:
             acknowledge_promptly(self.socket)
         return size
 
     def acknowledge(self) -> None:
-        """Have what was read acknowledged now, where reading does not."""
-        acknowledge_promptly(self.socket)
+        """Have what was read acknowledged now, where reading does not. Costs a packet, so not while more is there."""
+        if not self._full:
+            acknowledge_promptly(self.socket)
 
     def _decrypt(self, ciphertext: memoryview, into: memoryview) -> int:
         tls = self.tls

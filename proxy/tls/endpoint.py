@@ -6,10 +6,14 @@ what a burst once filled stays allocated for the life of the association.
 
 import ssl
 
-#: The most that is ever put into a BIO at once. OpenSSL grows its buffers by a third more than asked for.
-SLICE = 48 * 1024
 #: A TLS 1.3 record holds 16 KiB of plaintext (RFC 8446 section 5.1).
 RECORD = 16 * 1024
+#: A full one on the wire: header, content type and tag (RFC 8446 section 5.2, with the tag of every AEAD in use).
+SEALED_RECORD = RECORD + 5 + 1 + 16
+# The most that is ever put into a BIO at once: OpenSSL grows its buffers by a third more than asked for. Whole records,
+# as far as bulk traffic is made of full ones: what is left of one costs an exception to read, and a record to write.
+SLICE = 3 * RECORD
+_SEALED_SLICE = 3 * SEALED_RECORD
 #: Ciphertext without one byte of plaintext after the handshake (KeyUpdates, empty records) that is put up with.
 MAX_BARREN = 64 * 1024
 
@@ -54,8 +58,8 @@ class TlsEndpoint:
         size = len(ciphertext)
         while not self.closed and self.failure is None:
             if start < size:
-                incoming.write(ciphertext[start : start + SLICE])
-                start += SLICE
+                incoming.write(ciphertext[start : start + _SEALED_SLICE])
+                start += _SEALED_SLICE
             try:
                 # Until the TLS object is empty: plaintext left inside it raises no socket event. It is not asked for
                 # more than it can have: to say so it makes an exception, which costs more than a small record.

@@ -4,9 +4,10 @@ The gateway lives, others are served, nothing is dialled for who is refused, all
 record says why, and the log stays one JSON object of printable ASCII per line.
 """
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,10 @@ from tests.bad_inputs.bed import Bed
 from tests.bad_inputs.hostile import SOON, Peer, TlsPeer
 from tests.support import pdus
 from tests.support.processes import until
+from tests.support.stopwatch import Stopwatch
 
+_MEASURED = 20  # times at the most that the healthy client is looked at, on a machine that is busy with something else
+PROMPT = 1.0  # seconds: what the rows call at once
 GIVEN_BACK = 2.0  # seconds after the last hostile socket (bad-inputs.md, common to every case)
 
 
@@ -154,12 +158,29 @@ class Case:
         gateway.check_healthy()
 
     def check_the_healthy_client(self) -> None:
-        """It is served as ever: less than twice its normal time and 20 ms, best of three."""
+        """It is served as ever: less than twice its normal time and 20 ms, best of three.
+
+        One that waited for a core for so long is none of the three.
+        """
         allowed = 2 * self.bed.normal + 0.020
         attempts: list[float] = []
-        while len(attempts) < 3 and min(attempts, default=allowed) >= allowed:
+        counted = 0
+        while counted < 3 and len(attempts) < _MEASURED and min(attempts, default=allowed) >= allowed:
+            watch = self.stopwatch()
             attempts.append(self.bed.echo_seconds(5))
+            counted += watch.lost() < allowed
         assert min(attempts) < allowed, f"the healthy client waits {attempts}, normally {self.bed.normal}"
+
+    def stopwatch(self) -> Stopwatch:
+        """For what the gateway is to do within some time."""
+        return Stopwatch(self.gateway.child.family())
+
+    @contextlib.contextmanager
+    def promptly(self, within: float = PROMPT) -> Iterator[None]:
+        """The body takes no longer, on a machine that has a core for it."""
+        watch = self.stopwatch()
+        yield
+        assert watch.seconds() < within
 
     def _given_back(self) -> bool:
         descriptors, too_much, connections, associations = self._held()

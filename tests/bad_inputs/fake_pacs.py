@@ -16,10 +16,9 @@ from proxy.net.tcp import reset_on_close, unacknowledged_bytes
 from proxy.pdu import parse_associate_rq
 from proxy.pdu.encode import encode_p_data, encode_release_rp
 from tests.support import pdus
-from tests.support.processes import until
+from tests.support.processes import PATIENCE, until
 
 REJECTED = pdus.MR_IMAGE_STORAGE
-_WAIT = 5.0
 
 
 class PacsSide:
@@ -32,7 +31,7 @@ class PacsSide:
         self.ended = threading.Event()
         self.end = ""  # fin or reset
         self._parsed = 0
-        sock.settimeout(_WAIT * 4)
+        sock.settimeout(PATIENCE)
 
     @property
     def calling(self) -> str:
@@ -93,12 +92,12 @@ class PacsSide:
 
     def wait_end(self) -> bytes:
         """Wait until the gateway has ended a connection that is served; all bytes behind the request."""
-        assert self.ended.wait(_WAIT), f"the gateway does not end the connection: {len(self.received)} bytes"
+        assert self.ended.wait(PATIENCE), f"the gateway does not end the connection: {len(self.received)} bytes"
         return bytes(self.received)
 
     def reset(self) -> None:
         """RST, behind all that was sent: it would take along what the gateway's kernel has not got yet."""
-        until(lambda: not unacknowledged_bytes(self.socket), "all that was sent is acknowledged", _WAIT)
+        until(lambda: not unacknowledged_bytes(self.socket), "all that was sent is acknowledged", PATIENCE)
         reset_on_close(self.socket)
         self.socket.close()
 
@@ -168,7 +167,10 @@ class FakePacs:
 
     def side(self, calling: str) -> PacsSide:
         """The next connection for a requestor of this title."""
-        return self._queue(calling).get(timeout=_WAIT)
+        try:
+            return self._queue(calling).get(timeout=PATIENCE)
+        except queue.Empty:
+            raise AssertionError(f"{calling} has not come to the PACS within {PATIENCE:g} s") from None
 
     def _queue(self, calling: str) -> "queue.Queue[PacsSide]":
         with self._lock:
@@ -197,7 +199,7 @@ class FakePacs:
     def close(self) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
-        self._thread.join(_WAIT)
+        self._thread.join(PATIENCE)
 
     def die(self) -> None:
         """As a process that is killed: nobody listens, and every connection that was served is reset."""

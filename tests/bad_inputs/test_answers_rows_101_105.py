@@ -223,7 +223,7 @@ def test_row_105_a_real_sender_reports_a_failure(case: Case, image: Path) -> Non
             assert side.read(), side.end
         side.reset()
 
-    pacs = threading.Thread(target=die)
+    pacs = threading.Thread(target=die, daemon=True)
     pacs.start()
     result = storescu(case.bed.ports["plain"], image, calling="HANDOVER105", called="PACS")
     pacs.join()

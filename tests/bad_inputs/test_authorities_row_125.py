@@ -1,6 +1,5 @@
 """Row 125: what client certificates are judged by comes to its end while the gateway runs."""
 
-import datetime
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,13 +9,13 @@ from proxy.pdu import PduType
 from tests.support import certs
 from tests.support.archive import Archive
 from tests.support.client import associate, client_context, connect, echo, release, request
-from tests.support.gateway import Gateway, Record
+from tests.support.gateway import Gateway, Record, soon
 from tests.support.pacs import Pacs
+from tests.support.processes import PATIENCE
 from tests.support.site import Site, port_of
 from tests.support.steering import reloaded
 from tests.support.wire import Wire
 
-SOON = datetime.timedelta(seconds=6)
 NOT_RECOGNIZED = bytes((1, 1, 3))  # result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)
 
 
@@ -35,16 +34,18 @@ def connect_as(site: Site, gateway: Gateway, name: str = "ct1") -> Wire:
     return connect(port_of(gateway.config), client_context(certificate=certificate))
 
 
-def test_row_125_a_ca_expires(config: Record, site: Site, start_gateway: Callable[..., Gateway]) -> None:
+def test_row_125_a_ca_expires(
+    config: Record, site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
+) -> None:
     """Its devices are refused in the handshake, told why; what is open goes on; those of another CA are served."""
-    end = certs.now() + SOON
+    end = soon(tmp_path / "first", config)
     ending = certs.ca("Ending CA", valid=(certs.now() - certs.DAY, end))
     site.path("ending.pem").write_bytes(ending.pem)
     site.pair("ct2", certs.leaf("CT2", ending))
     config["listeners"]["dicom-tls"]["tls"]["client_auth"]["ca"]["ending"] = str(site.path("ending.pem"))
     gateway = start_gateway(config)
     open = associate(connect_as(site, gateway, "ct2"))
-    told = gateway.wait_for_event("certificate_expired")
+    told = gateway.wait_for_event("certificate_expired", 6 * PATIENCE)
     assert (told["use"], told["certificate"]) == ("ca", "ending")
     with pytest.raises((OSError, AssertionError)), connect_as(site, gateway, "ct2") as refused:
         associate(refused)  # TLS 1.3: the alert comes behind the client's handshake
@@ -59,16 +60,18 @@ def test_row_125_a_ca_expires(config: Record, site: Site, start_gateway: Callabl
 
 
 @pytest.mark.parametrize("policy", ["refuse", "accept"])
-def test_row_125_a_crl_ends(config: Record, site: Site, start_gateway: Callable[..., Gateway], policy: str) -> None:
+def test_row_125_a_crl_ends(
+    config: Record, site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway], policy: str
+) -> None:
     """Refused in DICOM's words, or the old list is kept with a warning, and still revokes; a new list ends it."""
-    end = certs.now() + SOON
+    end = soon(tmp_path / "first", config)
     site.pair("revoked", revoked := certs.leaf("REVOKED", site.root))
     site.path("site.crl").write_bytes(certs.crl(site.root, [revoked], next_update=end))
     config["listeners"]["dicom-tls"]["tls"]["client_auth"]["crl_expired"] = policy
     gateway = start_gateway(config)
     assert gateway.metric("crl_next_update_timestamp_seconds", issuer="site") == end.timestamp()
     open = associate(connect_as(site, gateway))
-    told = gateway.wait_for_event("crl_expired")
+    told = gateway.wait_for_event("crl_expired", 6 * PATIENCE)
     assert (told["issuer"], told["level"]) == ("site", "error" if policy == "refuse" else "warning")
     with connect_as(site, gateway) as wire:
         wire.send(request(calling="AFTER"))

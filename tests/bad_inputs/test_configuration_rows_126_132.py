@@ -17,7 +17,7 @@ from tests.support.configs import write_key
 from tests.support.gateway import REPOSITORY, Gateway, Record
 from tests.support.pacs import Pacs
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, clean_environment
+from tests.support.processes import PATIENCE, clean_environment, until
 from tests.support.site import HOST, Site, port_of
 from tests.support.steering import reload, reloaded, write, write_to
 
@@ -211,6 +211,6 @@ def test_row_132_uvloop_is_missing(site: Site, tmp_path: Path, start_gateway: Ca
     with Pacs(Archive()) as pacs:
         config = site.one_tenant(pacs.port, workers=2)
         gateway = start_gateway(config, launcher=("env", f"PYTHONPATH={folder}:{REPOSITORY}"))
-        assert [line for line in gateway.child.errors if "uvloop is not installed" in line]
+        until(lambda: "uvloop is not installed" in gateway.child.text, "it is said")
         for _ in range(5):
             echo_once(port_of(config), client_context())

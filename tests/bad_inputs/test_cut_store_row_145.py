@@ -94,10 +94,12 @@ def test_row_145_cut_before_the_end(gateway: Gateway, pacs: StoreScp, store: byt
 
 @pytest.mark.peers
 def test_row_145_control_the_whole_of_it_is_stored(gateway: Gateway, pacs: StoreScp, store: bytes) -> None:
+    since = gateway.mark()
     peer = sender(gateway)
     peer.send(store)
     assert peer.pdu(SOON * 3)[:1] == b"\x04"
     peer.release()
+    assert gateway.wait_for_record(since=since)["ended"] == "released"
     (stored,) = pacs.stored
     assert len(stored.read_bytes()) > 64 * 1024
     stored.unlink()

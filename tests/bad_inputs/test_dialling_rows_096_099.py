@@ -9,14 +9,13 @@ import pytest
 
 from proxy.pdu.encode import encode_abort
 from tests.bad_inputs.bed import Bed
-from tests.bad_inputs.case import Case
+from tests.bad_inputs.case import PROMPT, Case
 from tests.bad_inputs.faulty_listeners import FullBacklog
 from tests.bad_inputs.hostile import TlsPeer
 from tests.support import pdus
 from tests.support.ports import free_port
 
 CONNECT, ACCEPT = 2.0, 1.5  # seconds: upstream_connect of every bed, and upstream_accept of this one
-SOON = 1.0  # the rows' own bound
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +53,8 @@ def test_row_096_connection_refused(case: Case) -> None:
     before = attempts(case, "nobody", "refused")
     for _ in range(20):
         peer = calling(case, "NOBODY")
-        asked = time.monotonic()
-        assert peer.rejected() == "2/3/1" and peer.close_notify
-        assert time.monotonic() - asked < SOON
+        with case.promptly():
+            assert peer.rejected() == "2/3/1" and peer.close_notify
         case.refused(peer, "upstream_unavailable")
         assert "Connection refused" in case.record(peer)["detail"]
     assert attempts(case, "nobody", "refused") == before + 20
@@ -70,12 +68,12 @@ def test_row_096_the_breaker_of_a_pool(case: Case) -> None:
     told = []
     for _ in range(20):
         peer = calling(case, "TWODEAD")
-        asked = time.monotonic()
-        assert peer.rejected() == "2/3/1"
-        assert time.monotonic() - asked < SOON
+        with case.promptly():
+            assert peer.rejected() == "2/3/1"
         case.refused(peer, "upstream_unavailable")
         told.append(case.record(peer)["detail"])
-    assert "Connection refused" in told[0] and "every server has failed; the next one is tried in" in told[1]
+    assert "Connection refused" in told[0]
+    assert any("every server has failed; the next one is tried in" in detail for detail in told[1:])
     assert attempts(case, "twodead", "refused") <= 2 * (1 + time.monotonic() - began)
     assert case.gateway.metric("upstream_up", upstream="twodead") == 0
 
@@ -83,9 +81,8 @@ def test_row_096_the_breaker_of_a_pool(case: Case) -> None:
 def test_row_096_no_such_address(case: Case) -> None:
     """The system says no before a packet is sent."""
     peer = calling(case, "NOWHERE")
-    asked = time.monotonic()
-    assert peer.rejected() == "2/3/1"
-    assert time.monotonic() - asked < SOON
+    with case.promptly():
+        assert peer.rejected() == "2/3/1"
     case.refused(peer, "upstream_unavailable")
     assert attempts(case, "nowhere", "error") == 1
 
@@ -93,12 +90,12 @@ def test_row_096_no_such_address(case: Case) -> None:
 def test_row_097_black_hole(case: Case) -> None:
     """All wait side by side, each for its own `upstream_connect`."""
     before = attempts(case, "blackhole", "timeout")
-    asked = time.monotonic()
+    asked, watch = time.monotonic(), case.stopwatch()
     peers = [calling(case, "BLACKHOLE") for _ in range(20)]
     case.check_the_healthy_client()
     for peer in peers:
-        assert peer.rejected(CONNECT + SOON) == "2/3/1"
-        assert CONNECT * 0.9 < time.monotonic() - asked < CONNECT + SOON
+        assert peer.rejected() == "2/3/1"
+        assert time.monotonic() - asked > CONNECT * 0.9 and watch.seconds() < CONNECT + PROMPT
         case.refused(peer, "upstream_unavailable")
         assert "no connection in 2 s" in case.record(peer)["detail"]
     assert attempts(case, "blackhole", "timeout") == before + 20
@@ -106,10 +103,10 @@ def test_row_097_black_hole(case: Case) -> None:
 
 def test_row_098_no_answer(case: Case) -> None:
     peer = calling(case, "PACS", "HANDOVER98")
-    asked = time.monotonic()
+    asked, watch = time.monotonic(), case.stopwatch()
     side = case.pacs.side("HANDOVER98")
-    assert peer.rejected(ACCEPT + SOON) == "2/3/1"
-    assert ACCEPT * 0.9 < time.monotonic() - asked < ACCEPT + SOON
+    assert peer.rejected() == "2/3/1"
+    assert time.monotonic() - asked > ACCEPT * 0.9 and watch.seconds() < ACCEPT + PROMPT
     assert side.read_to_end() == encode_abort(2, 0) and side.end == "fin"
     case.refused(peer, "upstream_timeout", dialled=1)
 
@@ -117,14 +114,15 @@ def test_row_098_no_answer(case: Case) -> None:
 def test_row_098_an_answer_that_trickles(case: Case) -> None:
     """Bytes do not move the deadline; the answer that is cut off is not passed on in part."""
     peer = calling(case, "PACS", "HANDOVER98")
-    asked = time.monotonic()
+    watch = case.stopwatch()
     side = case.pacs.side("HANDOVER98")
     for byte in side.answer()[:40]:
         side.send(bytes((byte,)))
         time.sleep(ACCEPT / 30)
     assert peer.rejected() == "2/3/1"
+    took = watch.seconds()
     record = case.record(peer)
-    assert ACCEPT * 0.9 < record["duration_s"] < time.monotonic() - asked + SOON < ACCEPT + 2 * SOON
+    assert record["duration_s"] > ACCEPT * 0.9 and took < ACCEPT + PROMPT
     assert side.read_to_end() == encode_abort(2, 0)
     case.refused(peer, "upstream_timeout", dialled=1)
 
@@ -133,7 +131,7 @@ def test_row_098_an_answer_that_comes_too_late(case: Case) -> None:
     """Crossing the A-ABORT: it reaches nobody, and leaves nothing behind."""
     peer = calling(case, "PACS", "HANDOVER98")
     side = case.pacs.side("HANDOVER98")
-    assert peer.rejected(ACCEPT + SOON) == "2/3/1"
+    assert peer.rejected() == "2/3/1"
     side.accept()
     assert side.read_to_end() == encode_abort(2, 0)
     case.refused(peer, "upstream_timeout", dialled=1)
@@ -154,13 +152,14 @@ def test_row_099_a_slow_answer(case: Case) -> None:
 
 def test_row_099_a_full_queue_that_moves(case: Case, queue_that_moves: FullBacklog) -> None:
     """The first SYN is dropped, the kernel's next one gets in, within `upstream_connect`."""
+    watch = case.stopwatch()
     peer = calling(case, "QUEUE")
     time.sleep(CONNECT / 4)
     queue_that_moves.open()
     side = queue_that_moves.visitor(CONNECT)
     side.accept()
     assert peer.accepted() == side.answer()
-    assert 0.9 < time.monotonic() - peer.opened < CONNECT
+    assert time.monotonic() - peer.opened > 0.9 and watch.seconds() < CONNECT
     peer.send(encode_abort(0, 0))
     assert peer.rest() == b"" and peer.end == "fin"
     assert side.read_to_end() == encode_abort(0, 0)

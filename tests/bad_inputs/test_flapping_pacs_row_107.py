@@ -20,7 +20,7 @@ from proxy.pdu.encode import (
     encode_release_rq,
 )
 from tests.bad_inputs.bed import Bed
-from tests.bad_inputs.case import Case
+from tests.bad_inputs.case import PROMPT, Case
 from tests.bad_inputs.fake_pacs import FakePacs
 from tests.support import pdus
 from tests.support.ports import free_port
@@ -31,7 +31,6 @@ FLAPPING = float(scaled(5, 600))  # seconds
 PERIOD = 0.1  # seconds up, and as long down
 PAUSE = scaled(5, 50) / 1000  # seconds between two requestors of a thread
 THREADS = 3
-SOON = 1.0
 RSS = 8 << 20  # bytes: the gateway's own tables of recent refusals by address, once they are full, and some at a time
 UNAVAILABLE, ABORT = encode_associate_rj(2, 3, 1), encode_abort(2, 0)
 
@@ -57,7 +56,7 @@ def flap(port: int, over: threading.Event) -> None:
 def visit(case: Case) -> str:
     """One association with a C-ECHO; how it went, which must be one of three ways and quick."""
     peer = case.secured()
-    asked = time.monotonic()
+    watch = case.stopwatch()
     with contextlib.closing(peer):
         peer.send(pdus.associate_rq(called=b"FLAPS".ljust(16)))
         outcome = answer = peer.pdu()
@@ -67,7 +66,7 @@ def visit(case: Case) -> str:
             if outcome[:1] == b"\x04":
                 peer.send(encode_release_rq())
                 outcome = peer.pdu()
-        assert time.monotonic() - asked < SOON
+        assert watch.seconds() < PROMPT
         if outcome == UNAVAILABLE:
             assert answer == UNAVAILABLE
             case.refused(peer, "upstream_unavailable")
@@ -107,5 +106,5 @@ def test_row_107_flapping(case: Case, port: int) -> None:
     with contextlib.closing(FakePacs(port)):
         assert [visit(case) for _ in range(20)] == ["released"] * 20
     gauge = functools.partial(case.gateway.metric, "upstream_associations_active", upstream="flaps")
-    until(lambda: gauge() == 0, "no association is counted there any more", SOON)
+    until(lambda: gauge() == 0, "no association is counted there any more")
     assert min(found["rejected"], found["released"]) > 20 and found["aborted"], found

@@ -19,6 +19,7 @@ from tests.support.processes import PATIENCE, Child, until
 from tests.support.sabotage import sabotage
 from tests.support.site import Site, port_of
 from tests.support.steering import ask, kill, wait_serving, workers, write_to
+from tests.support.stopwatch import Stopwatch
 from tests.support.wire import Wire
 
 BACK = 0.5  # seconds until a new worker serves
@@ -73,10 +74,13 @@ def test_row_117_kill_of_a_worker(gateway: Gateway, archive: Archive, begin: Cal
         until(lambda: held(gateway) != before, "a worker has accepted it")
         victim = next(pid for pid, count in held(gateway).items() if count > before[pid])
         kill(victim)
-        began = time.monotonic()
-        assert wire.receive_all() == b"" and time.monotonic() - began < BACK
-    assert seconds_to_be_served(port, client_context()) < BACK
+        watch = Stopwatch(gateway.child.family())
+        assert wire.receive_all() == b"" and watch.seconds() < BACK
+    watch = Stopwatch(gateway.child.family())
+    seconds_to_be_served(port, client_context())
+    assert watch.seconds() < BACK
     wait_serving(gateway, 2)
+    gateway.wait_for_event("worker_lost")  # behind the records
     lost = {row["calling_aet"]: row for row in gateway.records if row["ended"] == "worker_lost"}
     assert all(row["contexts"]["accepted"] == 2 for row in lost.values())
     assert ("VICTIM" in lost) == (begin is not in_the_handshake)
@@ -105,7 +109,8 @@ def test_row_119_a_worker_that_hangs(gateway: Gateway) -> None:
         assert event["pid"] == hung
         until(lambda: hung not in workers(gateway), "it is ended")
     finally:
-        kill(hung)
+        if hung in workers(gateway):  # or another process may have its number
+            kill(hung)
     wait_serving(gateway, 2)
     for _ in range(10):
         echo_once(port_of(gateway.config), client_context())

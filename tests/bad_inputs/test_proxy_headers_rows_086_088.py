@@ -3,12 +3,14 @@
 import ipaddress
 import socket
 import struct
+from collections.abc import Callable
 
 import pytest
 
 from proxy.pdu.proxy_header import encode_proxy_header
+from tests.bad_inputs.bed import Bed
 from tests.bad_inputs.case import Case
-from tests.bad_inputs.configuration import STAGE
+from tests.bad_inputs.configuration import HASTY, LATE, STAGE
 from tests.bad_inputs.hostile import Peer, TlsPeer
 from tests.support import pdus
 from tests.support.client_hellos import server_name, wire
@@ -19,6 +21,11 @@ SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 LOCAL = SIGNATURE + b"\x20\0\0\0"
 HELLO = wire([server_name(b"open.example.org")])
 INSIDE = (f"127.64.0.{number}" for number in range(1, 100))  # in the networks of the plain one
+
+
+@pytest.fixture(scope="module")
+def bed(start_bed: Callable[..., Bed]) -> Bed:
+    return start_bed(timeouts=HASTY)
 
 
 def header(source: str, version: int = 2) -> bytes:
@@ -104,7 +111,7 @@ def test_row_086_a_header_that_does_not_come(case: Case, listener: str, sent: by
     peer.send_wire(sent)
     phase = {"name": "connections_active", "listener": listener, "phase": "proxy_header"}
     until(lambda: case.gateway.metric(**phase) == 1, "its phase is told", STAGE)
-    assert STAGE * 0.9 <= peer.closed() < STAGE + 1
+    assert STAGE * 0.9 <= peer.closed() < LATE
     case.refused(peer, "proxy_header_timeout")
 
 

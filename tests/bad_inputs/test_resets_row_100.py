@@ -1,7 +1,6 @@
 """Row 100: a PACS that resets the connection, at every place where it can."""
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,7 +14,6 @@ from tests.bad_inputs.hostile import TlsPeer
 from tests.support import pdus
 from tests.support.messages import stored
 
-SOON = 1.0  # second: the row's own bound
 TITLE = "HANDOVER100"
 RQ = pdus.associate_rq(calling=TITLE.encode().ljust(16))
 Leave = Callable[[PacsSide], None]
@@ -36,14 +34,6 @@ def bed(start_bed: Callable[..., Bed], slammed: SlammedDoor) -> Bed:
     return start_bed(routes={"SLAMMED": slammed.port})
 
 
-@contextlib.contextmanager
-def promptly() -> Iterator[None]:
-    """The body, which begins with the fault, is quick."""
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began < SOON
-
-
 def received(side: PacsSide, count: int) -> bytes:
     """So many bytes, once they have come."""
     while len(side.received) < count:
@@ -56,7 +46,7 @@ def test_row_100_right_after_the_accept(case: Case, slammed: SlammedDoor) -> Non
     before = slammed.dials
     for _ in range(50):
         peer = case.secured()
-        with promptly():
+        with case.promptly():
             peer.send(pdus.associate_rq(called=b"SLAMMED".ljust(16)))
             assert peer.rejected() == "2/3/1"
         peer.close()
@@ -75,7 +65,7 @@ def test_row_100_at_each_byte_of_the_answer(case: Case, leave: Leave, plain: boo
         side = case.pacs.side(TITLE)
         answer = side.answer()
         side.send(answer[:offset])
-        with promptly():
+        with case.promptly():
             leave(side)
             if offset < len(answer):
                 assert peer.rejected() == "2/3/1", offset
@@ -100,7 +90,7 @@ def test_row_100_amid_a_store(case: Case, leave: Leave, taken: int) -> None:
     store = stored(bytes(20 * 16_000))
     peer.send(store[: len(store) - 100])
     assert received(side, taken) == store[:taken]
-    with promptly():
+    with case.promptly():
         leave(side)
         peer.send(store[-100:] + store)
         assert peer.aborted() == "2/0"
@@ -117,7 +107,7 @@ def test_row_100_what_waits_for_a_slow_requestor_is_delivered_first(case: Case) 
         side.send(message)
     side.send(unread := stored(b"unread" * 5_000))
     side.reset()
-    with promptly():
+    with case.promptly():
         assert b"".join(iter(peer.pdu, b"")) == data + unread + encode_abort(2, 0)
     assert peer.end == "fin"
     case.passed(peer, "upstream_lost")
@@ -129,7 +119,7 @@ def test_row_100_amid_its_own_data(case: Case, cut: int) -> None:
     peer, side = case.handed_over(TITLE)
     whole, broken = stored(b"w" * 60_000), stored(b"b" * 60_000)
     side.send(whole + broken[:cut])
-    with promptly():
+    with case.promptly():
         side.reset()
         assert peer.rest() == whole + broken[:cut]
     assert peer.end == "reset" and not peer.close_notify
@@ -144,7 +134,7 @@ def test_row_100_after_the_release(case: Case, leave: Leave, said: int) -> None:
     peer.send(encode_release_rq())
     assert received(side, 10) == encode_release_rq()
     side.send(encode_release_rp()[:said])
-    with promptly():
+    with case.promptly():
         leave(side)
         if said == 10:
             assert peer.pdu() == encode_release_rp()
@@ -161,7 +151,7 @@ def test_row_100_after_its_own_release(case: Case, leave: Leave, answered: bool)
     """The A-RELEASE-RQ of a PACS that does not wait for the answer: the requestor's next move ends it."""
     peer, side = case.handed_over(TITLE)
     side.send(encode_release_rq())
-    with promptly():
+    with case.promptly():
         leave(side)
         assert peer.pdu() == encode_release_rq()
         if answered:

@@ -54,7 +54,7 @@ def test_row_130_a_new_program_on_the_same_sockets(
     install(tmp_path / "new", NEWER)
     archive, context = Archive(), client_context()
     with Pacs(archive) as pacs:
-        config = site.one_tenant(pacs.port, port=port, workers=2, timeouts={"drain": "60s"})
+        config = site.one_tenant(pacs.port, port=port, workers=2, timeouts={"drain": "5m"})
         old = unit.start(config)
         new = None
         try:

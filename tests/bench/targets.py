@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tests.bench import instances
 from tests.support.gateway import Gateway
-from tests.support.listening import is_listening
+from tests.support.listening import wait_listening
 from tests.support.ports import free_port
-from tests.support.processes import Child, clean_environment, until
+from tests.support.processes import Child, clean_environment
 from tests.support.site import HOST, Site
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -175,12 +175,7 @@ key = {site.path("gate.key")}
 
 def _started(name: str, port: int, command: list[str]) -> Target:
     child = Child(command, env=clean_environment({"PATH": PATH}))
-
-    def ready() -> bool:
-        assert child.alive, f"{name} ended with {child.process.returncode}: {child.text}"
-        return is_listening(port)
-
-    until(ready, f"{name} listens")
+    wait_listening(child, port)
     return Target(name, port, child, child.end)
 
 

@@ -65,4 +65,4 @@ def test_the_pacs_stores_nothing(
             wire.send(b"".join(storing.c_store(tmp_path / "whole.dcm")))
             assert wire.receive_pdu()[0] == PduType.P_DATA_TF
             assert [path.name for path in pacs.stored] == [f"CT.{whole}"]
-        assert pacs.child.text.count("Received Store Request") == 11
+        until(lambda: pacs.child.text.count("Received Store Request") == 11, "storescp has said what it read")

@@ -123,6 +123,8 @@ def test_health_checks_of_the_balancer_are_no_failures(
         probes = partial(gateway.metric, "connections_rejected_total", reason="probe_disconnect")
         until(lambda: probes() > 20, "health checks come")
         release(associate(secured(port, site)))  # which HAProxy would not forward to a server that is down
+    assert gateway.wait_for_record()["client"]["ip"] == CT1
+    until(lambda: gateway.metric("connections_active") == 0, "the last check is over")
     rejected = gateway.metric("connections_rejected_total")
     assert rejected == gateway.metric("connections_rejected_total", reason="probe_disconnect")
     assert [record["client"]["ip"] for record in gateway.records] == [CT1]

@@ -14,6 +14,7 @@ from proxy.tls.issuing import Names
 from proxy.tls.pki import Pki
 from tests.support.listening import server
 from tests.support.ports import free_port
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.peers
 
@@ -159,9 +160,9 @@ def test_what_is_not_dicom_is_told(echo: Echo) -> None:
                 connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                 connection.recv(4096)
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         code, told = echo(listener.getsockname()[1])
-        thread.join()
+        thread.join(PATIENCE)
     assert (code, told["outcome"]) == (1, "not_dicom")
     assert "HTTP/1.1 400" in told["detail"]

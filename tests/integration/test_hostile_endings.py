@@ -18,7 +18,7 @@ from tests.support import certs
 from tests.support.client import associate, client_context, connect, request
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs, Visit
-from tests.support.processes import until
+from tests.support.processes import PATIENCE, until
 from tests.support.site import HOST, Site, port_of
 from tests.support.wire import END, Wire
 
@@ -111,7 +111,7 @@ def test_a_second_sigterm_leaves_a_record_of_every_association(site: Site, tmp_p
 
     def stubborn(visit: Visit) -> None:
         visit.accept()
-        over.wait()
+        over.wait(PATIENCE)
 
     with Pacs(stubborn) as pacs:
         gateway = Gateway(tmp_path, site.one_tenant(pacs.port))

@@ -98,7 +98,7 @@ class Sender(threading.Thread):
                 wire.reset()
                 return
             pieces = pdus if turn % 2 else [b"".join(pdus)]  # short reads at the gateway, and long ones
-            sending = threading.Thread(target=lambda: [wire.send(piece) for piece in pieces])
+            sending = threading.Thread(target=lambda: [wire.send(piece) for piece in pieces], daemon=True)
             sending.start()
             self.read(wire, pdus)
             sending.join()

@@ -128,5 +128,6 @@ def test_neither_what_passes_nor_what_is_refused_tells_of_a_patient(
         printed += [*gateway.child.output, *gateway.child.errors, gateway.get("/metrics")[1]]
     for word in (*WORDS.values(), INSTANCE):
         assert not [line for line in printed if word in line]
-    assert gateway.records[0]["dimse"]["C-STORE"]["n"] == 3
-    assert "CANARYTITLE" in "".join(gateway.records[0]["refused_operations"])  # a title is nobody's data
+    record = gateway.wait_for_record(lambda record: record["calling_aet"] == "CT1")
+    assert record["dimse"]["C-STORE"]["n"] == 3
+    assert "CANARYTITLE" in "".join(record["refused_operations"])  # a title is nobody's data

@@ -22,6 +22,7 @@ from tests.support.messages import command, message
 from tests.support.orthanc import Orthanc, orthanc
 from tests.support.pdus import IMPLICIT_LE
 from tests.support.ports import free_port
+from tests.support.processes import until
 from tests.support.site import Site, port_of
 
 pytestmark = pytest.mark.peers
@@ -221,7 +222,7 @@ def test_a_move_goes_where_it_may_and_nowhere_else(tools: Tools, pacs: Orthanc, 
     assert tools.run("move", "LISTED", destination="ELSEWHERE").code == 0
     assert len(destination.stored) == len(pacs.instances())
     assert gateway.metric("dimse_messages_total", operation="c_move") == 1
-    assert moves_heard_of(pacs) == heard + 1
+    until(lambda: moves_heard_of(pacs) == heard + 1, "Orthanc has said so")
 
 
 def moves_heard_of(pacs: Orthanc) -> int:

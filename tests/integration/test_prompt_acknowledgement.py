@@ -14,6 +14,8 @@ from tests.support.site import Site, port_of
 
 ROUNDS = 50
 DELAYED_ACK = 0.040
+ALLOWED = 10 * DELAYED_ACK
+ATTEMPTS = 5  # the machine may be busy with something else; delays would be there each time
 
 
 def in_two_pieces(visit: Visit) -> None:
@@ -32,10 +34,12 @@ def test_fifty_responses_in_less_than_the_time_of_ten_delays(site: Site, start_g
     with Pacs(in_two_pieces) as pacs:
         gateway = start_gateway(site.one_tenant(pacs.port))
         with associate(connect(port_of(gateway.config), client_context())) as wire:
-            started = time.monotonic()
-            for number in range(ROUNDS):
-                message = p_data(bytes([number]) * 200)
-                wire.send(message)
-                assert wire.receive_pdu() == message
-            took = time.monotonic() - started
-    assert took < 10 * DELAYED_ACK, f"{took:.3f} s"
+            took: list[float] = []
+            while len(took) < ATTEMPTS and min(took, default=ALLOWED) >= ALLOWED:
+                started = time.monotonic()
+                for number in range(ROUNDS):
+                    message = p_data(bytes([number]) * 200)
+                    wire.send(message)
+                    assert wire.receive_pdu() == message
+                took.append(time.monotonic() - started)
+    assert min(took) < ALLOWED, took

@@ -13,6 +13,7 @@ from tests.support.balancers import haproxy
 from tests.support.client import associate, client_context, connect, release
 from tests.support.gateway import Gateway
 from tests.support.pacs import Visit, pacs
+from tests.support.processes import until
 from tests.support.site import HOST, Site, port_of
 
 CT1 = "127.9.0.7"
@@ -129,7 +130,7 @@ def test_a_source_address_that_is_not_here_is_told_in_words(site: Site, start_ga
     with pacs() as upstream:
         gateway = start_gateway(configured(site, upstream.port, {"source_address": "192.0.2.1"}))
         warned = "upstreams.pacs.source_address: this machine cannot dial from 192.0.2.1: Cannot assign requested"
-        assert any(warned in line for line in gateway.child.errors)
+        until(lambda: warned in gateway.child.text, "it is said")
         wire = connect(port_of(gateway.config), client_context(site.path("ca.pem")), HOST)
         with pytest.raises(AssertionError):
             associate(wire)

@@ -111,7 +111,7 @@ def test_it_serves_sockets_that_it_was_given(site: Site, tmp_path: Path, unit: U
 def test_what_comes_between_two_runs_waits(site: Site, unit: Unit, ports: list[int], number: signal.Signals) -> None:
     """After a stop, or a killed supervisor, nothing is accepted: the next run serves who came meanwhile."""
     with Pacs(Archive()) as pacs:
-        config = site.one_tenant(pacs.port, port=ports[0], workers=2, timeouts={"drain": "30s"})
+        config = site.one_tenant(pacs.port, port=ports[0], workers=2, timeouts={"drain": "5m"})
         first = unit.start(config)
         try:
             old = associate(connect(ports[0], client_context()))

@@ -9,6 +9,8 @@ import pytest
 from tests.bench import pacs
 from tests.support import certs
 from tests.support.configs import write_pair
+from tests.support.loads import end_process
+from tests.support.processes import PATIENCE
 
 
 @pytest.fixture
@@ -21,6 +23,9 @@ def quick_pacs(tmp_path: Path) -> Iterator[int]:
     process = processes.Process(target=pacs.serve, args=(theirs, *pair), daemon=True)
     process.start()
     theirs.close()  # a process that fails at its start ends the wait
-    yield ours.recv()[0]
-    process.terminate()
-    process.join()
+    try:
+        assert ours.poll(3 * PATIENCE), "the PACS does not start"
+        yield ours.recv()[0]
+    finally:
+        end_process(process)
+        ours.close()

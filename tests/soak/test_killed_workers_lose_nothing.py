@@ -13,7 +13,7 @@ from tests.support.attempts import CUT, attempt, seconds_to_be_served
 from tests.support.client import associate, client_context, connect, release
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs
-from tests.support.processes import until
+from tests.support.processes import PATIENCE, until
 from tests.support.site import Site, port_of
 from tests.support.soak import scaled
 from tests.support.steering import kill, wait_serving, workers
@@ -88,15 +88,19 @@ def test_stored_means_stored(site: Site, start_gateway: Callable[..., Gateway]) 
         finally:
             over.set()
             for sender in senders:
-                sender.join()
+                sender.join(2 * PATIENCE)
         told = [one for sender in senders for one in sender.told]
         assert len(told) > KILLS * SENDERS
         archive.check(told)
         assert max(away) <= BACK, away
         check_records(gateway, senders)
-        events = Counter(event["event"] for event in gateway.events)
-        assert events["worker_lost"] == KILLS
         until(lambda: gateway.metric("connections_active") == 0, "nothing is left behind")
+        until(lambda: lost_workers(gateway) >= KILLS, "each is told")
+        assert lost_workers(gateway) == KILLS
+
+
+def lost_workers(gateway: Gateway) -> int:
+    return Counter(event["event"] for event in gateway.events)["worker_lost"]
 
 
 def check_records(gateway: Gateway, senders: list[Sender]) -> None:

@@ -50,5 +50,6 @@ def test_row_136_all_are_answered(site: Site, start_gateway: Callable[..., Gatew
         for wire in wires:
             release(wire)
         until(lambda: gateway.metric("connections_active") == 0, "all connections are closed")
+        until(lambda: len(gateway.records) == WARM_UP + COUNT, "all records are written")
         assert {record["ended"] for record in gateway.records} == {"released"}
         assert each < KIB, f"{each:.1f} KiB for each association"

@@ -16,7 +16,7 @@ from tests.support.attempts import attempt
 from tests.support.client import associate, client_context, connect, echo, release, request
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs
-from tests.support.processes import until
+from tests.support.processes import PATIENCE, until
 from tests.support.site import HOST, Site, port_of
 from tests.support.soak import scaled
 from tests.support.steering import reloaded, wait_serving
@@ -43,8 +43,8 @@ class Load:
         self._over = threading.Event()
         self._began = time.monotonic()
         self._turns = itertools.count()
-        self._threads = [threading.Thread(target=self._run, args=(self._open,)) for _ in range(OPENERS)]
-        self._threads += [threading.Thread(target=self._run, args=(self._store,)) for _ in range(SENDERS)]
+        self._threads = [threading.Thread(target=self._run, args=(self._open,), daemon=True) for _ in range(OPENERS)]
+        self._threads += [threading.Thread(target=self._run, args=(self._store,), daemon=True) for _ in range(SENDERS)]
         for thread in self._threads:
             thread.start()
 
@@ -52,7 +52,7 @@ class Load:
         """End it; associations per second that were opened."""
         self._over.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(3 * PATIENCE)
         return self.opened / (time.monotonic() - self._began)
 
     def _run(self, turn: Callable[[], None]) -> None:
@@ -101,8 +101,10 @@ def test_nothing_fails_and_nothing_is_altered(
         release(old)
         wait_serving(gateway, 2)
         assert gateway.metric("config_reloads_total", result="ok") == RELOADS
+        associations = 1 + load.opened + len(load.told) // BATCH
+        until(lambda: len(gateway.records) >= associations, "all records are written")
         ends = [record["ended"] for record in gateway.records]
-        assert set(ends) == {"released"} and len(ends) == 1 + load.opened + len(load.told) // BATCH
+        assert set(ends) == {"released"} and len(ends) == associations
 
 
 def test_two_at_once_are_serialised_and_none_is_lost(
@@ -114,11 +116,12 @@ def test_two_at_once_are_serialised_and_none_is_lost(
         gateway = start_gateway(site.one_tenant(pacs.port, workers=1, control=control))
         for _ in range(30):
             os.kill(gateway.pid, signal.SIGHUP)
-        threads = [threading.Thread(target=reloaded, args=(gateway,)) for _ in range(5)]
+        threads = [threading.Thread(target=reloaded, args=(gateway,), daemon=True) for _ in range(5)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(3 * PATIENCE)
+            assert not thread.is_alive(), "a reload is not answered"
         reloaded(gateway)
         wait_serving(gateway, 1)
         assert 2 <= gateway.metric("config_reloads_total", result="ok") <= 36

@@ -9,7 +9,7 @@ from tests.support.attempts import CUT, attempt, echo_once
 from tests.support.client import associate, client_context, connect, release
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs
-from tests.support.processes import until
+from tests.support.processes import PATIENCE, until
 from tests.support.site import Site, port_of
 from tests.support.steering import kill, state, workers
 
@@ -40,9 +40,7 @@ class Sender(threading.Thread):
 def test_the_next_start_binds_at_once(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
     archive = Archive()
     with Pacs(archive) as pacs:
-        config = site.one_tenant(
-            pacs.port, workers=2, control=str(tmp_path / "control.sock"), timeouts={"drain": "30s"}
-        )
+        config = site.one_tenant(pacs.port, workers=2, control=str(tmp_path / "control.sock"), timeouts={"drain": "5m"})
         port = port_of(config)
         first = Gateway(tmp_path / "first", config)
         over = threading.Event()
@@ -55,7 +53,7 @@ def test_the_next_start_binds_at_once(site: Site, tmp_path: Path, start_gateway:
             left = workers(first)
             assert len(left) == 2
             kill(first.pid)
-            first.child.process.wait()
+            first.child.process.wait(PATIENCE)
             second = start_gateway(config)  # the same port, the same admin address, the same control socket
             echo_once(port, client_context())
             stored = len(archive.stored)
@@ -68,7 +66,7 @@ def test_the_next_start_binds_at_once(site: Site, tmp_path: Path, start_gateway:
             over.set()
             for sender in senders:
                 if sender.is_alive():
-                    sender.join()
+                    sender.join(2 * PATIENCE)
             first.child.end()
         archive.check([one, *(told for sender in senders for told in sender.told)])
         until(lambda: second.metric("connections_active") == 0, "all connections are closed")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.listening import is_listening
+from tests.support.listening import wait_listening
 from tests.support.ports import free_port
-from tests.support.processes import Child, clean_environment, until
+from tests.support.processes import Child, clean_environment
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
@@ -71,13 +71,8 @@ def _need(program: str, module: Path | None = None) -> None:
 @contextlib.contextmanager
 def _started(*command: str, port: int) -> Iterator[None]:
     child = Child(command, env=clean_environment({"PATH": _PATH}))
-
-    def ready() -> bool:
-        assert child.alive, f"{command[0]} ended with {child.process.returncode}: {child.text}"
-        return is_listening(port)
-
     try:
-        until(ready, f"{command[0]} listens")
+        wait_listening(child, port)
         yield
     finally:
         child.end()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.listening import is_listening, need
+from tests.support.listening import need, wait_listening
 from tests.support.ports import free_port
-from tests.support.processes import Child, clean_environment, until
+from tests.support.processes import Child, clean_environment
 from tests.support.site import Site
 
 #: What the tools print of an A-ASSOCIATE-RJ.
@@ -135,8 +135,7 @@ def storescp(folder: Path, *options: str, aet: str = "MAINPACS") -> Iterator[Sto
     port = free_port()
     child = Child(["storescp", "-v", "-aet", aet, "-od", folder, *options, str(port)], cwd=folder)
     try:
-        until(lambda: is_listening(port) or not child.alive, "storescp listens")
-        assert child.alive, child.text
+        wait_listening(child, port)
         yield StoreScp(port, folder, child)
         assert child.alive, f"storescp ended with {child.process.returncode}: {child.text}"
     finally:

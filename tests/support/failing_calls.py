@@ -57,6 +57,7 @@ _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _RESPONSE = struct.Struct("=QqiI")
 _CONTINUE = 1
 _BLOCK = -1
+_PATIENCE = 20.0  # seconds; the launcher is this file alone, without its package
 
 
 class _Everybody:
@@ -126,13 +127,18 @@ class FailingCalls:
     def close(self) -> None:
         """Call this when the command has ended: nobody answers its calls any more."""
         os.close(self._end)
+        self._asked.shutdown(socket.SHUT_RDWR)  # the thread waits for a command that has failed before it asked
+        self._thread.join(_PATIENCE)
+        assert not self._thread.is_alive(), "a call is not answered yet"
         self._asked.close()
-        self._thread.join()
         os.close(self._over)
 
     def _serve(self) -> None:
-        with self._asked.accept()[0] as launcher:
-            [listener] = socket.recv_fds(launcher, 1, 1)[1]
+        try:
+            with self._asked.accept()[0] as launcher:
+                [listener] = socket.recv_fds(launcher, 1, 1)[1]
+        except (OSError, ValueError):
+            return  # the command has failed at its start
         poll = select.poll()
         poll.register(listener, select.POLLIN)
         poll.register(self._over, select.POLLIN)

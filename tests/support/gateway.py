@@ -1,5 +1,6 @@
 """The gateway as users run it: `python -m proxy.cli run --config FILE`, watched from outside."""
 
+import datetime
 import json
 import sys
 import time
@@ -17,6 +18,8 @@ from tests.support.processes import PATIENCE, Child, clean_environment, until
 Record = dict[str, Any]
 #: How long a scrape waits for a worker that is busy, in seconds.
 SCRAPE_BUDGET = 0.03
+SCRAPES = 20  # until one is in time: a worker under load may never be
+STARTED = 2 * PATIENCE  # seconds until it is ready: processes start while others do
 REPOSITORY = Path(__file__).parents[2]
 #: Short enough for tests that wait for them, long enough for a loaded machine.
 TIMEOUTS = {"close": "2s", "drain": "1s"}
@@ -77,11 +80,13 @@ class Gateway:
             env=clean_environment({"PYTHONPATH": str(REPOSITORY)}),
         )
         try:
-            until(self._ready, "the gateway is ready")
-        except AssertionError as error:
+            until(self._ready, "the gateway is ready", STARTED)
+            self.baseline_descriptors = self.child.descriptors()
+        except BaseException as error:
             self.child.end()
+            if not isinstance(error, AssertionError):
+                raise
             raise AssertionError(f"{error}\n{self.child.text}") from None
-        self.baseline_descriptors = self.child.descriptors()
 
     def _ready(self) -> bool:
         assert self.child.alive, f"ended with {self.child.process.returncode}"
@@ -109,10 +114,13 @@ class Gateway:
         return total
 
     def _metrics(self) -> str:
-        """What was asked twice where it took so long that the first answer may be an old one of a busy worker."""
-        began = time.monotonic()
-        page = self.get("/metrics")[1]
-        return page if time.monotonic() < began + SCRAPE_BUDGET else self.get("/metrics")[1]
+        """What was asked again where it took so long that the answer may be an old one of a busy worker."""
+        for _ in range(SCRAPES):
+            began = time.monotonic()
+            page = self.get("/metrics")[1]
+            if time.monotonic() < began + SCRAPE_BUDGET:
+                break
+        return page
 
     # --- what it says -----------------------------------------------------------------------------------------------
 
@@ -149,6 +157,9 @@ class Gateway:
     def _wait(self, predicate: Callable[[Record], bool], timeout: float, since: int) -> Record:
         deadline = time.monotonic() + timeout
         while True:
+            alive = self.child.alive
+            if not alive:
+                self.child.read_to_the_end(PATIENCE)
             with self.child.changed:
                 seen = len(self.child.output)
                 for line in self.lines[since:]:
@@ -157,9 +168,9 @@ class Gateway:
                 left = deadline - time.monotonic()
                 said = "\n".join(self.child.output[-20:])
                 assert left > 0, f"no such line within {timeout:g} s; the last ones:\n{said}\n{self.child.errors[-5:]}"
-                if len(self.child.output) == seen:
+                if alive and len(self.child.output) == seen:
                     self.child.changed.wait(min(left, 0.2))
-            assert self.child.alive, f"the gateway ended with {self.child.process.returncode}: {self.child.text}"
+            assert alive, f"the gateway ended with {self.child.process.returncode}: {self.child.text}"
 
     # --- the process ------------------------------------------------------------------------------------------------
 
@@ -191,3 +202,11 @@ class Gateway:
         assert code == 0, f"exit code {code}: {self.child.text}"
         bugs = [line for line in self.lines if line["event"] == "internal" or line.get("reason") == "internal"]
         assert not bugs, bugs
+
+
+def soon(folder: Path, config: Record) -> datetime.datetime:
+    """A time that a gateway of this configuration, if started next, lives to see, and not long after that."""
+    began = time.monotonic()
+    Gateway(folder, config).stop()
+    lead = 3 + 3 * (time.monotonic() - began)
+    return (datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=lead)).replace(microsecond=0)

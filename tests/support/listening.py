@@ -3,12 +3,14 @@
 import contextlib
 import os
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.processes import PATIENCE, Child, until
+
+STARTED = 3 * PATIENCE  # seconds until a server listens: Orthanc takes some alone, and others start beside it
 
 
 def need(program: str) -> None:
@@ -31,19 +33,26 @@ def is_listening(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def server(*command: str | Path, port: int, cwd: Path | None = None, timeout: float = 20) -> Iterator[int]:
+def server(*command: str | Path, port: int, cwd: Path | None = None) -> Iterator[int]:
     """A server process that listens on `port` while the body runs; skips the test where the program is missing."""
     need(str(command[0]))
-    process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=cwd
-    )
+    child = Child(command, cwd=cwd)
     try:
-        deadline = time.monotonic() + timeout
-        while not is_listening(port):
-            assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
-            assert time.monotonic() < deadline, f"{command[0]} does not listen on {port}"
-            time.sleep(0.005)
+        wait_listening(child, port)
         yield port
     finally:
-        process.terminate()
-        process.wait(timeout)
+        child.end()
+
+
+def wait_listening(child: Child, *ports: int) -> None:
+    """Until a process that was just started listens on these; at once with what it said where it has failed."""
+
+    def listens() -> bool:
+        assert child.alive, f"{child.command[0]} ended with {child.process.returncode}: {child.text}"
+        return all(map(is_listening, ports))
+
+    try:
+        until(listens, f"{child.command[0]} listens", STARTED)
+    except BaseException:
+        child.end()
+        raise

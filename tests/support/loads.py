@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,8 +39,13 @@ class Load:
         self._channel, theirs = _processes.Pipe()
         self._process = _processes.Process(target=_run, args=(theirs, job, arguments), daemon=True)
         self._process.start()
-        theirs.close()
-        self._channel.recv()
+        theirs.close()  # a process that fails at its start ends the wait, and its traceback stands above
+        try:
+            assert self._channel.poll(3 * PATIENCE), "the load does not start"
+            self._channel.recv()
+        except BaseException:
+            self.close()
+            raise
 
     def end(self) -> Any:
         """Let it end; what it counted."""
@@ -49,9 +55,17 @@ class Load:
 
     def close(self) -> None:
         """End the process, whatever it does."""
-        self._process.terminate()
-        self._process.join()
+        end_process(self._process)
         self._channel.close()
+
+
+def end_process(process: BaseProcess) -> None:
+    """SIGTERM, SIGKILL if that does not help."""
+    process.terminate()
+    process.join(PATIENCE)
+    if process.is_alive():
+        process.kill()
+        process.join(PATIENCE)
 
 
 @contextlib.contextmanager
@@ -245,7 +259,7 @@ def rejects(over: Over, port: int, titles: Sequence[str], most: int, pause: floa
 
 @contextlib.contextmanager
 def _threads(target: Callable[[], None], count: int) -> Iterator[None]:
-    threads = [threading.Thread(target=target) for _ in range(count)]
+    threads = [threading.Thread(target=target, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
     yield

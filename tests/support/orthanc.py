@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.listening import is_listening, need
+from tests.support.listening import need, wait_listening
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, Child, until
+from tests.support.processes import PATIENCE, Child
 
 
 class Orthanc:
@@ -50,11 +50,7 @@ class Orthanc:
     def start(self) -> None:
         """Start it, once more where it was killed: on the same ports, with what it has stored."""
         self.child = Child(self._command, cwd=self._folder)
-        until(lambda: self._listens() or not self.child.alive, "Orthanc listens", 60)
-        assert self.child.alive, self.child.text
-
-    def _listens(self) -> bool:
-        return is_listening(self.port) and is_listening(self._http)
+        wait_listening(self.child, self.port, self._http)
 
     def _get(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._http}{path}", timeout=PATIENCE) as answer:

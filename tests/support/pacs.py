@@ -105,8 +105,8 @@ class Pacs:
     ) -> None:
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join(PATIENCE)
         self._listening.close()
-        self._thread.join()
         for visit in self.visits:
             with contextlib.suppress(OSError):
                 visit.wire.socket.shutdown(socket.SHUT_RDWR)
@@ -125,7 +125,7 @@ class Pacs:
     def ended(self, number: int = 0) -> Visit:
         """The same, when its handler has come to its end."""
         visit = self.visit(number)
-        assert visit.done.wait(20), "the visit goes on"
+        assert visit.done.wait(PATIENCE), "the visit goes on"
         return visit
 
     def _accept(self) -> None:

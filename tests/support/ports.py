@@ -1,17 +1,22 @@
-"""Free ports for servers, below the range from which the kernel takes the local ports of outgoing connections."""
+"""Free ports for servers, below the range from which the kernel takes the local ports of outgoing connections.
 
+Each process has a block of them for itself, so that runs beside each other never hand out the same port between the
+look at it and the start of its server. What stands for a block is an abstract socket: seen by the same processes as its
+ports (both belong to the network namespace), and gone with the process.
+"""
+
+import functools
 import itertools
 import os
 import socket
+from collections.abc import Iterator
 
-_FIRST, _COUNT = 12_000, 18_000  # net.ipv4.ip_local_port_range begins at 32768
-_candidates = itertools.count(os.getpid() * 97)
+_FIRST, _BLOCK, _BLOCKS = 12_000, 1_000, 20  # net.ipv4.ip_local_port_range begins at 32768
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on. No call of this process returns it again soon."""
-    for number in _candidates:
-        port = _FIRST + number % _COUNT
+    """A port that nobody listens on. No call of this process returns it again soon, nor does one of another process."""
+    for port in _candidates():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -20,3 +25,20 @@ def free_port(host: str = "127.0.0.1") -> int:
                 continue
             return port
     raise AssertionError("unreachable")
+
+
+@functools.cache
+def _candidates() -> Iterator[int]:
+    """The ports of our block, again and again."""
+    for number in range(_BLOCKS):
+        block = (os.getpid() + number) % _BLOCKS
+        held = socket.socket(socket.AF_UNIX)
+        try:
+            held.bind(f"\0dicomgate-test-ports-{block}")
+        except OSError:
+            held.close()
+            continue
+        held.detach()  # open while the process lives
+        first = _FIRST + block * _BLOCK
+        return itertools.cycle(range(first, first + _BLOCK))
+    raise AssertionError(f"{_BLOCKS} processes hold blocks of ports already")

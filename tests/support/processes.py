@@ -1,5 +1,7 @@
 """Child processes of tests: started with a clean environment, their output kept, ended by their own id."""
 
+import atexit
+import contextlib
 import os
 import subprocess
 import threading
@@ -11,6 +13,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = 20.0  # seconds until a wait is a failure: two cores may be shared with much else
+_LEFT = 3.0  # seconds for a process to end that its test has left behind
+_LAST_WORDS = 1.0  # seconds: they are in the pipes already, unless a child of the process keeps these open
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -32,7 +36,7 @@ def _rss_kib(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
-    raise AssertionError("no VmRSS: the process has ended")
+    raise ProcessLookupError(pid)  # it has ended and is not waited for yet
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -57,6 +61,7 @@ class Child:
             text=True,
             errors="replace",
         )
+        _running.add(self)
         self.output: list[str] = []
         self.errors: list[str] = []
         self.changed = threading.Condition()
@@ -83,8 +88,15 @@ class Child:
 
     @property
     def text(self) -> str:
-        """All that it said."""
+        """All that it said. Of one that has ended, to its last word."""
+        if not self.alive:
+            self.read_to_the_end(_LAST_WORDS)
         return "\n".join((*self.output, *self.errors))
+
+    def read_to_the_end(self, timeout: float) -> None:
+        """What an ended process has left in its pipes. A child of it that lives on keeps them open."""
+        for reader in self._readers:
+            reader.join(timeout)
 
     def family(self) -> list[int]:
         """The process and the children that it has now."""
@@ -92,11 +104,11 @@ class Child:
 
     def rss_kib(self) -> int:
         """Resident memory of the process and its children now."""
-        return sum(_rss_kib(pid) for pid in self.family())
+        return sum(self._of_each(_rss_kib))
 
     def cpu_seconds(self) -> float:
         """CPU time used so far by the process and its children, user and system."""
-        return sum(_cpu_seconds(pid) for pid in self.family())
+        return sum(self._of_each(_cpu_seconds))
 
     def descriptors(self) -> int:
         """Open file descriptors of the process and its children."""
@@ -104,7 +116,16 @@ class Child:
 
     def descriptors_of_each(self) -> list[int]:
         """Open file descriptors of each of these processes."""
-        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in self.family()]
+        return self._of_each(lambda pid: len(os.listdir(f"/proc/{pid}/fd")))
+
+    def _of_each(self, read: Callable[[int], T]) -> list[T]:
+        """What is read of each of the family; a child that ends meanwhile has nothing any more."""
+        assert self.alive, f"{self.command[0]} ended with {self.process.returncode}: {self.text}"
+        found = []
+        for pid in self.family():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.append(read(pid))
+        return found
 
     def end(self, timeout: float = PATIENCE) -> int:
         """SIGTERM, SIGKILL if that does not help; its exit code."""
@@ -114,10 +135,20 @@ class Child:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
-        for reader in self._readers:
-            reader.join(timeout)
-        for stream in (self.process.stdout, self.process.stderr):
-            if stream is not None:
+            self.process.wait(timeout)
+        self.read_to_the_end(timeout)
+        for reader, stream in zip(self._readers, (self.process.stdout, self.process.stderr), strict=True):
+            if stream is not None and not reader.is_alive():  # closing would wait for it
                 stream.close()
+        _running.discard(self)
         return self.process.returncode
+
+
+_running: set[Child] = set()
+
+
+@atexit.register
+def _end_all() -> None:
+    """What a test has left behind that failed before it could end it. Meanwhile no later test is blamed for it."""
+    for child in tuple(_running):
+        child.end(_LEFT)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.gateway import Gateway, Record
+from tests.support.processes import PATIENCE
 
 #: As systemd does it: the descriptors from 3 on, and the process id of the very process that is started. They come over
 #: a Unix socket, because the test keeps them as systemd would.
@@ -41,7 +42,7 @@ class Unit:
 
     def close(self) -> None:
         self._handing.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
+        self._thread.join(PATIENCE)
         for sock in (self._handing, *self.sockets):
             sock.close()
 

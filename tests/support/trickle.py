@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.support.attempts import connected
 from tests.support.client import client_context, connect, request
-from tests.support.processes import clean_environment
+from tests.support.processes import PATIENCE, clean_environment
 from tests.support.wire import Wire
 
 _HELLO = bytes.fromhex("1603010200010001fc0303") + bytes(64)  # the beginning of a ClientHello of 512 bytes
@@ -36,7 +36,7 @@ def trickling(port: int, stalled: int, slow: int) -> Iterator[None]:
             assert process.poll() is None
         finally:
             process.stdin.close()
-        assert process.wait() == 0, "one of them was closed by the gateway"
+        assert process.wait(PATIENCE) == 0, "one of them was closed by the gateway"
 
 
 def main() -> None:

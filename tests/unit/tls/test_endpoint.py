@@ -1,10 +1,11 @@
 """The sans-IO endpoint, against Python's own client objects in memory."""
 
 import ssl
+from typing import Any
 
 import pytest
 
-from proxy.tls.endpoint import MAX_BARREN, RECORD, SLICE, BarrenTraffic, TlsEndpoint
+from proxy.tls.endpoint import MAX_BARREN, RECORD, SEALED_RECORD, SLICE, BarrenTraffic, TlsEndpoint
 from proxy.tls.failures import tls_failure_in_words
 from proxy.tls.memory_file import load_key_pair
 from tests.support import certs, tls_pair
@@ -49,6 +50,36 @@ def test_what_goes_in_comes_out(version: ssl.TLSVersion, step: int) -> None:
         client.encrypt(memoryview(message)[start : start + SLICE])
         wire += client.output()
     assert b"".join(decrypt(server, wire[i : i + step]) for i in range(0, len(wire), step)) == message
+
+
+class _Counted:
+    """A TLS object that counts how often it was read in vain."""
+
+    def __init__(self, counted: ssl.SSLObject) -> None:
+        self.in_vain = 0
+        self.pending = counted.pending
+        self._read = counted.read
+
+    def read(self, size: int, into: bytearray) -> bytes:
+        try:
+            return self._read(size, into)
+        except ssl.SSLWantReadError:
+            self.in_vain += 1
+            raise
+
+
+def test_bulk_traffic_is_cut_between_full_records() -> None:
+    """What is left of one costs an exception to read, and a record more to write."""
+    server, client = connected()
+    wire = b""
+    for _ in range(3):
+        client.encrypt(memoryview(bytes(SLICE)))
+        wire += client.output()
+    assert len(wire) == 3 * SLICE // RECORD * SEALED_RECORD
+    counted: Any = _Counted(server.object)
+    server.object = counted
+    assert decrypt(server, wire) == bytes(3 * SLICE)
+    assert counted.in_vain == 0
 
 
 def test_data_behind_the_handshake_is_not_forgotten() -> None:
