@@ -9,6 +9,7 @@ import pytest
 
 from proxy import __version__
 from proxy.cli.__main__ import VERBS, main
+from tests.support.stopwatch import least
 
 
 def test_version_costs_less_than_a_fifth_of_a_second_of_cpu() -> None:
@@ -17,10 +18,15 @@ def test_version_costs_less_than_a_fifth_of_a_second_of_cpu() -> None:
         "used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime); "
         "print(sorted({'typer', 'pydantic', 'aiohttp', 'cryptography', 'yaml'} & set(sys.modules)))"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split("\n")
-    assert told[0].startswith(f"dicomgate {__version__} (Python ")
-    assert float(told[1]) < 0.2
-    assert told[2] == "[]"
+
+    def cost() -> float:
+        run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        told = run.stdout.split("\n")
+        assert told[0].startswith(f"dicomgate {__version__} (Python ")
+        assert told[2] == "[]"
+        return float(told[1])
+
+    assert least(cost, 0.2) < 0.2
 
 
 @pytest.mark.parametrize(
