@@ -142,8 +142,7 @@ class Counts:
                 self._take((of_tenant, *of_peer, *of_request))
         except TableFull:
             return "there is no room to count another association"
-        share.association = (of_tenant, *of_peer)
-        share.waiting += of_request
+        share.association = (of_tenant, *of_peer, *of_request)
         self.associations += 1
         return None
 
@@ -164,9 +163,11 @@ class Counts:
                     share.association, share.server = (*share.association, server), server
 
     def associated(self, share: Share) -> None:
-        """The connection has its association."""
-        self._give_back(share.waiting)
-        share.waiting = ()
+        """The connection has its association, and its request an answer."""
+        answered = () if share.request is None else (share.request,)
+        self._give_back(share.waiting + answered)
+        share.waiting, share.request = (), None
+        share.association = tuple(key for key in share.association if key not in answered)
 
     def release(self, share: Share) -> None:
         """Give back what `acquire` counted, if it did."""

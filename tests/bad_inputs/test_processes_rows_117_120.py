@@ -126,9 +126,11 @@ tick = worker.Worker._tick
 
 def blocking(self):
     tick(self)
-    if os.path.exists(flag):
+    try:
         os.unlink(flag)
-        time.sleep(30)
+    except FileNotFoundError:  # the other worker may have taken it
+        return
+    time.sleep(30)
 
 worker.Worker._tick = blocking
 """
