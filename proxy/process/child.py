@@ -65,9 +65,10 @@ class Child:
         return "draining" if self.draining else "running"
 
     async def spawn(self) -> None:
-        """Start the process and hand it everything."""
-        ours, theirs = socket.socketpair()
-        with theirs:
+        """Start the process and hand it everything. Of one that cannot be started, `ended` is told as of any other."""
+        ours, theirs = None, None
+        try:
+            ours, theirs = socket.socketpair()
             listening = [fd for group in self.start.sockets.values() for fd in group]
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -78,9 +79,20 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), self.start.table[0], *listening),
             )
-        await self._channel.open(ours)
-        self._channel.send(Order.START, self.start)
-        self._watch = asyncio.create_task(self._wait())
+            await self._channel.open(ours)
+        except BaseException as error:
+            if ours is not None:
+                ours.close()  # whom it was meant for ends at once
+            self.failure = f"cannot be started: {str(error) or type(error).__name__}"
+            self._is_gone()
+            if not isinstance(error, OSError | MemoryError):
+                raise
+        else:
+            self._channel.send(Order.START, self.start)
+            self._watch = asyncio.create_task(self._wait())
+        finally:
+            if theirs is not None:
+                theirs.close()
 
     def send(self, order: Order, value: Any = None) -> None:
         """Give an order; one to a process that is gone is lost."""
@@ -115,6 +127,9 @@ class Child:
         assert self._process is not None
         self.returncode = await self._process.wait()
         await self._channel_lost.wait()
+        self._is_gone()
+
+    def _is_gone(self) -> None:
         self.gone.set()
         for answer in self._questions.values():
             if not answer.done():

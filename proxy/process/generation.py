@@ -96,6 +96,7 @@ class Generation:
                 raise StartFailed(why)
         for child in children:
             child.expected_to_end = False
+        self.order(Order.SERVE)
         self.serving = True
 
     def _new_child(self, slot: int) -> Child:
@@ -115,9 +116,9 @@ class Generation:
     def tick(self) -> None:
         """Once a second: a worker whose event loop does not turn is replaced."""
         for child in list(self.children.values()):
-            if child.ready.is_set() and not child.gone.is_set():
+            if not child.gone.is_set():
                 child.missed_beats += 1
-                if child.missed_beats == _MISSED_BEATS:
+                if child.missed_beats == (_MISSED_BEATS if child.ready.is_set() else _READY_TIMEOUT):
                     self._host.event("error", "worker_stuck", pid=child.pid, seconds=child.missed_beats)
                     child.kill()
 
@@ -191,8 +192,16 @@ class Generation:
             return
         child = self._new_child(slot)
         await child.spawn()
+        self._catch_up(child)
+
+    def _catch_up(self, child: Child) -> None:
+        """An order that came while it was being started has not reached it."""
+        if self.retiring:
+            child.send(Order.RETIRE)
+            return
         if self._draining:
             child.send(Order.DRAIN)
+        child.send(Order.SERVE)
 
     def _write_lost(self, child: Child) -> None:
         """The access records of associations that died with their worker."""

@@ -14,7 +14,8 @@ from proxy.observe.access import AccessRecord, Json
 class Order(enum.StrEnum):
     """Supervisor to worker."""
 
-    START = "start"  # Start
+    START = "start"  # Start: say READY when everything is built
+    SERVE = "serve"  # begin to accept
     DRAIN = "drain"  # refuse new associations, say IDLE when none is left
     RETIRE = "retire"  # Config | None: stop accepting, decide again under the new one, end with the last connection
     END = "end"  # abort what is open, at the next PDU boundary

@@ -103,6 +103,8 @@ class _Serving:
             self._over.set()
         elif self._worker is None:
             return
+        elif kind == Order.SERVE:
+            self._worker.start()
         elif kind == Order.DRAIN:
             self._spawn(self._drain(self._worker))
         elif kind == Order.END:
@@ -127,9 +129,8 @@ class _Serving:
         table = SharedTable(*start.table)
         counts = Counts(start.config.limits, table, start.slot, start.siblings)
         states, probes = ServerStates(table), Probes(table)
-        self._worker = worker = Worker(start.config, tls, upstream_tls, sockets, journal, counts, states, probes)
+        self._worker = Worker(start.config, tls, upstream_tls, sockets, journal, counts, states, probes)
         asyncio.get_running_loop().set_exception_handler(self._report)
-        worker.start()
         self._channel.send(Report.READY)
         self._spawn(self._beat())
 
