@@ -15,6 +15,9 @@ from hashlib import blake2b
 KEY = 16
 #: A key stands in one of so many rows behind its hash. All are looked at, so a row is free again as soon as it is zero.
 _WINDOW = 32
+#: Bytes behind the counts that say where a key stands. Strangers choose what is counted (who has a network of IPv6 its
+#: address, a peer its request): by a hash that they know they would choose whose rows are taken as well.
+_SECRET = 8
 #: Memory behind the counts, for what else the processes share; laid out by who maps it.
 _EXTRA = 16 * 1024
 
@@ -50,8 +53,9 @@ class SharedTable:
         end_of_keys = padded * KEY
         end_of_totals = end_of_keys + padded * 4
         self._totals = view[end_of_keys:end_of_totals].cast("I")
-        self._counts = view[end_of_totals:].cast("I")
+        self._counts = view[end_of_totals:-_SECRET].cast("I")
         self._padded = padded
+        self._secret = int.from_bytes(view[-_SECRET:], "little") | 1
 
     @classmethod
     def create(cls, slots: int, keys: int) -> "SharedTable":
@@ -59,6 +63,7 @@ class SharedTable:
         rows = 1 << max(6, (4 * keys - 1).bit_length())
         descriptor = os.memfd_create("dicomgate-counts", os.MFD_CLOEXEC)
         os.ftruncate(descriptor, _extra_at(slots, rows) + _EXTRA)
+        os.pwrite(descriptor, os.urandom(_SECRET), _size(slots, rows) - _SECRET)
         return cls(descriptor, slots, rows)
 
     def total(self, key: bytes) -> int:
@@ -115,7 +120,7 @@ class SharedTable:
         raise TableFull
 
     def _first(self, key: bytes) -> int:
-        return int.from_bytes(key[:4], "little") % self.rows
+        return (int.from_bytes(key[:8], "little") * self._secret >> 64) % self.rows
 
 
 def find_key(memory: mmap.mmap, key: bytes, start: int, end: int) -> int | None:
@@ -137,7 +142,7 @@ def key_of(*parts: str | bytes) -> bytes:
 
 
 def _size(slots: int, rows: int) -> int:
-    return (rows + _WINDOW) * (KEY + 4 + 4 * slots)
+    return (rows + _WINDOW) * (KEY + 4 + 4 * slots) + _SECRET
 
 
 def _extra_at(slots: int, rows: int) -> int:

@@ -1,5 +1,6 @@
 """Counts that processes share: exact, capped by nothing but the table, and free of those who died."""
 
+import itertools
 import os
 import signal
 
@@ -46,6 +47,18 @@ def test_a_full_table_says_so(table: SharedTable) -> None:
 
     with pytest.raises(TableFull):
         fill()
+
+
+def test_nobody_can_choose_whose_rows_he_takes(table: SharedTable) -> None:
+    """Addresses whose keys are alike in what a hash that everybody knows would go by."""
+    tenant = key_of("tenant", "hospital")
+    addresses = (key_of("address", number.to_bytes(4, "big")) for number in itertools.count())
+    alike = (key for key in addresses if key[0] == tenant[0])
+    with table.lock:
+        for key in itertools.islice(alike, 40):
+            table.add(1, key, 1)
+        table.add(2, tenant, 1)
+        assert table.total(tenant) == 1
 
 
 def test_the_share_of_who_died_is_taken_away(table: SharedTable) -> None:
