@@ -331,14 +331,21 @@ class Association(Walker):
             self._closed()
             return
         say(leg, refused)
-        # Not `unacknowledged`: who was refused cannot keep a connection by withholding acknowledgements.
-        linger(leg, self._worker.loop, self._worker.config.timeouts.close, 0, self._closed)
+        self._linger(leg)
 
     def _leave_upstream(self, leg: Leg, *, abort: bool) -> None:
-        self._upstream = None
         if abort and self.forwarded and not leg.eof:
             leg.send(encode_abort(2, 0))
-        linger(leg, self._worker.loop, self._worker.config.timeouts.close, 0, lambda: None)
+        self._linger(leg)
+
+    def _linger(self, leg: Leg) -> None:
+        # Not `unacknowledged`: who was refused cannot keep a connection by withholding acknowledgements.
+        linger(leg, self._worker.loop, self._worker.config.timeouts.close, 0, self._leg_closed)
+
+    def _leg_closed(self) -> None:
+        """One of the connections is closed. It counts as long as the other one takes a descriptor."""
+        if self._requestor.closed and (self._upstream is None or self._upstream.closed):
+            self._closed()
 
     def end(self, ended: Ended, reason: Reason | None, detail: str, *, at_once: bool = False) -> None:
         """End it from outside: a limit, a drain, a new policy, an operator."""
