@@ -6,6 +6,7 @@ our own reports all of it, costs the same and needs less memory for each descrip
 
 import asyncio
 import select
+from time import monotonic
 from typing import Protocol
 
 IN = select.EPOLLIN
@@ -14,6 +15,8 @@ BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 #: Events handled per turn of the event loop, so that timers and other descriptors get theirs.
 EVENTS_PER_TURN = 64
+#: Seconds after which no further event of a turn is handled: a peer can make one cost some thousand times the usual.
+LONGEST_TURN = 0.05
 
 
 class Handler(Protocol):
@@ -33,6 +36,7 @@ class Poller:
         self._loop = loop
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
+        self._left: list[tuple[int, int]] = []  # reported, and for the next turn
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def register(self, descriptor: int, mask: int, handler: Handler) -> None:
@@ -48,6 +52,8 @@ class Poller:
         """Forget `descriptor`; must come before it is closed, or the next socket with its number would be deaf."""
         if self._handlers.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
+            if self._left:
+                self._left = [event for event in self._left if event[0] != descriptor]
 
     def __len__(self) -> int:
         return len(self._handlers)
@@ -60,7 +66,10 @@ class Poller:
 
     def _turn(self) -> None:
         handlers = self._handlers
-        for descriptor, mask in self._epoll.poll(0, EVENTS_PER_TURN):
+        began = monotonic()
+        events = self._left or self._epoll.poll(0, EVENTS_PER_TURN)
+        self._left = []
+        for handled, (descriptor, mask) in enumerate(events, 1):
             handler = handlers.get(descriptor)
             if handler is None:  # closed by an earlier event of this turn
                 continue
@@ -69,3 +78,7 @@ class Poller:
             # An exception that escapes a reader would be reported again at once, and spin at full CPU for ever.
             except Exception as error:  # noqa: BLE001
                 handler.crashed(error)
+            if monotonic() - began > LONGEST_TURN:
+                # Reported anew they might stand behind the same slow ones, each time.
+                self._left = events[handled:]
+                return

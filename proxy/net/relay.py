@@ -130,6 +130,7 @@ class Relay:
         """Begin, with what was read before: the start of an A-ABORT, and what came behind the A-ASSOCIATE-AC."""
         for leg in (self._up.source, self._down.source):
             leg.owner = self
+            leg.associated = True
             leg.acknowledges = False  # see `readable`
         for flow, data in ((self._up, from_requestor), (self._down, from_upstream)):
             if data:

@@ -1,6 +1,10 @@
 """One side of an association, over a real TCP connection on loopback."""
 
 import asyncio
+import fcntl
+import socket
+import struct
+import termios
 from typing import Any
 
 import pytest
@@ -8,7 +12,9 @@ import pytest
 from proxy.net import leg as module
 from proxy.net.leg import Leg
 from proxy.net.poller import Poller
+from proxy.tls.endpoint import RECORD
 from tests.unit.net.relay_bed import run, tcp_pair
+from tests.unit.tls.test_endpoint import connected
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["by reading", "by the owner"])
@@ -38,5 +44,48 @@ def test_an_acknowledgement_is_asked_for_where_less_came_than_was_asked_for(
         poller.close()
         # Where nothing came the owner asks all the same: what it waits for may be held back by the sender.
         assert found == [(1000, 0), (1000, 0), (500, 1), (0, 1 if at_once else 2)]
+
+    run(scenario)
+
+
+LITTLE = 4 * 1024
+
+
+def unread(sock: socket.socket) -> int:
+    """Bytes that wait in a socket."""
+    return int(struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0])
+
+
+def test_much_is_read_at_once_from_who_sends_data_on_an_association_alone() -> None:
+    """What hardly is data (KeyUpdates, tiny records) costs a thousand times as much to read."""
+
+    async def scenario() -> None:
+        poller = Poller(asyncio.get_running_loop())
+        near, far = tcp_pair()
+        nobody: Any = None
+        leg = Leg(near, poller, nobody)
+        leg.tls, sender = connected()
+
+        def read(records: int, size: int) -> list[int]:
+            """How much of the wire each read takes, when so many records of that size have come."""
+            wire = b""
+            for _ in range(records):
+                sender.encrypt(memoryview(bytes(size)))
+                wire += sender.output()
+            far.sendall(wire)
+            taken = []
+            while before := unread(near):
+                leg.receive()
+                taken.append(before - unread(near))
+            return taken
+
+        with far:
+            assert max(read(4, RECORD)) <= LITTLE
+            leg.associated = True
+            assert max(read(4, RECORD)[5:]) > 2 * RECORD
+            read(100, 1)
+            assert max(read(2000, 1)) <= LITTLE
+        leg.close()
+        poller.close()
 
     run(scenario)
