@@ -43,8 +43,8 @@ class Host(Protocol):
     def event(self, level: str, name: str, **fields: object) -> None:
         """A line of the log."""
 
-    def write_record(self, record: Mapping[str, object]) -> None:
-        """An access record."""
+    def association_lost(self, record: Mapping[str, object]) -> None:
+        """An association died with its worker: its access record."""
 
     def worker_left(self, child: Child) -> None:
         """A worker is gone, its totals are to be kept."""
@@ -200,7 +200,7 @@ class Generation:
         for lines in child.open.values():
             record = read_record(lines)
             duration = record["duration_s"] + time.monotonic() - record.pop(OPENED_AT)
-            self._host.write_record(
+            self._host.association_lost(
                 {**record, "ts": rfc3339(now), "ended": str(Ended.WORKER_LOST), "duration_s": round(duration, 3)}
             )
         child.open.clear()

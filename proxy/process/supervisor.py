@@ -341,9 +341,10 @@ class Supervisor:
         """A line of the log."""
         self._journal.event(level, name, **fields)
 
-    def write_record(self, record: Mapping[str, object]) -> None:
-        """An access record."""
+    def association_lost(self, record: Mapping[str, object]) -> None:
+        """An association died with its worker, which can neither write its access record nor count its end."""
         self._journal.write_record(record)
+        self.totals.association_lost(str(record["tenant"]))
 
     def worker_left(self, child: Child) -> None:
         """A worker is gone, its totals are kept."""

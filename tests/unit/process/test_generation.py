@@ -41,7 +41,7 @@ class Host:
     def event(self, level: str, name: str, **fields: object) -> None:
         self.events.append((name, fields))
 
-    def write_record(self, record: object) -> None:
+    def association_lost(self, record: object) -> None:
         raise AssertionError(record)
 
     def worker_left(self, child: Child) -> None:
