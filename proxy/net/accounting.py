@@ -294,7 +294,7 @@ class Account:
         self._worker.metrics.add("backpressure_pauses_total", (self._tenant, side))
 
     def operation_refused(self, refused: RefusedCommand) -> None:
-        """A DIMSE request was refused, or would have been if the tenant were not only observed: said once of each."""
+        """A DIMSE request was refused: said once of each."""
         record = self.record
         if refused.detail in record.refused_operations or len(record.refused_operations) == _MOST_REFUSED_OPERATIONS:
             return
@@ -303,9 +303,13 @@ class Account:
 
     def operation_observed(self, refused: RefusedCommand) -> None:
         """A DIMSE request passed that would have been refused, were the tenant not only observed."""
+        record = self.record
         reason = reason_of(refused.status)
-        if reason not in self.record.would_refuse:
-            self.record.would_refuse = (*self.record.would_refuse, reason)
+        if reason not in record.would_refuse:
+            record.would_refuse = (*record.would_refuse, reason)
+        said = record.observed_operations
+        if refused.detail not in said and len(said) < _MOST_REFUSED_OPERATIONS:
+            record.observed_operations = (*said, refused.detail)
 
     def refused(self, refused: Refused) -> None:
         """It ends without an association."""

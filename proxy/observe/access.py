@@ -101,6 +101,7 @@ class AccessRecord:
     pdus_out: int = 0
     dimse: dict[str, OperationCount] = field(default_factory=dict)  # by service: C-STORE
     refused_operations: tuple[str, ...] = ()  # what the gateway refused, in words
+    observed_operations: tuple[str, ...] = ()  # what it would have refused, were the tenant not only observed
     ended: Ended = Ended.REFUSED
     duration_s: float = 0.0
     upstream_setup_s: float | None = None
@@ -169,6 +170,7 @@ class AccessRecord:
                     for name, n in self.dimse.items()
                 },
                 "refused_operations": list(self.refused_operations),
+                "observed_operations": list(self.observed_operations),
                 "trace": [
                     _known({"rule": s.rule, "outcome": str(s.outcome), "detail": s.detail, "where": s.where or None})
                     for s in self.trace

@@ -70,6 +70,7 @@ def full() -> AccessRecord:
     record.bytes_in, record.bytes_out, record.pdus_in, record.pdus_out = 2**40, 300, 12, 5
     record.dimse = {"C-STORE": OperationCount(5, 3, 1, 1, 0), "C-FIND": OperationCount(refused=2)}
     record.refused_operations = ("C-FIND from the requestor",)
+    record.observed_operations = ("C-MOVE to 'ELSEWHERE'",)
     record.ended, record.duration_s = Ended.RELEASED, 1.23456789
     record.trace = (Step("peer", Outcome.PASS, "peer ct1 matches", "config.yaml:15"),)
     return record
