@@ -67,6 +67,7 @@ upstreams:
         (edit(PLAIN, ('["127.0.0.1:11112"]', '["127.0.0.1:11112", "0.0.0.0:11112"]')), ["E205 config.yaml:4:31: listeners.plain.bind.1: port 11112 of this address is bound by listeners.plain.bind already"]),
         (PLAIN + 'admin: {listen: "127.0.0.1:11112"}\n', ["E205 config.yaml:15:17: admin.listen: port 11112 of this address is bound by listeners.plain.bind already"]),
         (edit(PLAIN, ("10.20.0.5:104", "localhost:11112")), ["E209 config.yaml:14:30: upstreams.pacs.servers.0.address: this is the gateway itself (listeners.plain.bind): requests would go round in circles"]),
+        (edit(PLAIN, ("10.20.0.5:104", "LOCALHOST.:11112")), ["E209 config.yaml:14:30: upstreams.pacs.servers.0.address: this is the gateway itself (listeners.plain.bind): requests would go round in circles"]),
         (edit(PLAIN, ("127.0.0.1:11112", "0.0.0.0:11112"), ("10.20.0.5:104", "127.0.0.2:11112")), ["E209 config.yaml:14:30: upstreams.pacs.servers.0.address: this is the gateway itself (listeners.plain.bind): requests would go round in circles"]),
         (edit(PLAIN, ("10.20.0.5:104", "0.0.0.0:11112")), ["E209 config.yaml:14:30: upstreams.pacs.servers.0.address: this is the gateway itself (listeners.plain.bind): requests would go round in circles"]),
         (edit(PLAIN, ('["127.0.0.1:11112"]', '["0.0.0.0:11112", "[::]:11112"]'), ("10.20.0.5:104", "127.0.0.2:104")), []),
