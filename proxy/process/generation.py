@@ -43,8 +43,8 @@ class Host(Protocol):
     def event(self, level: str, name: str, **fields: object) -> None:
         """A line of the log."""
 
-    def write_record(self, record: Mapping[str, object]) -> None:
-        """An access record."""
+    def association_lost(self, record: Mapping[str, object]) -> None:
+        """An association died with its worker: its access record."""
 
     def worker_left(self, child: Child) -> None:
         """A worker is gone, its totals are to be kept."""
@@ -82,7 +82,7 @@ class Generation:
         children = [self._new_child(slot) for slot in self._slots]
         for child in children:
             child.expected_to_end = True  # until all are up nobody replaces one
-            await child.spawn()
+            child.begin()
         for child in children:
             up, gone = asyncio.ensure_future(child.ready.wait()), asyncio.ensure_future(child.gone.wait())
             await asyncio.wait((up, gone), timeout=_READY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
@@ -113,11 +113,11 @@ class Generation:
         return child
 
     def tick(self) -> None:
-        """Once a second: a worker whose event loop does not turn is replaced."""
+        """Once a second: a worker whose event loop does not turn is replaced, and so is one that never serves."""
         for child in list(self.children.values()):
-            if child.ready.is_set() and not child.gone.is_set():
+            if not child.gone.is_set():
                 child.missed_beats += 1
-                if child.missed_beats == _MISSED_BEATS:
+                if child.missed_beats == (_MISSED_BEATS if child.ready.is_set() else _READY_TIMEOUT):
                     self._host.event("error", "worker_stuck", pid=child.pid, seconds=child.missed_beats)
                     child.kill()
 
@@ -190,7 +190,7 @@ class Generation:
             self._host.free_slot(slot)
             return
         child = self._new_child(slot)
-        await child.spawn()
+        child.begin()
         if self._draining:
             child.send(Order.DRAIN)
 
@@ -200,7 +200,7 @@ class Generation:
         for lines in child.open.values():
             record = read_record(lines)
             duration = record["duration_s"] + time.monotonic() - record.pop(OPENED_AT)
-            self._host.write_record(
+            self._host.association_lost(
                 {**record, "ts": rfc3339(now), "ended": str(Ended.WORKER_LOST), "duration_s": round(duration, 3)}
             )
         child.open.clear()
