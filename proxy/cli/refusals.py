@@ -325,6 +325,12 @@ REFUSALS: dict[Reason, Refusal] = {
         "association goes on.",
         "Add the title to the peer's move_destinations, or correct the destination on the device.",
     ),
-    Reason.POLICY_CHANGED: Refusal("After a reload the association would be refused.", _NOT_BUILT),
-    Reason.DISCONNECTED: Refusal("An operator ended the association.", _NOT_BUILT),
+    Reason.POLICY_CHANGED: Refusal(
+        "After a reload the association would be refused, so it was ended; the detail says by which rule.",
+        "If the device is to go on, correct the configuration and reload; it may come again at once.",
+    ),
+    Reason.DISCONNECTED: Refusal(
+        "An operator ended the association (`dicomgate disconnect`).",
+        "Nothing: the device may come again at once. To keep it out, change its peer and reload.",
+    ),
 }

@@ -113,7 +113,7 @@ def _reaches(server: tuple[str, int], bound: tuple[str, int]) -> bool:
     """Whether dialling `server` surely ends at `bound`."""
     if server[1] != bound[1]:
         return False
-    if server[0] == "localhost":
+    if server[0].lower().removesuffix(".") == "localhost":
         server = ("127.0.0.1", server[1])
     try:
         host, own = ipaddress.ip_address(server[0]), ipaddress.ip_address(bound[0])

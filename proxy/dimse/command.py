@@ -143,7 +143,7 @@ def refusing_response(request: Command, status: int) -> bytes | None:
 
 
 def _elements(data: bytes) -> dict[int, bytes]:
-    """Element number -> value of a command set whose lengths all hold."""
+    """Element number -> value of the group 0000 of a command set whose lengths all hold."""
     values: dict[int, bytes] = {}
     end = len(data)
     offset = 0
@@ -154,7 +154,10 @@ def _elements(data: bytes) -> dict[int, bytes]:
         group, element, length = _ELEMENT.unpack_from(data, offset)
         offset = start + length
         if group or offset > end or length & 1 or element in values:
-            raise DimseError(_what_is_wrong(group, element, length, over=offset > end))
+            if not (group and _is_status_detail(values, data, start - _HEADER)):
+                raise DimseError(_what_is_wrong(group, element, length, over=offset > end))
+            end = start - _HEADER
+            break
         values[element] = data[start:offset]
     told = values.get(_GROUP_LENGTH)
     if told is None or len(told) != 4 or data[:4] != b"\0\0\0\0":
@@ -162,6 +165,22 @@ def _elements(data: bytes) -> dict[int, bytes]:
     if int.from_bytes(told, "little") != end - _HEADER - 4:
         raise DimseError(f"group length {int.from_bytes(told, 'little')} of a command set of {end - _HEADER - 4} bytes")
     return values
+
+
+def _is_status_detail(values: dict[int, bytes], data: bytes, offset: int) -> bool:
+    """Whether from `offset` on there are whole elements of other groups, behind what is a response.
+
+    DCMTK's SCPs put them there: Orthanc the Failed SOP Instance UID List (0008,0058) of a C-GET-RSP, which PS3.4 has in
+    the data set. They do not change which response it is; in a request they could be read as another one.
+    """
+    if int.from_bytes(values.get(_COMMAND_FIELD, b""), "little") < RESPONSE:
+        return False
+    while offset + _HEADER <= len(data):
+        group, _, length = _ELEMENT.unpack_from(data, offset)
+        if not group:
+            return False
+        offset += _HEADER + length
+    return offset == len(data)
 
 
 def _what_is_wrong(group: int, element: int, length: int, *, over: bool) -> str:

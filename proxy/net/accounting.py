@@ -70,6 +70,7 @@ class Account:
         "_dial_started",
         "_flushed",
         "_phase",
+        "_resolving",
         "_secured",
         "_securing_since",
         "_server",
@@ -89,6 +90,7 @@ class Account:
         self._tenant = NO_TENANT
         self._server: tuple[str, str] | None = None
         self._dial_started = 0.0
+        self._resolving = False
         self._securing_since: float | None = None
         self._flushed = [0] * 12
         self.record = AccessRecord(new_id(), time.time(), listener.name)
@@ -193,6 +195,11 @@ class Account:
         self._server = (upstream.name, server_label(server))
         self.record.server = self._server[1]
         self._dial_started = time.monotonic()
+        self._resolving = True
+
+    def resolved(self) -> None:
+        """The addresses of the server are known."""
+        self._resolving = False
 
     def forwarded(self, accept: Accept) -> None:
         """The request goes to the upstream."""
@@ -218,11 +225,11 @@ class Account:
         labels = (self.record.listener, "client", str(Reason.UPSTREAM_TLS_FAILED))
         self._worker.metrics.add("tls_handshake_failures_total", labels)
 
-    def dialled_too_long(self) -> bool:
-        """There is no time left for this attempt; whether it had come as far as TLS."""
-        in_tls = self._securing_since is not None
-        self.dialled("tls" if in_tls else "timeout")
-        return in_tls
+    def dialled_too_long(self) -> str:
+        """There is no time left for this attempt; what it was spent on, as `dialled` takes it: dns, timeout or tls."""
+        result = "tls" if self._securing_since is not None else "dns" if self._resolving else "timeout"
+        self.dialled(result)
+        return result
 
     def securing(self) -> None:
         """The TLS handshake with the server begins."""
@@ -294,7 +301,7 @@ class Account:
         self._worker.metrics.add("backpressure_pauses_total", (self._tenant, side))
 
     def operation_refused(self, refused: RefusedCommand) -> None:
-        """A DIMSE request was refused, or would have been if the tenant were not only observed: said once of each."""
+        """A DIMSE request was refused: said once of each."""
         record = self.record
         if refused.detail in record.refused_operations or len(record.refused_operations) == _MOST_REFUSED_OPERATIONS:
             return
@@ -303,9 +310,13 @@ class Account:
 
     def operation_observed(self, refused: RefusedCommand) -> None:
         """A DIMSE request passed that would have been refused, were the tenant not only observed."""
+        record = self.record
         reason = reason_of(refused.status)
-        if reason not in self.record.would_refuse:
-            self.record.would_refuse = (*self.record.would_refuse, reason)
+        if reason not in record.would_refuse:
+            record.would_refuse = (*record.would_refuse, reason)
+        said = record.observed_operations
+        if refused.detail not in said and len(said) < _MOST_REFUSED_OPERATIONS:
+            record.observed_operations = (*said, refused.detail)
 
     def refused(self, refused: Refused) -> None:
         """It ends without an association."""

@@ -172,9 +172,15 @@ class Association(Walker):
             late = self._interruption is not None and self._interruption.reason is Reason.UPSTREAM_UNAVAILABLE
             servers = self._worker.servers
             (servers.failed if late else servers.abandoned)(upstream_configuration, self.share)
-            if late and self.account.dialled_too_long():
+            spent_on = self.account.dialled_too_long() if late else None
+            if spent_on == "tls":
                 text = f"upstream {accept.upstream}: the TLS handshake did not end in {timeouts.upstream_connect:g} s"
                 self._interruption = Refused(Reason.UPSTREAM_TLS_FAILED, text)
+            elif spent_on == "dns":
+                server = self.account.record.server
+                text = f"upstream {accept.upstream}: {server}: no answer of the name service"
+                text += f" in {timeouts.upstream_connect:g} s"
+                self._interruption = Refused(Reason.UPSTREAM_UNAVAILABLE, text)
             raise
         self._within(
             timeouts.upstream_accept, Reason.UPSTREAM_TIMEOUT, "the upstream did not answer the request in time"

@@ -33,12 +33,19 @@ def connections_for_descriptors(limits: Limits) -> int:
 
 
 def table_for(limits: Limits, tenants: Sequence[Tenant], slots: int) -> SharedTable:
-    """A table with room for all that `slots` processes count at once.
+    """A table with room for all that `slots` processes count at once."""
+    return SharedTable.create(slots, _keys(limits, tenants))
 
-    For each connection these are two keys of its address, and one of its request.
-    """
+
+def has_room(table: SharedTable, limits: Limits, tenants: Sequence[Tenant]) -> bool:
+    """Whether a table that was made for other limits and tenants can count these: half full it still takes a key."""
+    return 2 * _keys(limits, tenants) <= table.rows
+
+
+def _keys(limits: Limits, tenants: Sequence[Tenant]) -> int:
+    """For each connection these are two keys of its address, and one of its request."""
     names = sum(1 + len(tenant.peers) for tenant in tenants)
-    return SharedTable.create(slots, 3 * limits.connections + names + 1)
+    return 3 * limits.connections + names + 1
 
 
 class Share:

@@ -81,6 +81,7 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
             servers.failed(upstream, dialler.share)
             failures.append(f"{server.host}: {error.strerror or 'no answer of the name service'}")
             continue
+        account.resolved()
         only_loops = True
         for left, destination in zip(range(len(destinations), 0, -1), destinations, strict=True):
             attempt = Attempt(dialler, worker, upstream, request, server, destination)
@@ -97,7 +98,7 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
                 failures.append(str(found))
                 continue
             except TimeoutError:
-                if account.dialled_too_long():
+                if account.dialled_too_long() == "tls":
                     reason = Reason.UPSTREAM_TLS_FAILED
                 failures.append(f"{destination}: no answer")
             except TlsFailed as error:

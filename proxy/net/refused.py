@@ -2,7 +2,7 @@
 
 from proxy.net.leg import Leg
 from proxy.pdu import PduType, encode_abort, encode_associate_rj
-from proxy.policy import ANSWERS, Abort, Alert, Answer, Close, Ended, PassOn, Reason, Reject
+from proxy.policy import ANSWERS, Abort, Alert, Answer, Close, Ended, Reason, Reject
 from proxy.tls.hello import encode_alert
 
 
@@ -27,7 +27,7 @@ class Refused(Exception):
         `requested`: a complete request was read; `encrypted`: the listener has TLS; `spoken`: its handshake is done.
         """
         answer = self.answer
-        no_request = isinstance(answer, Reject | PassOn) and not requested
+        no_request = isinstance(answer, Reject) and not requested
         no_pdus_yet = isinstance(answer, Abort) and encrypted and not spoken
         no_alert_of_ours = isinstance(answer, Alert) and answer.description is not None and (spoken or not encrypted)
         if no_request or no_pdus_yet or no_alert_of_ours:
@@ -44,7 +44,8 @@ class UpstreamRefused(Refused):
         reason = Reason.UPSTREAM_REJECTED if rejected else Reason.UPSTREAM_ABORTED
         name = "A-ASSOCIATE-RJ" if rejected else "A-ABORT"
         codes = "/".join(str(code) for code in (self.triple if rejected else self.triple[1:]))
-        super().__init__(reason, f"the upstream answered {name} {codes}", PassOn())
+        answer = Reject(*self.triple) if rejected else Abort(*self.triple[1:])
+        super().__init__(reason, f"the upstream answered {name} {codes}", answer)
 
 
 def say(leg: Leg, refused: Refused) -> None:

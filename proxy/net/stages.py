@@ -29,12 +29,13 @@ from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.failures import explain_handshake_failure, tls_failure_in_words
 from proxy.tls.handshake_words import explain_client_failure
 from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls, name_protocol
+from proxy.upstream.not_dicom import what_it_speaks
 
 _FIRST_PDU = frozenset({PduType.A_ASSOCIATE_RQ, PduType.A_ABORT})
 _ANSWER = frozenset({PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ, PduType.A_ABORT})
 _TLS_HANDSHAKE_RECORD = 0x16
 _SIGNATURE = 16  # bytes that tell a protocol
-_MISTAKEN = ("HTTP", "SSH", "SMTP")  # what four bytes leave little doubt of
+_MISTAKEN = ("HTTP", "SSH", "SMTP", "PROXY protocol")  # what four bytes leave little doubt of
 # An A-ASSOCIATE-AC is no longer than the request it answers but for identity and application information.
 _LONGEST_AC = 1024 * 1024
 
@@ -197,7 +198,10 @@ async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAss
             if pdu is not None and pdu[0] == PduType.A_ASSOCIATE_AC:
                 return pdu, parse_associate_ac(pdu), framer.trailing
         except PduError as error:
-            raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, f"answer of the upstream: {error}") from None
+            text = f"answer of the upstream: {error}"
+            if isinstance(error, UnrecognizedPdu):
+                text += f" ({what_it_speaks(bytes(data[:_SIGNATURE]))})"
+            raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, text) from None
         if pdu is not None:
             raise UpstreamRefused(pdu)
         if leg.tls_failure is not None:
@@ -205,7 +209,8 @@ async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAss
             raise Refused(Reason.UPSTREAM_TLS_FAILED, f"upstream: {explain_client_failure(leg.tls_failure)}")
         if leg.eof:
             how = leg.lost or "closed"
-            text = f"the upstream ended the connection before it answered the request: {how}"
+            hint = "; if it speaks TLS there, it needs `tls` here" if leg.tls is None and not framer.received else ""
+            text = f"the upstream ended the connection before it answered the request: {how}{hint}"
             raise Refused(Reason.UPSTREAM_UNAVAILABLE, text)
         await conversation.event_on(leg)
         data = leg.receive()

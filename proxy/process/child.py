@@ -21,8 +21,8 @@ _GATHER = 0.01  # seconds; at a thousand associations per second thirty messages
 class Child:
     """A worker process: started, spoken to, and watched until it is gone.
 
-    `ready` is set when it serves, `gone` when the process has ended and its channel was read to the end. `open` holds
-    the records of the associations that it has not closed yet.
+    `ready` is set when it serves, `gone` when the process has ended and its channel was read to the end, or when it
+    could not be started. `open` holds the records of the associations that it has not closed yet.
     """
 
     def __init__(
@@ -48,7 +48,9 @@ class Child:
         self._channel_lost = asyncio.Event()
         self._channel = Channel(self._received, self._channel_lost.set, gather=_GATHER)
         self._process: asyncio.subprocess.Process | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._early: list[tuple[Order, Any]] | None = []  # orders given before it could be told any
+        self._killed = False
+        self._life: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
@@ -64,11 +66,27 @@ class Child:
             return "silent"
         return "draining" if self.draining else "running"
 
-    async def spawn(self) -> None:
-        """Start the process and hand it everything. Of one that cannot be started, `ended` is told as of any other."""
-        ours, theirs = None, None
+    def begin(self) -> None:
+        """Start the process and hand it everything. What becomes of it is seen by `ready` and `gone`."""
+        self._life = asyncio.create_task(self._live())
+
+    async def _live(self) -> None:
         try:
-            ours, theirs = socket.socketpair()
+            process = await self._spawn()
+            self.returncode = await process.wait()
+            await self._channel_lost.wait()
+        except OSError as error:
+            self.failure = f"no process could be started: {error.strerror or error}"
+        self.gone.set()
+        for answer in self._questions.values():
+            if not answer.done():
+                answer.set_result(None)
+        self._ended(self)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            await self._channel.open(ours)
             listening = [fd for group in self.start.sockets.values() for fd in group]
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -79,26 +97,22 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), self.start.table[0], *listening),
             )
-            await self._channel.open(ours)
-        except BaseException as error:
-            if ours is not None:
-                ours.close()  # whom it was meant for ends at once
-            self.failure = f"cannot be started: {str(error) or type(error).__name__}"
-            self._is_gone()
-            if not isinstance(error, OSError | MemoryError):
-                raise
-        else:
-            self._channel.send(Order.START, self.start)
-            self._watch = asyncio.create_task(self._wait())
-        finally:
-            if theirs is not None:
-                theirs.close()
+        if self._killed:
+            self.kill()
+        self._channel.send(Order.START, self.start)
+        orders, self._early = self._early or [], None
+        for order, value in orders:
+            self._channel.send(order, value)
+        return self._process
 
     def send(self, order: Order, value: Any = None) -> None:
         """Give an order; one to a process that is gone is lost."""
         self.expected_to_end |= order in (Order.STOP, Order.RETIRE)
         self.draining |= order in (Order.STOP, Order.RETIRE, Order.DRAIN)
-        self._channel.send(order, value)
+        if self._early is not None:
+            self._early.append((order, value))
+        else:
+            self._channel.send(order, value)
 
     async def ask(self, question: Question, value: Any = None) -> Any:
         """Ask; None where no answer comes within ANSWER_TIMEOUT."""
@@ -116,25 +130,13 @@ class Child:
             del self._questions[number]
 
     def kill(self) -> None:
-        """End the process now, whatever it does."""
+        """End the process now, whatever it does; one that is just being started too."""
+        self._killed = True
         if self._process is not None and not self.gone.is_set():
             try:
                 self._process.send_signal(signal.SIGKILL)
             except ProcessLookupError:
                 pass
-
-    async def _wait(self) -> None:
-        assert self._process is not None
-        self.returncode = await self._process.wait()
-        await self._channel_lost.wait()
-        self._is_gone()
-
-    def _is_gone(self) -> None:
-        self.gone.set()
-        for answer in self._questions.values():
-            if not answer.done():
-                answer.set_result(None)
-        self._ended(self)
 
     def _received(self, kind: str, value: Any) -> None:
         self.missed_beats = 0

@@ -43,8 +43,8 @@ class Host(Protocol):
     def event(self, level: str, name: str, **fields: object) -> None:
         """A line of the log."""
 
-    def write_record(self, record: Mapping[str, object]) -> None:
-        """An access record."""
+    def association_lost(self, record: Mapping[str, object]) -> None:
+        """An association died with its worker: its access record."""
 
     def worker_left(self, child: Child) -> None:
         """A worker is gone, its totals are to be kept."""
@@ -82,7 +82,7 @@ class Generation:
         children = [self._new_child(slot) for slot in self._slots]
         for child in children:
             child.expected_to_end = True  # until all are up nobody replaces one
-            await child.spawn()
+            child.begin()
         for child in children:
             up, gone = asyncio.ensure_future(child.ready.wait()), asyncio.ensure_future(child.gone.wait())
             await asyncio.wait((up, gone), timeout=_READY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
@@ -114,7 +114,7 @@ class Generation:
         return child
 
     def tick(self) -> None:
-        """Once a second: a worker whose event loop does not turn is replaced."""
+        """Once a second: a worker whose event loop does not turn is replaced, and so is one that never serves."""
         for child in list(self.children.values()):
             if not child.gone.is_set():
                 child.missed_beats += 1
@@ -191,14 +191,7 @@ class Generation:
             self._host.free_slot(slot)
             return
         child = self._new_child(slot)
-        await child.spawn()
-        self._catch_up(child)
-
-    def _catch_up(self, child: Child) -> None:
-        """An order that came while it was being started has not reached it."""
-        if self.retiring:
-            child.send(Order.RETIRE)
-            return
+        child.begin()
         if self._draining:
             child.send(Order.DRAIN)
         child.send(Order.SERVE)
@@ -209,7 +202,7 @@ class Generation:
         for lines in child.open.values():
             record = read_record(lines)
             duration = record["duration_s"] + time.monotonic() - record.pop(OPENED_AT)
-            self._host.write_record(
+            self._host.association_lost(
                 {**record, "ts": rfc3339(now), "ended": str(Ended.WORKER_LOST), "duration_s": round(duration, 3)}
             )
         child.open.clear()

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from proxy.config.values import DEFAULT_CONTROL, Config
-from proxy.net.counts import connections_for_descriptors, table_for
+from proxy.net.counts import connections_for_descriptors, has_room, table_for
 from proxy.net.servers import ServerStates
 from proxy.observe.admin import AdminServer
 from proxy.observe.expiry import ExpiryWatch
@@ -278,6 +278,9 @@ class Supervisor:
 
         Raises `BindError`, `StartFailed` and OSError; then nothing has changed.
         """
+        if not has_room(self.table, config.limits, tuple(config.tenants.values())):
+            counted = f"limits.connections {config.limits.connections} and its tenants and peers"
+            raise StartFailed(f"there is no room to count {counted}: a restart makes it")
         try:
             self._sockets.open(config)
             generation = self._new_generation(config)
@@ -338,9 +341,10 @@ class Supervisor:
         """A line of the log."""
         self._journal.event(level, name, **fields)
 
-    def write_record(self, record: Mapping[str, object]) -> None:
-        """An access record."""
+    def association_lost(self, record: Mapping[str, object]) -> None:
+        """An association died with its worker, which can neither write its access record nor count its end."""
         self._journal.write_record(record)
+        self.totals.association_lost(str(record["tenant"]))
 
     def worker_left(self, child: Child) -> None:
         """A worker is gone, its totals are kept."""

@@ -10,6 +10,7 @@ from proxy.net.servers import ServerStates, server_key
 from proxy.observe.certificates import certificate_series
 from proxy.observe.families import BY_NAME, Kind, server_label
 from proxy.observe.metrics import Metrics, Snapshot, merge
+from proxy.policy import Ended
 from proxy.process.child import Child
 from proxy.process.messages import Question
 
@@ -51,6 +52,10 @@ class Totals:
         """A reload has ended."""
         self._own.add("config_reloads_total", (trigger, "ok" if ok else "failed"))
         self._own.set("config_last_reload_successful", (), int(ok))
+
+    def association_lost(self, tenant: str) -> None:
+        """An association has ended with its worker."""
+        self._own.add("associations_ended_total", (tenant, str(Ended.WORKER_LOST)))
 
     def keep(self, snapshot: Snapshot) -> None:
         """Add the counters of a worker that has ended; gauges end with it."""

@@ -31,14 +31,25 @@ class Destination:
 
 
 def literal(server: Server) -> Destination | None:
-    """The destination where `host` is an address literal, else None."""
+    """The destination where `host` is an address literal, else None. Raises OSError where its zone is no interface."""
     try:
         address = ipaddress.ip_address(server.host)
     except ValueError:
         return None
-    if address.version == 4:
+    if isinstance(address, ipaddress.IPv4Address):
         return Destination(socket.AF_INET, (str(address), server.port))
-    return Destination(socket.AF_INET6, (str(address), server.port, 0, 0))
+    scope = 0 if address.scope_id is None else _interface(address.scope_id)
+    return Destination(socket.AF_INET6, (str(address).partition("%")[0], server.port, 0, scope))
+
+
+def _interface(zone: str) -> int:
+    """The number of an interface, by its number or name (RFC 4007 section 11.2)."""
+    if zone.isdecimal():
+        return int(zone)
+    try:
+        return socket.if_nametoindex(zone)
+    except OSError:
+        raise OSError(errno.ENODEV, f"this machine has no interface {zone}") from None
 
 
 class Resolver:
@@ -56,7 +67,9 @@ class Resolver:
             destination = literal(server)
             if destination is None:
                 return None
-            found = self._literals[server] = (destination,)
+            found = (destination,)
+            if "%" not in server.host:  # an interface that is made anew has another number
+                self._literals[server] = found
         return found
 
     async def resolve(self, server: Server, patience: float = _PATIENCE) -> tuple[Destination, ...]:

@@ -30,6 +30,7 @@ from proxy.pdu import (
 from proxy.policy import Abort, Reject
 from proxy.tls.handshake_words import explain_client_failure
 from proxy.upstream.dialling import Destination, Resolver, begin_connect, connect_error
+from proxy.upstream.not_dicom import what_it_speaks
 from proxy.upstream.tls_facts import tls_facts
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
 
@@ -40,7 +41,6 @@ CLOSE_TIMEOUT = 1.0  # seconds for close_notify and FIN, when all has been said
 _CONTEXT_ID = 1
 _MESSAGE_ID = 1
 _LAST_COMMAND = 3  # message control header: command, last fragment (PS3.8 annex E.2)
-_SHOWN_BYTES = 16
 _READ_SIZE = 64 * 1024
 _SHORTEST_VERDICT, _LONGEST_VERDICT = 0.02, 0.5  # seconds
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -275,7 +275,7 @@ class _Attempt:
                 if not data:
                     raise _FailureError(Outcome.CLOSED, "the connection was closed instead of an answer")
         except PduError as error:
-            raise _FailureError(Outcome.NOT_DICOM, f"{error} ({_shown(first or self.pending)})") from None
+            raise _FailureError(Outcome.NOT_DICOM, f"{error} ({what_it_speaks(first or self.pending)})") from None
         except ssl.SSLError as error:
             self.step = StepName.TLS
             raise _FailureError(Outcome.TLS_FAILED, explain_client_failure(error)) from None
@@ -328,9 +328,3 @@ async def _connected(destination: Destination, source: str | None, preface: byte
         sock.close()
         raise
     return sock
-
-
-def _shown(data: bytes) -> str:
-    if data[:2] == b"\x15\x03":
-        return "the peer speaks TLS here"
-    return f"it begins with {data[:_SHOWN_BYTES]!r}"

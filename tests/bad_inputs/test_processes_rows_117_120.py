@@ -84,6 +84,7 @@ def test_row_117_kill_of_a_worker(gateway: Gateway, archive: Archive, begin: Cal
     lost = {row["calling_aet"]: row for row in gateway.records if row["ended"] == "worker_lost"}
     assert all(row["contexts"]["accepted"] == 2 for row in lost.values())
     assert ("VICTIM" in lost) == (begin is not in_the_handshake)
+    assert gateway.metric("associations_ended_total", ended="worker_lost") == len(lost)
     dead = lost.keys()
     for number, other in others.items():
         if f"OTHER{number}" in dead:

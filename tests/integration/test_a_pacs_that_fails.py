@@ -1,8 +1,11 @@
 """What the sender hears when the PACS refuses, dies or misbehaves: the truth, at once, and never success."""
 
+import os
+import shlex
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,7 @@ from proxy.pdu import (
 )
 from tests.support.client import COMMAND_END, CONTEXTS, associate, client_context, connect, p_data, request
 from tests.support.gateway import Gateway
+from tests.support.namespaces import mounted
 from tests.support.pacs import Handler, Pacs, Visit
 from tests.support.ports import free_port
 from tests.support.processes import until
@@ -64,19 +68,26 @@ def nonsense(visit: Visit) -> None:
     visit.until_end()
 
 
+def tls_alert(visit: Visit) -> None:
+    read_request(visit)
+    visit.wire.send(b"\x15\x03\x01\x00\x02\x02\x46")
+    visit.until_end()
+
+
 @pytest.mark.parametrize(
-    ("handler", "reason"),
+    ("handler", "reason", "words"),
     [
-        (reset_at_once, "upstream_unavailable"),
-        (reset_behind_the_request, "upstream_unavailable"),
-        (close_behind_the_request, "upstream_unavailable"),
-        (half_an_answer, "upstream_unavailable"),
-        (data_before_the_answer, "upstream_protocol_error"),
-        (nonsense, "upstream_protocol_error"),
+        (reset_at_once, "upstream_unavailable", "upstream"),
+        (reset_behind_the_request, "upstream_unavailable", "ended the connection"),
+        (close_behind_the_request, "upstream_unavailable", "closed; if it speaks TLS there, it needs `tls` here"),
+        (half_an_answer, "upstream_unavailable", "ended the connection"),
+        (data_before_the_answer, "upstream_protocol_error", "PDU type 04H"),
+        (nonsense, "upstream_protocol_error", "it begins with b'HTTP/1.1 400 Bad'"),
+        (tls_alert, "upstream_protocol_error", "the peer speaks TLS here"),
     ],
 )
 def test_no_answer_is_temporary_congestion(
-    handler: Handler, reason: str, site: Site, start_gateway: Callable[..., Gateway]
+    handler: Handler, reason: str, words: str, site: Site, start_gateway: Callable[..., Gateway]
 ) -> None:
     with Pacs(handler) as pacs:
         gateway = start_gateway(site.one_tenant(pacs.port))
@@ -85,6 +96,7 @@ def test_no_answer_is_temporary_congestion(
             assert wire.receive_pdu() == END
         record = gateway.wait_for_record()
         assert (record["reason"], record["decision"]) == (reason, "refused")
+        assert words in record["detail"]
         assert pacs.dials == 1
         if reason == "upstream_protocol_error":
             assert pacs.ended().ended == "abort"
@@ -95,6 +107,25 @@ def test_nobody_listens(site: Site, start_gateway: Callable[..., Gateway]) -> No
     with ask(gateway) as wire:
         assert wire.receive_pdu() == UNAVAILABLE
     assert "Connection refused" in gateway.wait_for_record()["detail"]
+
+
+def test_a_name_service_that_says_nothing_is_told(
+    site: Site, start_gateway: Callable[..., Gateway], tmp_path: Path
+) -> None:
+    """It, and not the PACS, is what somebody has to mend."""
+    hosts, files = tmp_path / "hosts", tmp_path / "nsswitch.conf"
+    os.mkfifo(hosts)  # whoever opens it waits for somebody who writes
+    files.write_text("hosts: files\n")
+    mounts = {hosts: "/etc/hosts", files: "/etc/nsswitch.conf"}
+    launcher = mounted(*(f"mount --bind {shlex.quote(str(file))} {place}" for file, place in mounts.items()))
+    upstream = {"servers": [{"address": "pacs.test:104"}]}
+    gateway = start_gateway(site.one_tenant(upstream, timeouts={"upstream_connect": "500ms"}), launcher=launcher)
+    with ask(gateway) as wire:
+        assert wire.receive_pdu() == UNAVAILABLE
+    record = gateway.wait_for_record()
+    assert record["reason"] == "upstream_unavailable"
+    assert record["detail"] == "upstream pacs: pacs.test:104: no answer of the name service in 0.5 s"
+    assert gateway.metric("upstream_connect_attempts_total", result="dns") == 1
 
 
 def test_a_pacs_that_never_answers(site: Site, start_gateway: Callable[..., Gateway]) -> None:
@@ -121,8 +152,13 @@ def test_its_own_refusal_is_passed_on(answer: bytes, site: Site, start_gateway: 
         with ask(gateway) as wire:
             assert wire.receive_pdu() == answer
             assert wire.receive_pdu() == END
-    expected = "upstream_rejected" if answer[0] == PduType.A_ASSOCIATE_RJ else "upstream_aborted"
-    assert gateway.wait_for_record()["reason"] == expected
+    record = gateway.wait_for_record()
+    if answer[0] == PduType.A_ASSOCIATE_RJ:
+        assert record["reason"] == "upstream_rejected"
+        assert record["rj"] == dict(zip(("result", "source", "reason"), answer[7:10], strict=True))
+        assert record["answer"].startswith("A-ASSOCIATE-RJ ")
+    else:
+        assert (record["reason"], record["answer"]) == ("upstream_aborted", "A-ABORT 2/0 (reason not specified)")
 
 
 def test_what_it_said_before_it_closed_is_delivered(site: Site, start_gateway: Callable[..., Gateway]) -> None:

@@ -20,6 +20,7 @@ from tests.support.gateway import REPOSITORY, Gateway
 from tests.support.pacs import Pacs, mirror
 from tests.support.processes import Child, clean_environment, until
 from tests.support.site import Site, port_of
+from tests.support.steering import write_to
 from tests.support.wire import Wire
 
 Capture = pytest.CaptureFixture[str]
@@ -150,6 +151,16 @@ def test_disconnect_ends_what_is_meant_and_nothing_else(bed: Bed, capsys: Captur
     echo(third)
     assert bed.main("disconnect", "--tenant", "hospital") == 0
     assert third.receive_pdu()[:1] == bytes([PduType.A_ABORT])
+
+
+def test_limits_that_cannot_be_counted_wait_for_a_restart(bed: Bed, capsys: Capture) -> None:
+    """The counters are made at the start, for the limits and tenants of then and about twice as many."""
+    before = bed.gateway.config
+    write_to(bed.path, {**before, "limits": {"connections": 1_000_000}})
+    assert bed.main("reload") == 1
+    assert "limits.connections 1000000 and its tenants and peers: a restart makes it" in capsys.readouterr().err
+    write_to(bed.path, {**before, "limits": {"connections": 20_000}})
+    assert bed.main("reload") == 0
 
 
 def test_reload_says_what_is_wrong_and_disturbs_nobody(bed: Bed, capsys: Capture) -> None:

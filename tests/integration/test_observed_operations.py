@@ -48,6 +48,9 @@ def test_a_store_passes_and_is_counted(site: Site, start_gateway: Callable[..., 
         assert (record["decision"], record["ended"]) == ("accepted", "released")
         assert record["would_refuse"] == ["operation_not_allowed"]
         assert "refused_operations" not in record
+        what = f"C-STORE from the requestor on a presentation context of {CTImageStorage}"
+        assert record["observed_operations"] == [what]
+        assert record["dimse"]["C-STORE"].pop("seconds") > 0
         assert record["dimse"]["C-STORE"] == {"n": 1, "ok": 1, "warn": 0, "fail": 0, "refused": 0}
         assert (record["contexts"]["proposed"], record["contexts"]["kept"]) == (2, 2)
 
@@ -81,5 +84,6 @@ def test_a_move_passes_wherever_it_goes(site: Site, start_gateway: Callable[...,
             assert len(destination.stored) == 1
             record = gateway.wait_for_record()
     assert record["would_refuse"] == ["move_destination_not_allowed"]
+    assert record["observed_operations"] == ["C-MOVE to 'ELSEWHERE'"]
     assert record["dimse"]["C-MOVE"]["ok"] == 1
     assert gateway.metric("dimse_refusals_total", operation="c_move", decision="would_refuse") == 1

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
-from proxy.dimse.command import C_FIND, NOT_AUTHORIZED, decode_command
+from proxy.dimse.command import C_FIND, C_GET, NOT_AUTHORIZED, decode_command
 from proxy.pdu import encode_associate_rq
 from tests.support import dcmtk
 from tests.support.client import connect, release
@@ -36,6 +36,7 @@ PEERS = [
     {"aet": "VIEWER", "allow": ["get"]},
 ]
 WORKLIST, STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.31", "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 PENDING = 0xFF00
 IN_ARCHIVE = 2  # instances
 PLUGIN = "/usr/share/orthanc/plugins/libModalityWorklists.so"
@@ -134,8 +135,11 @@ PARTLY = {
 
 
 def counts(record: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """What the access record counts of each service, without the zeros."""
-    return {name: {what: n for what, n in counted.items() if n} for name, counted in record["dimse"].items()}
+    """What the access record counts of each service, without the zeros and times."""
+    return {
+        name: {what: n for what, n in counted.items() if n and what != "seconds"}
+        for name, counted in record["dimse"].items()
+    }
 
 
 def check_metrics(gateway: Gateway, service: str, number: int, *, out: bool) -> None:
@@ -195,6 +199,9 @@ def test_a_get_delivers_and_counts_what_it_delivers(tools: Tools, pacs: Orthanc)
     assert tools.gateway.metric("instance_size_bytes_count", tenant="hospital") == len(got)
     size = tools.gateway.metric("instance_size_bytes_sum", tenant="hospital")
     assert 4096 * len(got) < size < 6000 * len(got)
+    assert tools.gateway.metric("instances_stored_bytes_total", tenant="hospital", sop_class="ct") == size
+    assert record["instances"] == {"ct": {"n": len(got), "bytes": size}}
+    assert record["dimse"]["C-GET"]["seconds"] >= record["dimse"]["C-STORE"]["seconds"] > 0
 
 
 def test_a_move_goes_where_it_may_and_nowhere_else(tools: Tools, pacs: Orthanc, destination: dcmtk.StoreScp) -> None:
@@ -255,3 +262,28 @@ def test_the_worklist_is_no_way_to_the_studies(pacs: Orthanc, tools: Tools) -> N
     assert [status for status, _ in direct] == [PENDING, 0], direct
     assert STUDY.encode() in direct[0][1]
     assert ask_for_studies(port_of(tools.gateway.config, "plain")) == [(NOT_AUTHORIZED, b"")]
+
+
+def get_in_vain(port: int) -> bytes:
+    """The answer to a C-GET where no presentation context was proposed that its instances could come on."""
+    elements = ((8, 0x52, b"STUDY "), (0x20, 0x0D, STUDY.encode() + b"\0" * (len(STUDY) % 2)))
+    identifier = b"".join(struct.pack("<HHL", group, tag, len(value)) + value for group, tag, value in elements)
+    with connect(port) as wire:
+        wire.send(encode_associate_rq("MAINPACS", "VIEWER", [(1, STUDY_ROOT_GET, [IMPLICIT_LE])]))
+        assert wire.receive_pdu()[:1] == b"\2"
+        wire.send(
+            message(command(C_GET, sop_class=STUDY_ROOT_GET, data_set=True, more=[(0x0700, bytes(2))]), identifier)
+        )
+        answer = wire.receive_pdu()
+        release(wire)
+        return answer
+
+
+def test_what_could_not_be_retrieved_is_told(pacs: Orthanc, tools: Tools) -> None:
+    """DCMTK's SCPs list the failed instances (0008,0058) behind the elements of the command set."""
+    direct = get_in_vain(pacs.port)
+    assert b"\x08\0\x58\0" in direct
+    assert get_in_vain(port_of(tools.gateway.config, "plain")) == direct
+    record = tools.gateway.wait_for_record()
+    assert record["ended"] == "released"
+    assert counts(record) == {"C-GET": {"n": 1, "fail": 1}}

@@ -20,6 +20,11 @@ def test_every_reason_is_explained() -> None:
         assert "|" not in refusal.meaning + refusal.remedy
 
 
+def test_only_what_is_not_built_is_never_given() -> None:
+    not_given = {reason for reason, refusal in REFUSALS.items() if refusal.remedy == "Not given by this version."}
+    assert not_given == {Reason.IDENTITY_REQUIRED, Reason.IDENTITY_REFUSED, Reason.IDENTITY_UNAVAILABLE}
+
+
 def test_the_document_is_current() -> None:
     assert DOCUMENT.read_text() == markdown(), "write proxy.cli.refusals.markdown() to docs/refusals.md"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dimse.command import DimseError
+from proxy.dimse.command import DimseError, decode_command
 from proxy.dimse.echo import decode_c_echo_rsp, encode_c_echo_rq
 
 RESPONSE = bytes.fromhex(
@@ -38,6 +38,16 @@ def test_status_is_read() -> None:
     assert decode_c_echo_rsp(RESPONSE[:-2] + b"\x22\x01", 7) == 0x0122
 
 
+def test_elements_of_other_groups_may_stand_behind_a_response() -> None:
+    detail = bytes.fromhex("08000000 04000000 0c000000 08005800 04000000 312e3200")
+    assert decode_c_echo_rsp(RESPONSE + detail, 7) == 0
+    for damaged in (detail[:-1], detail + b"\0", detail + RESPONSE[-10:]):
+        with pytest.raises(DimseError, match=r"\(0008,0000\) in a command set"):
+            decode_c_echo_rsp(RESPONSE + damaged, 7)
+    with pytest.raises(DimseError, match=r"\(0008,0000\) in a command set"):
+        decode_command(encode_c_echo_rq(7) + detail)
+
+
 @pytest.mark.parametrize(
     ("command", "message_id", "words"),
     [
@@ -47,7 +57,7 @@ def test_status_is_read() -> None:
         (RESPONSE[:-1], 7, "longer than the command set"),
         (RESPONSE + b"\0\0", 7, "ends inside an element header"),
         (RESPONSE + RESPONSE[-10:], 7, r"\(0000,0900\) twice"),
-        (RESPONSE + b"\x08\0\0\0\0\0\0\0", 7, r"\(0008,0000\) in a command set"),
+        (RESPONSE + b"\x08\0\0\0\x02\0\0\0", 7, r"\(0008,0000\) in a command set"),
         (RESPONSE.replace(b"\0\x09\2\0\0\0\0\0", b"\0\x09\0\0\0\0").replace(b"\x42", b"\x40"), 7, "not two bytes"),
         (b"", 7, "does not begin with its group length"),
         (b"\0\0\0\1\xff\xff\xff\xff", 7, "longer than the command set"),

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.config.values import Limits
 from proxy.net import counts as module
-from proxy.net.counts import Counts, Share, connections_for_descriptors, table_for
+from proxy.net.counts import Counts, Share, connections_for_descriptors, has_room, table_for
 from proxy.net.table import SharedTable, TableFull
 from proxy.policy import Address, Peer, Reason, Tenant
 
@@ -137,6 +137,18 @@ def test_workers_share_the_caps_and_know_who_is_ahead() -> None:
     table.forget(0)
     assert second.acquire(of_second[0], TENANT, PEER) is None
     connected(second, B)
+
+
+def test_a_table_has_room_for_what_it_was_made_for_and_not_for_much_more() -> None:
+    before, after = Limits(connections=100), Limits(connections=1000)
+    table = table_for(before, (TENANT,), 1)
+    assert has_room(table, before, (TENANT,))
+    assert has_room(table, Limits(connections=150), (TENANT, TENANT))
+    assert not has_room(table, after, (TENANT,))
+    held = Counts(before, table, 0, (0,))
+    for number in range(100):
+        connected(held, ipaddress.ip_address(number))
+    assert reason(held.connect(A)) is Reason.CONNECTION_LIMIT
 
 
 @pytest.mark.parametrize(("descriptors", "expected"), [(64, 16), (264, 100), (1_000_000, 10_000)])

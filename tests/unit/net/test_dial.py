@@ -129,6 +129,9 @@ class Dialling:
     def server(self, upstream: Upstream, server: Server) -> None:
         pass
 
+    def resolved(self) -> None:
+        pass
+
     def dialled(self, result: str) -> None:
         self.results.append(result)
 
@@ -138,9 +141,10 @@ class Dialling:
     def upstream_secured(self, tls: ssl.SSLObject, settings: UpstreamTls) -> None:
         self.results.append(tls.version() or "")
 
-    def dialled_too_long(self) -> bool:
-        self.dialled("tls" if self._in_tls else "timeout")
-        return self._in_tls
+    def dialled_too_long(self) -> str:
+        result = "tls" if self._in_tls else "timeout"
+        self.dialled(result)
+        return result
 
 
 @contextlib.asynccontextmanager

@@ -22,6 +22,15 @@ def test_a_literal_needs_no_look_up() -> None:
     assert resolver.known(Server("pacs", 104)) is None
 
 
+def test_a_link_local_address_leads_through_its_interface() -> None:
+    number = socket.if_nametoindex("lo")
+    for zone in ("lo", str(number)):
+        known = Resolver().known(Server(f"fe80::1%{zone}", 104))
+        assert known == (Destination(socket.AF_INET6, ("fe80::1", 104, 0, number)),)
+    with pytest.raises(OSError, match="this machine has no interface nosuch0"):
+        Resolver().known(Server("fe80::1%nosuch0", 104))
+
+
 def test_destinations_read_like_addresses() -> None:
     assert str(Destination(socket.AF_INET, ("10.0.0.1", 104))) == "10.0.0.1:104"
     assert str(Destination(socket.AF_INET6, ("fe80::1", 104, 0, 0))) == "[fe80::1]:104"

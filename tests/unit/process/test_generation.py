@@ -1,0 +1,240 @@
+"""A generation's workers where their processes cannot be started, or are told something while they are."""
+
+import asyncio
+import errno
+import functools
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from proxy.config.values import Config
+from proxy.net.table import SharedTable
+from proxy.process import child, generation
+from proxy.process.child import Child
+from proxy.process.generation import Generation, StartFailed
+
+SLOTS = 4
+
+
+class Host:
+    """A supervisor that counts what it is told."""
+
+    niceness = 0
+
+    def __init__(self) -> None:
+        self.table = SharedTable.create(SLOTS, 1)
+        self.free = list(range(SLOTS))
+        self.events: list[tuple[str, dict[str, object]]] = []
+        self.given_up = ""
+
+    def take_slots(self, count: int) -> tuple[int, ...]:
+        return tuple(self.free.pop(0) for _ in range(count))
+
+    def free_slot(self, slot: int) -> None:
+        self.free.append(slot)
+
+    def write_line(self, access: bool, line: bytes) -> None:
+        raise AssertionError(line)
+
+    def event(self, level: str, name: str, **fields: object) -> None:
+        self.events.append((name, fields))
+
+    def association_lost(self, record: object) -> None:
+        raise AssertionError(record)
+
+    def worker_left(self, child: Child) -> None:
+        pass
+
+    def give_up(self, why: str) -> None:
+        self.given_up = why
+
+
+class Process:
+    """A worker process that does nothing until it is killed."""
+
+    pid = 4711
+
+    def __init__(self, channel: int) -> None:
+        self.channel = os.dup(channel)
+        self.signals: list[int] = []
+        self.ended = asyncio.Event()
+
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
+        if not self.ended.is_set():
+            os.close(self.channel)
+            self.ended.set()
+
+    async def wait(self) -> int:
+        await self.ended.wait()
+        return -self.signals[0]
+
+    def received(self) -> bytes:
+        return os.read(self.channel, 65536)
+
+
+class Machine:
+    """Where processes are started: as many as it has room for, each when `begin` lets it."""
+
+    def __init__(self) -> None:
+        self.room = SLOTS
+        self.processes: list[Process] = []
+        self.begin: Callable[[], Awaitable[None]] | None = None
+
+    async def start(self, *command: Any, **options: Any) -> Process:
+        if self.begin is not None:
+            await self.begin()
+        if len(self.processes) >= self.room:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        process = Process(int(command[3]))
+        self.processes.append(process)
+        return process
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host()
+    yield host
+    host.table.close()
+    os.close(host.table.descriptor)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine = Machine()
+    monkeypatch.setattr(child.asyncio, "create_subprocess_exec", machine.start)
+    return machine
+
+
+def workers(host: Host, count: int) -> Generation:
+    return Generation(host, 1, Config("config.yaml", (), {}, {}, workers=count), {}, "json")
+
+
+def all_begun(one: Generation) -> bool:
+    return bool(one.children) and all(worker.pid or worker.gone.is_set() for worker in one.children.values())
+
+
+async def serving(host: Host, count: int) -> Generation:
+    """A generation whose workers say that they serve as soon as they are there."""
+    one = workers(host, count)
+    started = asyncio.ensure_future(one.start())
+    await turns_until(lambda: all_begun(one))
+    for worker in one.children.values():
+        if worker.pid:
+            worker._received("ready", None)
+    await started
+    return one
+
+
+def to_its_end(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def run(**fixtures: Any) -> None:
+        asyncio.run(test(**fixtures))
+
+    return run
+
+
+async def turns_until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - turns of the loop, not time
+            await asyncio.sleep(0)
+
+
+@to_its_end
+async def test_a_generation_that_cannot_be_started_whole_leaves_nothing(host: Host, machine: Machine) -> None:
+    machine.room = 1
+    with pytest.raises(StartFailed, match="no process could be started: Resource temporarily unavailable"):
+        await serving(host, 2)
+    assert [process.signals for process in machine.processes] == [[9]]
+    assert sorted(host.free) == list(range(SLOTS))
+
+
+@to_its_end
+async def test_a_lost_worker_is_started_again_when_there_is_room(
+    host: Host, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "_FIRST_PAUSE", 0.0)
+    one = await serving(host, 1)
+    machine.room = 1
+    machine.processes[0].send_signal(9)
+    await turns_until(lambda: len(host.events) > 3)
+    assert host.events[1] == (
+        "worker_lost",
+        {
+            "pid": 0,
+            "ended": "nothing",
+            "associations": 0,
+            "message": "no process could be started: Resource temporarily unavailable",
+        },
+    )
+    machine.room = 2
+    await turns_until(lambda: len(machine.processes) == 2)
+    assert not host.given_up
+    one.kill()
+    one.stop()
+    await one.gone()
+
+
+@pytest.mark.parametrize("order", ["retire", "drain", "stop"])
+@to_its_end
+async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
+    host: Host, machine: Machine, order: str
+) -> None:
+    one = await serving(host, 1)
+    starting, go = asyncio.Event(), asyncio.Event()
+
+    async def begin() -> None:
+        starting.set()
+        await go.wait()
+
+    machine.begin = begin
+    machine.processes[0].send_signal(9)
+    await starting.wait()
+    if order == "retire":
+        one.retire(None)
+    else:
+        getattr(one, order)()
+    go.set()
+    await turns_until(lambda: len(machine.processes) == 2)
+    await turns_until(lambda: one.children[0]._early is None)
+    told = machine.processes[1].received()
+    assert b"start" in told
+    assert told.index(b"start") < told.index(order.encode())
+    one.kill()
+    await one.gone()
+
+
+@to_its_end
+async def test_a_worker_that_is_being_started_can_be_killed(host: Host, machine: Machine) -> None:
+    one = await serving(host, 1)
+    starting, go = asyncio.Event(), asyncio.Event()
+
+    async def begin() -> None:
+        starting.set()
+        await go.wait()
+
+    machine.begin = begin
+    machine.processes[0].send_signal(9)
+    await starting.wait()
+    one.stop()
+    one.kill()
+    go.set()
+    async with asyncio.timeout(5):
+        await one.gone()
+    assert machine.processes[1].signals == [9]
+
+
+@to_its_end
+async def test_a_worker_that_never_serves_is_replaced(host: Host, machine: Machine) -> None:
+    one = await serving(host, 1)
+    machine.processes[0].send_signal(9)
+    await turns_until(lambda: len(machine.processes) == 2 and one.children[0].pid)
+    for _ in range(int(generation._READY_TIMEOUT)):
+        one.tick()
+    assert host.events[-1] == ("worker_stuck", {"pid": 4711, "seconds": 30})
+    await turns_until(lambda: len(machine.processes) == 3)
+    one.stop()
+    one.kill()
+    await one.gone()
