@@ -54,6 +54,10 @@ _BUG = "an association failed on a bug of the gateway"
 # Closed without waiting for the peer: who may not be here cannot keep a connection by not closing it.
 _AT_ONCE = frozenset({Reason.ADDRESS_DENIED, Reason.ADDRESS_LIMIT, Reason.CONNECTION_LIMIT})
 
+# Bytes of a request that takes long to read, and to decide: 256 KiB of transfer syntaxes take a third of a second, and
+# whoever sends sixty of them need not be known.
+_LARGE = 32 * 1024
+
 
 class Association(Walker):
     """A connection of a requestor and, once the policy said yes, the connection to its upstream."""
@@ -144,6 +148,8 @@ class Association(Walker):
         self._within(timeouts.artim, Reason.ARTIM_EXPIRED, "no complete A-ASSOCIATE-RQ came in time")
         pdu = await read_request(self, leg, self._worker.config.limits.associate_rq, received)
         self.account.requested(pdu)
+        if len(pdu) > _LARGE:
+            await self._worker.turn()
         request = understand_request(pdu)
         self.account.request(request)
         if self._worker.draining:

@@ -80,6 +80,7 @@ class Worker:
         self._associations: set[Association] = set()
         self._established: set[Association] = set()
         self._refusal: Callable[[Association], str | None] | None = None  # by a configuration behind this one
+        self._turns = asyncio.Lock()
         self._idle = asyncio.Event()  # no association is left, while draining
         self._empty = asyncio.Event()  # no connection is left
         self._empty.set()
@@ -165,6 +166,11 @@ class Worker:
             raise
         self._empty.clear()
         self._associations.add(association)
+
+    async def turn(self) -> None:
+        """Wait for a turn of the event loop in which nobody else does what takes long."""
+        async with self._turns:
+            await asyncio.sleep(0)
 
     def established(self, association: Association) -> None:
         """An association has its relay."""

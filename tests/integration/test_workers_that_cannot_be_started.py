@@ -146,14 +146,6 @@ def test_a_worker_that_starts_during_a_reload_leaves_with_its_generation(
     assert not any(stranger_is_let_in(gateway) for _ in range(ATTEMPTS))
 
 
-def test_a_worker_that_starts_does_not_hold_up_the_end(
-    config: Record, start_gateway: Callable[..., Gateway], held: tuple[Path, Path]
-) -> None:
-    gateway = start_gateway(config, launcher=launcher(SLOW, held, supervisor=True))
-    being_replaced(gateway, held)
-    # `start_gateway` stops it, and has it end with 0.
-
-
 def test_nobody_is_served_by_a_generation_that_is_not_complete(
     config: Record, start_gateway: Callable[..., Gateway], held: tuple[Path, Path]
 ) -> None:
