@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from proxy.config.values import Config, Listener
@@ -12,7 +12,7 @@ from proxy.net.association import Association
 from proxy.net.counts import Counts, Share
 from proxy.net.gate import Gate
 from proxy.net.loops import LoopGuard
-from proxy.net.poller import Poller
+from proxy.net.poller import LONGEST_TURN, Poller
 from proxy.net.probes import Probes
 from proxy.net.proxied import ADDRESS_DENIED
 from proxy.net.servers import Servers, ServerStates
@@ -216,22 +216,34 @@ class Worker:
                 association.end(Ended.DISCONNECTED, Reason.DISCONNECTED, "by an operator")
         return len(chosen)
 
-    def recheck(self, config: Config, tls: Mapping[str, ListenerTls]) -> int:
-        """Decide every open association again under a new configuration; how many were ended."""
+    def recheck(self, config: Config, tls: Mapping[str, ListenerTls]) -> Coroutine[Any, Any, None]:
+        """Decide every open association again under a new configuration, and end those that it refuses: to be awaited.
+
+        Traffic goes on meanwhile: there may be thousands, and each request is read anew.
+        """
         listeners = {listener.name: listener for listener in config.listeners}
 
         def refusal(association: Association) -> str | None:
             name = association.listener.name
             return association.decide_again(listeners.get(name), tls.get(name))
 
+        self._refusal = refusal
         return self._end_refused(refusal)
+
+    async def _end_refused(self, refusal: Callable[[Association], str | None]) -> None:
+        began = time.monotonic()
+        for association in list(self._established):
+            if time.monotonic() - began > LONGEST_TURN:
+                await asyncio.sleep(0)
+                began = time.monotonic()
+            if self._refusal is not refusal:
+                return  # a configuration behind this one decides on all of them
+            if association in self._established:
+                self._ended_as_refused(association)
 
     def end_undecided(self, why: str) -> int:
         """End every open association, for a new configuration cannot be asked about it; how many these are."""
-        return self._end_refused(lambda _: f"it could not be decided again: {why}")
-
-    def _end_refused(self, refusal: Callable[[Association], str | None]) -> int:
-        self._refusal = refusal
+        self._refusal = lambda _: f"it could not be decided again: {why}"
         return sum(self._ended_as_refused(association) for association in list(self._established))
 
     def _ended_as_refused(self, association: Association) -> bool:

@@ -156,7 +156,7 @@ class _Serving:
                 why = str(error) or type(error).__name__
                 worker.journal.event("error", "recheck_failed", message=why, ended=worker.end_undecided(why))
                 return
-            worker.recheck(config, tls)
+            self._spawn(worker.recheck(config, tls))
 
     async def _end_when_empty(self, worker: Worker) -> None:
         await worker.empty()

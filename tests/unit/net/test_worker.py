@@ -208,3 +208,48 @@ def test_one_association_cannot_keep_the_others_from_their_tick_and_their_end(
             b.worker._associations.clear()
 
     run(scenario)
+
+
+class Slow(Sound):
+    """One whose request takes long to read again; refused by the second configuration."""
+
+    def __init__(self, listener: Any, clock: list[float]) -> None:
+        super().__init__()
+        self.listener, self.clock, self.decided = listener, clock, 0
+
+    def decide_again(self, listener: Any, tls: Any) -> str | None:
+        self.decided += 1
+        self.clock[0] += 0.1
+        return "refused" if self.decided == 2 else None
+
+
+def test_others_are_served_between_two_associations_that_are_decided_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with bed(tmp_path) as b:
+            clock = [0.0]
+            monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+            [listener] = b.worker.config.listeners
+            all_of_them: Any = [Slow(listener, clock) for _ in range(8)]
+
+            def decided() -> int:
+                return sum(one.decided for one in all_of_them)
+
+            b.worker._established |= set(all_of_them)
+            first = asyncio.ensure_future(b.worker.recheck(b.worker.config, {}))
+            await turns(2)
+            assert decided() == 2
+            for one in all_of_them:
+                one.decided = 1
+            second = asyncio.ensure_future(b.worker.recheck(b.worker.config, {}))
+            await turns(4)
+            assert first.done() and decided() < 2 * len(all_of_them)
+            gone = next(one for one in all_of_them if one.decided == 1)
+            b.worker._established.discard(gone)
+            await second
+            assert gone.decided == 1
+            assert all(one.told[-1:] == ["end"] for one in all_of_them if one is not gone)
+            b.worker._established.clear()
+
+    run(scenario)
