@@ -6,7 +6,7 @@
      findings: [{code, severity, where, path, message}],
      listeners: [{name, where, bind: [...], networks: "any" | [...],
                   proxy_protocol: null | {versions: [...], trusted: [...]}, default_tenant,
-                  tls: null | {profile, section, retired, client_auth, ca: [...], pinned, revocation,
+                  tls: null | {profile, section, retired, client_auth, ca: [...], ca_files: [...], pinned, revocation,
                                missing_suites: [...],
                                certificates: [{file, dns: [...], key, not_after}]},
                   tenants: [{name, where, server_names: [...], networks, called_aets: "any" | [...], profile,
@@ -126,7 +126,7 @@ def _print_listener(listener: "EffectiveListener") -> None:
         say("  a client that asks for the server name")
     for row in listener.sni:
         asked = row.server_name or {"unknown": "(any other)", "none": "(none)"}.get(row.sender, "(any or none)")
-        say(printable(f"    {asked:<28}gets {row.answer}"))
+        say(printable(f"    {asked:<27} gets {row.answer}"))
     for text in listener.notes:
         _row("note", text)
     say()
@@ -158,11 +158,13 @@ def _print_upstream(upstream: "EffectiveUpstream") -> None:
 
 
 def _row(label: str, text: str, style: str = "") -> None:
-    say(printable(f"  {label:<18}{text}"), style)
+    say(printable(f"  {label:<17} {text}"), style)
 
 
 def _client_auth(tls: "EffectiveTls") -> str:
-    trusted = [*tls.ca, *([f"{tls.pinned} pinned"] if tls.pinned else [])]
+    trusted = [f"{name} ({file})" for name, file in zip(tls.ca, tls.ca_files, strict=True)]
+    if tls.pinned:
+        trusted.append(f"{tls.pinned} pinned")
     return tls.client_auth + (f", trusted: {', '.join(trusted)}" if trusted else "")
 
 

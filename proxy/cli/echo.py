@@ -93,6 +93,7 @@ def hint_for(result: "Verification", *, tls: bool, client_certificate: bool) -> 
         case Outcome.TLS_FAILED, _ if not client_certificate:
             return (
                 "no TLS on this port: leave out --tls; a client certificate demanded: --cert; an old server: --profile"
+                "; a port behind a load balancer: --proxy-header"
             )
         case Outcome.TLS_FAILED, _:
             return (
@@ -115,7 +116,7 @@ def hint_for(result: "Verification", *, tls: bool, client_certificate: bool) -> 
 
 
 _REJECT_HINTS = {
-    (1, 1): "the gateway says so with uniform_rejects, or of an ambiguous request: its access record has the reason",
+    (1, 1): "of the gateway: the peer may not `echo`, or uniform_rejects hides what its access record says",
     (1, 3): "--calling, the address or the certificate is not allowed: see `peers` of the tenant, `dicomgate explain`",
     (1, 7): "--called is no title that is answered here: see `called_aets` of the tenant",
     (2, 1): "a user identity is asked for, which echo does not send",

@@ -57,6 +57,7 @@ class EffectiveTls:
     retired: bool
     client_auth: str
     ca: tuple[str, ...]
+    ca_files: tuple[str, ...]  # one for each of `ca`
     pinned: int
     revocation: EffectiveRevocation
     certificates: tuple[EffectiveCertificate, ...]
@@ -170,6 +171,7 @@ def _tls(settings: TlsSettings) -> EffectiveTls:
         retired=profile.retired,
         client_auth=auth.mode,
         ca=tuple(auth.ca),
+        ca_files=tuple(file.path for file in auth.ca.values()),
         pinned=len(auth.pinned),
         revocation=_revocation(auth),
         certificates=tuple(map(describe_certificate, settings.certificates)),

@@ -196,7 +196,8 @@ def _write_certificates(files: dict[Path, bytes], force: bool) -> None:
         if not (path.is_file() and path.read_bytes() == data):
             _write(path, data, force)
     for folder in dict.fromkeys(path.parent for path in files):
-        note(f"wrote {folder}: {sum(path.parent == folder for path in files)} certificate files")
+        written = sum(path.parent == folder for path in files)
+        note(f"wrote {folder}: {written} certificate file{'' if written == 1 else 's'}")
 
 
 def _write(path: Path, data: bytes, force: bool) -> None:

@@ -60,7 +60,7 @@ def _server(server: Answer, now: float) -> str:
     backup = " (backup)" if server["backup"] else ""
     state = server["state"]
     if server["failures"]:
-        state += f", {server['failures']} failed connections in a row"
+        state += f", {server['failures']} failed connection{'' if server['failures'] == 1 else 's'} in a row"
     if server["retry_in"] is not None:
         state += f", tried again in {duration(server['retry_in'])}"
     check = server["check"]

@@ -103,9 +103,7 @@ def parse(data: bytes, file: str, problem: Problem) -> Block | None:
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         mark = top if at is None else Mark(file, at.line + 1, at.column + 1)
-        tab = at is not None and text[at.index : at.index + 1] == "\t"
-        words = "a tab, where only spaces may indent" if tab else error.problem or error.context
-        problem("E103", mark, f"not valid YAML: {words}")
+        problem("E103", mark, f"not valid YAML: {_in_words(error, text)}")
         return None
     except yaml.YAMLError as error:
         problem("E103", top, f"not valid YAML: {' '.join(str(error).split())}")
@@ -120,6 +118,21 @@ def parse(data: bytes, file: str, problem: Problem) -> Block | None:
     else:
         return root
     return None
+
+
+def _in_words(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What is wrong. The parser often notices an open quote or bracket only lines behind it."""
+    said = str(error.problem or error.context)
+    at, begin = error.problem_mark or error.context_mark, error.context_mark
+    if at is None:
+        return said
+    before, found = text[at.index - at.column : at.index], text[at.index : at.index + 1]
+    if found == "\t":
+        return "a tab, where only spaces may indent"
+    if found == ":" and ": " in before:
+        return f"{said}; a text with `: ` in it needs quotes"
+    where = f" from line {begin.line + 1} on" if begin is not None and begin.line < at.line else ""
+    return f"{said}; look at quotes, brackets and indentation{where}"
 
 
 class _TooDeep(Exception):

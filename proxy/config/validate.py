@@ -1,7 +1,9 @@
 """From the tree to the models, with every mistake told where it stands."""
 
+import itertools
 import types
 import typing
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, Tag, ValidationError
@@ -11,6 +13,9 @@ from proxy.config.findings import MAXIMUM_FINDINGS, Report, locate
 from proxy.config.models_root import Configuration
 from proxy.config.nearest import did_you_mean
 from proxy.config.tree import Block, shown
+
+_MISSPELT = 0.85  # likeness from which a word is a misspelling rather than a key of another place
+_PLACES_NAMED = 3  # at most, of a key that many have
 
 
 def validate(root: Block, report: Report) -> Configuration | None:
@@ -49,15 +54,45 @@ def _tell(details: ErrorDetails, root: Block, report: Report) -> None:
         case "list_type":
             message = f"must be a list: write [{value}]" if isinstance(value, str) and value else "must be a list"
         case "dict_type" | "model_type" | "model_attributes_type":
-            message = "must be a mapping"
+            known = _keys(Configuration, location)
+            message = "must be a mapping" + (f"; here one may write {', '.join(known)}" if known else "")
     mark, path = locate(root, location, key=key)
     report.add(code, mark, path, message)
 
 
 def _unknown_key(location: tuple[int | str, ...]) -> str:
-    known = _keys(Configuration, location[:-1])
-    near = did_you_mean(str(location[-1]), known)
-    return "unknown key" + (near or f"; here one may write {', '.join(known)}")
+    known, key = _keys(Configuration, location[:-1]), str(location[-1])
+    said = did_you_mean(key, known, cutoff=_MISSPELT) or _belongs_under(key, location) or did_you_mean(key, known)
+    return "unknown key" + (said or f"; here one may write {', '.join(known)}")
+
+
+def _belongs_under(key: str, location: tuple[int | str, ...]) -> str:
+    """`; it belongs under listeners.*.tls`: the places of that key which have most in common with `location`."""
+    places = [place for name, place in _places(Configuration, ()) if name == key]
+    common = [_common(place, location) for place in places]
+    near = [place for place, shared in zip(places, common, strict=True) if shared == max(common)]
+    named = ["under " + ".".join(place) if place else "at the top" for place in sorted(near, key=len)]
+    return f"; it belongs {' or '.join(named[:_PLACES_NAMED])}" if named else ""
+
+
+def _common(place: tuple[str, ...], location: tuple[int | str, ...]) -> int:
+    """How many steps from the top the two paths go together."""
+    pairs = zip(place, location, strict=False)
+    return len(list(itertools.takewhile(lambda pair: pair[0] in ("*", pair[1]), pairs)))
+
+
+def _places(annotation: Any, place: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every key of the models with the path of the mapping that takes it."""
+    origin = typing.get_origin(annotation)
+    if origin in (list, dict):
+        yield from _places(typing.get_args(annotation)[-1], (*place, "*"))
+    elif origin is not None:
+        for choice in typing.get_args(annotation):
+            yield from _places(choice, place)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            yield field.alias or name, place
+            yield from _places(field.annotation, (*place, field.alias or name))
 
 
 def _keys(annotation: Any, location: tuple[int | str, ...]) -> list[str]:

@@ -9,7 +9,7 @@ from proxy.dimse.command import C_STORE, MOVE_DESTINATION_UNKNOWN, NOT_AUTHORIZE
 from proxy.dimse.inspection import Inspection, RefusedCommand, Tally
 from proxy.dimse.rules import ContextRules, context_rules
 from proxy.dimse.services import ALL, Operation, classify
-from proxy.observe.access import AccessRecord, OperationCount
+from proxy.observe.access import AccessRecord, InstanceCount, OperationCount
 from proxy.observe.families import operation_label
 from proxy.observe.metrics import Metrics
 from proxy.pdu import AAssociateAC, AAssociateRQ, AsynchronousOperationsWindow, PresentationContextResult, RoleSelection
@@ -141,9 +141,14 @@ def count_operations(tally: Tally, metrics: Metrics, tenant: str, record: Access
             _of(record, field).refused += number
     for field, seconds in tally.durations:
         metrics.observe("dimse_duration_seconds", (tenant, _LABELS[field]), seconds)
+        _of(record, field).seconds += seconds
     for group, kind, size in tally.instances:
         metrics.add("instances_stored_total", (tenant, group, kind))
+        metrics.add("instances_stored_bytes_total", (tenant, group), size)
         metrics.observe("instance_size_bytes", (tenant,), size)
+        answered = record.instances.get(group) or record.instances.setdefault(group, InstanceCount())
+        answered.number += 1
+        answered.bytes += size
 
 
 def stored(record: AccessRecord) -> int:

@@ -209,7 +209,8 @@ async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAss
             raise Refused(Reason.UPSTREAM_TLS_FAILED, f"upstream: {explain_client_failure(leg.tls_failure)}")
         if leg.eof:
             how = leg.lost or "closed"
-            text = f"the upstream ended the connection before it answered the request: {how}"
+            hint = "; if it speaks TLS there, it needs `tls` here" if leg.tls is None and not framer.received else ""
+            text = f"the upstream ended the connection before it answered the request: {how}{hint}"
             raise Refused(Reason.UPSTREAM_UNAVAILABLE, text)
         await conversation.event_on(leg)
         data = leg.receive()

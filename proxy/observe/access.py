@@ -50,6 +50,15 @@ class OperationCount:
     warnings: int = 0
     failures: int = 0
     refused: int = 0  # by the gateway
+    seconds: float = 0.0  # from requests to their final responses, all together
+
+
+@dataclass(slots=True)
+class InstanceCount:
+    """C-STORE requests that were answered, whoever sent them; `bytes` of their data sets."""
+
+    number: int = 0
+    bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -100,6 +109,7 @@ class AccessRecord:
     pdus_in: int = 0
     pdus_out: int = 0
     dimse: dict[str, OperationCount] = field(default_factory=dict)  # by service: C-STORE
+    instances: dict[str, InstanceCount] = field(default_factory=dict)  # by group of SOP classes
     refused_operations: tuple[str, ...] = ()  # what the gateway refused, in words
     observed_operations: tuple[str, ...] = ()  # what it would have refused, were the tenant not only observed
     ended: Ended = Ended.REFUSED
@@ -165,10 +175,18 @@ class AccessRecord:
                 "pdus_out": self.pdus_out,
                 "dimse": {
                     name: _known(
-                        {"n": n.requests, "ok": n.ok, "warn": n.warnings, "fail": n.failures, "refused": n.refused}
+                        {
+                            "n": n.requests,
+                            "ok": n.ok,
+                            "warn": n.warnings,
+                            "fail": n.failures,
+                            "refused": n.refused,
+                            "seconds": round(n.seconds, 6) or None,
+                        }
                     )
                     for name, n in self.dimse.items()
                 },
+                "instances": {group: {"n": n.number, "bytes": n.bytes} for group, n in self.instances.items()},
                 "refused_operations": list(self.refused_operations),
                 "observed_operations": list(self.observed_operations),
                 "trace": [

@@ -228,6 +228,13 @@ FAMILIES = (
         at_start=False,
     ),
     Family(
+        "instances_stored_bytes_total",
+        _C,
+        "Bytes of the data sets of the C-STORE requests answered, by group of SOP classes.",
+        ("tenant", "sop_class"),
+        at_start=False,
+    ),
+    Family(
         "instance_size_bytes",
         _H,
         "Bytes of the data sets of the C-STORE requests that were answered.",

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
@@ -37,5 +38,8 @@ def _run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
         patience = threading.Timer(_CLOSE_PATIENCE, os._exit, (code,))
         patience.daemon = True
         patience.start()
+    # The loop gave the signals back, and the interpreter takes its time to end: the answer stands, whoever asks again.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     patience.cancel()
     return code

@@ -135,8 +135,11 @@ PARTLY = {
 
 
 def counts(record: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """What the access record counts of each service, without the zeros."""
-    return {name: {what: n for what, n in counted.items() if n} for name, counted in record["dimse"].items()}
+    """What the access record counts of each service, without the zeros and times."""
+    return {
+        name: {what: n for what, n in counted.items() if n and what != "seconds"}
+        for name, counted in record["dimse"].items()
+    }
 
 
 def check_metrics(gateway: Gateway, service: str, number: int, *, out: bool) -> None:
@@ -196,6 +199,9 @@ def test_a_get_delivers_and_counts_what_it_delivers(tools: Tools, pacs: Orthanc)
     assert tools.gateway.metric("instance_size_bytes_count", tenant="hospital") == len(got)
     size = tools.gateway.metric("instance_size_bytes_sum", tenant="hospital")
     assert 4096 * len(got) < size < 6000 * len(got)
+    assert tools.gateway.metric("instances_stored_bytes_total", tenant="hospital", sop_class="ct") == size
+    assert record["instances"] == {"ct": {"n": len(got), "bytes": size}}
+    assert record["dimse"]["C-GET"]["seconds"] >= record["dimse"]["C-STORE"]["seconds"] > 0
 
 
 def test_a_move_goes_where_it_may_and_nowhere_else(tools: Tools, pacs: Orthanc, destination: dcmtk.StoreScp) -> None:

@@ -55,6 +55,7 @@ def test_private_instances_arrive_where_store_is_allowed(
         assert len(sent) == (len(files) if arrives else 1)
         assert pacs.sha256_by_uid(data_set_of) == sent
     record = gateway.wait_for_record()
+    assert record["dimse"]["C-STORE"].pop("seconds") > 0
     assert record["dimse"]["C-STORE"] == {"n": len(sent), "ok": len(sent), "warn": 0, "fail": 0, "refused": 0}
     assert {item["abstract_syntax"] for item in record["contexts"]["refused"]} == (set() if arrives else PRIVATE.keys())
     stored = {"tenant": "hospital", "status_class": "success"}

@@ -95,6 +95,7 @@ def test_stores_are_refused_between_echoes(
     assert grown < MAY_GROW_KIB, f"{grown} KiB"
     assert (record["ended"], record["peer"]) == ("released", "VIEWER")
     assert record["bytes_in"] > 2 * SIZE
+    assert record["dimse"]["C-ECHO"].pop("seconds") > 0
     assert record["dimse"] == {
         "C-ECHO": {"n": 3, "ok": 3, "warn": 0, "fail": 0, "refused": 0},
         "C-STORE": {"n": 0, "ok": 0, "warn": 0, "fail": 0, "refused": 2},

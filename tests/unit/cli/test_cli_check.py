@@ -24,11 +24,20 @@ def test_a_good_configuration_is_told_listener_by_listener(config: Write, capsys
     assert main(["check", "--strict"]) == 0
     out = capsys.readouterr().out
     assert "listener dicom-tls on 127.0.0.1:2762  [config.yaml:3]\n" in out
-    assert "bcp195-rfc8996 (PS3.15 B.12), client certificate optional, trusted: default, 1 pinned\n" in out
+    assert "bcp195-rfc8996 (PS3.15 B.12), client certificate optional, trusted: default (ca.pem), 1 pinned\n" in out
     assert "south.example.org           gets certificate of tenant south, client certificate required\n" in out
     assert "(any other)                 gets TLS alert 112 unrecognized_name (sni_unknown)\n" in out
     assert "(none)                      gets certificate of the listener, client certificate optional" in out
     assert out.endswith("0 errors, 0 warnings\n")
+
+
+def test_long_names_do_not_run_into_what_is_said_of_them(config: Write, capsys: Capture) -> None:
+    long = "a-very-long-name.rad.example.org"
+    config(("aet: CT1", "name: this-machine, aet: CT1"), ("server_names: [north.example.org", f"server_names: [{long}"))
+    main(["check"])
+    out = capsys.readouterr().out
+    assert "    peer this-machine may " in out
+    assert f"    {long} gets " in out
 
 
 def test_json_has_the_documented_shape(config: Write, capsys: Capture) -> None:

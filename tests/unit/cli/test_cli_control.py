@@ -134,7 +134,8 @@ def test_reload_tells_what_the_gateway_says(gateway: FakeGateway, capsys: Captur
 def test_a_reload_that_fails_exits_1_with_the_findings(gateway: FakeGateway, capsys: Capture) -> None:
     gateway.answers = [{"ok": False, "message": "config.yaml:15:12: tenants.a.peers.0.aet: longer than \x1b[1m"}]
     assert main(["reload"]) == 1
-    assert capsys.readouterr() == ("", "dicomgate: config.yaml:15:12: tenants.a.peers.0.aet: longer than \\x1b[1m\n")
+    said = "config.yaml:15:12: tenants.a.peers.0.aet: longer than \\x1b[1m (nothing has changed in what is served)"
+    assert capsys.readouterr() == ("", f"dicomgate: {said}\n")
 
 
 @pytest.mark.parametrize("verb", ["drain", "stop"])

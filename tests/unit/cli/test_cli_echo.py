@@ -66,6 +66,7 @@ def test_every_outcome_has_its_exit_code(outcome: Outcome, code: int) -> None:
     [
         (Reject(1, 1, 3), "dicomgate explain"),
         (Reject(1, 1, 7), "called_aets"),
+        (Reject(1, 1, 1), "may not `echo`"),
         (Reject(2, 3, 2), "too many associations"),
         (Reject(1, 1, 9), "look at the log of the other side"),
     ],

@@ -38,6 +38,20 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
         (changed("CT1, ", "CT1, cert: {zzz: 1}, "),
          "E111 config.yaml:12:27: tenants.hospital.peers.0.cert.zzz: unknown key; here one may write file, san_dns, san_uri, "
          "subject_cn, sha256, spki_sha256, ca"),
+        # a key of another place
+        (changed("    tenants:", "    client_auth: {mode: none}\n    tenants:"),
+         "E111 config.yaml:6:5: listeners.plain.client_auth: unknown key; it belongs under listeners.*.tls"),
+        (changed("    called_aets:", "    servers: []\n    called_aets:"),
+         "E111 config.yaml:9:5: tenants.hospital.servers: unknown key; it belongs under upstreams.*"),
+        (changed("    called_aets:", "    allow: [all]\n    called_aets:"),
+         "E111 config.yaml:9:5: tenants.hospital.allow: unknown key; it belongs under tenants.*.peers.*"),
+        (changed("    called_aets:", "    upstreams: pacs\n    called_aets:"),
+         "E111 config.yaml:9:5: tenants.hospital.upstreams: unknown key; did you mean upstream?"),
+        (changed("CT1, ", "CT1, workers: 2, "),
+         "E111 config.yaml:12:20: tenants.hospital.peers.0.workers: unknown key; it belongs at the top"),
+        (PLAIN + "server_names: [a.example]\n", "E111 config.yaml:15:1: server_names: unknown key; it belongs under tenants.*"),
+        (PLAIN + "tls: {profile: x}\n",
+         "E111 config.yaml:15:1: tls: unknown key; it belongs under listeners.* or under tenants.* or under upstreams.*"),
         (PLAIN + "<<: {a: b}\n", "E111 config.yaml:15:1: <<: unknown key; here one may write version, include, workers, control, log, "
          "access_log, admin, reload, timeouts, limits, listeners, tenant_defaults, tenants, identity_providers, upstreams"),
         (changed(", allow: [all]", ""), "E112 config.yaml:12:9: tenants.hospital.peers.0: allow is missing: "
@@ -64,13 +78,15 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
          "E110 config.yaml:12:54: tenants.hospital.peers.0.transfer_syntaxes.0: ExplicitVRLittleEndia is no keyword of a transfer syntax; did you mean ExplicitVRLittleEndian?"),
         (changed("[all]", "[all], transfer_syntaxes: [1.2.840.10008.1.1]"),
          "E110 config.yaml:12:54: tenants.hospital.peers.0.transfer_syntaxes.0: 1.2.840.10008.1.1 is a SOP class, not a transfer syntax"),
-        (changed("{aet: CT1, allow: [all]}", "CT1"), "E110 config.yaml:12:9: tenants.hospital.peers.0: must be a mapping"),
+        (changed("{aet: CT1, allow: [all]}", "CT1"), "E110 config.yaml:12:9: tenants.hospital.peers.0: must be a mapping; here one may write "
+         "name, aet, from, cert, user, action, allow, sop_classes, transfer_syntaxes, move_destinations, max_associations, rewrite, comment"),
         (changed("[127.0.0.1]", "{a: b}"), "E110 config.yaml:5:15: listeners.plain.networks: must be a list"),
         (changed("upstream: pacs", "upstream: [pacs]"), "E110 config.yaml:10:15: tenants.hospital.upstream: must be a single value, not a list"),
         (changed("upstream: pacs", "upstream:"), "E110 config.yaml:10:14: tenants.hospital.upstream: is empty"),
         (changed("    peers:", "    routes: {'${RIS}': pacs}\n    peers:"), "E109 config.yaml:11:14: '${RIS}': ${...} stands for values, never in a key"),
         # nothing written is not null: what stood there may have been commented out
-        (changed("    tenants:", "    tls:\n    tenants:"), "E110 config.yaml:6:9: listeners.plain.tls: must be a mapping"),
+        (changed("    tenants:", "    tls:\n    tenants:"), "E110 config.yaml:6:9: listeners.plain.tls: must be a mapping; "
+         "here one may write profile, certificates, client_auth"),
         (changed("upstream: pacs", "upstream: pacs\n    observe_until:"), "E110 config.yaml:11:19: tenants.hospital.observe_until: is empty"),
         (changed("  hospital:\n", "  'a b':\n"),
          "E110 config.yaml:8:3: tenants.a b: 'a b': a name has 1 to 63 letters, digits, `.`, `_` or `-` and begins with a letter or digit"),
@@ -129,7 +145,7 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
          "E110 config.yaml:10:20: tenants.hospital.observe_until: 'soon' is not a date: write it like 2026-10-31 or 2026-10-31T18:00:00Z"),
         (changed("    upstream:", "    aet_case: Fold\n    upstream:"), "E110 config.yaml:10:15: tenants.hospital.aet_case: 'Fold' is none of exact, fold; did you mean fold?"),
         (PLAIN + "log: {level: loud}\n", "E110 config.yaml:15:14: log.level: 'loud' is none of debug, info, warning, error"),
-        (PLAIN + "log: loud\n", "E110 config.yaml:15:6: log: must be a mapping"),
+        (PLAIN + "log: loud\n", "E110 config.yaml:15:6: log: must be a mapping; here one may write level, format"),
         # server names, fingerprints, pins
         (changed("    upstream:", "    server_names: [10.0.0.1]\n    upstream:"),
          "E110 config.yaml:10:20: tenants.hospital.server_names.0: '10.0.0.1': an address is never sent as server name (RFC 6066)"),

@@ -62,6 +62,23 @@ def test_a_tab_is_called_a_tab(end: str) -> None:
     assert parsed(f"# é{end}a:{end}\tb: 1{end}".encode())[1] == [f"E103 config.yaml:3:1: {words}"]
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ('a:\n  - {b: "x}\n  - {c: "y"}\n', "3:10", "look at quotes, brackets and indentation from line 2 on"),
+        ("a:\n  b: [1\nc: 2\n", "3:2", "look at quotes, brackets and indentation from line 2 on"),
+        ("a:\n   b: 1\n  c: 2\n", "3:3", "look at quotes, brackets and indentation from line 1 on"),
+        ("a: 1\n b: 2\n", "2:3", "look at quotes, brackets and indentation"),
+        ("a: {b: room: 1}\n", "1:12", "a text with `: ` in it needs quotes"),
+        ("a: room: 1\n", "1:8", "a text with `: ` in it needs quotes"),
+    ],
+)
+def test_a_syntax_error_says_where_to_look(text: str, place: str, words: str) -> None:
+    (told,) = parsed(text.encode())[1]
+    assert told.startswith(f"E103 config.yaml:{place}: not valid YAML: ")
+    assert told.endswith(f"; {words}")
+
+
 def test_other_encodings_are_refused() -> None:
     assert parsed(b"a: 1\nb: \xff\xfe")[1] == ["E102 config.yaml:2:1: not UTF-8 text: save it as UTF-8"]
     assert parsed("a: 1".encode("utf-16"))[1] == ["E102 config.yaml:1:1: not UTF-8 text: save it as UTF-8"]

@@ -12,6 +12,7 @@ from proxy.observe.access import (
     MAX_TEXT,
     SCHEMA_VERSION,
     AccessRecord,
+    InstanceCount,
     OperationCount,
     refused_contexts,
     rfc3339,
@@ -68,7 +69,8 @@ def full() -> AccessRecord:
     record.upstream, record.server, record.upstream_setup_s = "pacs", "10.20.0.5:104", 0.0123
     record.upstream_tls = ("TLSv1.3", "TLS_AES_256_GCM_SHA384")
     record.bytes_in, record.bytes_out, record.pdus_in, record.pdus_out = 2**40, 300, 12, 5
-    record.dimse = {"C-STORE": OperationCount(5, 3, 1, 1, 0), "C-FIND": OperationCount(refused=2)}
+    record.dimse = {"C-STORE": OperationCount(5, 3, 1, 1, 0, 0.1234567), "C-FIND": OperationCount(refused=2)}
+    record.instances = {"ct": InstanceCount(5, 2**40)}
     record.refused_operations = ("C-FIND from the requestor",)
     record.observed_operations = ("C-MOVE to 'ELSEWHERE'",)
     record.ended, record.duration_s = Ended.RELEASED, 1.23456789
@@ -85,9 +87,10 @@ def test_the_full_record_fits_the_schema_and_fills_it() -> None:
     assert record["answer"] == "A-ASSOCIATE-RJ 1/1/7 (called AE title not recognized)"
     assert record["rj"] == {"result": 1, "source": 1, "reason": 7}
     assert record["dimse"] == {
-        "C-STORE": {"n": 5, "ok": 3, "warn": 1, "fail": 1, "refused": 0},
+        "C-STORE": {"n": 5, "ok": 3, "warn": 1, "fail": 1, "refused": 0, "seconds": 0.123457},
         "C-FIND": {"n": 0, "ok": 0, "warn": 0, "fail": 0, "refused": 2},
     }
+    assert record["instances"] == {"ct": {"n": 5, "bytes": 2**40}}
     assert record["client"] == {"ip": "10.0.0.7", "port": 40000, "via": "proxy_header", "proxy": "10.0.0.1"}
     assert record["contexts"] == {
         "proposed": 3,
