@@ -209,6 +209,8 @@ class MessageWalk:
         """Let `instead` go on where these bytes of the chunk do not."""
         if self._cuts is None:
             self._cuts = []
+        elif not instead and self._cuts[-1][1] == start:  # a message of tiny fragments is one cut, not thousands
+            start, _, instead = self._cuts.pop()
         self._cuts.append((start, stop, instead))
 
     def _end_message(self) -> None:

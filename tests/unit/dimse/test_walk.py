@@ -1,5 +1,6 @@
 """The walk: what goes, what stands in the way, what is swallowed, and that chunking never matters."""
 
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -216,6 +217,18 @@ def test_what_may_not_pass_is_swallowed(wire: bytes, goes: bytes, refused: list[
     assert run(made, wire, step) == (goes, None)
     assert [one.command.message_id for one in made.refused] == refused
     assert made.boundary and made.between
+
+
+def test_swallowing_tiny_fragments_takes_no_memory() -> None:
+    made = walk()
+    wire = memoryview(encode_p_data(3, 3, FIND) + one_pdu(*[(3, 0, b"q")] * 5_000))
+    tracemalloc.start()
+    try:
+        output, used, violation = made.feed(wire)
+        assert tracemalloc.get_traced_memory()[1] < 20_000
+    finally:
+        tracemalloc.stop()
+    assert (bytes(output), used, violation) == (b"", len(wire), None)
 
 
 @pytest.mark.parametrize("step", [1, 7, 10_000])
