@@ -21,6 +21,7 @@ _UNREADABLE = (
 )
 # PFX, RFC 7292 section 4: a SEQUENCE that begins with version 3, where a certificate has another SEQUENCE.
 _PKCS12 = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...)\x02\x01\x03", re.DOTALL)
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,32})-----")  # RFC 7468 section 3
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
 
@@ -85,7 +86,12 @@ def _what_instead(data: bytes) -> str:
         return ": it is PKCS#12, take them out with `openssl pkcs12 -in FILE -nokeys -out chain.pem`"
     if data[:1] == b"\x30":
         return ": it looks like DER, convert it with `openssl x509 -inform DER`"
-    return ""
+    return _other_pem(data)
+
+
+def _other_pem(data: bytes) -> str:
+    label = _LABEL.search(data)
+    return f": it holds {label[1].decode()}" if label is not None else ""
 
 
 def read_crls(data: bytes) -> tuple[CrlFacts, ...]:
@@ -119,7 +125,8 @@ def public_key_of(key: bytes) -> bytes:
             "is encrypted, and nobody is there to type the password: decrypt it with `openssl pkey -in FILE -out NEW`"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("holds no PEM private key that can be read") from None
+        instead = "" if b"PRIVATE KEY-----" in key else _other_pem(key)
+        raise ValueError(f"holds no PEM private key that can be read{instead}") from None
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -42,7 +42,8 @@ class ControlServer:
             finally:
                 os.umask(before)
         except OSError as error:
-            raise ControlError(f"control: {self._path}: {error.strerror or error}") from None
+            hint = "name a path under `control` that dicomgate may write, or null to do without `reload` and `status`"
+            raise ControlError(f"control: {self._path}: {error.strerror or error}: {hint}") from None
 
     async def close(self) -> None:
         """Stop listening and take the socket away."""

@@ -181,10 +181,14 @@ CHAIN = "listeners.tls.tls.certificates.0"
     [
         (lambda folder: (folder / "pacs.pem").unlink(), f"E301 config.yaml:6:30: {CHAIN}.chain: pacs.pem cannot be read: no such file or directory"),
         (lambda folder: (folder / "pacs.pem").write_text("half-writ"), f"E302 config.yaml:6:30: {CHAIN}.chain: pacs.pem holds no PEM certificate"),
+        (lambda folder: (folder / "pacs.pem").write_bytes((folder / "pacs.key").read_bytes()),
+         f"E302 config.yaml:6:30: {CHAIN}.chain: pacs.pem holds no PEM certificate: it holds PRIVATE KEY"),
         (der, f"E302 config.yaml:6:30: {CHAIN}.chain: pacs.pem holds no PEM certificate: it looks like DER, convert it with `openssl x509 -inform DER`"),
         (pkcs12, f"E302 config.yaml:6:30: {CHAIN}.chain: pacs.pem holds no PEM certificate: it is PKCS#12, take them out with "
          "`openssl pkcs12 -in FILE -nokeys -out chain.pem`"),
         (lambda folder: (folder / "pacs.key").write_text("x"), f"E302 config.yaml:6:45: {CHAIN}.key: pacs.key holds no PEM private key that can be read"),
+        (lambda folder: (folder / "pacs.key").write_bytes((folder / "pacs.pem").read_bytes()),
+         f"E302 config.yaml:6:45: {CHAIN}.key: pacs.key holds no PEM private key that can be read: it holds CERTIFICATE"),
         (lambda folder: (folder / "pacs.key").write_bytes(certs.ca("Other").key_pem), f"E303 config.yaml:6:22: {CHAIN}: the certificate in pacs.pem does not belong to the key in pacs.key"),
         (open_to_all, f"E304 config.yaml:6:45: {CHAIN}.key: pacs.key can be read by everybody: chmod o-rwx (on Kubernetes set defaultMode: 0440)"),
         (encrypt, f"E305 config.yaml:6:45: {CHAIN}.key: pacs.key is encrypted, and nobody is there to type the password: "

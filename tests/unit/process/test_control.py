@@ -1,0 +1,24 @@
+"""The control socket where it cannot be opened."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.process.control import ControlError, ControlServer
+
+
+async def nothing(verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    raise AssertionError(verb)
+
+
+def test_a_socket_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "control.sock"
+    with pytest.raises(ControlError) as told:
+        asyncio.run(ControlServer(str(path), nothing).start())
+    assert str(told.value).startswith(
+        f"control: {path}: File exists: name a path under `control` that dicomgate may write"
+    )
