@@ -33,7 +33,7 @@ ALWAYS = {
     "DicomAlwaysAllowGet": ("get", False),
     "DicomAlwaysAllowMove": ("move", False),
 }
-_COMMITMENT = ("AllowNAction", "AllowNEventReport")
+_COMMITMENT = ("AllowNAction", "AllowEventReport")
 #: About what Orthanc sends itself.
 _OUTGOING = ("Port", "Manufacturer", "AllowTranscoding", "UseDicomTls", "LocalAet", "Timeout", "RetrieveMethod")
 _MODALITY_KEYS = frozenset({"AET", "Host", *OPERATIONS, *_COMMITMENT, "AllowStorageCommitment", *_OUTGOING})
@@ -63,7 +63,7 @@ class Modality:
     aet: str
     host: str
     operations: frozenset[str]
-    half_commitment: bool = False  # one of AllowNAction and AllowNEventReport alone
+    half_commitment: bool = False  # one of AllowNAction and AllowEventReport alone
     outgoing: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 

@@ -165,7 +165,7 @@ def _remarks(modalities: list[Modality]) -> list[str]:
     for modality in modalities:
         if modality.half_commitment:
             found.append(
-                f"{modality.name}: AllowNAction and AllowNEventReport differ; storage_commitment would be both, so it "
+                f"{modality.name}: AllowNAction and AllowEventReport differ; storage_commitment would be both, so it "
                 "is not allowed."
             )
         if modality.unknown:

@@ -197,8 +197,9 @@ def test_the_difference_is_said() -> None:
             ("store_standard", "find", "get", "move", "storage_commitment"),
         ),
         ({"AllowStorageCommitment": False}, EVERYTHING[:-1]),
-        ({"AllowNAction": False, "AllowNEventReport": False}, EVERYTHING[:-1]),
+        ({"AllowNAction": False, "AllowEventReport": False}, EVERYTHING[:-1]),
         ({"AllowNAction": False}, EVERYTHING[:-1]),
+        ({"AllowEventReport": False}, EVERYTHING[:-1]),
         ({"AllowNAction": False, "AllowStorageCommitment": True}, EVERYTHING),
         ({f"Allow{flag}": False for flag in (*FLAGS, "StorageCommitment")}, ()),
     ],
@@ -207,10 +208,11 @@ def test_what_a_modality_may(changes: Values, expected: tuple[str, ...]) -> None
     assert allowed({"DicomModalities": {"ct": modality(**changes)}, **NOBODY}) == {"ct": expected}
 
 
-def test_half_of_storage_commitment_is_said() -> None:
-    assert "AllowNAction and AllowNEventReport differ" in comments(
-        {"DicomModalities": {"ct": modality(AllowNAction=False)}}
-    )
+@pytest.mark.parametrize("flag", ["AllowNAction", "AllowEventReport"])
+def test_half_of_storage_commitment_is_said(flag: str) -> None:
+    said = comments({"DicomModalities": {"ct": modality(**{flag: False})}})
+    assert "AllowNAction and AllowEventReport differ" in said
+    assert "no such key" not in said
 
 
 def test_unknown_sop_classes_make_it_store() -> None:
