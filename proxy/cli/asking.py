@@ -44,7 +44,9 @@ class Gateway:
         try:
             return asyncio.run(ask(self.path, verb, arguments or {}, patience))
         except ControlError as error:
-            raise CommandError(f"{error} Another one is named with --control PATH.", UNREACHABLE) from None
+            raise CommandError(
+                f"{error} Another one is named with --control PATH or --config FILE.", UNREACHABLE
+            ) from None
         except ValueError:
             raise CommandError(f"{self.path}: what answers there is no dicomgate", UNREACHABLE) from None
 

@@ -280,7 +280,8 @@ REFUSALS: dict[Reason, Refusal] = {
     ),
     Reason.DRAINING: Refusal("The gateway is about to stop.", "Nothing: the device tries again by itself."),
     Reason.UPSTREAM_UNAVAILABLE: Refusal(
-        "The PACS cannot be reached; the record says how each of its addresses failed.",
+        "The PACS cannot be reached, or closes the connection instead of an answer; the record says how each of its "
+        "addresses failed.",
         "Look at the PACS and the network: `dicomgate status` shows each server with its last health check, "
         "`dicomgate echo HOST:PORT --called TITLE` from the gateway's machine asks it now.",
     ),

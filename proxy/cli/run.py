@@ -1,16 +1,14 @@
 """`dicomgate run`."""
 
 import os
-from typing import Annotated
 
 import typer
 
+from proxy.cli.loading import ConfigOption
 from proxy.cli.output import CommandError, note
 
 
-def command(
-    config: Annotated[str | None, typer.Option("--config", "-c", help="The configuration file.")] = None,
-) -> None:
+def command(config: ConfigOption = None) -> None:
     """Serve until SIGTERM or SIGINT."""
     # aiohttp makes TLS contexts when it is imported, and Python has those create the file of session keys named here.
     os.environ.pop("SSLKEYLOGFILE", None)

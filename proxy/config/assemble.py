@@ -62,7 +62,7 @@ def _include(root: Block, pattern: Text, environ: Mapping[str, str], files: File
     if "\0" in pattern or not pattern:
         report.add("E108", pattern.mark, "include", f"{shown(pattern)} is not a pattern of files")
         return
-    found = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+    found = files.matching(os.path.join(glob.escape(folder), pattern))
     if not found:
         report.add("E108", pattern.mark, "include", f"{shown(pattern)} matches no file")
     elif len(found) > MAXIMUM_INCLUDED:

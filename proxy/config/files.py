@@ -1,6 +1,7 @@
 """The files of one generation: each is read once, whole, and never again."""
 
 import errno
+import glob
 import os
 import stat
 from dataclasses import dataclass, field
@@ -26,6 +27,12 @@ class Files:
 
     contents: dict[str, Content] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    patterns: list[str] = field(default_factory=list)
+
+    def matching(self, pattern: str) -> list[str]:
+        """The paths that a pattern matches, in order."""
+        self.patterns.append(pattern)
+        return sorted(glob.glob(pattern))
 
     def read(self, path: str, maximum: int = MAXIMUM_FILE) -> Content:
         """The content of a regular file. Raises FileProblem."""
@@ -41,8 +48,11 @@ class Files:
 
     @property
     def paths(self) -> list[str]:
-        """Every file that was asked for, those that could not be read too: one that appears later is a change."""
-        return [*self.contents, *self.problems]
+        """Every file that was asked for, and the patterns of those that were included.
+
+        Those that could not be read too: one that appears later is a change.
+        """
+        return [*self.contents, *self.problems, *self.patterns]
 
 
 def _read(path: str, maximum: int) -> Content:

@@ -30,8 +30,9 @@ class ConfigNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What loading gave. `config` is None if there is any error. `files`: every file read, or looked for.
+    """What loading gave. `config` is None if there is any error.
 
+    `files`: every file read, or looked for, and the patterns of `include`.
     `complete`: every stage has looked; not so where what is written cannot be read as values of the models.
     """
 

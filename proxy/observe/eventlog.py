@@ -18,7 +18,9 @@ CAPACITY = 1024 * 1024
 class EventLog:
     """Events and access records to one sink: a path, or a stream that has a descriptor (standard output).
 
-    `format` is json or console. No call waits for the sink but `close`. Raises OSError where the file cannot be opened.
+    `format` is json or console. `failures` is the log that tells that this one's file could not be opened anew: nobody
+    may be able to read the old one any more. No call waits for the sink but `close`. Raises OSError where the file
+    cannot be opened.
     """
 
     def __init__(
@@ -28,11 +30,15 @@ class EventLog:
         format: str = "json",
         level: str = "info",
         capacity_bytes: int = CAPACITY,
+        failures: "EventLog | None" = None,
     ) -> None:
         self._format = console_line if format == "console" else json_line
         self._threshold = LEVELS[level]
         self._writer = LineWriter(
-            sink, capacity_bytes, lambda name, fields: self._line(event_record("warning", name, fields))
+            sink,
+            capacity_bytes,
+            lambda name, fields: self._line(event_record("warning", name, fields)),
+            None if failures is None else lambda fields: failures.event("warning", "log_reopen_failed", **fields),
         )
 
     @property

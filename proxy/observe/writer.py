@@ -31,7 +31,8 @@ _NEVER = sys.maxsize
 class LineWriter:
     """One sink: a file (opened to append, reopened on request) or a stream that has a descriptor.
 
-    `note(event, fields)` formats the writer's own lines. Raises OSError where the file cannot be opened. Any thread may
+    `note(event, fields)` formats the writer's own lines. `failed(fields)` is told, by the thread, that the file could
+    not be opened anew; without it the old file says so. Raises OSError where the file cannot be opened. Any thread may
     call; only `close` waits.
     """
 
@@ -40,12 +41,14 @@ class LineWriter:
         sink: str | Path | IO[str] | IO[bytes],
         capacity_bytes: int,
         note: Callable[[str, dict[str, object]], bytes],
+        failed: Callable[[dict[str, object]], None] | None = None,
     ) -> None:
         self._path = Path(sink) if isinstance(sink, (str, Path)) else None
         # A descriptor of our own: nobody else closes it, so that no line lands in what gets its number next.
         self._fd = os.dup(sink.fileno()) if not isinstance(sink, (str, Path)) else _open(Path(sink))
         self._capacity = capacity_bytes
         self._note = note
+        self._failed = failed
         self._lock = threading.Lock()  # guards what follows
         self._changed = threading.Condition(self._lock)
         self._wake_at = _NEVER  # so many queued bytes wake the thread
@@ -74,7 +77,7 @@ class LineWriter:
                 self._append(line)
 
     def reopen(self) -> None:
-        """Open the file anew (log rotation). If that fails, the old one goes on and says so. A stream: nothing."""
+        """Open the file anew (log rotation). If that fails, the old one goes on, and it is said. A stream: nothing."""
         with self._lock:
             self._reopen = self._path is not None
             self._changed.notify()
@@ -164,8 +167,12 @@ class LineWriter:
         try:
             fresh = _open(self._path)
         except OSError as error:
-            with self._lock:
-                self._append(self._note("log_reopen_failed", {"path": str(self._path), "error": error.strerror}))
+            fields: dict[str, object] = {"path": str(self._path), "error": error.strerror}
+            if self._failed is not None:
+                self._failed(fields)
+            else:
+                with self._lock:
+                    self._append(self._note("log_reopen_failed", fields))
             return False
         os.close(self._fd)
         self._fd = fresh

@@ -17,7 +17,7 @@ class Journal:
         self._log = EventLog(sys.stdout, format=self.format, level=log.level)
         self._access = self._log
         if log.access_path != "-":
-            self._access = EventLog(log.access_path, format="json", level=log.level)
+            self._access = EventLog(log.access_path, format="json", level=log.level, failures=self._log)
 
     def event(self, level: str, name: str, **fields: object) -> None:
         """One line of the application log."""

@@ -1,5 +1,6 @@
 """Notices changed files by their content, so that a swapped `..data` symlink of Kubernetes is seen like any other."""
 
+import glob
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,13 +9,14 @@ from proxy.config.values import Reload
 
 
 def fingerprint(files: Iterable[str]) -> Mapping[str, bytes]:
-    """File -> a digest of what is in it now; empty for one that cannot be read."""
+    """File -> a digest of what is in it now; of a pattern, of the names that match. Empty where there is nothing."""
     found: dict[str, bytes] = {}
     for name in files:
         try:
             found[name] = hashlib.sha256(Path(name).read_bytes()).digest()
         except OSError:
-            found[name] = b""
+            matching = sorted(glob.glob(name))
+            found[name] = hashlib.sha256(repr(matching).encode()).digest() if matching else b""
     return found
 
 

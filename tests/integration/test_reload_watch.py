@@ -14,7 +14,7 @@ from tests.support.pacs import Pacs
 from tests.support.ports import free_port
 from tests.support.processes import until
 from tests.support.site import HOST, Site, port_of
-from tests.support.steering import write
+from tests.support.steering import write, write_to
 
 OFTEN = "200ms"
 
@@ -98,6 +98,23 @@ def test_the_configuration_itself(site: Site, start_gateway: Callable[..., Gatew
         write(gateway, config)
         gateway.wait_for_event("reloaded")
         served(port_of(config))
+
+
+def test_a_file_that_is_included_from_now_on(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
+    """With `watch: all` a tenant comes with its file, and goes with it."""
+    folder = tmp_path / "tenants.d"
+    folder.mkdir()
+    with Pacs(Archive()) as pacs:
+        config = watching(site, pacs.port, "all")
+        tenant = next(iter(config["tenants"].values()))
+        write_to(folder / "first.yaml", {"tenants": {"first": {**tenant, "server_names": ["first.example.org"]}}})
+        gateway = start_gateway({**config, "include": [str(folder / "*.yaml")]})
+        mark = gateway.mark()
+        write_to(folder / "second.yaml", {"tenants": {"second": {**tenant, "server_names": ["second.example.org"]}}})
+        gateway.wait_for_event("reloaded", since=mark)
+        mark = gateway.mark()
+        (folder / "second.yaml").unlink()
+        gateway.wait_for_event("reloaded", since=mark)
 
 
 def test_a_certificate_that_is_gone_for_a_while(site: Site, start_gateway: Callable[..., Gateway]) -> None:

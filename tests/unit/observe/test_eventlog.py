@@ -186,6 +186,20 @@ def test_reopen_that_fails_keeps_the_old_file_and_says_so(tmp_path: Path) -> Non
     assert names["log_reopen_failed"]["error"] == "No such file or directory"
 
 
+def test_another_log_tells_of_a_reopen_that_failed(tmp_path: Path) -> None:
+    """The old file may be one that nobody finds any more."""
+    application, path = tmp_path / "log", tmp_path / "access"
+    log = EventLog(application)
+    access = EventLog(path, failures=log)
+    path.unlink()
+    path.mkdir()
+    access.reopen()
+    access.close()
+    log.close()
+    [told] = events(application.read_bytes())
+    assert (told["event"], told["path"], told["error"]) == ("log_reopen_failed", str(path), "Is a directory")
+
+
 def test_a_stream_stays_open_and_reopen_leaves_it_alone(tmp_path: Path) -> None:
     with open(tmp_path / "out", "wb") as stream:
         log = EventLog(stream)
