@@ -223,20 +223,22 @@ class Relay:
     def _refuse(self, flow: _Flow) -> None:
         """Tell the source of requests that were swallowed so, between two messages of what flows back to it."""
         back = self._down if flow is self._up else self._up
-        for refused in flow.walk.refused:
+        several, flow.walk.refused = flow.walk.refused, ()
+        for refused in several:
             self._owner.relay_refused(refused)
             response = refusing_response(refused.command, refused.status)
             if response is not None:
                 back.answers += (encode_command_set(refused.context_id, response, back.longest_pdu),)
-        flow.walk.refused = ()
-        if len(back.answers) > _MOST_ANSWERS:
-            self.abort(
-                Ended.ABORTED_BY_GATEWAY,
-                Reason.OPERATION_NOT_ALLOWED,
-                f"more than {_MOST_ANSWERS} refused requests wait for their responses to be taken",
-            )
-        elif not back.sink.waiting:  # who does not read must not make us hold ever more
-            self._answer(back)
+            # Each by itself: how many came in one chunk does not matter, only whether they can be taken.
+            if not back.sink.waiting:  # who does not read must not make us hold ever more
+                self._answer(back)
+            if len(back.answers) > _MOST_ANSWERS:
+                self.abort(
+                    Ended.ABORTED_BY_GATEWAY,
+                    Reason.OPERATION_NOT_ALLOWED,
+                    f"more than {_MOST_ANSWERS} refused requests wait for their responses to be taken",
+                )
+                break
 
     def _answer(self, flow: _Flow) -> None:
         """Send the responses of ours that wait, if they can stand here; have the walk stop where they can if not."""

@@ -97,13 +97,13 @@ async def ask(path: str, verb: str, arguments: Mapping[str, Any], patience: floa
             line = await reader.readline()
             writer.close()
     except TimeoutError:
-        raise ControlError(f"{path}: no answer in {patience:g} s") from None
+        raise ControlError(f"{path}: no answer in {patience:g} s.") from None
     except OSError as error:
         raise ControlError(
             f"{path}: {error.strerror or error}: is a gateway running with this control socket?"
         ) from None
     if not line:
-        text = "closed without an answer: only root and the user that runs the gateway may ask, and not while it ends"
+        text = "closed without an answer: only root and the user that runs the gateway may ask, and not while it ends."
         raise ControlError(f"{path}: {text}")
     answer: Mapping[str, Any] = json.loads(line)
     return answer

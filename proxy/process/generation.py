@@ -89,11 +89,13 @@ class Generation:
             up.cancel()
             gone.cancel()
             if not child.ready.is_set():
+                hangs = not child.gone.is_set()
                 for other in children:
                     other.kill()
                 await asyncio.gather(*(other.gone.wait() for other in children))
-                why = child.failure or f"a worker ended with {_how(child.returncode)} before it served"
-                raise StartFailed(why)
+                if hangs:
+                    raise StartFailed(f"a worker did not serve within {_READY_TIMEOUT:g} s")
+                raise StartFailed(child.failure or f"a worker ended with {_how(child.returncode)} before it served")
         for child in children:
             child.expected_to_end = False
         self.order(Order.SERVE)

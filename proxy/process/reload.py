@@ -73,7 +73,13 @@ class Reloads:
             self._next = asyncio.get_running_loop().create_task(self._in_turn(trigger))
             self._tasks.add(self._next)
             self._next.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(self._next)
+        reload = self._next
+        try:
+            return await asyncio.shield(reload)
+        except asyncio.CancelledError:
+            if not reload.cancelled():
+                raise
+            return Reloaded(False, "the gateway ends")
 
     async def close(self) -> None:
         """End one that is under way; it takes its new workers back."""

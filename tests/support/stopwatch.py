@@ -26,7 +26,11 @@ class Stopwatch:
         """Run delay: the second field, in ns, of /proc/PID/task/TID/schedstat; 0 where the kernel keeps none."""
         found = 0
         for pid in self._pids:
-            for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            try:
+                threads = list(Path(f"/proc/{pid}/task").glob("*/schedstat"))
+            except OSError:  # the process ends while it is looked at
+                continue
+            for thread in threads:
                 try:
                     found += int(thread.read_text().split()[1])
                 except (OSError, IndexError):

@@ -155,6 +155,19 @@ def test_sixteen_answers_wait_and_no_more(asked: int) -> None:
     run(scenario)
 
 
+def test_any_number_in_one_chunk_is_answered_where_no_answer_has_to_wait() -> None:
+    async def scenario() -> None:
+        async with bed(rules=ALLOWED) as b:
+            await b.send(b.requestor, message(command(C_FIND, 7)) * 40)
+            for _ in range(40):
+                assert await refusal(b) == (C_FIND | RESPONSE, 7, NOT_AUTHORIZED)
+            b.requestor.close()
+            b.upstream.close()
+            await b.ended()
+
+    run(scenario)
+
+
 def test_who_sends_what_is_refused_and_reads_no_answer_is_ended() -> None:
     async def scenario() -> None:
         async with bed(rules=ALLOWED, requestor_reads=False) as b:

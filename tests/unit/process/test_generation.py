@@ -152,6 +152,16 @@ async def test_a_generation_that_cannot_be_started_whole_leaves_nothing(host: Ho
 
 
 @to_its_end
+async def test_a_generation_with_a_worker_that_hangs_is_not_waited_for_long(
+    host: Host, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "_READY_TIMEOUT", 0.01)
+    with pytest.raises(StartFailed, match=r"a worker did not serve within 0\.01 s"):
+        await workers(host, 2).start()
+    assert [process.signals for process in machine.processes] == [[9], [9]]
+
+
+@to_its_end
 async def test_a_lost_worker_is_started_again_when_there_is_room(
     host: Host, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,38 @@
+"""Who waits for a reload is answered, whatever becomes of it."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from proxy.process.reload import Host, Reloaded, Reloads
+
+
+class Gateway:
+    """One that has begun a reload."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    def reload_begins(self) -> None:
+        self.begun.set()
+
+    def reload_ended(self, trigger: str, outcome: Reloaded) -> None:
+        raise AssertionError(outcome)
+
+
+def test_a_reload_that_the_end_of_the_gateway_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never_done(self: Reloads) -> Reloaded:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def scenario() -> None:
+        gateway = Gateway()
+        reloads = Reloads(cast(Host, gateway), [])
+        asked = [asyncio.create_task(reloads.reload("api")) for _ in range(2)]
+        await gateway.begun.wait()
+        await reloads.close()
+        assert await asyncio.gather(*asked) == [Reloaded(False, "the gateway ends")] * 2
+
+    monkeypatch.setattr(Reloads, "_reload", never_done)
+    asyncio.run(scenario())
