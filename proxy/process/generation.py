@@ -88,14 +88,14 @@ class Generation:
             await asyncio.wait((up, gone), timeout=_READY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             up.cancel()
             gone.cancel()
-            if not child.ready.is_set():
-                hangs = not child.gone.is_set()
+            ended = next((other for other in children if other.gone.is_set()), None)
+            if ended is not None or not child.ready.is_set():
                 for other in children:
                     other.kill()
                 await asyncio.gather(*(other.gone.wait() for other in children))
-                if hangs:
+                if ended is None:
                     raise StartFailed(f"a worker did not serve within {_READY_TIMEOUT:g} s")
-                raise StartFailed(child.failure or f"a worker ended with {_how(child.returncode)} before it served")
+                raise StartFailed(ended.failure or f"a worker ended with {_how(ended.returncode)} before it served")
         for child in children:
             child.expected_to_end = False
         self.order(Order.SERVE)

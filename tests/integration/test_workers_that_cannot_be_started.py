@@ -47,6 +47,17 @@ if os.path.exists("{held}"):
             time.sleep(0.01)
         sys.exit(1)
 """
+#: While `held` is there, one worker starts and ends again, and all others take longer to start.
+ONE_ENDS = """
+import threading
+import time
+if os.path.exists("{held}"):
+    try:
+        os.mkdir("{holds}")
+        threading.Timer(1.5, os._exit, (1,)).start()
+    except FileExistsError:
+        time.sleep(3.0)
+"""
 
 
 @pytest.fixture
@@ -160,4 +171,14 @@ def test_nobody_is_served_by_a_generation_that_is_not_complete(
         held[0].unlink()
         assert "before it served" in answer.result()["message"]
     assert not stranger_is_let_in(gateway)
+    wait_serving(gateway, WORKERS)
+
+
+def test_a_worker_that_ends_before_the_others_are_up_is_missed(
+    config: Record, start_gateway: Callable[..., Gateway], held: tuple[Path, Path]
+) -> None:
+    """A generation would serve without it from then on, or not at all."""
+    gateway = start_gateway(config, launcher=launcher(ONE_ENDS, held))
+    held[0].touch()
+    assert "exit code 1" in reload(gateway)["message"]
     wait_serving(gateway, WORKERS)
