@@ -103,9 +103,10 @@ class Account:
         active = self._worker.metrics
         if self._phase is not None:
             active.add("connections_active", (self.record.listener, self._phase), -1)
+            self._phase = None  # now: where memory runs out in the next line, it must not be subtracted again
         if phase is not None:
             active.add("connections_active", (self.record.listener, phase))
-        self._phase = phase
+            self._phase = phase
 
     def located(self, header: ProxyHeader) -> None:
         """The PROXY header was read. It may say nothing about the requestor."""
