@@ -49,7 +49,8 @@ def inspection_of(
         if accept.scp_roles is not None and syntax not in accept.scp_roles:
             scp = False  # that proposal was not forwarded
         rules[context_id] = _rules(accept, context_id, syntax, scu=scu, scp=scp)
-    lasting = replace(accept, contexts={})  # for as long as the association lives: of 128 contexts that is 5 KiB less
+    # For as long as the association lives: of 128 contexts that is 5 KiB less, of the trace one.
+    lasting = replace(accept, contexts={}, trace=())
     return Inspection(
         rules,
         rules_of=partial(_rules_of, lasting, rules),
@@ -70,7 +71,7 @@ def narrow(
     lasting = dict(accept.contexts)
     if accept.transfer_syntaxes is not None:
         lasting = {number: what for number, what in lasting.items() if syntaxes.get(number) in accept.transfer_syntaxes}
-    accept = replace(accept, contexts=lasting)
+    accept = replace(accept, contexts=lasting, trace=())
     rules = {  # in both roles: those that were not negotiated are not among the first rules
         context_id: _rules(accept, context_id, first.abstract_syntax, scu=True, scp=True)
         for context_id, first in inspection.rules.items()
