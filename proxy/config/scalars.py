@@ -74,7 +74,8 @@ def integer(minimum: int, maximum: int) -> Callable[[object], int]:
         if _INTEGER.fullmatch(text) is None:
             raise ValueError(f"{shown(text)} is not a whole number")
         if not minimum <= int(text) <= maximum:
-            raise ValueError(f"{text} is not in {minimum}..{maximum}")
+            known = f"in {minimum}..{maximum}" if minimum < maximum else f"{maximum}, the only one known"
+            raise ValueError(f"{text} is not {known}")
         return int(text)
 
     return read

@@ -28,7 +28,7 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (changed("version: 1", "version: 2"), "E110 config.yaml:1:10: version: 2 is not in 1..1"),
+        (changed("version: 1", "version: 2"), "E110 config.yaml:1:10: version: 2 is not 1, the only one known"),
         (changed("version: 1\n", ""), "E112 config.yaml:1:1: version: is missing"),
         (changed("upstreams:\n  pacs:", "upstream:\n  pacs:"),
          "E111 config.yaml:13:1: upstream: unknown key; did you mean upstreams?"),
