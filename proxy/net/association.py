@@ -309,11 +309,12 @@ class Association(Walker):
         if self._relay is not None:
             self._relay.crashed(leg, error)
             return
-        self._worker.report_bug(_BUG, error)
+        # First what frees, then what takes: it may be memory that is missing.
         if self._task is not None:
             self._interrupt(Refused(Reason.INTERNAL, type(error).__name__))
         else:
             self.drop()
+        self._worker.report_bug(_BUG, error)
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:

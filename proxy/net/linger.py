@@ -70,9 +70,9 @@ class _Linger:
         self._close()
 
     def crashed(self, leg: Leg, error: Exception) -> None:
-        """A bug: close at once."""
-        self._loop.call_exception_handler({"message": "closing a connection failed on a bug", "exception": error})
+        """A bug: close at once, before it is told: it may be memory that is missing."""
         self._close()
+        self._loop.call_exception_handler({"message": "closing a connection failed on a bug", "exception": error})
 
     def _close_at_end(self) -> None:
         if self._leg.wire_eof and (self._leg.finished or self._leg.lost is not None):
@@ -128,9 +128,9 @@ class _Reset:
         self._reset()
 
     def crashed(self, leg: Leg, error: Exception) -> None:
-        """A bug: close at once."""
-        self._loop.call_exception_handler({"message": "closing a connection failed on a bug", "exception": error})
+        """A bug: close at once, before it is told: it may be memory that is missing."""
         self._reset()
+        self._loop.call_exception_handler({"message": "closing a connection failed on a bug", "exception": error})
 
     def _reset_if_delivered(self) -> None:
         self._look = None

@@ -170,10 +170,10 @@ class Relay:
     def crashed(self, leg: Leg, error: Exception) -> None:
         """A bug in this association: it ends alone, by resets, as its state cannot be trusted."""
         self._set_outcome(Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL, f"{type(error).__name__}: {error}")
+        self.drop()
         self._loop.call_exception_handler(
             {"message": "an association failed on a bug of the gateway", "exception": error}
         )
-        self.drop()
 
     def drop(self) -> None:
         """Close both legs now, by resets, and report if that was not done before."""

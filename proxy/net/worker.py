@@ -289,14 +289,18 @@ class Worker:
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
-        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
-        self.journal.event("error", "internal", message=message, error=f"{type(error).__name__}: {error}", at=place)
+        try:
+            place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
+            self.journal.event("error", "internal", message=message, error=f"{type(error).__name__}: {error}", at=place)
+        except MemoryError:
+            pass  # which is what there was to tell, most likely
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self.metrics.observe("event_loop_lag_seconds", (), max(0.0, self.loop.time() - self._tick_due))
+        late = max(0.0, self.loop.time() - self._tick_due)
         self._tick_due = self.loop.time() + _TICK
-        self._ticker = self.loop.call_at(self._tick_due, self._tick)
+        self._ticker = self.loop.call_at(self._tick_due, self._tick)  # first: what follows may fail
+        self.metrics.observe("event_loop_lag_seconds", (), late)
         for association in list(self._established):
             with association.guarded():
                 association.tick(now)

@@ -217,3 +217,19 @@ def test_after_the_end_of_tls_it_is_read_on_to_the_end_of_the_wire(last: Callabl
             poller.close()
 
     run(scenario)
+
+
+@pytest.mark.parametrize("by_reset", [False, True], ids=["linger", "reset"])
+def test_a_bug_that_cannot_even_be_told_closes_the_leg(by_reset: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is missing, the report of it is what fails next."""
+    ending = Ending(by_reset=by_reset)
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Stub, "undelivered", fail)
+    monkeypatch.setattr(Clock, "call_exception_handler", fail)
+    with pytest.raises(MemoryError):
+        ending.clock.run_until(UNACKNOWLEDGED)
+    assert ending.leg.closed
+    assert ending.ends == 1

@@ -127,6 +127,24 @@ def test_a_connection_that_cannot_be_served_is_given_back(
     run(scenario)
 
 
+def test_a_refusal_that_finds_no_memory_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for its access record nor for the report of that."""
+
+    async def scenario() -> None:
+        async with bed(tmp_path) as b:
+
+            def fail(*_: object, **__: object) -> None:
+                raise MemoryError
+
+            with monkeypatch.context() as shortage, b.connect() as sock:
+                shortage.setattr(Journal, "access", fail)
+                shortage.setattr(Journal, "event", fail)
+                assert not await b.served(sock)
+            assert await b.serves()
+
+    run(scenario)
+
+
 def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often the attempt to go on fails itself; it is said once a second."""
 
