@@ -227,12 +227,14 @@ class Worker:
             name = association.listener.name
             return association.decide_again(listeners.get(name), tls.get(name))
 
-        self._refusal = refusal
-        return self._end_refused(refusal)
+        self._refusal = refusal  # for those that are established from here on
+        return self._end_refused(refusal, list(self._established))
 
-    async def _end_refused(self, refusal: Callable[[Association], str | None]) -> None:
+    async def _end_refused(
+        self, refusal: Callable[[Association], str | None], associations: Sequence[Association]
+    ) -> None:
         began = time.monotonic()
-        for association in list(self._established):
+        for association in associations:
             if time.monotonic() - began > LONGEST_TURN:
                 await asyncio.sleep(0)
                 began = time.monotonic()

@@ -75,8 +75,10 @@ class Child:
             process = await self._spawn()
             self.returncode = await process.wait()
             await self._channel_lost.wait()
-        except OSError as error:
-            self.failure = f"no process could be started: {error.strerror or error}"
+        except (OSError, MemoryError) as error:
+            self.kill()  # one that was started, and could not be told what to do
+            why = error.strerror if isinstance(error, OSError) else "no memory"
+            self.failure = f"no process could be started: {why or error}"
         self.gone.set()
         for answer in self._questions.values():
             if not answer.done():

@@ -151,12 +151,11 @@ class _Serving:
         if config is not None:
             try:
                 tls = {one.name: ListenerTls(one) for one in config.listeners if one.tls is not None}
+                self._spawn(worker.recheck(config, tls))
             # It was checked: only memory or descriptors can be missing here. What nobody can decide is not let pass.
             except (TlsSetupError, OSError, MemoryError) as error:
                 why = str(error) or type(error).__name__
                 worker.journal.event("error", "recheck_failed", message=why, ended=worker.end_undecided(why))
-                return
-            self._spawn(worker.recheck(config, tls))
 
     async def _end_when_empty(self, worker: Worker) -> None:
         await worker.empty()

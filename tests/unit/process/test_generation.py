@@ -80,6 +80,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.room = SLOTS
+        self.shortage: Exception = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         self.processes: list[Process] = []
         self.begin: Callable[[], Awaitable[None]] | None = None
 
@@ -87,7 +88,7 @@ class Machine:
         if self.begin is not None:
             await self.begin()
         if len(self.processes) >= self.room:
-            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            raise self.shortage
         process = Process(int(command[3]))
         self.processes.append(process)
         return process
@@ -142,10 +143,17 @@ async def turns_until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
+@pytest.mark.parametrize(
+    ("shortage", "why"),
+    [(OSError(errno.EAGAIN, "Resource temporarily unavailable"), "Resource temporarily"), (MemoryError(), "no memory")],
+    ids=["processes", "memory"],
+)
 @to_its_end
-async def test_a_generation_that_cannot_be_started_whole_leaves_nothing(host: Host, machine: Machine) -> None:
-    machine.room = 1
-    with pytest.raises(StartFailed, match="no process could be started: Resource temporarily unavailable"):
+async def test_a_generation_that_cannot_be_started_whole_leaves_nothing(
+    host: Host, machine: Machine, shortage: Exception, why: str
+) -> None:
+    machine.room, machine.shortage = 1, shortage
+    with pytest.raises(StartFailed, match=f"no process could be started: {why}"):
         await serving(host, 2)
     assert [process.signals for process in machine.processes] == [[9]]
     assert sorted(host.free) == list(range(SLOTS))
@@ -187,11 +195,8 @@ async def test_a_lost_worker_is_started_again_when_there_is_room(
     await one.gone()
 
 
-@pytest.mark.parametrize("order", ["retire", "drain", "stop"])
-@to_its_end
-async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
-    host: Host, machine: Machine, order: str
-) -> None:
+async def starting_again(host: Host, machine: Machine) -> tuple[Generation, asyncio.Event]:
+    """A generation whose only worker was lost and is being started again: when the event is set."""
     one = await serving(host, 1)
     starting, go = asyncio.Event(), asyncio.Event()
 
@@ -202,6 +207,15 @@ async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
     machine.begin = begin
     machine.processes[0].send_signal(9)
     await starting.wait()
+    return one, go
+
+
+@pytest.mark.parametrize("order", ["retire", "drain", "stop"])
+@to_its_end
+async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
+    host: Host, machine: Machine, order: str
+) -> None:
+    one, go = await starting_again(host, machine)
     if order == "retire":
         one.retire(None)
     else:
@@ -218,16 +232,7 @@ async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
 
 @to_its_end
 async def test_a_worker_that_is_being_started_can_be_killed(host: Host, machine: Machine) -> None:
-    one = await serving(host, 1)
-    starting, go = asyncio.Event(), asyncio.Event()
-
-    async def begin() -> None:
-        starting.set()
-        await go.wait()
-
-    machine.begin = begin
-    machine.processes[0].send_signal(9)
-    await starting.wait()
+    one, go = await starting_again(host, machine)
     one.stop()
     one.kill()
     go.set()
