@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Iterator
 
-from proxy.tls.inspection import CertificateFacts, CrlFacts, Facts, RequestFacts
+from proxy.pki.inspection import CertificateFacts, CrlFacts, Facts, RequestFacts
 
 EXPIRY_WARNING = datetime.timedelta(days=30)
 

@@ -36,9 +36,9 @@ from proxy.cli.output import NO, USAGE, Format, FormatOption, printable, say, sa
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proxy.cli.effective import EffectiveListener, EffectiveRevocation, EffectiveTls
-    from proxy.cli.upstreams import EffectiveUpstream
     from proxy.config.findings import Finding
+    from proxy.explain.listeners import EffectiveListener, EffectiveRevocation, EffectiveTls
+    from proxy.explain.upstreams import EffectiveUpstream
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 
@@ -49,8 +49,8 @@ def command(
     format: FormatOption = Format.TEXT,
 ) -> None:
     """Check the configuration and print what it means. Exit code: 0 good, 1 warnings with --strict, 2 errors."""
-    from proxy.cli.effective import describe_listeners, try_tls
-    from proxy.cli.upstreams import describe_upstreams
+    from proxy.explain.listeners import describe_listeners, try_tls
+    from proxy.explain.upstreams import describe_upstreams
 
     path, loaded = load_with_findings(config)
     findings, listeners, upstreams = list(loaded.findings), list["EffectiveListener"](), list["EffectiveUpstream"]()

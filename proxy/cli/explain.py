@@ -17,8 +17,8 @@ from proxy.cli.output import NO, CommandError, Format, FormatOption, note, print
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from proxy.cli.walk import Explanation, Sender
     from proxy.config.values import Config, Listener
+    from proxy.explain.simulate import Explanation, Sender
 
 _LONGEST_TITLE = 16  # PS3.8 Table 9-11
 _STYLES = {"pass": "green", "fail": "bold red", "would_refuse": "yellow", "skip": "dim"}
@@ -61,7 +61,7 @@ def command(
         return
     if calling is None or called is None:
         raise CommandError("what is sent? Give --calling TITLE and --called TITLE, or a reason from the log")
-    from proxy.cli.walk import walk
+    from proxy.explain.simulate import walk
     from proxy.tls.errors import TlsSetupError
 
     loaded = load_config(config)
@@ -94,7 +94,7 @@ def _choose(config: "Config", name: str | None) -> "Listener":
 def _sender(
     listener: "Listener", source: str, sni: str | None, cert: Path | None, calling: str, called: str
 ) -> "Sender":
-    from proxy.cli.walk import Sender
+    from proxy.explain.simulate import Sender
     from proxy.policy.addresses import normalize
 
     for option, title in (("--calling", calling), ("--called", called)):
@@ -115,13 +115,16 @@ def _with_proposals(
     from dataclasses import replace
 
     from proxy.cli.arguments import check_ae_title
-    from proxy.cli.proposing import propose
     from proxy.dimse.services import Operation
+    from proxy.explain.proposing import propose
 
     if move_destination is not None:
         check_ae_title("--move-destination", move_destination)
         operations = [*operations, Operation.MOVE]
-    proposals = propose(sop_classes, operations)
+    try:
+        proposals = propose(sop_classes, operations)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     asks = bool(sop_classes or operations)
     if not asks:
         proposals = proposals[: listener.policy.max_presentation_contexts]
@@ -129,7 +132,7 @@ def _with_proposals(
 
 
 def _read_chain(path: Path) -> "list[x509.Certificate]":
-    from proxy.cli.presenting import read_chain
+    from proxy.explain.presenting import read_chain
 
     try:
         return read_chain(path.read_bytes())
@@ -142,7 +145,7 @@ def _read_chain(path: Path) -> "list[x509.Certificate]":
 
 
 def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> None:
-    from proxy.cli.upstreams import describe_upstream
+    from proxy.explain.upstreams import describe_upstream
 
     say(printable(f"{sender}, at listener {explanation.listener}"), "bold")
     if any(each.name == explanation.listener and each.proxy_protocol is not None for each in config.listeners):
@@ -184,8 +187,8 @@ def _print_contexts(explanation: "Explanation") -> None:
 
 
 def _explain_reason(word: str, format: Format) -> None:
-    from proxy.cli.refusals import describe_reason
     from proxy.config.nearest import did_you_mean
+    from proxy.explain.refusals import describe_reason
     from proxy.policy import Reason
 
     if word not in list(Reason):

@@ -17,9 +17,9 @@ from proxy.cli.arguments import parse_target, read_file
 from proxy.cli.output import CommandError, note, printable, say
 
 if TYPE_CHECKING:
-    from proxy.config.orthanc_model import DicomTls, Orthanc
-    from proxy.config.orthanc_text import Text
-    from proxy.config.orthanc_trust import Bundle, Trust
+    from proxy.orthanc.model import DicomTls, Orthanc
+    from proxy.orthanc.text import Text
+    from proxy.orthanc.trust import Bundle, Trust
 
 _DEFAULT_FOLDER = "certificates"
 
@@ -48,10 +48,10 @@ def command(
     ] = None,
 ) -> None:
     """Turn an Orthanc configuration into one that decides the same. Exit code 2: it is none, or has mistakes."""
-    from proxy.config.orthanc_model import read_orthanc
-    from proxy.config.orthanc_peers import host_names, make_peers
-    from proxy.config.orthanc_text import OrthancError
-    from proxy.config.orthanc_yaml import Surroundings, default_bind, render
+    from proxy.orthanc.model import read_orthanc
+    from proxy.orthanc.peers import host_names, make_peers
+    from proxy.orthanc.text import OrthancError
+    from proxy.orthanc.yaml import Surroundings, default_bind, render
 
     if output is not None and not force and os.path.lexists(output):
         raise CommandError(f"{output} is there already; --force replaces it")
@@ -80,7 +80,7 @@ def command(
 
 
 def _read(source: Path) -> "Text":
-    from proxy.config.orthanc_text import OrthancError, read_text
+    from proxy.orthanc.text import OrthancError, read_text
 
     paths = [source]
     if source.is_dir():
@@ -160,8 +160,8 @@ def _trust(
     """What DicomTlsTrustedCertificates comes to, and the files to write for it."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    from proxy.config.orthanc_trust import Bundle, Trust, file_name, make_trust, sort_bundle
     from proxy.config.x509_facts import read_certificates
+    from proxy.orthanc.trust import Bundle, Trust, file_name, make_trust, sort_bundle
 
     if orthanc.tls is None or not orthanc.tls.certificate_required:
         return Bundle(), Trust(), {}
@@ -201,7 +201,7 @@ def _write_certificates(files: dict[Path, bytes], force: bool) -> None:
 
 
 def _write(path: Path, data: bytes, force: bool) -> None:
-    from proxy.tls.safefiles import replace, write_new
+    from proxy.pki.safefiles import replace, write_new
 
     try:
         (replace if force else write_new)(path, data)

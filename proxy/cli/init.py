@@ -15,7 +15,7 @@ from proxy.cli.output import CommandError, note, printable, say
 from proxy.config.quoting import yaml_text
 
 if TYPE_CHECKING:
-    from proxy.tls.issuing import Names
+    from proxy.pki.issuing import Names
 
 PORT = 2762  # dicom-tls (PS3.8 section 9.1.1)
 CALLING = "DICOMGATE"  # what `dicomgate echo` calls itself
@@ -67,9 +67,9 @@ def command(
     ip: Annotated[list[str] | None, typer.Option("--ip", help="Address by which devices call the gateway.")] = None,
 ) -> None:
     """Write a first configuration, a PKI and a certificate for the gateway."""
-    from proxy.tls.issuing import IssuingError, Names
-    from proxy.tls.pki import PkiError
-    from proxy.tls.safefiles import write_new
+    from proxy.pki.authority import PkiError
+    from proxy.pki.issuing import IssuingError, Names
+    from proxy.pki.safefiles import write_new
 
     host, port = parse_target(pacs)
     if port == PORT and _is_this_machine(host):
@@ -111,7 +111,7 @@ def command(
 
 
 def _make_pki(folder: Path, names: "Names") -> None:
-    from proxy.tls.pki import Pki
+    from proxy.pki.authority import Pki
 
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     pki = Pki.create(folder, "dicomgate", now)
@@ -120,7 +120,7 @@ def _make_pki(folder: Path, names: "Names") -> None:
 
 
 def _own_names() -> list[str]:
-    from proxy.tls.issuing import IssuingError, Names
+    from proxy.pki.issuing import IssuingError, Names
 
     try:
         return list(Names.parse([socket.gethostname()]).dns)

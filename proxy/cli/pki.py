@@ -1,4 +1,4 @@
-"""`dicomgate pki`: the certificates of a test bed or of one department (layout of the folder: proxy/tls/pki.py)."""
+"""`dicomgate pki`: the certificates of a test bed or of one department (folder layout: proxy/pki/authority.py)."""
 
 import dataclasses
 import datetime
@@ -15,9 +15,9 @@ from proxy.cli.arguments import read_file
 from proxy.cli.certificates import describe
 from proxy.cli.output import NO, CommandError, Format, FormatOption, note, printable, say, say_json
 from proxy.config.quoting import yaml_text
-from proxy.tls import inspection
-from proxy.tls.issuing import IssuingError, KeyType, Names, Usage
-from proxy.tls.pki import CRL_DAYS, Entry, Pki, PkiError, create_request
+from proxy.pki import inspection
+from proxy.pki.authority import CRL_DAYS, Entry, Pki, PkiError, create_request
+from proxy.pki.issuing import IssuingError, KeyType, Names, Usage
 
 T = TypeVar("T")
 

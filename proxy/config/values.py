@@ -81,6 +81,11 @@ class Server:
     weight: int = 1
     backup: bool = False
 
+    @property
+    def label(self) -> str:
+        """The server's name in metrics and records: `host:port`, as in the configuration."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTls:

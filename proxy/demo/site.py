@@ -13,8 +13,8 @@ import string
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.tls.issuing import Names
-from proxy.tls.pki import Pki
+from proxy.pki.authority import Pki
+from proxy.pki.issuing import Names
 
 NORTH_NAME, SOUTH_NAME = "north.pacs.example", "south.pacs.example"
 NORTH_TITLE, SOUTH_TITLE = "NORTHPACS", "SOUTHPACS"

@@ -17,7 +17,7 @@ from proxy.net.leg import Leg
 from proxy.net.operations import count_operations, reason_of
 from proxy.net.refused import Refused
 from proxy.observe.access import AccessRecord, refused_contexts
-from proxy.observe.families import NO_TENANT, server_label
+from proxy.observe.families import NO_TENANT
 from proxy.pdu import AAssociateAC, AAssociateRQ, PduType
 from proxy.pdu.proxy_header import ProxyHeader
 from proxy.policy import Accept, Address, Certificate, Decision, Ended, NeedsIdentity, Reason, Refuse
@@ -193,7 +193,7 @@ class Account:
 
     def server(self, upstream: Upstream, server: Server) -> None:
         """A server of the upstream is about to be dialled."""
-        self._server = (upstream.name, server_label(server))
+        self._server = (upstream.name, server.label)
         self.record.server = self._server[1]
         self._dial_started = time.monotonic()
         self._resolving = True

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from proxy.config.values import Listener, ProxyProtocol
 from proxy.dimse.inspection import RefusedCommand
 from proxy.net.accounting import Account, AssociationStatus
-from proxy.net.counts import Share
 from proxy.net.dial import dial
 from proxy.net.early import EarlyWatch
 from proxy.net.leg import Leg
@@ -45,6 +44,7 @@ from proxy.policy import (
     Tenant,
     judge,
 )
+from proxy.shared.counts import Share
 from proxy.tls.contexts import ListenerTls
 
 if TYPE_CHECKING:

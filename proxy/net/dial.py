@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.config.values import Server, Upstream
-from proxy.net.counts import Share
 from proxy.net.leg import Leg, LegOwner
 from proxy.net.linger import linger
 from proxy.net.refused import Refused
 from proxy.net.stages import Conversation, shake_hands
 from proxy.net.tcp import tune
 from proxy.policy import Reason
+from proxy.shared.counts import Share
 from proxy.tls.handshake_words import explain_client_failure
 from proxy.tls.upstreams import UpstreamContext
 from proxy.upstream.dialling import Destination, begin_connect, connect_error

@@ -20,12 +20,9 @@ from proxy.config.values import Config
 from proxy.net.dial import Attempt, Loop, TlsFailed, connect, secure
 from proxy.net.leg import Leg
 from proxy.net.linger import linger
-from proxy.net.probes import Finding, Probes
 from proxy.net.refused import Refused, UpstreamRefused
 from proxy.net.servers import Events
 from proxy.net.stages import Conversation, read_answer
-from proxy.net.table import KEY, key_of
-from proxy.observe.families import server_label
 from proxy.pdu import (
     AAssociateAC,
     AAssociateRQ,
@@ -36,6 +33,8 @@ from proxy.pdu import (
     rename_implementation,
 )
 from proxy.policy import Reason
+from proxy.shared.probes import Finding, Probes
+from proxy.shared.table import KEY, key_of
 from proxy.upstream.own_listeners import OwnListeners, is_local_of_late
 
 #: Requests that are alike and wait for their answers, at which a loop is suspected.
@@ -77,7 +76,7 @@ class LoopGuard:
     async def check(self, attempt: Attempt, seconds: float) -> None:
         """Raise `Loop` where the request would come back here. `seconds` is what may be spent on a question."""
         now = time.monotonic()
-        upstream, server, destination = attempt.upstream.name, server_label(attempt.server), attempt.destination
+        upstream, server, destination = attempt.upstream.name, attempt.server.label, attempt.destination
         listener = self._own.reached_by(destination, lambda address, scope: is_local_of_late(address, scope, now))
         if listener is not None:
             text = f"{destination} is the listener {listener} of this gateway"
@@ -115,7 +114,7 @@ class LoopGuard:
             over = True  # there is no room for the name
         finally:
             finding = self._probes.end(way, time.monotonic(), over=over)
-        upstream, server = attempt.upstream.name, server_label(attempt.server)
+        upstream, server = attempt.upstream.name, attempt.server.label
         if finding is Finding.LOOP:
             self._tell(upstream, server, "what is sent there comes back to this gateway")
         elif finding is Finding.NO_LOOP and asked:

@@ -9,19 +9,20 @@ from typing import Any, Protocol
 from proxy.config.values import Config, Listener
 from proxy.net.accounting import AssociationStatus, new_id
 from proxy.net.association import Association
-from proxy.net.counts import Counts, Share
 from proxy.net.gate import Gate
 from proxy.net.loops import LoopGuard
 from proxy.net.poller import LONGEST_TURN, Poller
-from proxy.net.probes import Probes
 from proxy.net.proxied import ADDRESS_DENIED
-from proxy.net.servers import Servers, ServerStates
+from proxy.net.servers import Servers
 from proxy.net.tcp import tune
 from proxy.observe.access import AccessRecord, Json
 from proxy.observe.metrics import Metrics
 from proxy.observe.suppression import Key, RefusalLimiter
 from proxy.policy import Ended, Reason
 from proxy.policy.addresses import contains, normalize
+from proxy.shared.counts import Counts, Share
+from proxy.shared.probes import Probes
+from proxy.shared.server_states import ServerStates
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.upstreams import UpstreamContext
 from proxy.upstream.dialling import Resolver

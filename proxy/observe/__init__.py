@@ -7,7 +7,7 @@ and `admin` (prometheus_client, aiohttp).
 from proxy.observe.access import AccessRecord
 from proxy.observe.answers import describe_answer
 from proxy.observe.eventlog import EventLog
-from proxy.observe.families import FAMILIES, NO_TENANT, server_label
+from proxy.observe.families import FAMILIES, NO_TENANT
 from proxy.observe.metrics import Metrics, Snapshot, merge
 from proxy.observe.suppression import RefusalLimiter
 
@@ -21,5 +21,4 @@ __all__ = [
     "Snapshot",
     "describe_answer",
     "merge",
-    "server_label",
 ]

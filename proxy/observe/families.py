@@ -7,7 +7,6 @@ family whose combinations are few is created with zeros at start, so that `rate(
 import enum
 from dataclasses import dataclass
 
-from proxy.config.values import Server
 from proxy.policy import Reason
 
 PREFIX = "dicomgate_"
@@ -324,11 +323,6 @@ FAMILIES = (
 )
 
 BY_NAME = {family.name: family for family in FAMILIES}
-
-
-def server_label(server: Server) -> str:
-    """How a server of an upstream is named in metrics and records: as in the configuration, `host:port`."""
-    return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
 
 
 def operation_label(name: str) -> str:

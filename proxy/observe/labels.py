@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from proxy.config.values import Config
 from proxy.dimse.command import REQUESTS
 from proxy.dimse.services import SOP_CLASS_GROUPS
-from proxy.observe.families import FAMILIES, NO_TENANT, Family, operation_label, server_label
+from proxy.observe.families import FAMILIES, NO_TENANT, Family, operation_label
 from proxy.pdu import PduType
 from proxy.policy import Ended, Reason
 from proxy.upstream.verification import Outcome
@@ -45,7 +45,7 @@ class Labels:
             "status_class": ("success", "pending", "warning", "failure", "cancel"),
             "sop_class": SOP_CLASS_GROUPS,
             "upstream": tuple(config.upstreams),
-            "server": tuple(server_label(s) for upstream in config.upstreams.values() for s in upstream.servers),
+            "server": tuple(s.label for upstream in config.upstreams.values() for s in upstream.servers),
             "trigger": ("signal", "api", "watch"),
             "check": ("tcp", "echo"),
             "state": ("starting", "running", "draining", "silent"),
@@ -79,7 +79,7 @@ class Labels:
             return self._checks(family)
         if family.labels[:2] == ("upstream", "server"):
             rest = (self._possible(family, label) for label in family.labels[2:])
-            servers = ((u.name, server_label(s)) for u in self._config.upstreams.values() for s in u.servers)
+            servers = ((u.name, s.label) for u in self._config.upstreams.values() for s in u.servers)
             return (pair + tuple(values) for pair, values in itertools.product(servers, itertools.product(*rest)))
         return itertools.product(*(self._at_start(family, label) for label in family.labels))
 
@@ -92,7 +92,7 @@ class Labels:
         for upstream in self._config.upstreams.values():
             if upstream.health_check is not None:
                 for server, result in itertools.product(upstream.servers, self._possible(family, "result")):
-                    yield upstream.name, server_label(server), upstream.health_check.type, result
+                    yield upstream.name, server.label, upstream.health_check.type, result
 
     def _possible(self, family: Family, label: str) -> tuple[str, ...]:
         return self._of_family.get((family.name, label)) or self.values[label]

@@ -15,13 +15,13 @@ from proxy.pdu.encode import (
 )
 from proxy.pdu.errors import (
     AbortReason,
+    AbortSource,
     InvalidPduParameter,
     PduError,
     PduTooLarge,
     RequestAmbiguous,
     UnexpectedParameter,
     UnexpectedPdu,
-    UnrecognizedParameter,
     UnrecognizedPdu,
 )
 from proxy.pdu.framer import PduFramer
@@ -52,6 +52,7 @@ __all__ = [
     "AAssociateAC",
     "AAssociateRQ",
     "AbortReason",
+    "AbortSource",
     "AeTitle",
     "AsynchronousOperationsWindow",
     "CommonExtendedNegotiation",
@@ -69,7 +70,6 @@ __all__ = [
     "Span",
     "UnexpectedParameter",
     "UnexpectedPdu",
-    "UnrecognizedParameter",
     "UnrecognizedPdu",
     "UserIdentity",
     "UserInformation",

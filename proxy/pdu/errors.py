@@ -7,6 +7,13 @@ import enum
 from typing import ClassVar
 
 
+class AbortSource(enum.IntEnum):
+    """Source of an A-ABORT (PS3.8 Table 9-26). The reason is significant for `SERVICE_PROVIDER` alone."""
+
+    SERVICE_USER = 0
+    SERVICE_PROVIDER = 2
+
+
 class AbortReason(enum.IntEnum):
     """Reason/Diag. of an A-ABORT whose source is the service-provider (PS3.8 Table 9-26)."""
 
@@ -34,12 +41,6 @@ class UnexpectedPdu(PduError):
     """The state of the association does not allow this PDU (PS3.8 section 9.2)."""
 
     abort_reason = AbortReason.UNEXPECTED_PDU
-
-
-class UnrecognizedParameter(PduError):
-    """An item that cannot be skipped is of an unknown kind."""
-
-    abort_reason = AbortReason.UNRECOGNIZED_PDU_PARAMETER
 
 
 class UnexpectedParameter(PduError):

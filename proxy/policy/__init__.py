@@ -1,6 +1,5 @@
 """The decision: which tenant, which peer, yes or no, and why. Pure."""
 
-from proxy.policy.advice import advice
 from proxy.policy.contexts import move_allowed
 from proxy.policy.decision import decide, judge
 from proxy.policy.model import (
@@ -26,7 +25,6 @@ from proxy.policy.model import (
 )
 from proxy.policy.names import SniLookup, SniResult
 from proxy.policy.reasons import ANSWERS, Abort, Alert, Answer, Close, Ended, PassOn, Reason, Reject, Status
-from proxy.policy.sni_table import SniRow, describe_sni
 from proxy.policy.tenants import entrance_for_sni, select_tenant
 
 __all__ = [
@@ -56,15 +54,12 @@ __all__ = [
     "Reject",
     "SniLookup",
     "SniResult",
-    "SniRow",
     "Status",
     "Step",
     "Tenant",
     "User",
     "UserConditions",
-    "advice",
     "decide",
-    "describe_sni",
     "entrance_for_sni",
     "judge",
     "move_allowed",

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from proxy.config.values import Config
-from proxy.net.table import SharedTable
 from proxy.observe.access import rfc3339
 from proxy.policy import Ended
 from proxy.process.child import Child
 from proxy.process.messages import OPENED_AT, Order, Start, read_record
+from proxy.shared.table import SharedTable
 
 _READY_TIMEOUT = 30.0  # seconds until a new worker must serve
 _LIVED = 1.0  # a worker that served for so many seconds did not fail at its start

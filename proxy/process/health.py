@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from proxy.config.values import Config, HealthCheck, Server, Upstream
-from proxy.net.servers import Events, ServerStates, server_key
+from proxy.net.servers import Events
 from proxy.observe.answers import describe_answer
-from proxy.observe.families import server_label
 from proxy.pdu.proxy_header import encode_proxy_header
+from proxy.shared.server_states import ServerStates, server_key
 from proxy.tls.upstreams import UpstreamContext
 from proxy.upstream.dialling import Resolver
 from proxy.upstream.echo_client import verify
@@ -45,7 +45,7 @@ class _Checked:
     @property
     def fields(self) -> dict[str, Any]:
         """Of its log lines."""
-        return {"upstream": self.upstream.name, "server": server_label(self.server), "check": self.check.type}
+        return {"upstream": self.upstream.name, "server": self.server.label, "check": self.check.type}
 
 
 class HealthChecks:
@@ -140,7 +140,7 @@ class HealthChecks:
     def _learn(self, key: bytes, one: _Checked, result: Verification, began: float) -> None:
         before = one.health.last
         one.when = time.time()
-        self._counter.checked(one.upstream.name, server_label(one.server), one.check.type, result.outcome, one.when)
+        self._counter.checked(one.upstream.name, one.server.label, one.check.type, result.outcome, one.when)
         was_down = self._states.down(key)
         down = one.health.learn(result, began, down=was_down)
         if down != was_down:

@@ -15,10 +15,6 @@ from typing import Any
 
 from proxy import __version__
 from proxy.config.values import Config
-from proxy.net.counts import Counts
-from proxy.net.probes import Probes
-from proxy.net.servers import ServerStates
-from proxy.net.table import SharedTable
 from proxy.net.worker import Worker
 from proxy.observe.access import AccessRecord, Json
 from proxy.observe.eventlog import LEVELS, event_record
@@ -27,6 +23,10 @@ from proxy.observe.metrics import Snapshot
 from proxy.process.channel import Channel, encode
 from proxy.process.messages import Order, Question, Report, Start, changes, open_record
 from proxy.process.precedence import stand_back
+from proxy.shared.counts import Counts
+from proxy.shared.probes import Probes
+from proxy.shared.server_states import ServerStates
+from proxy.shared.table import SharedTable
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.upstreams import upstream_contexts

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proxy.config.values import Config, Server, Upstream
-from proxy.net.servers import ServerStates, server_key
-from proxy.observe.families import server_label
 from proxy.process.child import Child
 from proxy.process.generation import Generation
 from proxy.process.health import HealthChecks
 from proxy.process.messages import Question, Selection, read_record
+from proxy.shared.server_states import ServerStates, server_key
 
 
 async def ask_status(
@@ -79,7 +78,7 @@ def _server(
     associations: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """`state`: up, failing (it could not be connected to) or down (by its health check)."""
-    key, label = server_key(upstream, server), server_label(server)
+    key, label = server_key(upstream, server), server.label
     waits = states.until(key) - time.monotonic()
     return {
         "server": label,

@@ -12,8 +12,6 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from proxy.config.values import DEFAULT_CONTROL, Config
-from proxy.net.counts import connections_for_descriptors, has_room, table_for
-from proxy.net.servers import ServerStates
 from proxy.observe.admin import AdminServer
 from proxy.observe.expiry import ExpiryWatch
 from proxy.observe.metrics import Snapshot
@@ -29,6 +27,8 @@ from proxy.process.reload import Reloaded, Reloads
 from proxy.process.requests import Requests
 from proxy.process.sockets import BindError, ListeningSockets
 from proxy.process.totals import Totals
+from proxy.shared.counts import connections_for_descriptors, has_room, table_for
+from proxy.shared.server_states import ServerStates
 from proxy.tls.upstreams import UpstreamContext
 
 _TICK = 1.0  # seconds

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from proxy.config.values import Config
-from proxy.net.servers import ServerStates, server_key
 from proxy.observe.certificates import certificate_series
-from proxy.observe.families import BY_NAME, Kind, server_label
+from proxy.observe.families import BY_NAME, Kind
 from proxy.observe.metrics import Metrics, Snapshot, merge
 from proxy.policy import Ended
 from proxy.process.child import Child
 from proxy.process.messages import Question
+from proxy.shared.server_states import ServerStates, server_key
 
 #: For the answers of busy workers, in seconds: a scrape is to take less than 0.1 s whatever they do.
 _BUDGET = 0.03
@@ -77,7 +77,7 @@ class Totals:
         for upstream in self._upstreams.values():
             for server in upstream.servers:
                 up = not self._servers.failing(server_key(upstream, server))
-                self._own.set("upstream_up", (upstream.name, server_label(server)), int(up))
+                self._own.set("upstream_up", (upstream.name, server.label), int(up))
         self._own.set("log_dropped_total", (), dropped)
         return [self._past, self._own.snapshot(), *(child.snapshot for child in asked if not child.gone.is_set())]
 
@@ -93,7 +93,7 @@ def _is_checked(config: Config, upstream: str, server: str) -> bool:
     configured = config.upstreams.get(upstream)
     if configured is None or configured.health_check is None:
         return False
-    return server in map(server_label, configured.servers)
+    return any(server == one.label for one in configured.servers)
 
 
 _COUNTED = (Kind.COUNTER, Kind.HISTOGRAM)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from proxy.cli.__main__ import main
-from proxy.tls.issuing import Names
-from proxy.tls.pki import Pki
+from proxy.pki.authority import Pki
+from proxy.pki.issuing import Names
 from tests.support.listening import server
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.tls.issuing import Names
-from proxy.tls.pki import Pki
+from proxy.pki.authority import Pki
+from proxy.pki.issuing import Names
 from tests.support.listening import need, server
 from tests.support.ports import free_port
 

@@ -8,11 +8,11 @@ from typing import Any
 import yaml
 
 from proxy.config.load import Loaded, load
-from proxy.config.orthanc_model import Orthanc, read_orthanc
-from proxy.config.orthanc_peers import Entry, make_peers
-from proxy.config.orthanc_trust import Bundle, Trust
-from proxy.config.orthanc_yaml import Surroundings, default_bind, render
 from proxy.config.unbuilt import UNBUILT
+from proxy.orthanc.model import Orthanc, read_orthanc
+from proxy.orthanc.peers import Entry, make_peers
+from proxy.orthanc.trust import Bundle, Trust
+from proxy.orthanc.yaml import Surroundings, default_bind, render
 
 Values = dict[str, Any]
 

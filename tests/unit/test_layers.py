@@ -14,7 +14,23 @@ from tests.support.stopwatch import least
 
 PROXY = Path(__file__).parents[2] / "proxy"
 #: A module may import its own layer and any to the left.
-LAYERS = ("pdu", "dimse", "policy", "config", "tls", "upstream", "observe", "net", "process", "cli")
+LAYERS = (
+    "pdu",
+    "dimse",
+    "policy",
+    "x509",
+    "config",
+    "tls",
+    "pki",
+    "upstream",
+    "shared",
+    "observe",
+    "net",
+    "process",
+    "orthanc",
+    "explain",
+    "cli",
+)
 #: May import anything; only `cli` may import it.
 DEMO = "demo"
 PURE = ("pdu", "dimse", "policy")

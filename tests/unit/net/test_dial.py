@@ -14,18 +14,19 @@ import pytest
 
 from proxy.config.values import Limits, Listener, Server, Timeouts, Upstream, UpstreamTls
 from proxy.net import dial as module
-from proxy.net.counts import Counts, Share
 from proxy.net.dial import dial
 from proxy.net.leg import Leg
 from proxy.net.loops import LoopGuard
 from proxy.net.poller import Handler, Poller
-from proxy.net.probes import Probes
 from proxy.net.refused import Refused
-from proxy.net.servers import Servers, ServerStates
-from proxy.net.table import SharedTable
+from proxy.net.servers import Servers
 from proxy.pdu import encode_associate_rq
 from proxy.policy import Listener as ListenerPolicy
 from proxy.policy import Reason
+from proxy.shared.counts import Counts, Share
+from proxy.shared.probes import Probes
+from proxy.shared.server_states import ServerStates
+from proxy.shared.table import SharedTable
 from proxy.tls.memory_file import load_key_pair
 from proxy.tls.upstreams import upstream_contexts
 from proxy.upstream.dialling import Destination, begin_connect

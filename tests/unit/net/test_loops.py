@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from proxy.config.values import Limits
-from proxy.net.counts import Counts, Share, table_for
 from proxy.net.loops import LoopGuard, request_key
-from proxy.net.probes import Probes
 from proxy.net.refused import Refused
-from proxy.net.table import SharedTable, key_of
 from proxy.pdu import encode_associate_rq, parse_associate_rq, rename_implementation
 from proxy.policy import Reason, Tenant
+from proxy.shared.counts import Counts, Share, table_for
+from proxy.shared.probes import Probes
+from proxy.shared.table import SharedTable, key_of
 
 CONTEXTS = [(1, "1.2.840.10008.1.1", ("1.2.840.10008.1.2",))]
 TENANT = Tenant("hospital", "pacs", (), max_associations=3)

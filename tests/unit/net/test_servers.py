@@ -6,10 +6,11 @@ import pytest
 
 from proxy.config.values import HealthCheck, Limits, Server, Upstream
 from proxy.net import servers as module
-from proxy.net.counts import Counts, Share
-from proxy.net.servers import Servers, ServerStates, server_key
-from proxy.net.table import SharedTable, key_of
+from proxy.net.servers import Servers
 from proxy.policy import Tenant
+from proxy.shared.counts import Counts, Share
+from proxy.shared.server_states import ServerStates, server_key
+from proxy.shared.table import SharedTable, key_of
 
 KEY, OTHER = key_of("server", "one"), key_of("server", "other")
 ONE, TWO = Server("one", 104), Server("two", 104)

@@ -12,15 +12,15 @@ import pytest
 
 from proxy.net import worker as module
 from proxy.net.association import Association
-from proxy.net.counts import Counts, table_for
 from proxy.net.leg import Leg
 from proxy.net.poller import Handler, Poller
-from proxy.net.probes import Probes
-from proxy.net.servers import ServerStates
 from proxy.net.worker import Worker
 from proxy.observe.access import AccessRecord, Json
 from proxy.pdu import encode_abort
 from proxy.policy import Ended, Reason
+from proxy.shared.counts import Counts, table_for
+from proxy.shared.probes import Probes
+from proxy.shared.server_states import ServerStates
 from tests.support.configs import PLAIN, load_text
 from tests.unit.net.relay_bed import run, turns
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.explain.advice import advice
 from proxy.pdu import AeTitle
 from proxy.policy import (
     Accept,
@@ -22,7 +23,6 @@ from proxy.policy import (
     Tenant,
     User,
     UserConditions,
-    advice,
     decide,
     judge,
 )

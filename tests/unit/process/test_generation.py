@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from proxy.config.values import Config
-from proxy.net.table import SharedTable
 from proxy.process import child, generation
 from proxy.process.child import Child
 from proxy.process.generation import Generation, StartFailed
+from proxy.shared.table import SharedTable
 
 SLOTS = 4
 

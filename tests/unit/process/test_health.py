@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from proxy.config.values import File, HealthCheck, Server, Upstream, UpstreamTls
-from proxy.net.servers import ServerStates, server_key
-from proxy.net.table import SharedTable
 from proxy.policy import Reject
 from proxy.process import health as module
 from proxy.process.health import HealthChecks
+from proxy.shared.server_states import ServerStates, server_key
+from proxy.shared.table import SharedTable
 from proxy.tls.upstreams import UpstreamContext
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
 from tests.unit.net.relay_bed import run

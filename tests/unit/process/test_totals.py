@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 from typing import Any, cast
 
-from proxy.net.servers import ServerStates
-from proxy.net.table import SharedTable
 from proxy.observe.metrics import Snapshot
 from proxy.process.messages import Question
 from proxy.process.totals import Totals
+from proxy.shared.server_states import ServerStates
+from proxy.shared.table import SharedTable
 from tests.support.configs import PLAIN, load_text
 from tests.unit.net.relay_bed import run
 

@@ -9,9 +9,9 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.tls import issuing
+from proxy.pki import issuing
+from proxy.pki.inspection import CertificateFacts, CrlFacts, InspectionError, RequestFacts, inspect
 from proxy.tls.certificates import UNREADABLE, read_certificate
-from proxy.tls.inspection import CertificateFacts, CrlFacts, InspectionError, RequestFacts, inspect
 from tests.support import certs
 
 SERVER, DEVICE, PINNED, CA = range(4)

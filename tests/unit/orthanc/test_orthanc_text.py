@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.orthanc_text import OrthancError, Text, read_text
+from proxy.orthanc.text import OrthancError, Text, read_text
 
 
 def read(text: str | bytes, **environ: str) -> Text:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from proxy.cli.permissions import EffectivePeer, describe_peers
 from proxy.config.findings import Finding
 from proxy.config.values import ClientAuthSettings, Config, KeyPair, Listener, ProxyProtocol, TlsSettings
-from proxy.policy import ClientAuthMode, Entrance, Network, SniResult, SniRow, describe_sni
+from proxy.explain.permissions import EffectivePeer, describe_peers
+from proxy.explain.sni_table import SniRow, describe_sni
+from proxy.pki.inspection import CertificateFacts, CrlFacts, inspect
+from proxy.policy import ClientAuthMode, Entrance, Network, SniResult
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
-from proxy.tls.inspection import CertificateFacts, CrlFacts, inspect
 from proxy.tls.profiles import PROFILES, Profile, missing_suites
 from proxy.tls.upstreams import upstream_contexts
 

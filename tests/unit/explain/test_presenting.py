@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.cli.presenting import Unaccepted, present
+from proxy.explain.presenting import Unaccepted, present
 from proxy.policy import Certificate, Reason
 from proxy.tls.contexts import ServerContext
 from proxy.tls.failures import explain_handshake_failure

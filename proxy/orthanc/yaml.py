@@ -4,12 +4,12 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from proxy.config.orthanc_model import Orthanc
-from proxy.config.orthanc_peers import Entry, has_instances, only_stores
-from proxy.config.orthanc_syntaxes import GENERAL, accepted_for_storage, unknown_syntaxes
-from proxy.config.orthanc_trust import CA_NAME, Bundle, Trust
 from proxy.config.quoting import yaml_text
 from proxy.config.tree import shown
+from proxy.orthanc.model import Orthanc
+from proxy.orthanc.peers import Entry, has_instances, only_stores
+from proxy.orthanc.syntaxes import GENERAL, accepted_for_storage, unknown_syntaxes
+from proxy.orthanc.trust import CA_NAME, Bundle, Trust
 
 _WIDTH = 120
 _PLAINTEXT_PORT, _TLS_PORT = 11112, 2762  # dicom and dicom-tls (PS3.8 section 9.1.1)

@@ -6,7 +6,7 @@ any worker reads that name, the way that was asked leads back here.
 
 import enum
 
-from proxy.net.table import KEY, SharedTable, find_key
+from proxy.shared.table import KEY, SharedTable, find_key
 
 #: Rows, and so ways that something is known of at once. With one question at a time and a pause behind each, those that
 #: are loops fit; of the others the oldest is forgotten.

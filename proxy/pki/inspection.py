@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from proxy.pki.issuing import IssuingError, check_key_strength
 from proxy.tls.certificates import UNREADABLE
-from proxy.tls.issuing import IssuingError, check_key_strength
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\r?\n.*?-----END \1-----", re.DOTALL)
 _EKU_WORDS = {

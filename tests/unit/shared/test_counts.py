@@ -6,10 +6,10 @@ import resource
 import pytest
 
 from proxy.config.values import Limits
-from proxy.net import counts as module
-from proxy.net.counts import Counts, Share, connections_for_descriptors, has_room, table_for
-from proxy.net.table import SharedTable, TableFull
 from proxy.policy import Address, Peer, Reason, Tenant
+from proxy.shared import counts as module
+from proxy.shared.counts import Counts, Share, connections_for_descriptors, has_room, table_for
+from proxy.shared.table import SharedTable, TableFull
 
 A, B = ipaddress.ip_address("10.0.0.1"), ipaddress.ip_address("10.0.0.2")
 PEER = Peer("ct1", ("CT1",), frozenset({"all"}), max_associations=1)

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from proxy.cli.presenting import Unaccepted, present
-from proxy.cli.proposing import ContextAnswer, Proposal, answer_proposals, encode_proposals
-from proxy.cli.refusals import REFUSALS
-from proxy.cli.upstreams import describe_upstream
 from proxy.config.values import Config, Listener
 from proxy.dimse.echo import VERIFICATION_SOP_CLASS
+from proxy.explain.advice import advice
+from proxy.explain.presenting import Unaccepted, present
+from proxy.explain.proposing import ContextAnswer, Proposal, answer_proposals, encode_proposals
+from proxy.explain.refusals import REFUSALS
+from proxy.explain.upstreams import describe_upstream
 from proxy.net.stages import request_error
 from proxy.observe.answers import describe_answer
 from proxy.pdu import PduError, RequestAmbiguous, parse_associate_rq
@@ -30,7 +31,6 @@ from proxy.policy import (
     Reason,
     Refuse,
     Step,
-    advice,
     entrance_for_sni,
     judge,
     move_allowed,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.cli.__main__ import main
-from proxy.cli.refusals import REFUSALS, markdown
+from proxy.explain.refusals import REFUSALS, markdown
 from proxy.policy import Reason
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "refusals.md"
@@ -26,7 +26,7 @@ def test_only_what_is_not_built_is_never_given() -> None:
 
 
 def test_the_document_is_current() -> None:
-    assert DOCUMENT.read_text() == markdown(), "write proxy.cli.refusals.markdown() to docs/refusals.md"
+    assert DOCUMENT.read_text() == markdown(), "write proxy.explain.refusals.markdown() to docs/refusals.md"
 
 
 def test_a_reason_is_explained_by_its_word(capsys: pytest.CaptureFixture[str]) -> None:

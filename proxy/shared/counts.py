@@ -9,8 +9,8 @@ import resource
 from collections.abc import Sequence
 
 from proxy.config.values import Limits, Server
-from proxy.net.table import SharedTable, TableFull, key_of
 from proxy.policy import Address, Peer, Reason, Tenant
+from proxy.shared.table import SharedTable, TableFull, key_of
 
 # Two descriptors per association, and some for listeners, logs, the admin server and files being read.
 _DESCRIPTORS_PER_ASSOCIATION = 2

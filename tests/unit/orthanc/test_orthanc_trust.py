@@ -5,9 +5,9 @@ import ipaddress
 import pytest
 from cryptography import x509
 
-from proxy.config.orthanc_model import Modality
-from proxy.config.orthanc_trust import Trust, file_name, make_trust, sort_bundle
 from proxy.config.x509_facts import CertificateFacts, read_certificates
+from proxy.orthanc.model import Modality
+from proxy.orthanc.trust import Trust, file_name, make_trust, sort_bundle
 from tests.support import certs
 from tests.support.orthanc_import import peers, values
 

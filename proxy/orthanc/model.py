@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from proxy.config import scalars
-from proxy.config.orthanc_text import OrthancError
 from proxy.config.tree import shown
+from proxy.orthanc.text import OrthancError
 
 T = TypeVar("T", bool, int, str)
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.config import scalars
-from proxy.config.orthanc_model import Modality, Orthanc
-from proxy.config.orthanc_syntaxes import accepted_for_storage
-from proxy.config.orthanc_trust import Trust
 from proxy.config.tree import shown
+from proxy.orthanc.model import Modality, Orthanc
+from proxy.orthanc.syntaxes import accepted_for_storage
+from proxy.orthanc.trust import Trust
 from proxy.policy.patterns import fold_title, is_title_pattern
 
 _ORDER = ("echo", "store", "store_standard", "find", "worklist", "get", "move", "storage_commitment")

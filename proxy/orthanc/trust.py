@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
-from proxy.config.orthanc_model import Modality
 from proxy.config.x509_facts import CertificateFacts
+from proxy.orthanc.model import Modality
 from proxy.policy.patterns import fold_title
 
 CA_NAME = "default"  # what the one file under client_auth.ca is called

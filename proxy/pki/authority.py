@@ -28,9 +28,9 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from proxy.tls import issuing, safefiles
-from proxy.tls.issuing import Authority, IssuingError, KeyType, Names, PrivateKey, Usage
-from proxy.tls.safefiles import new_folder, write_new
+from proxy.pki import issuing, safefiles
+from proxy.pki.issuing import Authority, IssuingError, KeyType, Names, PrivateKey, Usage
+from proxy.pki.safefiles import new_folder, write_new
 
 CRL_DAYS = 30
 

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from proxy.tls import issuing, pki
-from proxy.tls.issuing import Names
-from proxy.tls.pki import Pki, PkiError
+from proxy.pki import authority as pki
+from proxy.pki import issuing
+from proxy.pki.authority import Pki, PkiError
+from proxy.pki.issuing import Names
 
 NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 CT1 = Names(dns=("ct1.example.org",))

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from proxy.net.table import SharedTable, TableFull, key_of
+from proxy.shared.table import SharedTable, TableFull, key_of
 
 
 @pytest.fixture

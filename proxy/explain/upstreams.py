@@ -3,9 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from proxy.cli.effective import EffectiveCertificate, describe_certificate, profile_notes
 from proxy.config.values import Config, HealthCheck, Upstream, UpstreamTls
-from proxy.observe.families import server_label
+from proxy.explain.listeners import EffectiveCertificate, describe_certificate, profile_notes
 from proxy.tls.profiles import PROFILES
 
 
@@ -93,10 +92,10 @@ def describe_upstream(upstream: Upstream) -> EffectiveUpstream:
     return EffectiveUpstream(
         name=upstream.name,
         where=upstream.where,
-        servers=tuple(map(server_label, upstream.servers)),
+        servers=tuple(server.label for server in upstream.servers),
         balance=upstream.balance,
         weights=tuple(server.weight for server in upstream.servers),
-        backups=tuple(server_label(server) for server in upstream.servers if server.backup),
+        backups=tuple(server.label for server in upstream.servers if server.backup),
         source_address=upstream.source_address,
         send_proxy_protocol=None if version is None else f"v{version}",
         health_check=upstream.health_check,

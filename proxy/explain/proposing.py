@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from proxy.cli.output import CommandError, printable
 from proxy.config.dictionary import SOP_CLASS, TRANSFER_SYNTAX, keyword_of, sop_classes, uid_of
 from proxy.config.nearest import did_you_mean
 from proxy.config.scalars import uid_or_keyword
+from proxy.config.tree import shown
 from proxy.dimse.services import Operation, SopClass, classify, is_storage, permitted
 from proxy.pdu import PresentationContext, Span, encode_associate_rq
 from proxy.policy import Peer
@@ -66,17 +66,17 @@ class ContextAnswer:
 def propose(classes: Sequence[str], operations: Sequence[str]) -> tuple[Proposal, ...]:
     """Proposals for SOP classes (UIDs or keywords) and operations; for neither, one of everything.
 
-    An operation that none of the classes is for is proposed by example. Raises CommandError for what is not known.
+    An operation that none of the classes is for is proposed by example. Raises ValueError for what is not known.
     """
     known = list(Operation)
     for word in operations:
         if word not in known:
             near = did_you_mean(word, known) or f"; there are {', '.join(known)}"
-            raise CommandError(f"--operation {printable(word)}: there is no such operation{near}")
+            raise ValueError(f"--operation {shown(word)}: there is no such operation{near}")
     try:
         uids = [uid_of(uid_or_keyword(text), SOP_CLASS) for text in classes]
     except ValueError as error:
-        raise CommandError(f"--sop-class: {error}") from None
+        raise ValueError(f"--sop-class: {error}") from None
     wanted = [Operation(word) for word in operations] or ([] if uids else known)
     proposals = list[Proposal]()
     for operation in wanted:

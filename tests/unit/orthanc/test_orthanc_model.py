@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.config.orthanc_model import read_orthanc
-from proxy.config.orthanc_text import OrthancError
+from proxy.orthanc.model import read_orthanc
+from proxy.orthanc.text import OrthancError
 from tests.support.orthanc_import import Values
 
 

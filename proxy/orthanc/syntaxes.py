@@ -2,7 +2,7 @@
 
 import re
 
-from proxy.config.orthanc_model import Orthanc
+from proxy.orthanc.model import Orthanc
 
 _DICOM = "1.2.840.10008.1.2"
 _COMPRESSED = f"{_DICOM}.4"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.explain.sni_table import describe_sni
 from proxy.policy import (
     Alert,
     ClientAuth,
@@ -12,7 +13,6 @@ from proxy.policy import (
     Refuse,
     SniResult,
     Tenant,
-    describe_sni,
     entrance_for_sni,
 )
 from proxy.policy.names import lookup, normalize_server_name

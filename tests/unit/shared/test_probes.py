@@ -2,10 +2,10 @@
 
 import pytest
 
-from proxy.net import probes as module
-from proxy.net.probes import Finding, Probes
-from proxy.net.servers import ServerStates
-from proxy.net.table import SharedTable, key_of
+from proxy.shared import probes as module
+from proxy.shared.probes import Finding, Probes
+from proxy.shared.server_states import ServerStates
+from proxy.shared.table import SharedTable, key_of
 
 WAY, OTHER = key_of("way", "one"), key_of("way", "other")
 NAME = b"LOOP-0123456789a"

@@ -1,0 +1,1 @@
+"""A decision in words: simulated, presented and explained."""

@@ -1,0 +1,1 @@
+"""The development PKI: issue, renew and revoke certificates."""
