@@ -14,8 +14,8 @@ from proxy.cli.output import NO, OK, UNREACHABLE, CommandError, Format, FormatOp
 if TYPE_CHECKING:
     import ssl
 
-    from proxy.upstream.tls_facts import ChainCertificate
     from proxy.upstream.verification import Verification
+    from proxy.x509.certificate import Certificate
 
 
 class ProxyHeaderVersion(enum.StrEnum):
@@ -128,7 +128,9 @@ _REJECT_HINTS = {
 def _context(
     profile: str, ca: Path | None, cert: Path | None, key: Path | None, *, verify: bool, verify_name: bool
 ) -> "ssl.SSLContext":
-    from proxy.tls import PROFILES, TlsSetupError, client_context
+    from proxy.tls.client import client_context
+    from proxy.tls.errors import TlsSetupError
+    from proxy.tls.profiles import PROFILES
 
     if profile not in PROFILES:
         raise CommandError(f"--profile {profile}: one of {', '.join(PROFILES)} is needed")
@@ -152,7 +154,8 @@ def _context(
 
 def _key_pair(cert: Path, key: Path | None) -> tuple[bytes, bytes]:
     """The client certificate with its chain, and its key. CommandError where they do not go together."""
-    from proxy.config.x509_facts import public_key_of, read_certificates
+    from proxy.x509.files import read_certificates
+    from proxy.x509.keys import public_key_of
 
     chain, secret = read_file(cert), read_file(key or cert)
     named = f"--cert {cert}"
@@ -161,7 +164,7 @@ def _key_pair(cert: Path, key: Path | None) -> tuple[bytes, bytes]:
         if key is None and b"PRIVATE KEY-----" not in secret:
             raise CommandError(f"{named}: holds no key: name its file with --key")
         named = f"--key {key}" if key else named
-        if public_key_of(secret) != leaf.public_key:
+        if public_key_of(secret) != leaf.key.spki:
             raise CommandError(f"{named}: is not the key of the certificate in {cert}")
     except ValueError as error:
         raise CommandError(f"{named}: {error}") from None
@@ -203,12 +206,12 @@ def _print(result: "Verification", hint: str, called: str, *, verified: bool) ->
         say(f"    {hint}")
 
 
-def _print_certificate(certificate: "ChainCertificate") -> None:
+def _print_certificate(certificate: "Certificate") -> None:
     from proxy.cli.certificates import validity
 
     until, style = validity(certificate.not_after, datetime.datetime.now(datetime.UTC))
-    say(f"{'':25}{printable(certificate.subject)}, {until}", style)
-    say(f"{'':25}  issued by {printable(certificate.issuer)}, sha256 {certificate.sha256}")
+    say(f"{'':25}{printable(certificate.subject.text)}, {until}", style)
+    say(f"{'':25}  issued by {printable(certificate.issuer.text)}, sha256 {certificate.sha256}")
 
 
 _STEP_WORDS = {
@@ -237,8 +240,8 @@ def _as_json(result: "Verification", hint: str) -> dict[str, Any]:
             "alpn": tls.alpn,
             "chain": [
                 {
-                    "subject": certificate.subject,
-                    "issuer": certificate.issuer,
+                    "subject": certificate.subject.text,
+                    "issuer": certificate.issuer.text,
                     "not_after": certificate.not_after.isoformat(),
                     "days_left": (certificate.not_after - datetime.datetime.now(datetime.UTC)).days,
                     "sha256": certificate.sha256,
