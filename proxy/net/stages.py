@@ -1,4 +1,4 @@
-"""The stages of an association before its relay, each a small function that can refuse (design section 3).
+"""The stages of an association before its relay, each a small function that can refuse (docs/architecture.md).
 
 Every stage reads through the `Conversation`, which knows the deadline of the stage; none of them keeps time itself.
 """
