@@ -1,6 +1,6 @@
 """PS3.8 on the wire: parsing, encoding, framing, editing and scanning of PDUs; and what comes before them. Pure."""
 
-from proxy.pdu.associate import parse_associate_ac, parse_associate_rq, read_ae_title
+from proxy.pdu.associate import CALLED_AE_TITLE, CALLING_AE_TITLE, parse_associate_ac, parse_associate_rq, read_ae_title
 from proxy.pdu.edit import edit_associate_rq, rename_implementation, restore_associate_ac
 from proxy.pdu.encode import (
     IMPLEMENTATION_CLASS_UID,
@@ -46,6 +46,8 @@ from proxy.pdu.model import (
 
 __all__ = [
     "APPLICATION_CONTEXT",
+    "CALLED_AE_TITLE",
+    "CALLING_AE_TITLE",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "MAX_PRESENTATION_CONTEXTS",

@@ -1,4 +1,4 @@
-"""Which presentation contexts of a request live, by what their peer may do (design section 8)."""
+"""Which presentation contexts of a request live, by what their peer may do (`allow`)."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
