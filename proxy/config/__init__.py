@@ -1,1 +1,1 @@
-"""The configuration: YAML text to checked, frozen values. Workers import `values` alone; `load` imports pydantic and PyYAML."""
+"""The configuration: YAML text to checked, frozen values. Workers import only `values`, never pydantic or PyYAML."""
