@@ -1,4 +1,4 @@
-"""The one vocabulary of refusals: every reason, and what it says on the wire (design section 7).
+"""The one vocabulary of refusals: every reason, and what it says on the wire (docs/refusals.md).
 
 The same word stands in the access record, the metrics, `explain`, the audit trail and the documentation.
 """
@@ -126,7 +126,7 @@ class Reason(enum.StrEnum):
 
 
 class Ended(enum.StrEnum):
-    """How an association ended (design section 12)."""
+    """How an association ended (`ended` in docs/reference/record.md)."""
 
     RELEASED = "released"
     ABORTED_BY_REQUESTOR = "aborted_by_requestor"

@@ -15,6 +15,7 @@ from proxy.config.values import DEFAULT_CONTROL, Config
 from proxy.observe.admin import AdminServer
 from proxy.observe.expiry import ExpiryWatch
 from proxy.observe.metrics import Snapshot
+from proxy.policy.addresses import format_endpoint
 from proxy.process.child import Child
 from proxy.process.control import ControlError, ControlServer
 from proxy.process.generation import Generation, StartFailed
@@ -151,7 +152,7 @@ class Supervisor:
                 "info",
                 "listening",
                 listener=listener.name,
-                bind=[f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in listener.bind],
+                bind=[format_endpoint(*address) for address in listener.bind],
                 tls=listener.tls.profile if listener.tls is not None else None,
                 tenants=[entrance.tenant.name for entrance in listener.policy.entrances],
             )

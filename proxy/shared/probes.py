@@ -71,7 +71,7 @@ class Probes:
             self._write(self._keys, row, key)
             return True
 
-    def come_around(self, name: bytes, now: float) -> bool:
+    def seen_again(self, name: bytes, now: float) -> bool:
         """A request has come by this name; whether it is one of ours. However late it is, it has proved the loop."""
         with self._lock:
             end = self._names + _ROWS * KEY

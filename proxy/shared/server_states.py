@@ -45,16 +45,16 @@ class ServerStates:
         row = self._find(key)
         return 0 if row is None else self._failures[row]
 
-    def until(self, key: bytes, *, desperate: bool = False) -> float:
-        """When it may be tried again, `desperate` where no other can be; in the past for one that does not fail."""
+    def until(self, key: bytes, *, all_down: bool = False) -> float:
+        """When it may be tried again, `all_down` where no other can be; in the past for one that does not fail."""
         row = self._find(key)
         if row is None:
             return 0.0
-        if desperate:
+        if all_down:
             return min(self._until[row], self._since[row] + FIRST_PAUSE)
         return math.inf if self._down[row] else self._until[row]
 
-    def admit(self, key: bytes, now: float, lease: float, *, desperate: bool = False) -> bool:
+    def admit(self, key: bytes, now: float, lease: float, *, all_down: bool = False) -> bool:
         """Whether this process may dial now. Of a server that fails nobody else may for `lease` seconds then, or for a
         second where there is no other.
         """
@@ -64,7 +64,7 @@ class ServerStates:
             row = self._find(key)
             if row is None:
                 return True
-            if self.until(key, desperate=desperate) > now:
+            if self.until(key, all_down=all_down) > now:
                 return False
             self._since[row] = now
             self._until[row] = now + lease

@@ -79,7 +79,7 @@ class SharedTable:
         self._counts[slot * self._padded + row] += amount
         self._totals[row] += amount
 
-    def share(self, slot: int, key: bytes) -> int:
+    def count_of(self, slot: int, key: bytes) -> int:
         """What one process counts under `key`."""
         row = self._find(key)
         return 0 if row is None else self._counts[slot * self._padded + row]

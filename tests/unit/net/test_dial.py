@@ -23,7 +23,7 @@ from proxy.net.servers import Servers
 from proxy.pdu import encode_associate_rq
 from proxy.policy import Listener as ListenerPolicy
 from proxy.policy import Reason
-from proxy.shared.counts import Counts, Share
+from proxy.shared.counts import Claim, Counts
 from proxy.shared.probes import Probes
 from proxy.shared.server_states import ServerStates
 from proxy.shared.table import SharedTable
@@ -92,7 +92,7 @@ class Dialling:
         listeners: tuple[Listener, ...],
     ) -> None:
         self.results: list[str] = []
-        self.share = Share(None)
+        self.claim = Claim(None)
         self._upstream = upstream
         self._in_tls = False
         self._ready = asyncio.Event()
@@ -326,7 +326,7 @@ def test_a_listener_of_ours_is_not_dialled() -> None:
                     await d.dial()
                 assert raised.value.reason is Reason.UPSTREAM_LOOP
                 assert d.results == ["loop"]
-                assert d.share.dialling is None
+                assert d.claim.dialling is None
 
     run(scenario)
 

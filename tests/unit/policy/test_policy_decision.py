@@ -1,4 +1,4 @@
-"""What one request gets from one tenant (bad inputs 26, 27, 52 to 59, 81 to 84, 90, 95)."""
+"""What one request gets from one tenant (rows 26, 27, 52 to 59, 81 to 84, 90 and 95 of docs/robustness.md)."""
 
 import dataclasses
 import ipaddress
