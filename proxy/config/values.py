@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from proxy.policy import Listener as ListenerPolicy
 from proxy.policy import Network, Tenant
+from proxy.policy.addresses import format_endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Server:
     @property
     def label(self) -> str:
         """The server's name in metrics and records: `host:port`, as in the configuration."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return format_endpoint(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
