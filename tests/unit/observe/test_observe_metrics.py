@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.values import Config
-from proxy.observe.families import FAMILIES, Kind
+from proxy.observe.families import FAMILIES
+from proxy.observe.family import Kind
 from proxy.observe.metrics import Metrics, Snapshot, merge
 from proxy.policy import Reason
 from tests.support import defaults
