@@ -11,6 +11,7 @@ from rich.text import Text
 from proxy.cli.asking import Answer
 from proxy.cli.durations import duration
 from proxy.cli.output import printable
+from proxy.policy.addresses import format_endpoint
 
 _MEGABYTE = 1_000_000
 _COLUMNS = ("id", "tenant", "peer", "AE titles", "age", "MB", "MB/s", "C-STOREs", "client", "server")
@@ -51,7 +52,7 @@ def _address(client: Answer) -> str:
     host, port = str(client.get("ip", "-")), client.get("port")
     if port is None:
         return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return format_endpoint(host, port)
 
 
 def _moved(one: Answer) -> int | None:

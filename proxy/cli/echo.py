@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxy.cli.arguments import check_ae_title, parse_target, read_file
+from proxy.cli.arguments import parse_target, read_file, require_ae_title
 from proxy.cli.output import NO, OK, UNREACHABLE, CommandError, Format, FormatOption, printable, say, say_json
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def command(
 
     host, port = parse_target(target)
     for option, title in (("--calling", calling), ("--called", called)):
-        check_ae_title(option, title)
+        require_ae_title(option, title)
     if not tls and (sni or no_sni or ca or cert or key or insecure):
         raise CommandError("--sni, --no-sni, --ca, --cert, --key and --insecure need --tls")
     if sni and no_sni:

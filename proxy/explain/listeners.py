@@ -12,6 +12,7 @@ from proxy.explain.permissions import EffectivePeer, describe_peers
 from proxy.explain.sni_table import SniRow, describe_sni
 from proxy.pki.inspection import CertificateFacts, CrlFacts, inspect
 from proxy.policy import ClientAuthMode, Entrance, Network, SniResult
+from proxy.policy.addresses import format_endpoint
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.profiles import PROFILES, Profile, missing_suites
@@ -148,7 +149,7 @@ def _listener(listener: Listener) -> EffectiveListener:
     return EffectiveListener(
         name=listener.name,
         where=listener.where,
-        bind=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in listener.bind),
+        bind=tuple(format_endpoint(*address) for address in listener.bind),
         networks=_networks(policy.networks),
         proxy_protocol=None if listener.proxy_protocol is None else _proxy_protocol(listener.proxy_protocol),
         default_tenant=policy.default_tenant,

@@ -30,7 +30,7 @@ def test_targets(text: str, target: tuple[str, int]) -> None:
         ([":104"], "':104' is not HOST:PORT"),
         (["pacs:65536"], "port '65536' is not in 1..65535"),
         (["pacs:٣"], "is not in 1..65535"),
-        (["pacs:104", "--called", " "], "--called ' ': an AE title is 1 to 16"),
+        (["pacs:104", "--called", " "], "--called ' ': only spaces, which is no AE title; an AE title is 1 to 16"),
         (["pacs:104", "--calling", "Ü"], "--calling 'Ü'"),
         (["pacs:104", "--ca", "x.pem"], "need --tls"),
         (["pacs:104", "--tls", "--sni", "a", "--no-sni"], "exclude one another"),
