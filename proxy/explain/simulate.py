@@ -147,7 +147,7 @@ def _refused(
     return _Refused(replace(trace.failed(rule, reason, detail, where), answer=answer or reason.answer))
 
 
-def walk(listener: Listener, sender: Sender) -> Explanation:
+def simulate(listener: Listener, sender: Sender) -> Explanation:
     """From the accept to the decision. Raises TlsSetupError."""
     trace = Trace()
     try:
