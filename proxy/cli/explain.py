@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from proxy.config.values import Config, Listener
     from proxy.explain.simulate import Explanation, Sender
 
-_LONGEST_TITLE = 16  # PS3.8 Table 9-11
 _STYLES = {"pass": "green", "fail": "bold red", "would_refuse": "yellow", "skip": "dim"}
 
 
@@ -61,7 +60,7 @@ def command(
         return
     if calling is None or called is None:
         raise CommandError("what is sent? Give --calling TITLE and --called TITLE, or a reason from the log")
-    from proxy.explain.simulate import walk
+    from proxy.explain.simulate import simulate
     from proxy.tls.errors import TlsSetupError
 
     loaded = load_config(config)
@@ -69,7 +68,7 @@ def command(
     sender = _sender(chosen, source, sni, cert, calling, called)
     sender = _with_proposals(chosen, sender, sop_class or [], operation or [], move_destination)
     try:
-        explanation = walk(chosen, sender)
+        explanation = simulate(chosen, sender)
     except TlsSetupError as error:
         raise CommandError(f"{error}; `dicomgate check` says more") from None
     if format is Format.JSON:
@@ -95,10 +94,11 @@ def _sender(
     listener: "Listener", source: str, sni: str | None, cert: Path | None, calling: str, called: str
 ) -> "Sender":
     from proxy.explain.simulate import Sender
+    from proxy.pdu.ae_title import AE_TITLE_LENGTH
     from proxy.policy.addresses import normalize
 
     for option, title in (("--calling", calling), ("--called", called)):
-        if len(title) > _LONGEST_TITLE or not title.isascii():
+        if len(title) > AE_TITLE_LENGTH or not title.isascii():
             raise CommandError(f"{option} {printable(title)}: an AE title has at most 16 characters, all ASCII")
     if listener.tls is None and (sni is not None or cert is not None):
         raise CommandError(f"listener {listener.name} is plaintext: there is neither --sni nor --cert")
@@ -114,12 +114,12 @@ def _with_proposals(
 ) -> "Sender":
     from dataclasses import replace
 
-    from proxy.cli.arguments import check_ae_title
+    from proxy.cli.arguments import require_ae_title
     from proxy.dimse.services import Operation
     from proxy.explain.proposing import propose
 
     if move_destination is not None:
-        check_ae_title("--move-destination", move_destination)
+        require_ae_title("--move-destination", move_destination)
         operations = [*operations, Operation.MOVE]
     try:
         proposals = propose(sop_classes, operations)

@@ -8,6 +8,7 @@ from proxy.config import fields as f
 from proxy.config.fields import Frozen, default, mandatory
 from proxy.config.models import AccessLog, Admin, Limits, Listener, Log, Reload, Secret, Timeouts, Upstream
 from proxy.config.models_tenant import Tenant
+from proxy.config.values import DEFAULT_CONTROL
 
 
 class HtpasswdProvider(Frozen):
@@ -85,7 +86,7 @@ class Configuration(Frozen):
     )
     workers: f.Processes = default("auto", "Processes that carry traffic: auto (one per CPU) or a number.")
     control: f.Nullable[f.File] = default(
-        "/run/dicomgate/control.sock", "Unix socket of reload, drain, status, top, disconnect; null turns it off."
+        DEFAULT_CONTROL, "Unix socket of reload, drain, status, top, disconnect; null turns it off."
     )
     log: Log = default({}, "The log.")
     access_log: AccessLog = default({}, "The access log.")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from proxy.config.tree import shown
+from proxy.pdu.ae_title import check_ae_title
 from proxy.policy import Network
 
 _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
@@ -118,15 +119,11 @@ def comment(value: object) -> str:
 def ae_title(value: object) -> str:
     """An AE title or a pattern of one: 1 to 16 printable ASCII characters without backslash (PS3.5 6.2, VR AE)."""
     text = scalar(value)
-    if len(text) > 16:
-        raise ValueError("longer than 16 characters")
-    if not text.strip(" "):
-        raise ValueError("only spaces, which is no AE title")
+    problem = check_ae_title(text)
+    if problem is not None:
+        raise ValueError(problem)
     if text != text.strip(" "):
         raise ValueError(f"{shown(text)}: spaces at the ends of an AE title mean nothing, leave them out")
-    for character in text:
-        if character == "\\" or not "\x20" <= character <= "\x7e":
-            raise ValueError(f"{character!a} is not allowed in an AE title")
     return text
 
 

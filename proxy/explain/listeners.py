@@ -12,6 +12,7 @@ from proxy.explain.permissions import EffectivePeer, describe_peers
 from proxy.explain.sni_table import SniRow, describe_sni
 from proxy.pki.inspection import CertificateFacts, CrlFacts, inspect
 from proxy.policy import ClientAuthMode, Entrance, Network, SniResult
+from proxy.policy.addresses import format_endpoint
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.profiles import PROFILES, Profile, missing_suites
@@ -50,7 +51,7 @@ class EffectiveRevocation:
 
 
 @dataclass(frozen=True, slots=True)
-class EffectiveTls:
+class EffectiveListenerTls:
     """The TLS of a listener, as a client without a tenant's server name meets it."""
 
     profile: str
@@ -112,7 +113,7 @@ class EffectiveListener:
     networks: tuple[str, ...] | str
     proxy_protocol: EffectiveProxyProtocol | None
     default_tenant: str | None
-    tls: EffectiveTls | None
+    tls: EffectiveListenerTls | None
     tenants: tuple[EffectiveTenant, ...]
     sni: tuple[Row, ...]
     notes: tuple[str, ...]
@@ -148,7 +149,7 @@ def _listener(listener: Listener) -> EffectiveListener:
     return EffectiveListener(
         name=listener.name,
         where=listener.where,
-        bind=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in listener.bind),
+        bind=tuple(format_endpoint(*address) for address in listener.bind),
         networks=_networks(policy.networks),
         proxy_protocol=None if listener.proxy_protocol is None else _proxy_protocol(listener.proxy_protocol),
         default_tenant=policy.default_tenant,
@@ -164,9 +165,9 @@ def _proxy_protocol(protocol: ProxyProtocol) -> EffectiveProxyProtocol:
     return EffectiveProxyProtocol(versions, tuple(map(str, protocol.trusted)))
 
 
-def _tls(settings: TlsSettings) -> EffectiveTls:
+def _tls(settings: TlsSettings) -> EffectiveListenerTls:
     profile, auth = PROFILES[settings.profile], settings.client_auth
-    return EffectiveTls(
+    return EffectiveListenerTls(
         profile=profile.name,
         section=profile.section,
         retired=profile.retired,

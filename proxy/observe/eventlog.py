@@ -11,7 +11,7 @@ from proxy.observe.writer import LineWriter
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
-#: What may wait for a slow sink in all, in bytes (design section 6).
+#: Bytes that may wait for a slow sink before lines are dropped (docs/architecture.md, "Processes").
 CAPACITY = 1024 * 1024
 
 

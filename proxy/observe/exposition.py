@@ -15,7 +15,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from proxy.observe.families import BY_NAME, PREFIX, Family, Kind
+from proxy.observe.families import BY_NAME, PREFIX
+from proxy.observe.family import Family, Kind
 from proxy.observe.metrics import Child, Snapshot, merge
 
 _OPENMETRICS = "application/openmetrics-text"

@@ -11,7 +11,8 @@ from importlib import metadata
 
 from proxy import __version__
 from proxy.config.values import Config
-from proxy.observe.families import BY_NAME, FAMILIES, OTHER, Kind
+from proxy.observe.families import BY_NAME, FAMILIES, OTHER
+from proxy.observe.family import Kind
 from proxy.observe.labels import Labels
 
 #: Family name -> its children: label values, then the value; of a histogram the counts per bucket (the last: above

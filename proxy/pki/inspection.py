@@ -171,7 +171,7 @@ def _request_facts(request: x509.CertificateSigningRequest) -> RequestFacts:
 def _uses(
     certificate: x509.Certificate, key: CertificatePublicKeyTypes, dns: tuple[str, ...], now: datetime.datetime
 ) -> Iterator[Use]:
-    """Where it may stand in a configuration (design section 10)."""
+    """Where the certificate may stand in a configuration."""
     unfit = _unfit(certificate, key, now)
     usage = _usage(certificate)
     for kind, place in (

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 _LENGTH = struct.Struct(">I")
-#: What may wait for the supervisor before log lines are dropped, in bytes (design section 6).
+#: Bytes that may wait for the supervisor before log lines are dropped (docs/architecture.md, "Processes").
 MAX_WAITING = 1024 * 1024
 
 

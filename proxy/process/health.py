@@ -145,8 +145,10 @@ class HealthChecks:
         down = one.health.learn(result, began, down=was_down)
         if down != was_down:
             if self._states.checked(key, down=down):
-                level, name = ("error", "server_down") if down else ("info", "server_up")
-                self._events.event(level, name, **one.fields, message=in_words(result))
+                if down:
+                    self._events.event("error", "server_down", **one.fields, message=in_words(result))
+                else:
+                    self._events.event("info", "server_up", **one.fields, message=in_words(result))
         elif one.health.good_since is not None and self._states.reached(key, before=one.health.good_since):
             self._events.event("info", "server_up", **one.fields, message=in_words(result))
         if result.refused and not (before is not None and before.refused):

@@ -15,6 +15,7 @@ from proxy.config.values import DEFAULT_CONTROL, Config
 from proxy.observe.admin import AdminServer
 from proxy.observe.expiry import ExpiryWatch
 from proxy.observe.metrics import Snapshot
+from proxy.policy.addresses import format_endpoint
 from proxy.process.child import Child
 from proxy.process.control import ControlError, ControlServer
 from proxy.process.generation import Generation, StartFailed
@@ -151,7 +152,7 @@ class Supervisor:
                 "info",
                 "listening",
                 listener=listener.name,
-                bind=[f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in listener.bind],
+                bind=[format_endpoint(*address) for address in listener.bind],
                 tls=listener.tls.profile if listener.tls is not None else None,
                 tenants=[entrance.tenant.name for entrance in listener.policy.entrances],
             )
@@ -161,9 +162,10 @@ class Supervisor:
         if capped < configured:
             text = f"the descriptor limit of the processes allows {capped} of limits.connections {configured}"
             remedy = "more: LimitNOFILE= of the unit, or ulimit -n"
-            # Nothing to worry about where only the descriptors that are kept in reserve are missing.
-            level = "warning" if capped < configured // 2 else "info"
-            self.event(level, "connections_capped", message=f"{text}; {remedy}")
+            # A few are missing wherever the limit is a round number: some descriptors are kept in reserve.
+            self.event(
+                "warning" if capped < configured // 2 else "info", "connections_capped", message=f"{text}; {remedy}"
+            )
         self._say_expiring()
         self.event("info", "started", config=self.config.path, workers=len(self.current.children))
         self._notifier.ready(f"serving {len(self.config.listeners)} listeners")
@@ -261,8 +263,10 @@ class Supervisor:
     def reload_ended(self, trigger: str, outcome: Reloaded) -> None:
         """It is over."""
         self.totals.reloaded(trigger, ok=outcome.ok)
-        level = "info" if outcome.ok else "error"
-        self.event(level, "reloaded" if outcome.ok else "reload_failed", trigger=trigger, message=outcome.text)
+        if outcome.ok:
+            self.event("info", "reloaded", trigger=trigger, message=outcome.text)
+        else:
+            self.event("error", "reload_failed", trigger=trigger, message=outcome.text)
         self._notifier.ready(outcome.text if outcome.ok else "reload failed; the last good configuration serves")
 
     def cannot_reload(self) -> str | None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from proxy.config.values import Config
 from proxy.observe.certificates import certificate_series
-from proxy.observe.families import BY_NAME, Kind
+from proxy.observe.families import BY_NAME
+from proxy.observe.family import Kind
 from proxy.observe.metrics import Metrics, Snapshot, merge
 from proxy.policy import Ended
 from proxy.process.child import Child

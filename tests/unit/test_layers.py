@@ -1,4 +1,4 @@
-"""Imports point down (design section 2), the pure layers stay pure, and a worker starts without the heavy libraries."""
+"""Imports point down (docs/architecture.md), pure layers stay pure, a worker starts without the heavy libraries."""
 
 import ast
 import functools
