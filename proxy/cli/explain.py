@@ -60,7 +60,7 @@ def command(
         return
     if calling is None or called is None:
         raise CommandError("what is sent? Give --calling TITLE and --called TITLE, or a reason from the log")
-    from proxy.explain.simulate import walk
+    from proxy.explain.simulate import simulate
     from proxy.tls.errors import TlsSetupError
 
     loaded = load_config(config)
@@ -68,7 +68,7 @@ def command(
     sender = _sender(chosen, source, sni, cert, calling, called)
     sender = _with_proposals(chosen, sender, sop_class or [], operation or [], move_destination)
     try:
-        explanation = walk(chosen, sender)
+        explanation = simulate(chosen, sender)
     except TlsSetupError as error:
         raise CommandError(f"{error}; `dicomgate check` says more") from None
     if format is Format.JSON:

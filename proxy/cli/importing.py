@@ -18,7 +18,7 @@ from proxy.cli.output import CommandError, note, printable, say
 
 if TYPE_CHECKING:
     from proxy.orthanc.model import DicomTls, Orthanc
-    from proxy.orthanc.text import Text
+    from proxy.orthanc.text import OrthancText
     from proxy.orthanc.trust import Bundle, Trust
 
 _DEFAULT_FOLDER = "certificates"
@@ -79,7 +79,7 @@ def command(
     note(f"next: dicomgate check --config {shlex.quote(printable(str(output)) if output else 'FILE')}")
 
 
-def _read(source: Path) -> "Text":
+def _read(source: Path) -> "OrthancText":
     from proxy.orthanc.text import OrthancError, read_text
 
     paths = [source]
@@ -101,7 +101,7 @@ def _refusal(problems: Iterable[str]) -> CommandError:
     return CommandError(last)
 
 
-def _remarks(text: "Text") -> tuple[str, ...]:
+def _remarks(text: "OrthancText") -> tuple[str, ...]:
     unset = [f"Environment variable {name} is not set; it is taken for empty, as Orthanc does." for name in text.unset]
     repeated = [f"Key {key} is there twice; the last one counts, as for Orthanc." for key in text.repeated]
     return (*unset, *repeated)

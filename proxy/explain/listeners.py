@@ -51,7 +51,7 @@ class EffectiveRevocation:
 
 
 @dataclass(frozen=True, slots=True)
-class EffectiveTls:
+class EffectiveListenerTls:
     """The TLS of a listener, as a client without a tenant's server name meets it."""
 
     profile: str
@@ -113,7 +113,7 @@ class EffectiveListener:
     networks: tuple[str, ...] | str
     proxy_protocol: EffectiveProxyProtocol | None
     default_tenant: str | None
-    tls: EffectiveTls | None
+    tls: EffectiveListenerTls | None
     tenants: tuple[EffectiveTenant, ...]
     sni: tuple[Row, ...]
     notes: tuple[str, ...]
@@ -165,9 +165,9 @@ def _proxy_protocol(protocol: ProxyProtocol) -> EffectiveProxyProtocol:
     return EffectiveProxyProtocol(versions, tuple(map(str, protocol.trusted)))
 
 
-def _tls(settings: TlsSettings) -> EffectiveTls:
+def _tls(settings: TlsSettings) -> EffectiveListenerTls:
     profile, auth = PROFILES[settings.profile], settings.client_auth
-    return EffectiveTls(
+    return EffectiveListenerTls(
         profile=profile.name,
         section=profile.section,
         retired=profile.retired,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.observe.answers import describe_answer
-from proxy.policy import ANSWERS, Reason
-from proxy.policy.reasons import OBSERVABLE
+from proxy.policy import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,8 @@ class Described:
 def describe_reason(reason: Reason) -> Described:
     """One reason in full."""
     refusal = REFUSALS[reason]
-    answer = describe_answer(ANSWERS[reason])
-    return Described(reason, refusal.meaning, answer, refusal.remedy, reason in OBSERVABLE)
+    answer = describe_answer(reason.answer)
+    return Described(reason, refusal.meaning, answer, refusal.remedy, reason.observable)
 
 
 def markdown() -> str:

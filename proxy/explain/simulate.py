@@ -16,7 +16,6 @@ from proxy.net.stages import request_error
 from proxy.observe.answers import describe_answer
 from proxy.pdu import PduError, RequestAmbiguous, parse_associate_rq
 from proxy.policy import (
-    ANSWERS,
     Accept,
     Address,
     Alert,
@@ -145,10 +144,10 @@ def _refused(
     trace: Trace, rule: str, reason: Reason, detail: str, where: str = "", answer: Answer | None = None
 ) -> _Refused:
     """The refusal as the live path gives it here: with the reason's own answer, unless the stage has another."""
-    return _Refused(replace(trace.failed(rule, reason, detail, where), answer=answer or ANSWERS[reason]))
+    return _Refused(replace(trace.failed(rule, reason, detail, where), answer=answer or reason.answer))
 
 
-def walk(listener: Listener, sender: Sender) -> Explanation:
+def simulate(listener: Listener, sender: Sender) -> Explanation:
     """From the accept to the decision. Raises TlsSetupError."""
     trace = Trace()
     try:

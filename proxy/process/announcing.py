@@ -1,26 +1,26 @@
-"""The lines that the log begins with: what the gateway serves, and with what limits."""
+"""The first lines of the log: what the gateway listens on, and a limit that the machine lowers."""
 
 from proxy.config.values import Config
 from proxy.observe.events import Events
+from proxy.policy.addresses import format_endpoint
 from proxy.shared.counts import connections_for_descriptors
 
 
-def log_start(config: Config, workers: int, log: Events) -> None:
-    """Log the listeners, the number of workers, and a limit of connections that the descriptor limit lowers."""
+def log_listeners(config: Config, log: Events) -> None:
+    """Log each listener with its addresses and tenants."""
     for listener in config.listeners:
         log.event(
             "info",
             "listening",
             listener=listener.name,
-            bind=[f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in listener.bind],
+            bind=[format_endpoint(host, port) for host, port in listener.bind],
             tls=listener.tls.profile if listener.tls is not None else None,
             tenants=[entrance.tenant.name for entrance in listener.policy.entrances],
         )
-    _log_cap(config, workers, log)
-    log.event("info", "started", config=config.path, workers=workers)
 
 
-def _log_cap(config: Config, workers: int, log: Events) -> None:
+def log_capped_connections(config: Config, workers: int, log: Events) -> None:
+    """Log how many connections the workers can serve, if file descriptors do not suffice for the configured number."""
     allowed = connections_for_descriptors(config.limits) * workers
     configured = config.limits.connections
     if allowed < configured:

@@ -19,7 +19,7 @@ from proxy.config.values import DEFAULT_CONTROL, Config
 from proxy.observe.admin import AdminServer
 from proxy.observe.expiry import ExpiryWatch
 from proxy.observe.metrics import Snapshot
-from proxy.process.announcing import log_start
+from proxy.process.announcing import log_capped_connections, log_listeners
 from proxy.process.control import ControlError, ControlServer
 from proxy.process.generation import StartFailed
 from proxy.process.generations import Generations, slots_for
@@ -158,8 +158,11 @@ class Supervisor:
 
     def _announce(self) -> None:
         """Log what is served, then report readiness to the service manager."""
-        log_start(self.config, len(self._generations.workers()), self._logs)
+        workers = len(self._generations.workers())
+        log_listeners(self.config, self._logs)
+        log_capped_connections(self.config, workers, self._logs)
         self._log_expiring()
+        self._logs.event("info", "started", config=self.config.path, workers=workers)
         self._notifier.ready(f"serving {len(self.config.listeners)} listeners")
 
     def _log_expiring(self) -> None:

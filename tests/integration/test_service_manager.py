@@ -1,4 +1,7 @@
-"""systemd: readiness and state on NOTIFY_SOCKET, and listening sockets that it owns (LISTEN_FDS)."""
+"""systemd: readiness and state on NOTIFY_SOCKET, and listening sockets that it owns (LISTEN_FDS).
+
+Row 118 of docs/robustness.md.
+"""
 
 import os
 import signal

@@ -4,18 +4,19 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import HealthCheck, Limits, Server, Upstream
+from proxy.config.values import Server
 from proxy.net import servers as module
 from proxy.net.servers import Servers
 from proxy.policy import Tenant
 from proxy.shared.counts import Claim, Counts
 from proxy.shared.server_states import ServerStates, server_key
 from proxy.shared.table import SharedTable, key_of
+from tests.support import defaults
 
 KEY, OTHER = key_of("server", "one"), key_of("server", "other")
 ONE, TWO = Server("one", 104), Server("two", 104)
-POOL = Upstream("pacs", (ONE, TWO), "first_up")
-ALONE = Upstream("pacs", (ONE,))
+POOL = defaults.upstream("pacs", (ONE, TWO), balance="first_up")
+ALONE = defaults.upstream("pacs", (ONE,))
 LEASE = 5.0
 
 
@@ -45,7 +46,7 @@ class Bed:
     def __init__(self, table: SharedTable, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock, self.journal = Clock(), Journal()
         monkeypatch.setattr(module, "time", self.clock)
-        self.counts = [Counts(Limits(), table, slot, (0, 1)) for slot in (0, 1)]
+        self.counts = [Counts(defaults.limits(), table, slot, (0, 1)) for slot in (0, 1)]
         self.workers = [Servers(ServerStates(table), counts, self.journal, LEASE) for counts in self.counts]
 
 
@@ -142,7 +143,7 @@ def test_a_server_that_fails_is_left_out_and_comes_back(bed: Bed) -> None:
 
 
 def test_workers_begin_their_turns_with_different_servers(bed: Bed) -> None:
-    in_turn = Upstream("pacs", (ONE, TWO), "round_robin")
+    in_turn = defaults.upstream("pacs", (ONE, TWO), balance="round_robin")
     assert [[worker.order(in_turn)[0] for _ in range(4)] for worker in bed.workers] == [[ONE, TWO] * 2, [TWO, ONE] * 2]
 
 
@@ -209,8 +210,8 @@ def test_a_trial_that_is_given_up_is_anybodys(bed: Bed, table: SharedTable) -> N
 
 # --- health checks ----------------------------------------------------------------------------------------------------
 
-CHECKED = Upstream("pacs", (ONE, TWO), "first_up", health_check=HealthCheck("tcp"))
-CHECKED_ALONE = Upstream("pacs", (ONE,), health_check=HealthCheck("tcp"))
+CHECKED = defaults.upstream("pacs", (ONE, TWO), balance="first_up", health_check=defaults.health_check("tcp"))
+CHECKED_ALONE = defaults.upstream("pacs", (ONE,), health_check=defaults.health_check("tcp"))
 
 
 def down(table: SharedTable, *servers: Server) -> ServerStates:

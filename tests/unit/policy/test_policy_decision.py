@@ -26,7 +26,6 @@ from proxy.policy import (
     decide,
     judge,
 )
-from proxy.policy.reasons import OBSERVABLE
 from tests.support.requests import NOW, ae_title, associate_rq, certificate, facts
 
 ALL = frozenset({"all"})
@@ -281,7 +280,9 @@ def test_the_trace_tells_the_way_in_words_with_the_lines_of_the_configuration() 
     )
 
 
-@pytest.mark.parametrize("refused_for", [*OBSERVABLE, Reason.TENANT_MISMATCH, Reason.UPSTREAM_TIMEOUT])
+@pytest.mark.parametrize(
+    "refused_for", [*(r for r in Reason if r.observable), Reason.TENANT_MISMATCH, Reason.UPSTREAM_TIMEOUT]
+)
 def test_advice_is_one_sentence_for_every_reason(refused_for: Reason) -> None:
     hostile = facts(calling="{0.__class__}", called="%s$(x)\n")
     sentence = advice(Refuse(refused_for, Reject(1, 1, 1), ""), hostile)

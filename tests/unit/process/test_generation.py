@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import Config
 from proxy.process import generation, worker_process
 from proxy.process.generation import Generation, StartFailed
 from proxy.process.worker_process import WorkerProcess
 from proxy.shared.table import SharedTable
+from tests.support import defaults
 
 SLOTS = 4
 
@@ -110,7 +110,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def workers(host: Host, count: int) -> Generation:
-    return Generation(host, 1, Config("config.yaml", (), {}, {}, workers=count), {}, "json")
+    return Generation(host, 1, defaults.config(workers=count), {}, "json")
 
 
 def all_begun(one: Generation) -> bool:
