@@ -34,8 +34,9 @@ from proxy.pdu import (
     rename_implementation,
 )
 from proxy.policy import Reason
+from proxy.shared.columns import KEY
 from proxy.shared.probes import Finding, Probes
-from proxy.shared.table import KEY, key_of
+from proxy.shared.table import key_of
 from proxy.upstream.own_listeners import OwnListeners, is_local_cached
 
 #: Requests that are alike and wait for their answers, at which a loop is suspected.
