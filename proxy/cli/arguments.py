@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from proxy.cli.output import CommandError
+from proxy.pdu.ae_title import check_ae_title
 
 
 def parse_target(text: str) -> tuple[str, int]:
@@ -19,10 +20,12 @@ def parse_target(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def check_ae_title(option: str, title: str) -> None:
-    """PS3.5 Table 6.2-1."""
-    if not (0 < len(title) <= 16 and title.isascii() and title.isprintable() and title.strip() and "\\" not in title):
-        raise CommandError(f"{option} {title!r}: an AE title is 1 to 16 printable ASCII characters, without backslash")
+def require_ae_title(option: str, title: str) -> None:
+    """Raise CommandError where the value of an option is not an AE title."""
+    problem = check_ae_title(title)
+    if problem is not None:
+        form = "an AE title is 1 to 16 printable ASCII characters without backslash"
+        raise CommandError(f"{option} {title!r}: {problem}; {form}")
 
 
 def read_file(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proxy.cli.arguments import check_ae_title, parse_target
+from proxy.cli.arguments import parse_target, require_ae_title
 from proxy.cli.output import CommandError, note, printable, say
 from proxy.config.quoting import yaml_text
 
@@ -76,7 +76,7 @@ def command(
         raise CommandError(
             f"--pacs {pacs}: port {PORT} of this machine will be the gateway's own; move the PACS to 104"
         )
-    check_ae_title("--aet", aet)
+    require_ae_title("--aet", aet)
     if "*" in aet or "?" in aet:
         raise CommandError(f"--aet {aet!r}: the title of one PACS is needed, not a pattern")
     config, pki_folder = folder / "config.yaml", folder / "pki"

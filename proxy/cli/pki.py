@@ -12,9 +12,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from proxy.cli.arguments import read_file
-from proxy.cli.certificates import describe
 from proxy.cli.output import NO, CommandError, Format, FormatOption, note, printable, say, say_json
 from proxy.config.quoting import yaml_text
+from proxy.explain.certificates import describe
+from proxy.pdu.ae_title import check_ae_title
 from proxy.pki import inspection
 from proxy.pki.authority import CRL_DAYS, Entry, Pki, PkiError, create_request
 from proxy.pki.issuing import IssuingError, KeyType, Names, Usage
@@ -24,7 +25,6 @@ T = TypeVar("T")
 _P12_SOURCES = "random|prompt|none|pass:TEXT|env:NAME|file:PATH"
 _PASSWORD_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # noqa: S105 - no letters that look alike when typed off a screen
 _PASSWORD_LENGTH = 16  # 79 bits
-_MAX_AE_TITLE = 16
 
 app = typer.Typer(no_args_is_help=True, help="Make and look at the certificates of the gateway and of its devices.")
 
@@ -181,7 +181,7 @@ def peer_line(entry: Entry) -> str:
     """The allowlist entry that binds a certificate to the AE title it was issued for."""
     kinds = {"san_dns": entry.dns, "san_uri": entry.uri}
     cert = ", ".join(f"{kind}: [{', '.join(map(yaml_text, values))}]" for kind, values in kinds.items() if values)
-    title = yaml_text(entry.name) if len(entry.name) <= _MAX_AE_TITLE else "AE_TITLE"
+    title = yaml_text(entry.name) if check_ae_title(entry.name) is None else "AE_TITLE"
     return f"- {{aet: {title}, cert: {{{cert or f'sha256: [{entry.sha256}]'}}}, allow: [modality]}}"
 
 

@@ -1,68 +1,11 @@
-"""What loading a configuration found: one value per finding, and the table of all codes."""
+"""The findings of loading a configuration: one value each, in the order of the text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from proxy.config.codes import CODES
+from proxy.config.quoting import printable
 from proxy.config.tree import Block, Items, Mark, Node
-
-#: Every code, and what it stands for. `E`: the configuration is refused. `W`: it loads, somebody should look.
-CODES: dict[str, str] = {
-    "E101": "the file cannot be read",
-    "E102": "the file is not UTF-8 text",
-    "E103": "the YAML cannot be parsed",
-    "E104": "an anchor, alias, tag, directive or second document",
-    "E105": "a key set twice",
-    "E106": "a list or mapping that is present but empty",
-    "E107": "too large or too deep",
-    "E108": "an include that cannot be followed",
-    "E109": "an environment variable that is not set, or a broken ${...}",
-    "E110": "a value that its key does not take",
-    "E111": "an unknown key",
-    "E112": "a mandatory key that is missing",
-    "E201": "a name that nothing has",
-    "E202": "a name of another include file",
-    "E203": "a name used twice",
-    "E204": "one server name in two tenants of a listener",
-    "E205": "an address bound twice",
-    "E206": "a plaintext listener that does not list its tenants",
-    "E207": "a legacy profile on a listener without networks",
-    "E208": "client certificates demanded, and none is trusted",
-    "E209": "an upstream that is the gateway itself",
-    "E210": "an upstream's certificate that cannot be held against a name",
-    "E211": "a source address that does not reach a server",
-    "E212": "a server listed twice",
-    "E301": "a file that cannot be read",
-    "E302": "a file that does not hold what its key needs",
-    "E303": "a certificate that does not match its key",
-    "E304": "a private key that everybody can read",
-    "E305": "an encrypted private key",
-    "E306": "a certificate of the gateway that is expired or not yet valid",
-    "E307": "a weak key or signature",
-    "E308": "a device certificate among the CAs",
-    "E309": "a CRL that cannot be used",
-    "E310": "a secret that is not there",
-    "E311": "TLS that cannot be set up, or fails in a handshake with itself",
-    "E312": "an OpenSSL that does not work here",
-    "E900": "a feature that is not built yet",
-    "W201": "tenants that cannot be told apart without SNI",
-    "W202": "a peer that can never match",
-    "W203": "a peer on a public listener with nothing but a title",
-    "W204": "a range that holds every address",
-    "W205": "a tenant that no listener reaches",
-    "W206": "a tenant setting without effect",
-    "W207": "a tenant weaker than its listener",
-    "W208": "certificates asked for, and none is trusted",
-    "W209": "an operation that another word of allow covers",
-    "W210": "a SOP class that allow never keeps",
-    "W211": "transfer syntaxes without the one that every device must support",
-    "W212": "a source address that this machine does not have",
-    "W301": "a certificate that is about to expire, or a CA that has",
-    "W302": "a certificate that does not cover a server name",
-    "W303": "a certificate of the gateway that many peers cannot use",
-    "W304": "a pinned certificate that will be refused",
-    "W305": "a CRL past its next update",
-}
-
 
 MAXIMUM_FINDINGS = 500  # nobody reads more, and a hostile file could hold a million
 
@@ -91,11 +34,6 @@ class Finding:
         }
 
 
-def _printable(text: str) -> str:
-    """Keys and file names are whatever stands in the file: one line, and nothing that a terminal would obey."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 @dataclass(slots=True)
 class Report:
     """Collects findings. A mistake in `tenant_defaults` is told once, not once per tenant."""
@@ -106,13 +44,14 @@ class Report:
 
     def add(self, code: str, mark: Mark | None, path: str, message: str) -> None:
         """Report `message`; the severity is the first letter of the code."""
+        assert code in CODES, code
         where = "" if mark is None else str(mark)
         severity = "error" if code.startswith("E") else "warning"
         self.has_errors = self.has_errors or severity == "error"
         if (code, where, message) in self._told or len(self._found) == MAXIMUM_FINDINGS:
             return
         self._told.add((code, where, message))
-        self._found.append((mark, Finding(code, severity, _printable(where), _printable(path), _printable(message))))
+        self._found.append((mark, Finding(code, severity, printable(where), printable(path), printable(message))))
 
     @property
     def findings(self) -> list[Finding]:
@@ -124,10 +63,11 @@ class Report:
         return [finding for _, finding in order]
 
 
-Path = Sequence[str | int]
+#: Where a value stands in the tree: keys of mappings and indexes of lists, from the top.
+KeyPath = Sequence[str | int]
 
 
-def locate(root: Node, path: Path, *, key: bool = False) -> tuple[Mark, str]:
+def locate(root: Node, path: KeyPath, *, key: bool = False) -> tuple[Mark, str]:
     """The mark and dotted path of what `path` leads to; steps that the text does not have are left out.
 
     With `key`, the last step is always named, and marks its key where there is one (unknown and missing keys).

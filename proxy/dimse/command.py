@@ -32,7 +32,8 @@ REQUESTS: dict[int, str] = {
 NOT_AUTHORIZED = 0x0124  # PS3.7 annex C.5.10
 MOVE_DESTINATION_UNKNOWN = 0xA801  # PS3.4 Table C.4-2
 
-#: Longer is none: a command set is a few hundred bytes (design section 4 holds back as much).
+#: A command set is a few hundred bytes; the walk holds back as much as this until one is complete (invariant 5,
+#: docs/architecture.md).
 MAX_COMMAND_SET = 64 * 1024
 
 _GROUP_LENGTH, _COMMAND_FIELD, _DATA_SET_TYPE, _STATUS = 0x0000, 0x0100, 0x0800, 0x0900

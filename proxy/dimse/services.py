@@ -1,4 +1,4 @@
-"""What a presentation context is for: the operation of `allow` that its abstract syntax belongs to (design section 8).
+"""What a presentation context is for: the operation of `allow` that its abstract syntax belongs to.
 
 The table of known SOP classes is made from a UID dictionary by whoever reads one; here it is only looked into.
 """

@@ -18,7 +18,7 @@ from proxy.net.operations import count_operations, reason_of
 from proxy.net.refused import Refused
 from proxy.observe.access import AccessRecord, refused_contexts
 from proxy.observe.families import NO_TENANT
-from proxy.pdu import AAssociateAC, AAssociateRQ, PduType
+from proxy.pdu import CALLED_AE_TITLE, CALLING_AE_TITLE, AAssociateAC, AAssociateRQ, PduType
 from proxy.pdu.proxy_header import ProxyHeader
 from proxy.policy import Accept, Address, Certificate, Decision, Ended, NeedsIdentity, Reason, Refuse
 from proxy.policy.names import lookup
@@ -141,8 +141,8 @@ class Account:
     def requested(self, pdu: bytes) -> None:
         """A complete A-ASSOCIATE-RQ came; its titles are recorded as they are, whatever it turns out to be worth."""
         self.asked = True
-        self.record.called_aet = pdu[10:26].decode("latin-1").strip(" ")
-        self.record.calling_aet = pdu[26:42].decode("latin-1").strip(" ")
+        self.record.called_aet = pdu[CALLED_AE_TITLE].decode("latin-1").strip(" ")
+        self.record.calling_aet = pdu[CALLING_AE_TITLE].decode("latin-1").strip(" ")
 
     def request(self, request: AAssociateRQ) -> None:
         """The A-ASSOCIATE-RQ was understood."""

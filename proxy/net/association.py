@@ -44,7 +44,7 @@ from proxy.policy import (
     Tenant,
     judge,
 )
-from proxy.shared.counts import Share
+from proxy.shared.counts import Claim
 from proxy.tls.contexts import ListenerTls
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class Association(Walker):
         "_worker",
         "account",
         "address",
+        "claim",
         "forwarded",
         "listener",
-        "share",
     )
 
     def __init__(
@@ -86,14 +86,14 @@ class Association(Walker):
         sock: socket.socket,
         address: Address,
         port: int,
-        share: Share,
+        claim: Claim,
     ) -> None:
         super().__init__(worker.loop)
         self._worker = worker
         self.listener = listener
         self.address = address
         self._destination: Endpoint | None = None  # where a PROXY header says that the requestor connected to
-        self.share = share
+        self.claim = claim
         self.account = Account(worker, listener, address, port)
         self._tenant: Tenant | None = None  # of the decision, once that was yes
         self._early: EarlyWatch | None = None
@@ -155,7 +155,7 @@ class Association(Walker):
         if self._worker.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
         self._asked = Asked(self.address, pdu, sni)
-        self.share.request = request_key(pdu)
+        self.claim.request = request_key(pdu)
         accept = self._decide(Facts(self.address, request, time.time(), sni, certificate), entrance)
         self._worker.loops.recognise(request)
         forwarded = edit_associate_rq(
@@ -177,7 +177,7 @@ class Association(Walker):
         except asyncio.CancelledError:
             late = self._interruption is not None and self._interruption.reason is Reason.UPSTREAM_UNAVAILABLE
             servers = self._worker.servers
-            (servers.failed if late else servers.abandoned)(upstream_configuration, self.share)
+            (servers.failed if late else servers.abandoned)(upstream_configuration, self.claim)
             spent_on = self.account.dialled_too_long() if late else None
             if spent_on == "tls":
                 text = f"upstream {accept.upstream}: the TLS handshake did not end in {timeouts.upstream_connect:g} s"
@@ -216,7 +216,7 @@ class Association(Walker):
         self.account.located(header)
         if header.source is not None:
             self.address, self._destination = header.source[0], header.destination
-            full = self._worker.counts.attribute(self.share, self.address)
+            full = self._worker.counts.attribute(self.claim, self.address)
             if full is not None:
                 raise Refused(*full)
         self._within(timeouts.client_hello, Reason.CLIENT_HELLO_TIMEOUT, "nothing came behind the PROXY header")
@@ -246,7 +246,7 @@ class Association(Walker):
             raise Refused(decision.reason, decision.detail, decision.answer)
         if isinstance(decision, NeedsIdentity):
             raise Refused(Reason.IDENTITY_UNAVAILABLE, "no identity provider can be asked")
-        full = self._worker.counts.acquire(self.share, decision.tenant, decision.peer)
+        full = self._worker.counts.acquire(self.claim, decision.tenant, decision.peer)
         if full is not None:
             raise Refused(Reason.ASSOCIATION_LIMIT, full)
         self._tenant = decision.tenant
@@ -259,7 +259,7 @@ class Association(Walker):
         assert self._upstream is not None
         heard = b"" if self._early is None else self._early.heard
         self._early = None
-        worker.counts.associated(self.share)
+        worker.counts.associated(self.claim)
         self._accepted = answer.presentation_contexts
         self._relay = Relay(
             self,
@@ -336,7 +336,7 @@ class Association(Walker):
         )
         self.account.phase("closing")
         self.account.refused(refused)
-        self._worker.counts.release(self.share)
+        self._worker.counts.release(self.claim)
         if self._upstream is not None:
             self._leave_upstream(self._upstream, abort=not isinstance(refused, UpstreamRefused))
         if refused.reason in _AT_ONCE:

@@ -17,7 +17,7 @@ from proxy.net.refused import Refused
 from proxy.net.stages import Conversation, shake_hands
 from proxy.net.tcp import tune
 from proxy.policy import Reason
-from proxy.shared.counts import Share
+from proxy.shared.counts import Claim
 from proxy.tls.handshake_words import explain_client_failure
 from proxy.tls.upstreams import UpstreamContext
 from proxy.upstream.dialling import Destination, begin_connect, connect_error
@@ -38,7 +38,7 @@ class Loop(Exception):
 class Dialler(Conversation, LegOwner, Protocol):
     """Who dials: waits for the connection, and owns its leg."""
 
-    share: Share
+    claim: Claim
 
     def proxy_header(self, version: int) -> bytes:
         """The PROXY header that says for whom this is."""
@@ -70,7 +70,7 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
     deadline = loop.time() + worker.config.timeouts.upstream_connect
     order = servers.order(upstream)
     for others, server in zip(range(len(order) - 1, -1, -1), order, strict=True):
-        if not servers.admit(upstream, server, dialler.share):
+        if not servers.admit(upstream, server, dialler.claim):
             continue  # another one tries it meanwhile
         account.server(upstream, server)
         try:
@@ -78,7 +78,7 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
                 destinations = worker.resolver.known(server) or await worker.resolver.resolve(server)
         except OSError as error:  # TimeoutError is one
             account.dialled("dns")
-            servers.failed(upstream, dialler.share)
+            servers.failed(upstream, dialler.claim)
             failures.append(f"{server.host}: {error.strerror or 'no answer of the name service'}")
             continue
         account.resolved()
@@ -112,14 +112,14 @@ async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: 
                 if tls is not None and leg.tls is not None:
                     account.upstream_secured(leg.tls.object, tls.settings)
                 account.dialled("ok")
-                servers.reached(upstream, dialler.share)
+                servers.reached(upstream, dialler.claim)
                 return leg
             only_loops = False
         if only_loops:  # it is not the server that failed
-            servers.abandoned(upstream, dialler.share)
+            servers.abandoned(upstream, dialler.claim)
             looped += 1
         else:
-            servers.failed(upstream, dialler.share)
+            servers.failed(upstream, dialler.claim)
     if looped == len(upstream.servers):
         reason = Reason.UPSTREAM_LOOP
     if not failures:

@@ -24,6 +24,7 @@ from proxy.net.refused import Refused, UpstreamRefused
 from proxy.net.servers import Events
 from proxy.net.stages import Conversation, read_answer
 from proxy.pdu import (
+    CALLED_AE_TITLE,
     AAssociateAC,
     AAssociateRQ,
     PduError,
@@ -33,15 +34,15 @@ from proxy.pdu import (
     rename_implementation,
 )
 from proxy.policy import Reason
+from proxy.shared.columns import KEY
 from proxy.shared.probes import Finding, Probes
-from proxy.shared.table import KEY, key_of
-from proxy.upstream.own_listeners import OwnListeners, is_local_of_late
+from proxy.shared.table import key_of
+from proxy.upstream.own_listeners import OwnListeners, is_local_cached
 
 #: Requests that are alike and wait for their answers, at which a loop is suspected.
 MANY = 8
 _PATIENCE = 2.0  # seconds for a question to come around
 _COMPARED = 2048  # bytes of a request: its length, its titles and its first contexts; more would tell no more
-_CALLED = slice(10, 26)  # the called AE title (PS3.8 Table 9-11)
 _NAME = "LOOP-"  # and eleven characters that nobody guesses
 _CONGESTION = (2, 3, 1)  # the answer of `upstream_loop`
 
@@ -69,7 +70,7 @@ class LoopGuard:
         name = request.user_information.implementation_version_name
         if name is None or not name.startswith(_NAME):
             return
-        if self._probes.come_around(name.encode("latin-1"), time.monotonic()):
+        if self._probes.seen_again(name.encode("latin-1"), time.monotonic()):
             text = "this is the gateway's own question whether an upstream leads back here: it does"
             raise Refused(Reason.UPSTREAM_LOOP, text)
 
@@ -77,13 +78,15 @@ class LoopGuard:
         """Raise `Loop` where the request would come back here. `seconds` is what may be spent on a question."""
         now = time.monotonic()
         upstream, server, destination = attempt.upstream.name, attempt.server.label, attempt.destination
-        listener = self._own.reached_by(destination, lambda address, scope: is_local_of_late(address, scope, now))
+        listener = self._own.find_self_connection(
+            destination, lambda address, scope: is_local_cached(address, scope, now)
+        )
         if listener is not None:
             text = f"{destination} is the listener {listener} of this gateway"
             if self._probes.found(key_of("listener", upstream, server), now):
                 self._tell(upstream, server, text)
             raise Loop(text)
-        suspected = attempt.dialler.share.alike >= self._many
+        suspected = attempt.dialler.claim.pending_duplicates >= self._many
         if not suspected and not self._probes.any(now):
             return
         way = _way(upstream, server, attempt.request)
@@ -141,7 +144,7 @@ class LoopGuard:
 
 def _way(upstream: str, server: str, request: bytes) -> bytes:
     """Under which it is known whether a request, as it is forwarded, comes back from a server."""
-    return key_of("way", upstream, server, request[_CALLED])
+    return key_of("way", upstream, server, request[CALLED_AE_TITLE])
 
 
 async def _open(attempt: Attempt) -> Leg:

@@ -26,7 +26,7 @@ _LABELS = {field: operation_label(name) for field, name in REQUESTS.items()}
 
 
 def reason_of(status: int) -> Reason:
-    """The refusal whose DIMSE status that is (design section 7)."""
+    """The reason for a refusal with this DIMSE status (docs/refusals.md)."""
     return _REASONS[status]
 
 

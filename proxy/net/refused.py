@@ -2,7 +2,7 @@
 
 from proxy.net.leg import Leg
 from proxy.pdu import PduType, encode_abort, encode_associate_rj
-from proxy.policy import ANSWERS, Abort, Alert, Answer, Close, Ended, Reason, Reject
+from proxy.policy import Abort, Alert, Answer, Close, Ended, Reason, Reject
 from proxy.tls.hello import encode_alert
 
 
@@ -19,7 +19,7 @@ class Refused(Exception):
         self.reason = reason
         self.detail = detail
         self.ended = ended
-        self.answer = answer if answer is not None or reason is None else ANSWERS[reason]
+        self.answer = answer if answer is not None or reason is None else reason.answer
 
     def limit_to(self, *, requested: bool, spoken: bool, encrypted: bool) -> None:
         """Close without an answer where the stage has no words for it, as when a drain comes before the request.

@@ -1,8 +1,8 @@
-"""The relay of an accepted association: two flows of bytes, and the rules by which they end (invariant 4).
+"""The relay of an accepted association: two flows of bytes, and the rules by which they end.
 
 An association ends by PDUs. When a leg dies without them, what was received from it is delivered first; then the other
 leg gets an A-ABORT if the last byte it was given ended a PDU, and is reset if it did not: bytes of ours inside a PDU of
-theirs would be taken for pixel data and stored.
+theirs would be taken for pixel data and stored (invariant 4, docs/architecture.md).
 """
 
 import asyncio

@@ -12,7 +12,7 @@ import time
 from typing import Any, Protocol
 
 from proxy.config.values import Server, Upstream
-from proxy.shared.counts import Counts, Share
+from proxy.shared.counts import Claim, Counts
 from proxy.shared.server_states import ServerStates, key_of_server, server_key
 from proxy.upstream.pool import candidates, pause
 
@@ -40,55 +40,55 @@ class Servers:
             return list(upstream.servers)
         now = time.monotonic()
         keys = [server_key(upstream, server) for server in upstream.servers]
-        ordered = candidates(upstream, [self._counts.held(key) for key in keys], next(self._turns))
+        ordered = candidates(upstream, [self._counts.count(key) for key in keys], next(self._turns))
         return [server for server in ordered if self._states.until(server_key(upstream, server)) <= now] or [
-            server for server in ordered if self._states.until(server_key(upstream, server), desperate=True) <= now
+            server for server in ordered if self._states.until(server_key(upstream, server), all_down=True) <= now
         ]
 
     def _is_alone(self, upstream: Upstream) -> bool:
         """Whether each request tries its server, whatever the last one met."""
         return len(upstream.servers) == 1 and not self._states.down(server_key(upstream, upstream.servers[0]))
 
-    def admit(self, upstream: Upstream, server: Server, share: Share) -> bool:
+    def admit(self, upstream: Upstream, server: Server, claim: Claim) -> bool:
         """Whether to dial it; its association is counted from now on."""
         now = time.monotonic()
         if not self._is_alone(upstream):
             key = server_key(upstream, server)
             lease = max(self._longest_dial, pause(self._states.failures(key), alone=False))
-            desperate = all(self._states.failing(server_key(upstream, other)) for other in upstream.servers)
-            if not self._states.admit(key, now, lease, desperate=desperate):
+            all_down = all(self._states.failing(server_key(upstream, other)) for other in upstream.servers)
+            if not self._states.admit(key, now, lease, all_down=all_down):
                 return False
             if len(upstream.servers) > 1:
-                self._counts.serve(share, key)
-        share.dialling = (server, now)
+                self._counts.serve(claim, key)
+        claim.dialling = (server, now)
         return True
 
-    def failed(self, upstream: Upstream, share: Share) -> None:
+    def failed(self, upstream: Upstream, claim: Claim) -> None:
         """What `admit` let be dialled cannot be connected to."""
-        if share.dialling is None:
+        if claim.dialling is None:
             return
-        server, began = share.dialling
-        share.dialling = None
+        server, began = claim.dialling
+        claim.dialling = None
         alone = len(upstream.servers) == 1
         first = self._states.failed(server_key(upstream, server), began, time.monotonic(), alone=alone)
         if not alone:
-            self._counts.serve(share, None)
+            self._counts.serve(claim, None)
             if first:
                 self._events.event("warning", "server_down", upstream=upstream.name, server=server.label)
 
-    def abandoned(self, upstream: Upstream, share: Share) -> None:
+    def abandoned(self, upstream: Upstream, claim: Claim) -> None:
         """What `admit` let be dialled is wanted no more."""
-        if share.dialling is not None:
-            server, _ = share.dialling
-            share.dialling = None
+        if claim.dialling is not None:
+            server, _ = claim.dialling
+            claim.dialling = None
             self._states.abandoned(server_key(upstream, server), time.monotonic())
 
-    def reached(self, upstream: Upstream, share: Share) -> None:
+    def reached(self, upstream: Upstream, claim: Claim) -> None:
         """What `admit` let be dialled is connected."""
-        if share.dialling is None:
+        if claim.dialling is None:
             return
-        server, _ = share.dialling
-        share.dialling = None
+        server, _ = claim.dialling
+        claim.dialling = None
         if self._states.reached(server_key(upstream, server)) and len(upstream.servers) > 1:
             self._events.event("info", "server_up", upstream=upstream.name, server=server.label)
 
@@ -102,5 +102,5 @@ class Servers:
 
     def next_trial(self, upstream: Upstream) -> float:
         """In how many seconds the first of its servers may be tried again."""
-        soonest = min(self._states.until(server_key(upstream, one), desperate=True) for one in upstream.servers)
+        soonest = min(self._states.until(server_key(upstream, one), all_down=True) for one in upstream.servers)
         return max(0.0, soonest - time.monotonic())

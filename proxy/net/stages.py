@@ -1,4 +1,4 @@
-"""The stages of an association before its relay, each a small function that can refuse (design section 3).
+"""The stages of an association before its relay, each a small function that can refuse (docs/architecture.md).
 
 Every stage reads through the `Conversation`, which knows the deadline of the stage; none of them keeps time itself.
 """
@@ -29,7 +29,7 @@ from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.failures import explain_handshake_failure, tls_failure_in_words
 from proxy.tls.handshake_words import explain_client_failure
 from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls, name_protocol
-from proxy.upstream.not_dicom import what_it_speaks
+from proxy.upstream.not_dicom import describe_first_bytes
 
 _FIRST_PDU = frozenset({PduType.A_ASSOCIATE_RQ, PduType.A_ABORT})
 _ANSWER = frozenset({PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ, PduType.A_ABORT})
@@ -200,7 +200,7 @@ async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAss
         except PduError as error:
             text = f"answer of the upstream: {error}"
             if isinstance(error, UnrecognizedPdu):
-                text += f" ({what_it_speaks(bytes(data[:_SIGNATURE]))})"
+                text += f" ({describe_first_bytes(bytes(data[:_SIGNATURE]))})"
             raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, text) from None
         if pdu is not None:
             raise UpstreamRefused(pdu)

@@ -20,7 +20,7 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.suppression import Key, RefusalLimiter
 from proxy.policy import Ended, Reason
 from proxy.policy.addresses import contains, normalize
-from proxy.shared.counts import Counts, Share
+from proxy.shared.counts import Claim, Counts
 from proxy.shared.probes import Probes
 from proxy.shared.server_states import ServerStates
 from proxy.tls.contexts import ListenerTls
@@ -141,29 +141,29 @@ class Worker:
         """A connection came in: count it, or close it at once and say why."""
         address = normalize(peer[0])
         proxied = listener.proxy_protocol
-        share: Share | tuple[Reason, str]
+        claim: Claim | tuple[Reason, str]
         if proxied is None and not contains(listener.policy.networks, address):
-            share = (Reason.ADDRESS_DENIED, ADDRESS_DENIED)
+            claim = (Reason.ADDRESS_DENIED, ADDRESS_DENIED)
         else:
             # Whoever may speak for others is not one address among them: its PROXY header says who is counted.
             speaks_for_others = proxied is not None and contains(proxied.trusted, address)
-            share = self.counts.connect(None if speaks_for_others else address)
-        if not isinstance(share, Share):
+            claim = self.counts.connect(None if speaks_for_others else address)
+        if not isinstance(claim, Claim):
             connection.close()
             self.metrics.add("connections_total", (listener.name,))
-            self.metrics.add("connections_rejected_total", (listener.name, str(share[0])))
+            self.metrics.add("connections_rejected_total", (listener.name, str(claim[0])))
             record = AccessRecord(new_id(), time.time(), listener.name, decision="refused")
             record.client_ip, record.client_port = address, peer[1]
-            record.reason, record.detail = share
+            record.reason, record.detail = claim
             self.write_record(record)
             return
         try:
             connection.setblocking(False)
             tune(connection, self.config.timeouts.unacknowledged)
-            association = Association(self, listener, connection, address, peer[1], share)
+            association = Association(self, listener, connection, address, peer[1], claim)
         except BaseException:  # gone already, or no memory for it: what was counted is given back
             connection.close()
-            self.counts.disconnect(share)
+            self.counts.disconnect(claim)
             raise
         self._empty.clear()
         self._associations.add(association)
@@ -186,7 +186,7 @@ class Worker:
         """A connection is closed."""
         if association not in self._associations:
             return
-        self.counts.disconnect(association.share)
+        self.counts.disconnect(association.claim)
         self._established.discard(association)
         if association.forwarded:
             self.journal.closed(association.account.record.id)

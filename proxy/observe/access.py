@@ -1,4 +1,4 @@
-"""The access record: one line per association, when it ends or is refused (design section 12).
+"""The access record: one line per association, when it ends or is refused (docs/reference/record.md).
 
 `access_record.schema.json` is its public form. What is not known is left out, never null. There is no field for a
 passcode, a token or patient data. Text that a peer chose is cut to a fixed length here and escaped by the event log.

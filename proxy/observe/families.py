@@ -4,10 +4,8 @@ A label value is never what a stranger chose: it comes from the configuration or
 family whose combinations are few is created with zeros at start, so that `rate()` sees the first event.
 """
 
-import enum
-from dataclasses import dataclass
-
-from proxy.policy import Reason
+from proxy.observe.family import Family, Kind
+from proxy.policy import Reason, Stage, reasons_of
 
 PREFIX = "dicomgate_"
 #: The tenant of what happened before one was chosen.
@@ -16,75 +14,11 @@ NO_TENANT = "none"
 OTHER = "other"
 
 
-class Kind(enum.StrEnum):
-    """The types of Prometheus that are used."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-    INFO = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric. `highest`: over workers a gauge takes the highest value, else the sum.
-
-    `reasons`: those that are created at start; any other Reason is created when it first happens. `at_start` False:
-    nothing is created at start, because the combinations are many, or because one process alone knows the value.
-    """
-
-    name: str  # without PREFIX; counters with `_total`
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    highest: bool = False
-    at_start: bool = True
-    reasons: tuple[Reason, ...] = ()
-
-
-_TLS = (
-    Reason.SNI_UNKNOWN,
-    Reason.SNI_MISMATCH,
-    Reason.SNI_MISSING,
-    Reason.TLS_VERSION,
-    Reason.TLS_NO_SHARED_CIPHER,
-    Reason.CLIENT_CERTIFICATE_MISSING,
-    Reason.CLIENT_CERTIFICATE_UNTRUSTED,
-    Reason.CLIENT_CERTIFICATE_EXPIRED,
-    Reason.CLIENT_CERTIFICATE_NOT_YET_VALID,
-    Reason.CLIENT_CERTIFICATE_WRONG_USAGE,
-    Reason.CLIENT_CERTIFICATE_WEAK,
-    Reason.TLS_PEER_ALERT,
-    Reason.TLS_TIMEOUT,
-    Reason.TLS_FAILED,
-    Reason.TLS_TRUNCATED,
-)
-_CONNECTION = (
-    Reason.ADDRESS_DENIED,
-    Reason.CONNECTION_LIMIT,
-    Reason.ADDRESS_LIMIT,
-    Reason.PROXY_HEADER_MISSING,
-    Reason.PROXY_HEADER_MALFORMED,
-    Reason.PROXY_HEADER_UNTRUSTED,
-    Reason.PROXY_HEADER_TIMEOUT,
-    Reason.NOT_TLS,
-    Reason.CLIENT_HELLO_TIMEOUT,
-    Reason.CLIENT_HELLO_MALFORMED,
-    Reason.TLS_ON_PLAIN,
-    Reason.PROBE_DISCONNECT,
-    Reason.INTERNAL,
-)
-_ASSOCIATION = tuple(r for r in Reason if r is Reason.INTERNAL or r not in {*_TLS, *_CONNECTION})
+_CONNECTION = (*reasons_of(Stage.ACCEPT, Stage.PROXY_HEADER, Stage.FIRST_BYTES), Reason.INTERNAL)
+_ASSOCIATION = reasons_of(Stage.REQUEST, Stage.PDU, Stage.DECISION, Stage.UPSTREAM, Stage.RELAY, Stage.ANY)
 #: May come before the request is read and after.
-_EARLY = (
-    Reason.ARTIM_EXPIRED,
-    Reason.REQUESTOR_GONE,
-    Reason.PDU_INVALID,
-    Reason.PDU_UNEXPECTED,
-    Reason.REQUEST_TOO_LARGE,
-)
-_PDU = (Reason.PDU_INVALID, Reason.PDU_UNEXPECTED, Reason.REQUEST_TOO_LARGE, Reason.UPSTREAM_PROTOCOL_ERROR)
+_EARLY = reasons_of(Stage.REQUEST, Stage.PDU)
+_PDU = (*reasons_of(Stage.PDU), Reason.UPSTREAM_PROTOCOL_ERROR)
 
 _HANDSHAKE_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0)  # timeouts.tls_handshake is 10 s
 _SETUP_SECONDS = (0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0)  # timeouts.upstream_accept is 30 s
@@ -101,24 +35,24 @@ FAMILIES = (
     Family(
         "build_info",
         Kind.INFO,
-        "Versions of the gateway and of what it stands on.",
+        "Versions of the gateway, Python, OpenSSL and uvloop.",
         ("version", "python", "openssl", "uvloop"),
         highest=True,
         at_start=False,
     ),
     Family("connections_total", _C, "Connections accepted.", ("listener",)),
-    Family("connections_active", _G, "Open connections by what they wait for.", ("listener", "phase")),
+    Family("connections_active", _G, "Open connections by phase.", ("listener", "phase")),
     Family(
         "connections_rejected_total",
         _C,
-        "Connections ended before an association request was read, other than by TLS, by reason.",
+        "Connections that ended before an A-ASSOCIATE-RQ was read, by reason; TLS failures are counted separately.",
         ("listener", "reason"),
         reasons=_CONNECTION + _EARLY,
     ),
     Family(
         "proxy_protocol_headers_total",
         _C,
-        "PROXY headers of load balancers: good ones, and connections that were refused for theirs.",
+        "PROXY headers of load balancers: accepted (ok), or the cause for which the connection was refused.",
         ("listener", "result"),
     ),
     Family(
@@ -133,20 +67,20 @@ FAMILIES = (
         _C,
         "TLS handshakes that failed or were refused, by reason.",
         ("listener", "role", "reason"),
-        reasons=_TLS,
+        reasons=reasons_of(Stage.TLS),
     ),
     Family(
         "tls_handshake_duration_seconds",
         _H,
-        "From the ClientHello to the end of the TLS handshake.",
+        "Time from the ClientHello to the end of the TLS handshake.",
         ("listener", "role"),
         _HANDSHAKE_SECONDS,
     ),
-    Family("sni_lookups_total", _C, "What the server name of a ClientHello selected.", ("listener", "result")),
+    Family("sni_lookups_total", _C, "Lookups of the server name of a ClientHello, by result.", ("listener", "result")),
     Family(
         "associations_total",
         _C,
-        "Associations requested: accepted, refused (by policy or upstream), failed.",
+        "Associations requested, by outcome: accepted, refused by the policy or the upstream, or failed.",
         ("listener", "tenant", "outcome"),
     ),
     Family(
@@ -156,12 +90,12 @@ FAMILIES = (
         ("tenant", "reason"),
         reasons=_ASSOCIATION,
     ),
-    Family("associations_ended_total", _C, "How associations ended.", ("tenant", "ended")),
+    Family("associations_ended_total", _C, "Accepted associations that ended, by how they ended.", ("tenant", "ended")),
     Family("associations_active", _G, "Associations established now.", ("tenant",)),
     Family(
         "associations_limit",
         _G,
-        "The most associations that may be established at once.",
+        "Maximum number of associations that may be established at once.",
         ("tenant",),
         highest=True,
         at_start=False,
@@ -169,52 +103,52 @@ FAMILIES = (
     Family(
         "association_setup_duration_seconds",
         _H,
-        "From the end of the TLS handshake to the answer to the A-ASSOCIATE-RQ.",
+        "Time from the end of the TLS handshake to the answer to the A-ASSOCIATE-RQ.",
         ("tenant",),
         _SETUP_SECONDS,
     ),
     Family(
         "association_duration_seconds",
         _H,
-        "From the A-ASSOCIATE-AC to the end of the association.",
+        "Time from the A-ASSOCIATE-AC to the end of the association.",
         ("tenant",),
         _ASSOCIATION_SECONDS,
     ),
     Family(
         "policy_decisions_total",
         _C,
-        "Decisions on association requests by the peer entry that made them, or else by the reason.",
+        "Decisions on association requests, by the peer entry that matched, or by the reason if none did.",
         ("tenant", "rule", "decision"),
     ),
     Family("received_bytes_total", _C, "Plaintext bytes received.", ("tenant", "side")),
     Family("sent_bytes_total", _C, "Plaintext bytes sent.", ("tenant", "side")),
-    Family("pdus_total", _C, "PDUs relayed; direction in is from the requestor.", ("tenant", "direction", "type")),
-    Family("pdu_errors_total", _C, "PDUs that break PS3.8.", ("tenant", "side", "reason"), reasons=_PDU),
+    Family("pdus_total", _C, "PDUs relayed; direction `in` is from the requestor.", ("tenant", "direction", "type")),
+    Family("pdu_errors_total", _C, "PDUs that violate PS3.8.", ("tenant", "side", "reason"), reasons=_PDU),
     Family(
         "dimse_messages_total",
         _C,
-        "DIMSE requests that passed; direction in is from the requestor.",
+        "DIMSE requests passed on; direction `in` is from the requestor.",
         ("tenant", "direction", "operation"),
         at_start=False,
     ),
     Family(
         "dimse_responses_total",
         _C,
-        "DIMSE responses by the operation they answer.",
+        "DIMSE responses, by the operation they answer.",
         ("tenant", "operation", "status_class"),
         at_start=False,
     ),
     Family(
         "dimse_refusals_total",
         _C,
-        "DIMSE requests that the policy does not allow: refused, or only observed.",
+        "DIMSE requests that the policy does not allow: refused, or only observed (would_refuse).",
         ("tenant", "operation", "reason", "decision"),
         at_start=False,
     ),
     Family(
         "dimse_duration_seconds",
         _H,
-        "From a DIMSE request to its final response.",
+        "Time from a DIMSE request to its final response.",
         ("tenant", "operation"),
         _DIMSE_SECONDS,
         at_start=False,
@@ -229,48 +163,53 @@ FAMILIES = (
     Family(
         "instances_stored_bytes_total",
         _C,
-        "Bytes of the data sets of the C-STORE requests answered, by group of SOP classes.",
+        "Bytes of the data sets of answered C-STORE requests, by group of SOP classes.",
         ("tenant", "sop_class"),
         at_start=False,
     ),
     Family(
         "instance_size_bytes",
         _H,
-        "Bytes of the data sets of the C-STORE requests that were answered.",
+        "Size of the data sets of answered C-STORE requests.",
         ("tenant",),
         _INSTANCE_BYTES,
     ),
     Family(
         "backpressure_pauses_total",
         _C,
-        "Times that reading one side stopped because the other side was slower.",
+        "Pauses in reading from one side because the other side was slower.",
         ("tenant", "side"),
     ),
-    Family("upstream_connect_attempts_total", _C, "Connection attempts to a server.", ("upstream", "server", "result")),
+    Family(
+        "upstream_connect_attempts_total",
+        _C,
+        "Connection attempts to a server, by result.",
+        ("upstream", "server", "result"),
+    ),
     Family(
         "upstream_connect_duration_seconds",
         _H,
-        "From the start of a connection attempt to the connection.",
+        "Time from the start of a connection attempt to the connection.",
         ("upstream", "server"),
         _CONNECT_SECONDS,
     ),
     Family(
         "upstream_up",
         _G,
-        "0 since the last connection attempt to a server failed, or its health check found it down; else 1.",
+        "0 if the last connection attempt to a server failed or its health check found it down, else 1.",
         ("upstream", "server"),
         highest=True,
     ),
     Family(
         "upstream_health_checks_total",
         _C,
-        "Health checks of a server: ok, rejected (alive, and refuses the check), or what else came of them.",
+        "Health checks of a server, by result; `rejected`: the server is alive and refuses the check.",
         ("upstream", "server", "check", "result"),
     ),
     Family(
         "upstream_health_check_timestamp_seconds",
         _G,
-        "When the last health check of a server ended.",
+        "Unix time at which the last health check of a server ended.",
         ("upstream", "server"),
         highest=True,
         at_start=False,
@@ -279,7 +218,7 @@ FAMILIES = (
     Family(
         "tls_certificate_not_after_timestamp_seconds",
         _G,
-        "When a configured certificate ends.",
+        "Unix time at which the validity of a configured certificate ends.",
         ("use", "name", "serial"),
         highest=True,
         at_start=False,
@@ -287,7 +226,7 @@ FAMILIES = (
     Family(
         "tls_certificate_not_before_timestamp_seconds",
         _G,
-        "When a configured certificate begins.",
+        "Unix time at which the validity of a configured certificate begins.",
         ("use", "name", "serial"),
         highest=True,
         at_start=False,
@@ -295,7 +234,7 @@ FAMILIES = (
     Family(
         "crl_next_update_timestamp_seconds",
         _G,
-        "When the next revocation list of an issuer is due.",
+        "Unix time at which the next revocation list of an issuer is due.",
         ("issuer",),
         highest=True,
         at_start=False,
@@ -303,23 +242,25 @@ FAMILIES = (
     Family(
         "config_last_reload_successful",
         _G,
-        "1 if the configuration was last loaded without an error, else 0.",
+        "1 if the last load of the configuration succeeded, else 0.",
         highest=True,
         at_start=False,
     ),
     Family(
         "config_last_reload_success_timestamp_seconds",
         _G,
-        "When a configuration was last loaded without an error.",
+        "Unix time of the last successful load of a configuration.",
         highest=True,
         at_start=False,
     ),
-    Family("config_reloads_total", _C, "Reloads of the configuration, by what asked for them.", ("trigger", "result")),
-    Family("draining", _G, "1 while new associations are refused because the gateway drains.", highest=True),
-    Family("workers", _G, "Worker processes by state.", ("state",), at_start=False),
-    Family("event_loop_lag_seconds", _H, "How much later than planned the event loop ran a timer.", (), _LAG_SECONDS),
-    Family("label_overflow_total", _C, "Label values outside the closed set, shown as `other`.", ("label",)),
-    Family("log_dropped_total", _C, "Log lines and access records dropped because the sink was too slow or full."),
+    Family("config_reloads_total", _C, "Reloads of the configuration, by trigger and result.", ("trigger", "result")),
+    Family("draining", _G, "1 while the gateway drains and refuses new associations, else 0.", highest=True),
+    Family("workers", _G, "Worker processes, by state.", ("state",), at_start=False),
+    Family("event_loop_lag_seconds", _H, "Delay with which the event loop ran a timer.", (), _LAG_SECONDS),
+    Family("label_overflow_total", _C, "Label values outside their closed set, exported as `other`.", ("label",)),
+    Family(
+        "log_dropped_total", _C, "Log lines and access records dropped because their destination was too slow or full."
+    ),
 )
 
 BY_NAME = {family.name: family for family in FAMILIES}

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from proxy.config.values import Config
 from proxy.dimse.command import REQUESTS
 from proxy.dimse.services import SOP_CLASS_GROUPS
-from proxy.observe.families import FAMILIES, NO_TENANT, Family, operation_label
+from proxy.observe.families import FAMILIES, NO_TENANT, operation_label
+from proxy.observe.family import Family
 from proxy.pdu import PduType
 from proxy.policy import Ended, Reason
 from proxy.upstream.verification import Outcome

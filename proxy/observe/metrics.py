@@ -11,13 +11,14 @@ from importlib import metadata
 
 from proxy import __version__
 from proxy.config.values import Config
-from proxy.observe.families import BY_NAME, FAMILIES, OTHER, Kind
+from proxy.observe.families import BY_NAME, FAMILIES, OTHER
+from proxy.observe.family import Kind
 from proxy.observe.labels import Labels
 
 #: Family name -> its children: label values, then the value; of a histogram the counts per bucket (the last: above
 #: the highest bound), then the sum. It may travel as pickle or JSON.
-Child = tuple[tuple[str, ...], float | list[float]]
-Snapshot = Mapping[str, list[Child]]
+LabelledValue = tuple[tuple[str, ...], float | list[float]]
+Snapshot = Mapping[str, list[LabelledValue]]
 
 
 class Metrics:
@@ -70,7 +71,7 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """All values now, independent of what is counted later."""
-        copy: dict[str, list[Child]] = {name: list(children.items()) for name, children in self._values.items()}
+        copy: dict[str, list[LabelledValue]] = {name: list(children.items()) for name, children in self._values.items()}
         for name, histograms in self._histograms.items():
             copy[name] = [(labels, list(child)) for labels, child in histograms.items()]
         return copy

@@ -1,7 +1,7 @@
-"""One log event per refused peer, not one per attempt (invariant 8): token buckets that count what they hold back.
+"""One log event per refused peer, not one per attempt: token buckets that count what they hold back.
 
 Pure: the caller gives the time (monotonic, seconds). Memory is bounded: the least recently seen are forgotten, and
-what they had held back is still reported, in one sum.
+what they had held back is still reported, in one sum (invariant 8, docs/architecture.md).
 """
 
 from collections import OrderedDict

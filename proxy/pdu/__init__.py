@@ -1,6 +1,7 @@
 """PS3.8 on the wire: parsing, encoding, framing, editing and scanning of PDUs; and what comes before them. Pure."""
 
-from proxy.pdu.associate import parse_associate_ac, parse_associate_rq, read_ae_title
+from proxy.pdu.ae_title import AE_TITLE_LENGTH, check_ae_title, read_ae_title
+from proxy.pdu.associate import CALLED_AE_TITLE, CALLING_AE_TITLE, parse_associate_ac, parse_associate_rq
 from proxy.pdu.edit import edit_associate_rq, rename_implementation, restore_associate_ac
 from proxy.pdu.encode import (
     IMPLEMENTATION_CLASS_UID,
@@ -45,7 +46,10 @@ from proxy.pdu.model import (
 )
 
 __all__ = [
+    "AE_TITLE_LENGTH",
     "APPLICATION_CONTEXT",
+    "CALLED_AE_TITLE",
+    "CALLING_AE_TITLE",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "MAX_PRESENTATION_CONTEXTS",
@@ -73,6 +77,7 @@ __all__ = [
     "UnrecognizedPdu",
     "UserIdentity",
     "UserInformation",
+    "check_ae_title",
     "edit_associate_rq",
     "encode_abort",
     "encode_associate_ac",

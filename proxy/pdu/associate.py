@@ -1,8 +1,8 @@
 """Parses complete A-ASSOCIATE-RQ and -AC PDUs (PS3.8 sections 9.3.2 and 9.3.3), in time linear in their length."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
+from proxy.pdu.ae_title import read_ae_title
 from proxy.pdu.errors import InvalidPduParameter, RequestAmbiguous, UnexpectedPdu
 from proxy.pdu.items import accept_items, request_items
 from proxy.pdu.memory import ItemMemory
@@ -10,7 +10,6 @@ from proxy.pdu.model import (
     MAX_PRESENTATION_CONTEXTS,
     AAssociateAC,
     AAssociateRQ,
-    AeTitle,
     ItemType,
     PduType,
     PresentationContext,
@@ -26,7 +25,6 @@ PDU_HEADER = 6
 CALLED_AE_TITLE = slice(10, 26)
 CALLING_AE_TITLE = slice(26, 42)
 FIRST_ITEM = 74
-_LONGEST_AE_TITLE = 16
 
 ACCEPTANCE = 0  # PS3.8 Table 9-18
 
@@ -34,8 +32,6 @@ _REQUEST_ITEMS = frozenset({ItemType.APPLICATION_CONTEXT, ItemType.PRESENTATION_
 _ACCEPT_ITEMS = frozenset({ItemType.APPLICATION_CONTEXT, ItemType.PRESENTATION_CONTEXT_AC, ItemType.USER_INFORMATION})
 _CONTEXT_ITEMS = frozenset({ItemType.ABSTRACT_SYNTAX, ItemType.TRANSFER_SYNTAX})
 _RESULT_ITEMS = frozenset({ItemType.TRANSFER_SYNTAX})
-
-_PRINTABLE = bytes(range(0x20, 0x7F)).replace(b"\\", b"")  # PS3.5 Table 6.2-1, AE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,31 +88,6 @@ def parse_associate_ac(pdu: bytes) -> AAssociateAC:
         protocol_version=int.from_bytes(pdu[6:8], "big"),
         presentation_contexts=items.presentation_contexts,
         user_information=items.user_information,
-    )
-
-
-def is_ae_title(title: str) -> bool:
-    """Whether that is an AE title, without padding (PS3.5 Table 6.2-1)."""
-    return 0 < len(title) <= _LONGEST_AE_TITLE and title.isascii() and not title.encode().translate(None, _PRINTABLE)
-
-
-@lru_cache(maxsize=1024)  # 16 bytes each: who sends ever new ones makes others' be read again
-def read_ae_title(raw: bytes) -> AeTitle:
-    """Read one 16-byte AE title field (PS3.8 Table 9-11, PS3.5 Table 6.2-1).
-
-    Raises RequestAmbiguous for what implementations read differently or the Standard forbids. A blank title is "".
-    """
-    head, nul, tail = raw.partition(b"\0")
-    if tail.strip(b"\0 "):
-        raise RequestAmbiguous(f"AE title with a NUL inside: {raw!r}")
-    if head.translate(None, _PRINTABLE):
-        raise RequestAmbiguous(f"AE title with characters that are not allowed: {raw!r}")
-    title = head.strip(b" ")
-    return AeTitle(
-        title=title.decode("ascii"),
-        raw=raw,
-        nul_padded=bool(nul),
-        leading_spaces=bool(title) and head.startswith(b" "),
     )
 
 

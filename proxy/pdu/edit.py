@@ -1,6 +1,7 @@
 """Edits A-ASSOCIATE PDUs by splicing: ranges of the original bytes are cut or replaced, and lengths are fixed.
 
-Unknown items, reserved bytes, order and padding reach the other side as they were sent (design section 3).
+Unknown items, reserved bytes, order and padding reach the other side as they were sent (invariant 2,
+docs/architecture.md).
 """
 
 from collections.abc import Collection, Iterable

@@ -60,4 +60,7 @@ class PduTooLarge(InvalidPduParameter):
 
 
 class RequestAmbiguous(Exception):
-    """Two reasonable parsers could read this A-ASSOCIATE-RQ differently (design invariant 9). Answered by RJ 1/1/1."""
+    """Two reasonable parsers could read this A-ASSOCIATE-RQ differently (invariant 9, docs/architecture.md).
+
+    Answered by RJ 1/1/1.
+    """

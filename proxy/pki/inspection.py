@@ -156,7 +156,7 @@ def _show_request(request: Request) -> ShownRequest:
 
 
 def _uses(certificate: Certificate, now: datetime.datetime) -> Iterator[Use]:
-    """Where it could stand in a configuration."""
+    """Where the certificate could stand in a configuration."""
     untimely = _unreadable(certificate) or _untimely(certificate, now)
     # Nobody checks the signature of what is trusted as itself: a pinned certificate, a CA.
     as_itself = untimely or weakness(certificate, anchor=True) or ""

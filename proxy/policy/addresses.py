@@ -61,3 +61,8 @@ def connects_to(address: Address, bound: Address, is_local: Callable[[Address], 
     # Of two interfaces, each may have the same link-local address.
     possible = address == bound or (bound.is_unspecified and bound.version == address.version)
     return possible and is_local(address)
+
+
+def format_endpoint(host: str, port: int) -> str:
+    """Return `host:port`, or `[host]:port` for an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

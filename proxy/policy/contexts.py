@@ -1,4 +1,4 @@
-"""Which presentation contexts of a request live, by what their peer may do (design section 8)."""
+"""Which presentation contexts of a request live, by what their peer may do (`allow`)."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import islice
 
 from proxy.dimse.services import Operation, SopClass, classify, is_storage, permitted
 from proxy.pdu import AAssociateRQ, PresentationContext, RoleSelection
-from proxy.pdu.associate import is_ae_title
+from proxy.pdu.ae_title import check_ae_title
 from proxy.policy.model import Accept, Peer
 from proxy.policy.patterns import TitleMatcher, fold_title
 
@@ -98,7 +98,7 @@ def move_allowed(accept: Accept, destination: str, calling_title: str) -> bool:
     titles = accept.move_destinations
     if titles is None:
         return True
-    if not is_ae_title(destination):
+    if check_ae_title(destination) is not None:
         return False  # "EVIL\0_WS" is EVIL to a PACS that reads to the first NUL
     fold = accept.tenant.fold_case
     if SELF in titles and _comparable(destination, fold=fold) == _comparable(calling_title, fold=fold):

@@ -48,10 +48,10 @@ def _keys(limits: Limits, tenants: Sequence[Tenant]) -> int:
     return 3 * limits.connections + names + 1
 
 
-class Share:
+class Claim:
     """What one connection counts for, until it is given back: keys of the table."""
 
-    __slots__ = ("alike", "association", "connection", "dialling", "request", "server", "waiting")
+    __slots__ = ("association", "connection", "dialling", "pending_duplicates", "request", "server", "waiting")
 
     def __init__(self, address: Address | None) -> None:
         of_address = () if address is None else (key_of("address", address.packed),)
@@ -59,7 +59,7 @@ class Share:
         # Until it has its association.
         self.waiting: tuple[bytes, ...] = () if address is None else (key_of("handshake", address.packed),)
         self.request: bytes | None = None  # the key of what it asks for
-        self.alike = 0  # requests of that key which waited for an answer already
+        self.pending_duplicates = 0  # requests of that key which waited for an answer already
         self.association: tuple[bytes, ...] = ()
         self.server: bytes | None = None  # of `association`, the key of its server
         self.dialling: tuple[Server, float] | None = None  # since when, by the monotonic clock
@@ -77,7 +77,7 @@ class Counts:
         self.connections = 0  # of this worker
         self.associations = 0  # of this worker: that the policy accepted, established or on the way
 
-    def connect(self, address: Address | None) -> Share | tuple[Reason, str]:
+    def connect(self, address: Address | None) -> Claim | tuple[Reason, str]:
         """Count a new connection, which has no association yet; or say why there is no room for it.
 
         `address` None: it is not limited by address, or not before `attribute` says which.
@@ -88,24 +88,24 @@ class Counts:
                 Reason.CONNECTION_LIMIT,
                 f"{self.connections} connections are open, which is all that descriptors allow",
             )
-        share = Share(address)
+        claim = Claim(address)
         try:
             with table.lock:
                 held = table.total(_CONNECTIONS)
                 if held >= limits.connections:
                     return Reason.CONNECTION_LIMIT, f"{held} connections are open (limits.connections)"
-                full = None if address is None else self._full(share)
+                full = None if address is None else self._full(claim)
                 if full is not None:
                     return full
-                self._take(share.connection + share.waiting)
+                self._take(claim.connection + claim.waiting)
         except TableFull:
             return _NO_ROOM
         self.connections += 1
-        return share
+        return claim
 
-    def attribute(self, share: Share, address: Address) -> tuple[Reason, str] | None:
+    def attribute(self, claim: Claim, address: Address) -> tuple[Reason, str] | None:
         """Count a connection for the address that it turned out to come from; or say why there is no room for it."""
-        attributed = Share(address)
+        attributed = Claim(address)
         try:
             with self._table.lock:
                 full = self._full(attributed)
@@ -114,28 +114,28 @@ class Counts:
                 self._take(attributed.connection[1:] + attributed.waiting)
         except TableFull:
             return _NO_ROOM
-        share.connection, share.waiting = attributed.connection, attributed.waiting
+        claim.connection, claim.waiting = attributed.connection, attributed.waiting
         return None
 
-    def _full(self, share: Share) -> tuple[Reason, str] | None:
+    def _full(self, claim: Claim) -> tuple[Reason, str] | None:
         """Why its address may not have one more connection. Call it locked."""
         table, limits = self._table, self._limits
-        held = table.total(share.connection[1])
+        held = table.total(claim.connection[1])
         if held >= limits.connections_per_address:
             text = f"{held} connections of this address are open (limits.connections_per_address)"
             return Reason.ADDRESS_LIMIT, text
-        held = table.total(*share.waiting)
+        held = table.total(*claim.waiting)
         if held >= limits.handshakes_per_address:
             text = f"{held} connections of this address have no association yet (limits.handshakes_per_address)"
             return Reason.ADDRESS_LIMIT, text
         return None
 
-    def acquire(self, share: Share, tenant: Tenant, peer: Peer | None) -> str | None:
+    def acquire(self, claim: Claim, tenant: Tenant, peer: Peer | None) -> str | None:
         """Count the association of a connection for its tenant and peer; or say which cap is reached."""
         table = self._table
         of_tenant = key_of("tenant", tenant.name)
         of_peer = () if peer is None else (key_of("peer", tenant.name, peer.name),)
-        of_request = () if share.request is None else (share.request,)
+        of_request = () if claim.request is None else (claim.request,)
         try:
             with table.lock:
                 held = table.total(of_tenant)
@@ -145,52 +145,52 @@ class Counts:
                     held = table.total(*of_peer)
                     if held >= peer.max_associations:
                         return f"peer {peer.name} has {held} associations (max_associations)"
-                share.alike = table.total(*of_request) if of_request else 0
+                claim.pending_duplicates = table.total(*of_request) if of_request else 0
                 self._take((of_tenant, *of_peer, *of_request))
         except TableFull:
             return "there is no room to count another association"
-        share.association = (of_tenant, *of_peer, *of_request)
+        claim.association = (of_tenant, *of_peer, *of_request)
         self.associations += 1
         return None
 
-    def held(self, key: bytes) -> int:
+    def count(self, key: bytes) -> int:
         """What all processes count under `key`; it may be one off."""
         return self._table.total(key)
 
-    def serve(self, share: Share, server: bytes | None) -> None:
+    def serve(self, claim: Claim, server: bytes | None) -> None:
         """Count an association that was acquired for this server, and no other."""
         with self._table.lock:
-            if share.server is not None:
-                self._table.add(self.slot, share.server, -1)
-                share.association = tuple(key for key in share.association if key != share.server)
-                share.server = None
+            if claim.server is not None:
+                self._table.add(self.slot, claim.server, -1)
+                claim.association = tuple(key for key in claim.association if key != claim.server)
+                claim.server = None
             if server is not None:
                 with contextlib.suppress(TableFull):  # it is served all the same
                     self._table.add(self.slot, server, 1)
-                    share.association, share.server = (*share.association, server), server
+                    claim.association, claim.server = (*claim.association, server), server
 
-    def associated(self, share: Share) -> None:
+    def associated(self, claim: Claim) -> None:
         """The connection has its association, and its request an answer."""
-        answered = () if share.request is None else (share.request,)
-        self._give_back(share.waiting + answered)
-        share.waiting, share.request = (), None
-        share.association = tuple(key for key in share.association if key not in answered)
+        answered = () if claim.request is None else (claim.request,)
+        self._give_back(claim.waiting + answered)
+        claim.waiting, claim.request = (), None
+        claim.association = tuple(key for key in claim.association if key not in answered)
 
-    def release(self, share: Share) -> None:
+    def release(self, claim: Claim) -> None:
         """Give back what `acquire` counted, if it did."""
-        if share.association:
-            self._give_back(share.association)
-            self._released(share)
+        if claim.association:
+            self._give_back(claim.association)
+            self._released(claim)
 
-    def disconnect(self, share: Share) -> None:
-        """The connection is closed: all that is left of its share is given back."""
-        self._give_back(share.connection + share.waiting + share.association)
+    def disconnect(self, claim: Claim) -> None:
+        """The connection is closed: all that is left of its claim is given back."""
+        self._give_back(claim.connection + claim.waiting + claim.association)
         self.connections -= 1
-        if share.association:
-            self._released(share)
+        if claim.association:
+            self._released(claim)
 
-    def _released(self, share: Share) -> None:
-        share.association, share.server = (), None
+    def _released(self, claim: Claim) -> None:
+        claim.association, claim.server = (), None
         self.associations -= 1
 
     def _take(self, keys: tuple[bytes, ...]) -> None:
@@ -215,5 +215,5 @@ class Counts:
         if not self._others:
             return False
         # Read without the lock: a count that is one off does no harm here.
-        least = min(self._table.share(other, _CONNECTIONS) for other in self._others)
+        least = min(self._table.count_of(other, _CONNECTIONS) for other in self._others)
         return self.connections >= least + _AHEAD

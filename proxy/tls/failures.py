@@ -1,4 +1,4 @@
-"""Why a handshake failed: OpenSSL's words turned into a reason of design section 7 and a sentence for the log."""
+"""Why a handshake failed: OpenSSL's words turned into a reason of docs/refusals.md and a sentence for the log."""
 
 import re
 import ssl

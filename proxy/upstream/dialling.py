@@ -12,6 +12,7 @@ import socket
 from dataclasses import dataclass
 
 from proxy.config.values import Server
+from proxy.policy.addresses import format_endpoint
 
 _PATIENCE = 1.0  # seconds for a new answer where an old one is known
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; not in the socket module of Python 3.11
@@ -26,8 +27,7 @@ class Destination:
     address: tuple[str, int] | tuple[str, int, int, int]
 
     def __str__(self) -> str:
-        host = self.address[0]
-        return f"[{host}]:{self.address[1]}" if ":" in host else f"{host}:{self.address[1]}"
+        return format_endpoint(*self.address[:2])
 
 
 def literal(server: Server) -> Destination | None:

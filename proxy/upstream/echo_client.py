@@ -30,7 +30,7 @@ from proxy.pdu import (
 from proxy.policy import Abort, Reject
 from proxy.tls.handshake_words import explain_client_failure
 from proxy.upstream.dialling import Destination, Resolver, begin_connect, connect_error
-from proxy.upstream.not_dicom import what_it_speaks
+from proxy.upstream.not_dicom import describe_first_bytes
 from proxy.upstream.tls_facts import tls_facts
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
 
@@ -194,8 +194,10 @@ class _Attempt:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.writer.wait_closed()
-        except OSError:  # TimeoutError is one
+        except TimeoutError:
             self.writer.transport.abort()
+        except OSError:
+            pass  # the connection broke and is closed; to abort it again is an AttributeError in Python 3.11.2
 
     def _send(self, pdu: bytes) -> None:
         assert self.writer is not None
@@ -275,7 +277,7 @@ class _Attempt:
                 if not data:
                     raise _FailureError(Outcome.CLOSED, "the connection was closed instead of an answer")
         except PduError as error:
-            raise _FailureError(Outcome.NOT_DICOM, f"{error} ({what_it_speaks(first or self.pending)})") from None
+            raise _FailureError(Outcome.NOT_DICOM, f"{error} ({describe_first_bytes(first or self.pending)})") from None
         except ssl.SSLError as error:
             self.step = StepName.TLS
             raise _FailureError(Outcome.TLS_FAILED, explain_client_failure(error)) from None

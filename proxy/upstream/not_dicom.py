@@ -3,7 +3,7 @@
 _SHOWN_BYTES = 16
 
 
-def what_it_speaks(first: bytes) -> str:
+def describe_first_bytes(first: bytes) -> str:
     """By the first bytes of its answer, which are the peer's own: escaped, and no more than tell it."""
     if first[:2] == b"\x15\x03":
         return "the peer speaks TLS here"

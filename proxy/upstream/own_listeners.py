@@ -37,7 +37,7 @@ def _looked_up(address: Address, scope: int, period: int) -> bool:
     return is_local(address, scope)
 
 
-def is_local_of_late(address: Address, scope: int, now: float) -> bool:
+def is_local_cached(address: Address, scope: int, now: float) -> bool:
     """`is_local` as it was within the last seconds: addresses move from one machine to another."""
     return _looked_up(address, scope, int(now / _FRESH))
 
@@ -51,7 +51,7 @@ class OwnListeners:
             for host, port in listener.bind:
                 self._bound.setdefault(port, []).append((normalize(host), listener.name))
 
-    def reached_by(self, destination: Destination, is_local: Callable[[Address, int], bool]) -> str | None:
+    def find_self_connection(self, destination: Destination, is_local: Callable[[Address, int], bool]) -> str | None:
         """The name of the listener where a connection to `destination` would end, None where it is none of ours.
 
         `is_local`: whether an address, link-local ones with the number of their interface, is of this machine.

@@ -19,7 +19,7 @@ from tests.support.stopwatch import Stopwatch
 
 _MEASURED = 20  # times at the most that the healthy client is looked at, on a machine that is busy with something else
 PROMPT = 1.0  # seconds: what the rows call at once
-GIVEN_BACK = 2.0  # seconds after the last hostile socket (bad-inputs.md, common to every case)
+GIVEN_BACK = 2.0  # seconds after the last hostile socket (docs/robustness.md, common to every row)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from tests.support.configs import write_pair
 from tests.support.gateway import configuration
 from tests.support.ports import free_port
 
-_STAGES = ("proxy_header", "client_hello", "tls_handshake", "artim")  # design section 3: each has one deadline
+#: Each has one deadline (invariant 6, docs/architecture.md).
+_STAGES = ("proxy_header", "client_hello", "tls_handshake", "artim")
 #: Long enough that what ends before has not waited for it, and that no row of something else meets it by being slow.
 TIMEOUTS = {**dict.fromkeys(_STAGES, "30s"), "close": "500ms", "upstream_connect": "2s"}
 #: For rows that wait for the deadlines: seconds, and when the end is too late, on a machine that is shared.

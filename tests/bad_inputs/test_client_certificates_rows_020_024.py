@@ -48,7 +48,7 @@ def test_row_021_certificate_for_this_usage(
 
 
 def test_row_022_revocation_lists(case: Case, pki: Pki) -> None:
-    """Looked up only for issuers that have a list (design section 3), whatever lists there are of others."""
+    """A certificate is looked up only where its own issuer has a list, whatever lists other issuers have."""
     rejected(case, pki.revoked, "client_certificate_revoked", "crl")
     accepted(case, certs.leaf("GOOD", pki.ca["a"]), "crl")
     accepted(case, certs.leaf("UNLISTED", pki.ca["c"]), "crl")

@@ -38,7 +38,7 @@ def empty_record(records: RecordSealer) -> bytes:
 @pytest.mark.parametrize("flood", [RecordSealer.key_update, empty_record], ids=["key updates", "empty records"])
 @pytest.mark.parametrize("associated", [False, True], ids=["before the request", "on an association"])
 def test_row_146_nothing_but_tls(case: Case, tmp_path: Path, associated: bool, flood: Flood) -> None:
-    """64 KiB without a byte of data are put up with (design section 4)."""
+    """64 KiB of ciphertext without a byte of plaintext are tolerated (docs/architecture.md)."""
     grown = []
     for _ in range(3):  # the first one warms up
         peer, records = sealer(case, tmp_path)

@@ -1,7 +1,7 @@
 """200 CT instances by storescu over TLS through the gateway: complete, unchanged, and much faster than without it.
 
 DCMTK's receivers write a response in two pieces; without the gateway's prompt acknowledgement Nagle holds the second
-back for 40 ms per instance (design section 5).
+back for 40 ms per instance (docs/architecture.md, "The byte path").
 """
 
 import hashlib

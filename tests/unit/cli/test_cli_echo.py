@@ -7,7 +7,8 @@ import pytest
 
 from proxy.cli.__main__ import main
 from proxy.cli.arguments import parse_target
-from proxy.cli.echo import exit_code, hint_for
+from proxy.cli.echo import exit_code
+from proxy.explain.verification import hint_for
 from proxy.policy import Reject
 from proxy.upstream import echo_client
 from proxy.upstream.tls_facts import TlsFacts
@@ -32,7 +33,7 @@ def test_targets(text: str, target: tuple[str, int]) -> None:
         ([":104"], "':104' is not HOST:PORT"),
         (["pacs:65536"], "port '65536' is not in 1..65535"),
         (["pacs:٣"], "is not in 1..65535"),
-        (["pacs:104", "--called", " "], "--called ' ': an AE title is 1 to 16"),
+        (["pacs:104", "--called", " "], "--called ' ': only spaces, which is no AE title; an AE title is 1 to 16"),
         (["pacs:104", "--calling", "Ü"], "--calling 'Ü'"),
         (["pacs:104", "--ca", "x.pem"], "need --tls"),
         (["pacs:104", "--tls", "--sni", "a", "--no-sni"], "exclude one another"),
@@ -70,7 +71,7 @@ def test_every_outcome_has_its_exit_code(outcome: Outcome, code: int) -> None:
         (Reject(1, 1, 7), "called_aets"),
         (Reject(1, 1, 1), "may not `echo`"),
         (Reject(2, 3, 2), "too many associations"),
-        (Reject(1, 1, 9), "look at the log of the other side"),
+        (Reject(1, 1, 9), "the log of the other side"),
     ],
 )
 def test_a_rejection_says_what_to_do(answer: Reject, words: str) -> None:
@@ -81,7 +82,10 @@ def test_a_rejection_says_what_to_do(answer: Reject, words: str) -> None:
     ("result", "words"),
     [
         (Verification(Outcome.NAME_NOT_RESOLVED, detail="Name or service not known"), "this machine cannot look"),
-        (Verification(Outcome.NOT_DICOM, detail="PDU type 48H (it begins with b'HTTP/1.0 400 Bad')"), "a web server"),
+        (
+            Verification(Outcome.NOT_DICOM, detail="PDU type 48H (it begins with b'HTTP/1.0 400 Bad')"),
+            "a web server",
+        ),
         (Verification(Outcome.NOT_DICOM, detail="PDU type 15H"), "if this port speaks TLS"),
     ],
 )

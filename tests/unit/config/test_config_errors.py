@@ -101,7 +101,7 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
         (changed("CT1", "CTé"), "E110 config.yaml:12:15: tenants.hospital.peers.0.aet: '\\xe9' is not allowed in an AE title"),
         (changed("MAINPACS", "MAIN*"),
          "E110 config.yaml:9:19: tenants.hospital.called_aets.0: 'MAIN*': a pattern is of no use here, name the title"),
-        # networks (bad-inputs row 85)
+        # networks (row 85, docs/robustness.md)
         (changed("[127.0.0.1]", "[010.0.0.1]"),
          "E110 config.yaml:5:16: listeners.plain.networks.0: '010.0.0.1' is not an IP address or range: numbers with leading zeros "
          "are read differently by different programs"),

@@ -2,7 +2,6 @@
 # ruff: noqa: E501 - a finding is one line, however long
 
 import datetime
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
-from proxy.config.findings import CODES
 from tests.support import certs
 from tests.support.configs import PLAIN, TLS, findings, load_text, write_key, write_pair
 
@@ -295,9 +293,3 @@ def test_a_pinned_file_is_one_device(folder: Path) -> None:
     assert findings(folder, text)[1] == (
         "E302 config.yaml:12:34: tenants.hospital.peers.0.cert.file.0: ct1.pem holds 2 certificates; write one file for each device"
     )
-
-
-def test_the_table_of_codes_is_complete_and_holds_nothing_else() -> None:
-    folder = Path(__file__).parents[3] / "proxy" / "config"
-    source = "".join(path.read_text() for path in folder.glob("../**/*.py") if path.name != "findings.py")
-    assert set(re.findall(r'"([EW]\d{3})"', source)) == set(CODES)

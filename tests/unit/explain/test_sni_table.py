@@ -1,4 +1,4 @@
-"""Which tenant before TLS, and the table that says so (bad inputs 10 to 12)."""
+"""Which tenant before TLS, and the table that says so (rows 10 to 12, docs/robustness.md)."""
 
 import pytest
 

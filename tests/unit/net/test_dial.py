@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import Limits, Listener, Server, Timeouts, Upstream, UpstreamTls
+from proxy.config.values import Listener, Server, Upstream, UpstreamTls
 from proxy.net import dial as module
 from proxy.net.dial import dial
 from proxy.net.leg import Leg
@@ -23,20 +23,20 @@ from proxy.net.servers import Servers
 from proxy.pdu import encode_associate_rq
 from proxy.policy import Listener as ListenerPolicy
 from proxy.policy import Reason
-from proxy.shared.counts import Counts, Share
+from proxy.shared.counts import Claim, Counts
 from proxy.shared.probes import Probes
 from proxy.shared.server_states import ServerStates
 from proxy.shared.table import SharedTable
 from proxy.tls.memory_file import load_key_pair
 from proxy.tls.upstreams import upstream_contexts
 from proxy.upstream.dialling import Destination, begin_connect
-from tests.support import certs
+from tests.support import certs, defaults
 from tests.support.pacs import pacs
 from tests.support.tls_pair import file, key_pair
 from tests.unit.net.relay_bed import run, turns
 
-PACS = Upstream("pacs", (Server("pacs.example.org", 104),))
-POOL = Upstream("pool", (Server("one.example.org", 104), Server("other.example.org", 104)), balance="first_up")
+PACS = defaults.upstream("pacs", (Server("pacs.example.org", 104),))
+POOL = defaults.upstream("pool", (Server("one.example.org", 104), Server("other.example.org", 104)), balance="first_up")
 ROOT = certs.ca("Root")
 GOOD, WRONG = certs.server("pacs.example.org", ROOT), certs.server("other.example.org", ROOT)
 SECURE = dataclasses.replace(PACS, tls=UpstreamTls("bcp195-rfc8996", ca=file(ROOT.pem)))
@@ -92,17 +92,19 @@ class Dialling:
         listeners: tuple[Listener, ...],
     ) -> None:
         self.results: list[str] = []
-        self.share = Share(None)
+        self.claim = Claim(None)
         self._upstream = upstream
         self._in_tls = False
         self._ready = asyncio.Event()
-        config: Any = SimpleNamespace(timeouts=Timeouts(upstream_connect=seconds), limits=Limits(), listeners=listeners)
+        config: Any = SimpleNamespace(
+            timeouts=defaults.timeouts(upstream_connect=seconds), limits=defaults.limits(), listeners=listeners
+        )
         # Of a pool, each server has one of the addresses.
         of = dict(zip(upstream.servers, destinations, strict=False)) if upstream is POOL else {}
         resolver = SimpleNamespace(known=lambda server: (of[server],) if of else destinations)
         table = SharedTable.create(1, 8)
         journal = SimpleNamespace(event=_ignore)
-        servers = Servers(ServerStates(table), Counts(Limits(), table, 0, (0,)), journal, seconds)
+        servers = Servers(ServerStates(table), Counts(defaults.limits(), table, 0, (0,)), journal, seconds)
         self._worker: Any = SimpleNamespace(
             loop=asyncio.get_running_loop(),
             config=config,
@@ -326,7 +328,7 @@ def test_a_listener_of_ours_is_not_dialled() -> None:
                     await d.dial()
                 assert raised.value.reason is Reason.UPSTREAM_LOOP
                 assert d.results == ["loop"]
-                assert d.share.dialling is None
+                assert d.claim.dialling is None
 
     run(scenario)
 

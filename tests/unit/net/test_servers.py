@@ -4,18 +4,19 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import HealthCheck, Limits, Server, Upstream
+from proxy.config.values import Server
 from proxy.net import servers as module
 from proxy.net.servers import Servers
 from proxy.policy import Tenant
-from proxy.shared.counts import Counts, Share
+from proxy.shared.counts import Claim, Counts
 from proxy.shared.server_states import ServerStates, server_key
 from proxy.shared.table import SharedTable, key_of
+from tests.support import defaults
 
 KEY, OTHER = key_of("server", "one"), key_of("server", "other")
 ONE, TWO = Server("one", 104), Server("two", 104)
-POOL = Upstream("pacs", (ONE, TWO), "first_up")
-ALONE = Upstream("pacs", (ONE,))
+POOL = defaults.upstream("pacs", (ONE, TWO), balance="first_up")
+ALONE = defaults.upstream("pacs", (ONE,))
 LEASE = 5.0
 
 
@@ -45,7 +46,7 @@ class Bed:
     def __init__(self, table: SharedTable, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock, self.journal = Clock(), Journal()
         monkeypatch.setattr(module, "time", self.clock)
-        self.counts = [Counts(Limits(), table, slot, (0, 1)) for slot in (0, 1)]
+        self.counts = [Counts(defaults.limits(), table, slot, (0, 1)) for slot in (0, 1)]
         self.workers = [Servers(ServerStates(table), counts, self.journal, LEASE) for counts in self.counts]
 
 
@@ -54,10 +55,10 @@ def bed(table: SharedTable, monkeypatch: pytest.MonkeyPatch) -> Bed:
     return Bed(table, monkeypatch)
 
 
-def associated(bed: Bed, slot: int = 0) -> Share:
-    share = Share(None)
-    assert bed.counts[slot].acquire(share, Tenant("hospital", "pacs", ()), None) is None
-    return share
+def associated(bed: Bed, slot: int = 0) -> Claim:
+    claim = Claim(None)
+    assert bed.counts[slot].acquire(claim, Tenant("hospital", "pacs", ()), None) is None
+    return claim
 
 
 def test_one_process_alone_tries_a_server_that_failed(table: SharedTable) -> None:
@@ -124,17 +125,17 @@ def test_the_counts_are_untouched_by_it(table: SharedTable) -> None:
 
 def test_a_server_that_fails_is_left_out_and_comes_back(bed: Bed) -> None:
     one, other = bed.workers
-    share = associated(bed)
+    claim = associated(bed)
     assert one.order(POOL) == [ONE, TWO]
-    assert one.admit(POOL, ONE, share)
-    one.failed(POOL, share)
+    assert one.admit(POOL, ONE, claim)
+    one.failed(POOL, claim)
     assert other.order(POOL) == [TWO]
     assert other.next_trial(POOL) == 0
     bed.clock.now += 1
     assert other.order(POOL) == [ONE, TWO]
     late = associated(bed, 1)
     assert other.admit(POOL, ONE, late)
-    assert not one.admit(POOL, ONE, share)
+    assert not one.admit(POOL, ONE, claim)
     assert one.order(POOL) == [TWO]
     other.reached(POOL, late)
     assert one.order(POOL) == [ONE, TWO]
@@ -142,75 +143,75 @@ def test_a_server_that_fails_is_left_out_and_comes_back(bed: Bed) -> None:
 
 
 def test_workers_begin_their_turns_with_different_servers(bed: Bed) -> None:
-    in_turn = Upstream("pacs", (ONE, TWO), "round_robin")
+    in_turn = defaults.upstream("pacs", (ONE, TWO), balance="round_robin")
     assert [[worker.order(in_turn)[0] for _ in range(4)] for worker in bed.workers] == [[ONE, TWO] * 2, [TWO, ONE] * 2]
 
 
 def test_an_association_counts_for_the_server_that_took_it(bed: Bed, table: SharedTable) -> None:
     one = bed.workers[0]
-    share = associated(bed)
-    one.admit(POOL, ONE, share)
-    one.failed(POOL, share)
-    one.admit(POOL, TWO, share)
-    one.reached(POOL, share)
-    assert [bed.counts[1].held(server_key(POOL, server)) for server in (ONE, TWO)] == [0, 1]
-    bed.counts[0].release(share)
-    assert bed.counts[1].held(server_key(POOL, TWO)) == 0
+    claim = associated(bed)
+    one.admit(POOL, ONE, claim)
+    one.failed(POOL, claim)
+    one.admit(POOL, TWO, claim)
+    one.reached(POOL, claim)
+    assert [bed.counts[1].count(server_key(POOL, server)) for server in (ONE, TWO)] == [0, 1]
+    bed.counts[0].release(claim)
+    assert bed.counts[1].count(server_key(POOL, TWO)) == 0
 
 
 def test_a_killed_worker_counts_for_no_server(bed: Bed, table: SharedTable) -> None:
     bed.workers[1].admit(POOL, TWO, associated(bed, 1))
     table.forget(1)
-    assert bed.counts[0].held(server_key(POOL, TWO)) == 0
+    assert bed.counts[0].count(server_key(POOL, TWO)) == 0
 
 
 def test_a_server_without_another_is_tried_each_time_and_shown_as_down(bed: Bed, table: SharedTable) -> None:
     one = bed.workers[0]
     for number in range(1, 5):
-        share = associated(bed)
+        claim = associated(bed)
         assert one.order(ALONE) == [ONE]
-        assert one.admit(ALONE, ONE, share)
-        one.failed(ALONE, share)
+        assert one.admit(ALONE, ONE, claim)
+        one.failed(ALONE, claim)
         assert ServerStates(table).failures(server_key(ALONE, ONE)) == number
-    one.admit(ALONE, ONE, share)
-    one.reached(ALONE, share)
+    one.admit(ALONE, ONE, claim)
+    one.reached(ALONE, claim)
     assert ServerStates(table).failures(server_key(ALONE, ONE)) == 0
     assert bed.journal.said == []
 
 
 def test_where_all_fail_each_is_tried_every_second_by_one_process(bed: Bed, table: SharedTable) -> None:
     one, two = bed.workers
-    share = associated(bed)
+    claim = associated(bed)
     for _ in range(8):  # long pauses by now
         for server in POOL.servers:
-            while not one.admit(POOL, server, share):
+            while not one.admit(POOL, server, claim):
                 bed.clock.now += 1
-            one.failed(POOL, share)
+            one.failed(POOL, claim)
     assert one.order(POOL) == []
     assert 0 < one.next_trial(POOL) <= 1
     bed.clock.now += 1
     assert one.order(POOL) == [ONE, TWO]
-    assert one.admit(POOL, ONE, share)
+    assert one.admit(POOL, ONE, claim)
     assert not two.admit(POOL, ONE, associated(bed, 1)), "one process alone"
-    one.reached(POOL, share)
+    one.reached(POOL, claim)
     assert one.order(POOL) == [ONE], "the other one is left alone again"
 
 
 def test_a_trial_that_is_given_up_is_anybodys(bed: Bed, table: SharedTable) -> None:
     one, two = bed.workers
-    share = associated(bed)
-    assert one.admit(POOL, ONE, share)
-    one.failed(POOL, share)
+    claim = associated(bed)
+    assert one.admit(POOL, ONE, claim)
+    one.failed(POOL, claim)
     bed.clock.now += 1
-    assert one.admit(POOL, ONE, share)
-    one.abandoned(POOL, share)
+    assert one.admit(POOL, ONE, claim)
+    one.abandoned(POOL, claim)
     assert two.admit(POOL, ONE, associated(bed, 1))
 
 
 # --- health checks ----------------------------------------------------------------------------------------------------
 
-CHECKED = Upstream("pacs", (ONE, TWO), "first_up", health_check=HealthCheck("tcp"))
-CHECKED_ALONE = Upstream("pacs", (ONE,), health_check=HealthCheck("tcp"))
+CHECKED = defaults.upstream("pacs", (ONE, TWO), balance="first_up", health_check=defaults.health_check("tcp"))
+CHECKED_ALONE = defaults.upstream("pacs", (ONE,), health_check=defaults.health_check("tcp"))
 
 
 def down(table: SharedTable, *servers: Server) -> ServerStates:
@@ -269,11 +270,11 @@ def test_where_all_are_down_each_is_tried_once_a_second(bed: Bed, table: SharedT
 def test_the_only_server_that_is_down_is_tried_once_a_second(bed: Bed, table: SharedTable) -> None:
     down(table, ONE)
     here, there = bed.workers
-    share = associated(bed)
-    assert here.order(CHECKED_ALONE) == [ONE] and here.admit(CHECKED_ALONE, ONE, share)
+    claim = associated(bed)
+    assert here.order(CHECKED_ALONE) == [ONE] and here.admit(CHECKED_ALONE, ONE, claim)
     assert there.order(CHECKED_ALONE) == []
     assert 0 < there.next_trial(CHECKED_ALONE) <= 1
-    here.reached(CHECKED_ALONE, share)
+    here.reached(CHECKED_ALONE, claim)
     assert there.order(CHECKED_ALONE) == []  # it may hang: it has answered nothing so far
     here.accepted(CHECKED_ALONE, "one:104")
     assert there.order(CHECKED_ALONE) == [ONE] and there.admit(CHECKED_ALONE, ONE, associated(bed, 1))

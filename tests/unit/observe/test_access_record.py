@@ -2,6 +2,7 @@ import copy
 import importlib.resources
 import ipaddress
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -36,6 +37,16 @@ def closed(schema: Any) -> Any:
 def check(record: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.Draft202012Validator(closed(copy.deepcopy(SCHEMA))).validate(json.loads(json.dumps(record)))
+
+
+def described(schema: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every field of the schema, those inside other fields included, and its description."""
+    for name, part in schema.get("properties", {}).items():
+        yield f"{path}{name}", part.get("description", "")
+        yield from described(part, f"{path}{name}.")
+    for inner in (schema.get("items"), schema.get("additionalProperties")):
+        if isinstance(inner, dict):
+            yield from described(inner, f"{path}*.")
 
 
 def full() -> AccessRecord:
@@ -120,6 +131,11 @@ def test_the_schema_knows_every_reason_and_every_end() -> None:
     assert properties["schema"]["const"] == SCHEMA_VERSION
     assert properties["reason"]["enum"] == properties["would_refuse"]["items"]["enum"] == list(Reason)
     assert properties["ended"]["enum"] == list(Ended)
+
+
+@pytest.mark.parametrize(("field", "description"), list(described(SCHEMA)))
+def test_every_field_is_described_in_a_sentence(field: str, description: str) -> None:
+    assert description.endswith("."), field
 
 
 def test_no_field_is_for_a_secret() -> None:

@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.config.values import Config
 from proxy.observe.exposition import render
-from proxy.observe.families import FAMILIES, PREFIX, Kind
+from proxy.observe.families import FAMILIES, PREFIX
+from proxy.observe.family import Kind
 from proxy.observe.metrics import Metrics
 
 

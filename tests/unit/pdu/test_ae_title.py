@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.pdu import AeTitle, RequestAmbiguous, read_ae_title
+from proxy.pdu import AeTitle, RequestAmbiguous, check_ae_title, read_ae_title
 
 
 def field(text: bytes) -> bytes:
@@ -54,3 +54,23 @@ def test_what_parsers_read_differently_or_the_standard_forbids(text: bytes) -> N
 
 def test_canonical_form_is_padded_with_spaces() -> None:
     assert read_ae_title(b" CT1".ljust(16, b"\0")).canonical == field(b"CT1")
+
+
+@pytest.mark.parametrize("title", ["A", "A" * 16, "MAIN PACS", " CT1 ", "CT*", "~!#"])
+def test_what_may_be_an_ae_title(title: str) -> None:
+    assert check_ae_title(title) is None
+
+
+@pytest.mark.parametrize(
+    ("title", "problem"),
+    [
+        ("A" * 17, "longer than 16 characters"),
+        ("", "only spaces, which is no AE title"),
+        ("  ", "only spaces, which is no AE title"),
+        ("CT\\1", "'\\\\' is not allowed in an AE title"),
+        ("CT1\0", "'\\x00' is not allowed in an AE title"),
+        ("CÄ1", "'\\xc4' is not allowed in an AE title"),
+    ],
+)
+def test_what_is_no_ae_title(title: str, problem: str) -> None:
+    assert check_ae_title(title) == problem

@@ -1,4 +1,4 @@
-"""Bad-inputs rows 45, 48, 52-65 and 69, as the parser sees them."""
+"""Rows 45, 48, 52 to 65 and 69 of docs/robustness.md, as the parser sees them."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Bad-inputs rows 3, 44 to 50, as far as the first PDU shows them."""
+"""Rows 3 and 44 to 50 of docs/robustness.md, as far as the first PDU shows them."""
 
 import time
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Bad-inputs rows 65 to 68."""
+"""Rows 65 to 68 of docs/robustness.md."""
 
 import pytest
 

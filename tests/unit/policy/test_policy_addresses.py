@@ -2,7 +2,7 @@ import ipaddress
 
 import pytest
 
-from proxy.policy.addresses import contains, normalize
+from proxy.policy.addresses import contains, format_endpoint, normalize
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,9 @@ def test_networks_hold_addresses_whatever_their_form(networks: list[str], addres
 
 def test_no_networks_means_any() -> None:
     assert contains(None, normalize("203.0.113.9"))
+
+
+def test_an_ipv6_address_is_bracketed_before_its_port() -> None:
+    assert format_endpoint("pacs.example.org", 104) == "pacs.example.org:104"
+    assert format_endpoint("10.0.0.1", 104) == "10.0.0.1:104"
+    assert format_endpoint("2001:db8::1", 104) == "[2001:db8::1]:104"

@@ -1,4 +1,4 @@
-"""Peers that are bound to a client certificate (bad inputs 24 to 27)."""
+"""Peers that are bound to a client certificate (rows 24 to 27, docs/robustness.md)."""
 
 import ipaddress
 

@@ -1,4 +1,4 @@
-"""Which tenant after the request (design section 3, bad inputs 10, 16, 19, 27)."""
+"""Which tenant after the request (rows 10, 16, 19 and 27, docs/robustness.md)."""
 
 import dataclasses
 import ipaddress

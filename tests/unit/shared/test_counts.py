@@ -8,8 +8,9 @@ import pytest
 from proxy.config.values import Limits
 from proxy.policy import Address, Peer, Reason, Tenant
 from proxy.shared import counts as module
-from proxy.shared.counts import Counts, Share, connections_for_descriptors, has_room, table_for
+from proxy.shared.counts import Claim, Counts, connections_for_descriptors, has_room, table_for
 from proxy.shared.table import SharedTable, TableFull
+from tests.support import defaults
 
 A, B = ipaddress.ip_address("10.0.0.1"), ipaddress.ip_address("10.0.0.2")
 PEER = Peer("ct1", ("CT1",), frozenset({"all"}), max_associations=1)
@@ -20,26 +21,26 @@ def made(limits: Limits) -> Counts:
     return Counts(limits, table_for(limits, (TENANT,), 1), 0, (0,))
 
 
-def reason(answer: Share | tuple[Reason, str]) -> Reason | None:
-    return None if isinstance(answer, Share) else answer[0]
+def reason(answer: Claim | tuple[Reason, str]) -> Reason | None:
+    return None if isinstance(answer, Claim) else answer[0]
 
 
-def connected(counts: Counts, address: Address | None) -> Share:
-    share = counts.connect(address)
-    assert isinstance(share, Share)
-    return share
+def connected(counts: Counts, address: Address | None) -> Claim:
+    claim = counts.connect(address)
+    assert isinstance(claim, Claim)
+    return claim
 
 
 def test_connections_are_capped_in_all() -> None:
-    counts = made(Limits(connections=2))
-    shares = [connected(counts, a) for a in (A, B)]
+    counts = made(defaults.limits(connections=2))
+    claims = [connected(counts, a) for a in (A, B)]
     assert reason(counts.connect(A)) is Reason.CONNECTION_LIMIT
-    counts.disconnect(shares[0])
+    counts.disconnect(claims[0])
     connected(counts, B)
 
 
 def test_connections_are_capped_by_address() -> None:
-    counts = made(Limits(connections_per_address=2))
+    counts = made(defaults.limits(connections_per_address=2))
     for _ in range(2):
         counts.associated(connected(counts, A))
     assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT
@@ -47,54 +48,54 @@ def test_connections_are_capped_by_address() -> None:
 
 
 def test_connections_without_an_association_have_their_own_cap() -> None:
-    counts = made(Limits(handshakes_per_address=1))
-    share = connected(counts, A)
+    counts = made(defaults.limits(handshakes_per_address=1))
+    claim = connected(counts, A)
     assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT
-    counts.associated(share)
+    counts.associated(claim)
     connected(counts, A)
 
 
 def test_who_speaks_for_others_is_counted_as_each_of_them() -> None:
     """A load balancer counts for `limits.connections` alone; who is behind it, by its own address, as ever."""
-    counts = made(Limits(connections=5, connections_per_address=2, handshakes_per_address=1))
-    shares = [connected(counts, None) for _ in range(4)]
-    assert counts.attribute(shares[0], A) is None
-    full = counts.attribute(shares[1], A)
+    counts = made(defaults.limits(connections=5, connections_per_address=2, handshakes_per_address=1))
+    claims = [connected(counts, None) for _ in range(4)]
+    assert counts.attribute(claims[0], A) is None
+    full = counts.attribute(claims[1], A)
     assert full is not None and full[0] is Reason.ADDRESS_LIMIT and "no association yet" in full[1]
-    counts.associated(shares[0])
-    assert counts.attribute(shares[1], A) is None
-    counts.associated(shares[1])
-    full = counts.attribute(shares[2], A)
+    counts.associated(claims[0])
+    assert counts.attribute(claims[1], A) is None
+    counts.associated(claims[1])
+    full = counts.attribute(claims[2], A)
     assert full is not None and full[0] is Reason.ADDRESS_LIMIT and "of this address are open" in full[1]
     assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT  # without a load balancer it is the same address
     connected(counts, B)
     assert reason(counts.connect(None)) is Reason.CONNECTION_LIMIT
-    for share in shares:
-        counts.disconnect(share)
+    for claim in claims:
+        counts.disconnect(claim)
     assert counts.connections == 1
 
 
 @pytest.mark.parametrize("free", [0, 1])
 def test_an_address_that_there_is_no_room_for_is_counted_by_no_half(free: int) -> None:
-    counts = made(Limits())
+    counts = made(defaults.limits())
     table, left = counts._table, [free]
-    share = connected(counts, None)
+    claim = connected(counts, None)
 
-    def claim(key: bytes) -> int:
+    def claim_row(key: bytes) -> int:
         if not left[0]:
             raise TableFull
         left[0] -= 1
         return SharedTable._claim(table, key)
 
-    table._claim = claim  # type: ignore[method-assign]
-    full = counts.attribute(share, A)
+    table._claim = claim_row  # type: ignore[method-assign]
+    full = counts.attribute(claim, A)
     assert full is not None and full[0] is Reason.CONNECTION_LIMIT
-    counts.disconnect(share)
+    counts.disconnect(claim)
     assert not any(table._totals)
 
 
 def test_associations_are_capped_by_peer_and_tenant() -> None:
-    counts = made(Limits())
+    counts = made(defaults.limits())
     first, second, third = (connected(counts, A) for _ in range(3))
     assert counts.acquire(first, TENANT, PEER) is None
     assert "peer ct1" in (counts.acquire(second, TENANT, PEER) or "")
@@ -108,21 +109,21 @@ def test_associations_are_capped_by_peer_and_tenant() -> None:
 @pytest.mark.parametrize("steps", [(), ("acquire",), ("acquire", "associated"), ("acquire", "release"), ("release",)])
 def test_nothing_is_remembered_of_who_is_gone(steps: tuple[str, ...]) -> None:
     """However far it came."""
-    counts = made(Limits())
+    counts = made(defaults.limits())
     for number in range(100):
-        share = connected(counts, ipaddress.ip_address(number))
+        claim = connected(counts, ipaddress.ip_address(number))
         for step in steps:
             if step == "acquire":
-                assert counts.acquire(share, TENANT, PEER) is None
+                assert counts.acquire(claim, TENANT, PEER) is None
             else:
-                getattr(counts, step)(share)
-        counts.disconnect(share)
+                getattr(counts, step)(claim)
+        counts.disconnect(claim)
     assert (counts.connections, counts.associations) == (0, 0)
     assert not any(counts._table._totals)
 
 
 def test_workers_share_the_caps_and_know_who_is_ahead() -> None:
-    limits = Limits(connections=5)
+    limits = defaults.limits(connections=5)
     table = table_for(limits, (TENANT,), 3)
     first, second = Counts(limits, table, 0, (0, 2)), Counts(limits, table, 2, (0, 2))
     for number in range(3):
@@ -140,10 +141,10 @@ def test_workers_share_the_caps_and_know_who_is_ahead() -> None:
 
 
 def test_a_table_has_room_for_what_it_was_made_for_and_not_for_much_more() -> None:
-    before, after = Limits(connections=100), Limits(connections=1000)
+    before, after = defaults.limits(connections=100), defaults.limits(connections=1000)
     table = table_for(before, (TENANT,), 1)
     assert has_room(table, before, (TENANT,))
-    assert has_room(table, Limits(connections=150), (TENANT, TENANT))
+    assert has_room(table, defaults.limits(connections=150), (TENANT, TENANT))
     assert not has_room(table, after, (TENANT,))
     held = Counts(before, table, 0, (0,))
     for number in range(100):
@@ -158,20 +159,20 @@ def test_connections_fit_into_the_descriptor_limit(
     raised: list[tuple[int, int]] = []
     monkeypatch.setattr(module.resource, "getrlimit", lambda _: (min(64, descriptors), descriptors))
     monkeypatch.setattr(module.resource, "setrlimit", lambda _, limits: raised.append(limits))
-    assert connections_for_descriptors(Limits()) == expected
+    assert connections_for_descriptors(defaults.limits()) == expected
     assert raised in ([], [(descriptors, descriptors)])
     assert resource.RLIMIT_NOFILE is not None
 
 
 def test_a_full_table_keeps_nothing_of_what_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = made(Limits(connections=1))
-    share = connected(counts, A)
-    counts.disconnect(share)
+    counts = made(defaults.limits(connections=1))
+    claim = connected(counts, A)
+    counts.disconnect(claim)
     table = counts._table
     add = table.add
 
     def full_at_the_end(slot: int, key: bytes, amount: int) -> None:
-        if key in share.waiting or key in Share(A).waiting:
+        if key in claim.waiting or key in Claim(A).waiting:
             raise module.TableFull
         add(slot, key, amount)
 

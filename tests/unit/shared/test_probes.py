@@ -5,7 +5,7 @@ import pytest
 from proxy.shared import probes as module
 from proxy.shared.probes import Finding, Probes
 from proxy.shared.server_states import ServerStates
-from proxy.shared.table import SharedTable, key_of
+from proxy.shared.table import PROBES_AT, SharedTable, key_of
 
 WAY, OTHER = key_of("way", "one"), key_of("way", "other")
 NAME = b"LOOP-0123456789a"
@@ -28,13 +28,13 @@ def two() -> Two:
 def test_who_knows_nothing_says_so(two: Two) -> None:
     assert not two.here.any(0.0)
     assert two.here.finding(WAY, 0.0) is None
-    assert not two.here.come_around(NAME, 0.0)
+    assert not two.here.seen_again(NAME, 0.0)
 
 
 def test_what_comes_around_is_a_loop_for_all(two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
     assert two.there.finding(WAY, 100.0) is Finding.ASKED
-    assert two.there.come_around(NAME, 100.1)
+    assert two.there.seen_again(NAME, 100.1)
     assert two.here.end(WAY, 100.2, over=True) is Finding.LOOP
     assert two.there.finding(WAY, 130.0) is Finding.LOOP
     assert two.there.finding(OTHER, 130.0) is None
@@ -75,18 +75,18 @@ def test_who_is_killed_while_it_asks_holds_nobody_up_for_long(two: Two) -> None:
 def test_a_question_that_comes_late_has_proved_the_loop_as_well(two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
     assert two.here.end(WAY, 102.0, over=True) is Finding.NO_LOOP
-    assert two.there.come_around(NAME, 105.0)
+    assert two.there.seen_again(NAME, 105.0)
     assert two.here.finding(WAY, 105.0) is Finding.LOOP
     # Its name is known as long as the loop is, and does not prolong it.
-    assert two.there.come_around(NAME, 134.0)
+    assert two.there.seen_again(NAME, 134.0)
     assert two.here.finding(WAY, 135.0) is None
-    assert not two.there.come_around(NAME, 135.0)
+    assert not two.there.seen_again(NAME, 135.0)
 
 
 @pytest.mark.parametrize("name", [b"", b"LOOP-", b"LOOP-0123456789b", NAME[:-1], NAME + NAME, bytes(16)])
 def test_no_other_name_comes_around(name: bytes, two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert not two.there.come_around(name, 100.0)
+    assert not two.there.seen_again(name, 100.0)
 
 
 def test_a_loop_that_an_address_shows_is_news_once(two: Two) -> None:
@@ -120,9 +120,8 @@ def test_where_all_rows_are_loops_nothing_is_asked(two: Two) -> None:
 
 
 def test_servers_and_probes_do_not_overlap(two: Two) -> None:
-    size = len(two.table.map_extra())
-    assert size >= ServerStates.SIZE + Probes.SIZE
     states = ServerStates(two.table)
+    assert states._rows.end <= PROBES_AT
     for number in range(300):  # more than it has rows
         states.failed(key_of("server", str(number)), 100.0, 100.0, alone=False)
     assert not two.here.any(0.0)

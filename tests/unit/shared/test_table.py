@@ -20,7 +20,7 @@ def test_counts_add_up_over_slots(table: SharedTable) -> None:
         table.add(0, key, 2)
         table.add(3, key, 1)
         assert table.total(key) == 3
-        assert (table.share(0, key), table.share(1, key), table.share(3, key)) == (2, 0, 1)
+        assert (table.count_of(0, key), table.count_of(1, key), table.count_of(3, key)) == (2, 0, 1)
         table.add(0, key, -2)
         assert table.total(key) == 1
 
@@ -70,7 +70,7 @@ def test_the_share_of_who_died_is_taken_away(table: SharedTable) -> None:
     table.forget(2)
     with table.lock:
         assert [table.total(key) for key in keys] == [1] * 50
-        assert [table.share(2, key) for key in keys] == [0] * 50
+        assert [table.count_of(2, key) for key in keys] == [0] * 50
 
 
 def test_a_process_that_is_killed_while_it_holds_the_lock_blocks_nobody(table: SharedTable) -> None:

@@ -10,7 +10,7 @@ from proxy.policy import Address
 from proxy.policy import Listener as ListenerPolicy
 from proxy.upstream import own_listeners as module
 from proxy.upstream.dialling import Destination
-from proxy.upstream.own_listeners import OwnListeners, is_local, is_local_of_late
+from proxy.upstream.own_listeners import OwnListeners, is_local, is_local_cached
 
 POLICY = ListenerPolicy("plain", ())
 HERE = {ipaddress.ip_address(text) for text in ("10.0.0.1", "2001:db8:1::1", "127.0.0.1", "::1", "127.0.0.5")}
@@ -26,7 +26,7 @@ def reached(destination: Destination, *bind: str) -> bool:
     own = OwnListeners(
         [Listener("tls", (("10.0.0.1", 2762),), POLICY), Listener("plain", tuple((b, 104) for b in bind), POLICY)]
     )
-    found = own.reached_by(
+    found = own.find_self_connection(
         destination, lambda address, scope: address in HERE or (address.is_link_local and scope == 2)
     )
     assert found in (None, "plain")
@@ -75,9 +75,9 @@ def test_another_port_asks_for_no_address() -> None:
         raise AssertionError(f"asked for {address}")
 
     own = OwnListeners([Listener("plain", (("0.0.0.0", 104),), POLICY)])
-    assert own.reached_by(at("10.0.0.1", 11112), never) is None
+    assert own.find_self_connection(at("10.0.0.1", 11112), never) is None
     with pytest.raises(AssertionError):
-        own.reached_by(at("10.0.0.1"), never)
+        own.find_self_connection(at("10.0.0.1"), never)
 
 
 def test_a_link_local_address_is_ours_on_our_interface() -> None:
@@ -112,5 +112,5 @@ def test_the_source_towards_an_address_of_this_machine_is_itself() -> None:
 def test_an_address_is_looked_at_again_when_it_may_have_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     address, looks = ipaddress.ip_address("10.0.0.77"), []
     monkeypatch.setattr(module, "is_local", lambda *asked: looks.append(asked) or len(looks) == 1)
-    assert [is_local_of_late(address, 0, now) for now in (100.0, 101.9, 102.0, 103.9)] == [True, True, False, False]
+    assert [is_local_cached(address, 0, now) for now in (100.0, 101.9, 102.0, 103.9)] == [True, True, False, False]
     assert len(looks) == 2
