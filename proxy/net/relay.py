@@ -26,7 +26,7 @@ Each direction is a `Flow` with a state of its own. Nothing of a source is forwa
     (neither) wait (1) is over                  finish or cut (2)    finish or cut (2)      timeout, if not released
 
     (1) For `timeouts.close`.
-    (2) `Ending.cut`. If the last byte given to the sink ended a PDU: A-ABORT, then FIN. If not: RST, and no byte.
+    (2) `RelayEnding.cut`. If the last byte given to the sink ended a PDU: A-ABORT, then FIN. If not: RST, and no byte.
 
 Why so:
 
@@ -48,9 +48,9 @@ from proxy.dimse.command import MOVE_DESTINATION_UNKNOWN, refusing_response
 from proxy.dimse.inspection import Inspection, RefusedCommand
 from proxy.dimse.walk import MessageWalk, RefusedTooLate
 from proxy.net.association_end import AssociationEnd, Side
-from proxy.net.ending import Ending
 from proxy.net.flow import Flow, FlowState
 from proxy.net.leg import Leg
+from proxy.net.relay_ending import RelayEnding
 from proxy.pdu import AbortReason
 from proxy.pdu.encode import encode_command_set
 from proxy.pdu.errors import PduError
@@ -103,7 +103,7 @@ class Relay:
         up.opposite, down.opposite = down, up
         self._up = Flow(Side.REQUESTOR, requestor, upstream, up, longest_to_upstream)
         self._down = Flow(Side.UPSTREAM, upstream, requestor, down, longest_to_requestor)
-        self.ending = Ending(
+        self.ending = RelayEnding(
             (self._up, self._down),
             owner.relay_ended,
             loop=loop,

@@ -13,7 +13,7 @@ from proxy.pdu import AbortReason, AbortSource, encode_abort
 from proxy.policy import Ended, Reason
 
 
-class Ending:
+class RelayEnding:
     """Ends the two flows of one relay, closes their legs and reports the first cause. Holds no byte of a peer."""
 
     __slots__ = (
