@@ -67,10 +67,11 @@ class Report:
         return [finding for _, finding in order]
 
 
-Path = Sequence[str | int]
+#: Where a value stands in the tree: keys of mappings and indexes of lists, from the top.
+KeyPath = Sequence[str | int]
 
 
-def locate(root: Node, path: Path, *, key: bool = False) -> tuple[Mark, str]:
+def locate(root: Node, path: KeyPath, *, key: bool = False) -> tuple[Mark, str]:
     """The mark and dotted path of what `path` leads to; steps that the text does not have are left out.
 
     With `key`, the last step is always named, and marks its key where there is one (unknown and missing keys).
