@@ -10,12 +10,22 @@ from proxy.config.values import Timeouts
 from proxy.policy import Reason
 from tests.documents.citations import cited_invariants, cited_rows, sources
 from tests.documents.files import ROOT, read
+from tests.documents.generated import PAGES
 from tests.documents.rows import rows
 from tests.unit.test_layers import LAYERS
 
 ARCHITECTURE = read("docs/architecture.md")
-DOCUMENTS = ["CONTRIBUTING.md", "README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+DOCUMENTS = [
+    "CONTRIBUTING.md",
+    "README.md",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
+]
 HEADINGS = {int(number) for number in re.findall(r"^### (\d+)\. ", ARCHITECTURE, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_is_made_from_the_code_is_current(name: str) -> None:
+    assert read(name) == PAGES[name](), f"run `python -m tests.documents`: {name} is not what the code says"
 
 
 def section(title: str) -> str:
