@@ -108,7 +108,7 @@ def _remarks(text: "OrthancText") -> tuple[str, ...]:
 
 
 def _listen(text: str) -> str:
-    from proxy.config.scalars import local_address
+    from proxy.config.hosts import local_address
 
     try:
         local_address(text)
@@ -118,7 +118,7 @@ def _listen(text: str) -> str:
 
 
 def _upstream(pacs: str | None, orthanc: "Orthanc", bind: str) -> str:
-    from proxy.config.scalars import remote_address
+    from proxy.config.hosts import remote_address
 
     target = pacs or f"127.0.0.1:{orthanc.port}"
     try:

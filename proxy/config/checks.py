@@ -14,7 +14,7 @@ from proxy.config.material import Material
 from proxy.config.models import LEGACY_PROFILES, ListenerModel
 from proxy.config.models_root import Configuration
 from proxy.config.networks import holds_everything
-from proxy.config.tree import shown
+from proxy.config.quoting import shown
 from proxy.policy.addresses import connects_to
 
 
