@@ -7,6 +7,7 @@ from tests.documents.configuration import configuration
 from tests.documents.events import events
 from tests.documents.metrics import metrics
 from tests.documents.record import record
+from tests.documents.refusals import refusals
 
 #: The path of each page, and what makes its text.
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -15,4 +16,5 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/events.md": events,
     "docs/reference/metrics.md": metrics,
     "docs/reference/record.md": record,
+    "docs/refusals.md": refusals,
 }
