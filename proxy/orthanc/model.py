@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from proxy.config import scalars
-from proxy.config.tree import shown
+from proxy.config.quoting import shown
 from proxy.orthanc.text import OrthancError
 
 T = TypeVar("T", bool, int, str)

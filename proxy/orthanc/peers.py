@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.config import scalars
-from proxy.config.tree import shown
+from proxy.config.quoting import shown
 from proxy.orthanc.model import Modality, Orthanc
 from proxy.orthanc.syntaxes import accepted_for_storage
 from proxy.orthanc.trust import Trust

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from proxy.config.tree import shown
+from proxy.config.quoting import shown
 
 JsonObject = dict[str, Any]
 

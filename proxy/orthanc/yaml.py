@@ -4,8 +4,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from proxy.config.quoting import yaml_text
-from proxy.config.tree import shown
+from proxy.config.quoting import shown, yaml_text
 from proxy.orthanc.model import Orthanc
 from proxy.orthanc.peers import PeerEntry, has_instances, only_stores
 from proxy.orthanc.syntaxes import GENERAL, accepted_for_storage, unknown_syntaxes

@@ -27,8 +27,8 @@ def good(folder: Path, text: str) -> Config:
 
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     config = good(tmp_path, PLAIN)
-    assert dataclasses.asdict(config.timeouts) == models.Timeouts().model_dump()
-    assert dataclasses.asdict(config.limits) == models.Limits().model_dump()
+    assert dataclasses.asdict(config.timeouts) == models.TimeoutsModel().model_dump()
+    assert dataclasses.asdict(config.limits) == models.LimitsModel().model_dump()
     assert config.log == Log("info", None, "-")
     assert (config.admin, config.workers) == (("127.0.0.1", 9280), None)
     tenant = config.tenants["hospital"]
