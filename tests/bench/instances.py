@@ -4,8 +4,8 @@ import struct
 from dataclasses import dataclass
 from functools import cached_property
 
-from proxy.pdu import encode_associate_ac, encode_associate_rq, encode_p_data
-from tests.support.pdus import CT_IMAGE_STORAGE, IMPLICIT_LE, VERIFICATION
+from proxy.pdu import encode_associate_rq, encode_p_data
+from tests.support.pdus import CT_IMAGE_STORAGE, IMPLICIT_LE, VERIFICATION, encode_associate_ac
 
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 _ECHO, _STORE, _GET = 1, 3, 5  # context ids

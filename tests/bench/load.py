@@ -13,9 +13,10 @@ from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
 from typing import Any
 
-from proxy.pdu import PduType, encode_release_rp, encode_release_rq
+from proxy.pdu import PduType, encode_release_rq
 from tests.bench import instances
 from tests.bench.tasks import PARKED, Task, Tasks, discard, exchange, receive, send, shake_hands
+from tests.support.pdus import encode_release_rp
 from tests.support.site import HOST
 
 Result = dict[str, Any]

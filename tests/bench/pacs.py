@@ -8,9 +8,10 @@ import ssl
 from collections.abc import Generator
 from multiprocessing.connection import Connection
 
-from proxy.pdu import PduType, encode_release_rp
+from proxy.pdu import PduType
 from tests.bench import instances
 from tests.bench.tasks import WANT_READ, Task, Tasks, discard, exchange, receive, send, shake_hands
+from tests.support.pdus import encode_release_rp
 
 _HEADER, _RELEASE_SIZE = 6, 10
 _CALLED = slice(10, 26)  # of an A-ASSOCIATE-RQ (PS3.8 Table 9-11)

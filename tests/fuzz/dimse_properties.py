@@ -18,7 +18,8 @@ from proxy.dimse.walk import LONGEST_HELD_BACK, MessageWalk
 from proxy.net.operations import inspection_of
 from proxy.pdu import AAssociateAC, PresentationContextResult, Span, UserInformation, encode_p_data
 from proxy.pdu.errors import PduError
-from proxy.policy import Accept, Peer, Tenant, decide
+from proxy.policy import Accept, Peer, Tenant
+from proxy.policy.decision import decide
 from tests.support.messages import COMMAND, LAST
 from tests.support.requests import IMPLICIT_VR_LITTLE_ENDIAN, facts, proposing
 

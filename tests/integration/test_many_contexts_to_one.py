@@ -9,12 +9,13 @@ from pynetdicom import QueryRetrievePresentationContexts, StoragePresentationCon
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
-from proxy.pdu import PduType, encode_associate_ac, encode_release_rp, parse_associate_rq
+from proxy.pdu import PduType, parse_associate_rq
 from tests.support import dcmtk, scu
 from tests.support.client import connect, release
 from tests.support.dicomfiles import write_ct
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs, Visit
+from tests.support.pdus import encode_associate_ac, encode_release_rp
 from tests.support.ports import free_port
 from tests.support.site import Site, port_of
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from proxy.pdu import encode_release_rp
 from proxy.pdu.proxy_header import Endpoint, ProxyHeader, ProxyHeaderReader, encode_proxy_header
 from tests.support.balancers import haproxy
 from tests.support.client import associate, client_context, connect, release
 from tests.support.gateway import Gateway
 from tests.support.pacs import Visit, pacs
+from tests.support.pdus import encode_release_rp
 from tests.support.processes import until
 from tests.support.site import HOST, Site, port_of
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.pdu import PduType, encode_release_rp, encode_release_rq
+from proxy.pdu import PduType, encode_release_rq
 from tests.support.client import associate, client_context, connect, p_data
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs, Visit, sink
+from tests.support.pdus import encode_release_rp
 from tests.support.site import Site, port_of
 from tests.support.wire import END, Wire
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-from proxy.pdu import PduType, encode_associate_ac, encode_release_rp, parse_associate_rq
+from proxy.pdu import PduType, parse_associate_rq
+from tests.support.pdus import encode_associate_ac, encode_release_rp
 from tests.support.processes import PATIENCE, until
 from tests.support.wire import END, Wire
 
