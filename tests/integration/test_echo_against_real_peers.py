@@ -1,4 +1,4 @@
-"""`dicomgate echo` against DCMTK: what it says of a PACS that answers, refuses, or is not there."""
+"""`dicomgate echo` against DCMTK: its result for a PACS that answers, refuses, or is not there."""
 
 import datetime
 import json
