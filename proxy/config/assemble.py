@@ -43,8 +43,8 @@ def _read(
 ) -> Block | None:
     try:
         content = files.read(path, MAXIMUM_CONFIGURATION)
-    except FileProblem as problem:
-        report.add("E101", mark, "", str(problem))
+    except FileProblem as error:
+        report.add("E101", mark, "", str(error))
         return None
 
     def problem(code: str, mark: Mark, message: str) -> None:
