@@ -15,7 +15,8 @@ from proxy.net.poller import LONGEST_TURN, Poller
 from proxy.net.proxied import ADDRESS_DENIED
 from proxy.net.servers import Servers
 from proxy.net.tcp import tune
-from proxy.observe.access import AccessRecord, Json
+from proxy.observe.access import AccessRecord
+from proxy.observe.json_values import Json
 from proxy.observe.metrics import Metrics
 from proxy.observe.suppression import Key, RefusalLimiter
 from proxy.policy import Ended, Reason
