@@ -69,7 +69,7 @@ class Labels:
     def __init__(self, config: Config) -> None:
         self._config = config
         peers = tuple(peer.name for tenant in config.tenants.values() for peer in tenant.peers)
-        self._values: Mapping[str, tuple[str, ...]] = {
+        self.values: Mapping[str, tuple[str, ...]] = {
             **_FIXED,
             "cipher": _ciphers(),
             "listener": tuple(listener.name for listener in config.listeners),
@@ -88,8 +88,12 @@ class Labels:
             return True
         known = self._sets.get(place)
         if known is None:
-            known = self._sets[place] = frozenset(self._possible(family, label))
+            known = self._sets[place] = frozenset(self.possible(family, label))
         return value in known
+
+    def possible(self, family: str, label: str) -> tuple[str, ...]:
+        """Return the closed set of a label in a family."""
+        return _OF_FAMILY.get((family, label)) or self.values[label]
 
     def at_start(self, family: Family) -> Iterator[tuple[str, ...]]:
         """Return the label values of the series that a family has from the start."""
@@ -101,7 +105,7 @@ class Labels:
             return self._checks(family)
         if family.labels[:2] == ("upstream", "server"):
             # Each server belongs to one upstream: a product of all names would make series of pairs that do not exist.
-            rest = (self._possible(family.name, label) for label in family.labels[2:])
+            rest = (self.possible(family.name, label) for label in family.labels[2:])
             servers = ((u.name, s.label) for u in self._config.upstreams.values() for s in u.servers)
             return (pair + tuple(values) for pair, values in itertools.product(servers, itertools.product(*rest)))
         return itertools.product(*(self._at_start(family, label) for label in family.labels))
@@ -114,15 +118,12 @@ class Labels:
     def _checks(self, family: Family) -> Iterator[tuple[str, ...]]:
         for upstream in self._config.upstreams.values():
             if upstream.health_check is not None:
-                for server, result in itertools.product(upstream.servers, self._possible(family.name, "result")):
+                for server, result in itertools.product(upstream.servers, self.possible(family.name, "result")):
                     yield upstream.name, server.label, upstream.health_check.type, result
-
-    def _possible(self, family: str, label: str) -> tuple[str, ...]:
-        return _OF_FAMILY.get((family, label)) or self._values[label]
 
     def _at_start(self, family: Family, label: str) -> tuple[str, ...]:
         if label == "reason":
             return tuple(map(str, family.reasons))
         if label == "role":
             return ("server",)  # TLS towards the upstream is rare: its series are created when it happens
-        return self._possible(family.name, label)
+        return self.possible(family.name, label)
