@@ -54,7 +54,7 @@ def command(
     from proxy.orthanc.yaml import Surroundings, default_bind, render
 
     if output is not None and not force and os.path.lexists(output):
-        raise CommandError(f"{output} is there already; --force replaces it")
+        raise CommandError(f"{output} exists already; --force replaces it")
     text = _read(source)
     try:
         orthanc = read_orthanc(text.values)
@@ -206,6 +206,6 @@ def _write(path: Path, data: bytes, force: bool) -> None:
     try:
         (replace if force else write_new)(path, data)
     except FileExistsError:
-        raise CommandError(f"{path} is there already; --force replaces it") from None
+        raise CommandError(f"{path} exists already; --force replaces it") from None
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None

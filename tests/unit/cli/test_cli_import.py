@@ -49,7 +49,7 @@ def test_to_a_file_and_never_over_one(tmp_path: Path, capsys: pytest.CaptureFixt
     assert f"next: dicomgate check --config {target}\n" in captured.err
     target.write_text("mine")
     assert main(["import", str(source), "-o", str(target)]) == 2
-    assert f"{target} is there already; --force replaces it" in capsys.readouterr().err
+    assert f"{target} exists already; --force replaces it" in capsys.readouterr().err
     assert target.read_text() == "mine"
     assert main(["import", str(source), "-o", str(target), "--force"]) == 0
     assert built(target).config is not None
@@ -259,7 +259,7 @@ def test_certificates_go_where_they_are_told_and_over_nothing(
     assert main(arguments) == 0  # the same again
     path.write_bytes(b"mine")
     assert main(arguments) == 2
-    assert f"{path} is there already" in capsys.readouterr().err
+    assert f"{path} exists already" in capsys.readouterr().err
     assert path.read_bytes() == b"mine"
     assert main([*arguments, "--force"]) == 0
     assert path.read_bytes() == CT1.pem
