@@ -3,10 +3,11 @@
 `--format json`: `{ok, started, time, draining, config, listeners: [name], workers: [{pid, generation, state,
 associations}], upstreams: [{name, balance, servers: [{server, weight, backup, state, failures, retry_in, associations,
 check}]}], associations: [{id, tenant, peer, calling_aet, called_aet, client, upstream, server, age, bytes_in,
-bytes_out, stored, worker, generation}]}`. Times are seconds since 1970, `age` is seconds since the connection, sizes are
-bytes, `stored` counts C-STORE requests; age, sizes and `stored` are null if a worker did not answer in time. `state` of
-a server: up; failing: the last `failures` attempts to connect failed, the next one is in `retry_in` seconds; or down,
-by its health check. `check`: the last health check, `{type, time, outcome, failed_step, detail, seconds, implementation}`, or null.
+bytes_out, stored, worker, generation}]}`. Times are seconds since 1970, `age` is seconds since the connection, sizes
+are bytes, `stored` counts C-STORE requests; age, sizes and `stored` are null if a worker did not answer in time.
+`state` of a server: up; failing: the last `failures` attempts to connect failed, the next one is in `retry_in` seconds;
+or down, by its health check. `check`: the last health check, `{type, time, outcome, failed_step, detail, seconds,
+implementation}`, or null.
 """
 
 from collections import Counter

@@ -115,7 +115,7 @@ class _Serving:
             # associations cannot be decided again then, and one that is not known to be allowed is ended.
             except (TlsSetupError, OSError, MemoryError) as error:
                 why = str(error) or type(error).__name__
-                worker.journal.event("error", "recheck_failed", message=why, ended=worker.end_undecided(why))
+                worker.station.journal.event("error", "recheck_failed", message=why, ended=worker.end_all(why))
 
     async def _end_when_empty(self, worker: Worker) -> None:
         await worker.empty()
@@ -129,8 +129,8 @@ class _Serving:
         return worker.disconnect(argument.matches)
 
     def _snapshot(self, worker: Worker) -> Snapshot:
-        worker.metrics.set("log_dropped_total", (), self._channel.dropped)
-        return worker.metrics.snapshot()
+        worker.station.metrics.set("log_dropped_total", (), self._channel.dropped)
+        return worker.station.metrics.snapshot()
 
     def _supervisor_lost(self) -> None:
         """Stop accepting and serve open associations to their end, for at most `timeouts.drain`.
@@ -147,7 +147,7 @@ class _Serving:
 
     async def _drain_alone(self, worker: Worker) -> None:
         try:
-            async with asyncio.timeout(worker.config.timeouts.drain):
+            async with asyncio.timeout(worker.station.config.timeouts.drain):
                 await worker.empty()
         except TimeoutError:
             pass
@@ -161,7 +161,7 @@ class _Serving:
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if self._worker is not None and isinstance(error, BaseException):
-            self._worker.report_bug(str(context.get("message")), error)
+            self._worker.station.records.bug(str(context.get("message")), error)
 
 
 def main() -> None:

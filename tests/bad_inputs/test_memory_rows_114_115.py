@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from proxy.pdu import PduType
+from tests.bad_inputs.memory_cgroup import memory_cgroup
 from tests.support.archive import Archive
 from tests.support.attempts import CUT, attempt, echo_once, seconds_to_be_served
 from tests.support.client import associate, client_context, connect, echo, p_data, release, request
 from tests.support.gateway import Gateway
-from tests.support.memory_cgroup import memory_cgroup
 from tests.support.pacs import Pacs
 from tests.support.processes import until
 from tests.support.sabotage import sabotage
@@ -152,7 +152,7 @@ PLACES = [
     ("proxy.tls.hello", "ClientHelloReader.feed", "hello"),
     ("proxy.net.association", "understand_request", "request"),
     ("proxy.net.association", "edit_associate_rq", "request"),
-    ("proxy.net.association", "answer_to_requestor", "request"),
+    ("proxy.net.stages", "restore_associate_ac", "request"),
     ("proxy.dimse.walk", "MessageWalk.feed", "data"),
 ]
 FAILS = """
