@@ -52,7 +52,7 @@ def _accept(listening: socket.socket, tasks: Tasks, tls: ssl.SSLContext | None) 
 def _secured(sock: ssl.SSLSocket) -> Task:
     try:
         yield from shake_hands(sock)
-    except OSError:  # who only looks whether the port is open
+    except OSError:  # a client that only checks whether the port is open
         sock.close()
         return
     yield from _visit(sock)

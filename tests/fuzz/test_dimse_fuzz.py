@@ -1,4 +1,4 @@
-"""DIMSE, whatever the bytes and however they are cut: the same goes on, and nothing that policy forbids."""
+"""DIMSE from any bytes, cut anywhere: the same bytes are forwarded, and nothing that policy forbids."""
 
 import struct
 
@@ -71,7 +71,7 @@ short_pdus = st.sampled_from((encode_release_rq(), encode_release_rp(), encode_a
 
 @st.composite
 def wires(draw: st.DrawFn) -> bytes:
-    """Messages in any grouping of PDVs, with a fault or none, and what may stand behind them."""
+    """Messages in any grouping of PDVs, with a fault or without, followed by other PDUs or not."""
     pdvs = [pdv for group in draw(st.lists(messages() | messages() | odd_pdvs, max_size=5)) for pdv in group]
     wire = b""
     while pdvs:

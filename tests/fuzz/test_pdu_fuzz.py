@@ -1,4 +1,4 @@
-"""Whatever the bytes: only the documented errors, and what was encoded reads as it was meant."""
+"""Parsers on any bytes: only the documented errors, and encoded PDUs read back as they were meant."""
 
 import contextlib
 from typing import Any
@@ -36,7 +36,7 @@ requests = st.fixed_dictionaries(
     {"called": titles, "calling": titles, "contexts": proposals},
     optional={"maximum_length": lengths, "roles": roles, "user_identity": identities},
 )
-# Items of every type, nested at random, so that broken ones are reached behind sound headers.
+# Items of every type, nested at random, so that broken ones are reached after valid headers.
 leaves = st.binary(max_size=40) | uids.map(str.encode) | st.sampled_from((b"\0\0\x40\0", b"\1\0\0\0", b"1.2\0"))
 item_types = st.sampled_from((0x10, 0x20, 0x21, 0x30, 0x40, 0x50, *range(0x51, 0x5A), 0xEE))
 items = st.recursive(

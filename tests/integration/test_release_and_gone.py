@@ -1,4 +1,4 @@
-"""Devices that close right behind their A-RELEASE-RQ: a normal end, and the answer still has the way back."""
+"""Devices that close right after their A-RELEASE-RQ: a normal end, and the answer still goes back."""
 
 from collections.abc import Callable
 
