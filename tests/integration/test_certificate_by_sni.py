@@ -1,11 +1,12 @@
-"""openssl s_client gets the certificate that belongs to the name it asks for, and the alert it deserves otherwise."""
+"""openssl s_client gets the certificate of the name that it sends, and the right alert for other names."""
 
 import re
 from collections.abc import Callable
 
 import pytest
 
-from tests.support import certs, tools
+from tests.integration import tools
+from tests.support import certs
 from tests.support.gateway import Gateway, configuration
 from tests.support.ports import free_port
 from tests.support.site import Site

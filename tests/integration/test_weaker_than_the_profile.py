@@ -1,11 +1,11 @@
-"""A client that offers less than the profile asks for gets an alert, and the record names what it lacks."""
+"""A client that offers less than the profile requires gets an alert, and the record names what is missing."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support import tools
+from tests.integration import tools
 from tests.support.gateway import Gateway
 from tests.support.ports import free_port
 from tests.support.site import Site, port_of

@@ -51,7 +51,7 @@ def key(kind: str = "p256", slot: str = "") -> PrivateKey:
 
 @dataclass(frozen=True)
 class Issued:
-    """A certificate, its key and who issued it (None: itself)."""
+    """A certificate, its key and its issuer (None: self-signed)."""
 
     certificate: x509.Certificate
     key: PrivateKey = field(repr=False)
@@ -215,7 +215,7 @@ def self_signed(
     extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
     slot: str = "",
 ) -> Issued:
-    """What `openssl req -x509` makes for a device: self-signed and CA:TRUE. `ca_flag` None: no basicConstraints."""
+    """A certificate as `openssl req -x509` makes it: self-signed and CA:TRUE. `ca_flag` None: no basicConstraints."""
     extensions = list(extra)
     if ca_flag is not None:
         extensions.insert(0, (x509.BasicConstraints(ca_flag, None), True))
