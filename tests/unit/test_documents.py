@@ -1,17 +1,19 @@
 """What the documents say of the code is so: layers, stages, invariants, paths, tests, citations."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 from proxy.config.values import Timeouts
+from proxy.net.association import Association
 from proxy.policy import Reason
 from tests.documents.citations import cited_invariants, cited_rows, sources
 from tests.documents.files import ROOT, read
 from tests.documents.generated import PAGES
-from tests.documents.rows import rows
+from tests.documents.rows import numbered_tests, rows
 from tests.unit.test_layers import LAYERS
 
 ARCHITECTURE = read("docs/architecture.md")
@@ -49,6 +51,13 @@ def test_the_layers_are_those_that_are_enforced() -> None:
 def test_every_reason_has_its_stage() -> None:
     named = column(section("The life of an association"), 4)
     assert sorted([*named, Reason.INTERNAL]) == sorted(Reason)
+
+
+def test_the_stages_are_those_of_the_code() -> None:
+    named = re.search(r"`Association\._walk`.*?: (.*?)\.\n", section("The life of an association"), re.DOTALL)
+    assert named
+    walked = re.findall(r"self\.(_\w+)\(", inspect.getsource(Association._walk))
+    assert re.findall(r"`(\w+)`", named[1]) == walked
 
 
 def test_the_deadlines_are_timeouts() -> None:
@@ -95,6 +104,15 @@ def test_citations_lead_somewhere() -> None:
         assert cited_invariants(text) <= HEADINGS, path
         if "robustness.md" in text or "bad_inputs" in path.parts:
             assert cited_rows(text) <= known.keys(), path
+
+
+def test_rows_name_the_files_of_their_tests() -> None:
+    known, numbered = rows(), numbered_tests()
+    for number, row in known.items():
+        missing = [file for file in row.files if not (ROOT / "tests" / file).exists()]
+        assert not missing, f"docs/robustness.md, row {number}: {missing}"
+        assert numbered.get(number, set()) <= set(row.files), f"docs/robustness.md, row {number}: a test is missing"
+    assert numbered.keys() <= known.keys()
 
 
 def test_nothing_cites_documents_that_are_not_here() -> None:
