@@ -79,7 +79,7 @@ class Metrics:
         return copy
 
     def _admit(self, name: str, labels: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the label values, each outside its closed set as `other`. Raises ValueError if their number is wrong."""
+        """Return the label values, each outside its closed set as `other`. Raises ValueError if the number is wrong."""
         admitted = []
         for label, value in zip(BY_NAME[name].labels, labels, strict=True):
             if self._labels.is_known(name, label, value):
