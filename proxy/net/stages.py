@@ -31,13 +31,11 @@ from proxy.tls.contexts import ServerContext
 from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.failures import explain_handshake_failure, tls_failure_in_words
 from proxy.tls.handshake_words import explain_client_failure
-from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls, name_protocol
-from proxy.upstream.not_dicom import describe_first_bytes
+from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls
 
 _FIRST_PDU = frozenset({PduType.A_ASSOCIATE_RQ, PduType.A_ABORT})
 _ANSWER = frozenset({PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ, PduType.A_ABORT})
 _TLS_HANDSHAKE_RECORD = 0x16
-_SIGNATURE = 16  # bytes that tell a protocol
 _MISTAKEN = ("HTTP", "SSH", "SMTP", "PROXY protocol")  # what four bytes leave little doubt of
 # An A-ASSOCIATE-AC is no longer than the request it answers but for identity and application information.
 _LONGEST_AC = 1024 * 1024
@@ -161,7 +159,7 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int, receive
             pdu = framer.feed(data)
         except PduError as error:
             refused = request_error(error)
-            first = bytes(data[:_SIGNATURE])
+            first = bytes(data[:SIGNATURE])
             if isinstance(error, UnrecognizedPdu) and len(first) > 3 and (spoken := name_protocol(first)) in _MISTAKEN:
                 refused.detail = f"the peer speaks {spoken} where DICOM was due"
             raise refused from None
@@ -234,7 +232,7 @@ async def read_answer(conversation: Conversation, leg: Leg) -> Accepted | Upstre
         except PduError as error:
             text = f"answer of the upstream: {error}"
             if isinstance(error, UnrecognizedPdu):
-                text += f" ({describe_first_bytes(bytes(data[:_SIGNATURE]))})"
+                text += f" ({describe_first_bytes(bytes(data[:SIGNATURE]))})"
             raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, text) from None
         if pdu is not None:
             return UpstreamRefused(pdu)
