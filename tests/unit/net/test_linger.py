@@ -16,7 +16,7 @@ from proxy.net.poller import Poller
 from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.memory_file import load_key_pair
 from tests.support import certs, tls_pair
-from tests.unit.net.relay_bed import run, tcp_pair, turns
+from tests.unit.net.relay_bed import tcp_pair, turns
 
 CLOSE = 5.0
 UNACKNOWLEDGED = 600.0
@@ -185,38 +185,34 @@ def goodbye(client: TlsEndpoint) -> bytes:
 
 
 @pytest.mark.parametrize("last", [garbage, goodbye])
-def test_after_the_end_of_tls_it_is_read_on_to_the_end_of_the_wire(last: Callable[[TlsEndpoint], bytes]) -> None:
+async def test_after_the_end_of_tls_it_is_read_on_to_the_end_of_the_wire(last: Callable[[TlsEndpoint], bytes]) -> None:
     """A close with unread input would be a RST, which destroys the alert that says what was wrong."""
-
-    async def scenario() -> None:
-        loop = asyncio.get_running_loop()
-        poller = Poller(loop)
-        near, far = tcp_pair()
-        closed = asyncio.Event()
-        try:
-            leg = Leg(near, poller, None)  # type: ignore[arg-type]
-            leg.tls, client = secured()
-            far.setblocking(True)
-            far.sendall(last(client))
-            leg.receive()
-            assert leg.eof
-            assert not leg.wire_eof
-            linger(leg, loop, UNACKNOWLEDGED, 0, closed.set)
-            for _ in range(3):
-                await loop.run_in_executor(None, far.sendall, bytes(200_000))
-                await turns()
-            assert not closed.is_set()
-            far.shutdown(socket.SHUT_WR)
-            await closed.wait()
-            answer = b""
-            while data := far.recv(4096):
-                answer += data
-            assert answer, "an alert or a close_notify"
-        finally:
-            far.close()
-            poller.close()
-
-    run(scenario)
+    loop = asyncio.get_running_loop()
+    poller = Poller(loop)
+    near, far = tcp_pair()
+    closed = asyncio.Event()
+    try:
+        leg = Leg(near, poller, None)  # type: ignore[arg-type]
+        leg.tls, client = secured()
+        far.setblocking(True)
+        far.sendall(last(client))
+        leg.receive()
+        assert leg.eof
+        assert not leg.wire_eof
+        linger(leg, loop, UNACKNOWLEDGED, 0, closed.set)
+        for _ in range(3):
+            await loop.run_in_executor(None, far.sendall, bytes(200_000))
+            await turns()
+        assert not closed.is_set()
+        far.shutdown(socket.SHUT_WR)
+        await closed.wait()
+        answer = b""
+        while data := far.recv(4096):
+            answer += data
+        assert answer, "an alert or a close_notify"
+    finally:
+        far.close()
+        poller.close()
 
 
 @pytest.mark.parametrize("by_reset", [False, True], ids=["linger", "reset"])
