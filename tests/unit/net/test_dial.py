@@ -73,7 +73,7 @@ def _ignore(level: str, name: str, **fields: object) -> None:
 
 @contextlib.contextmanager
 def serving(issued: certs.Issued) -> Iterator[Destination]:
-    """A TLS server that shakes hands with whoever comes, and reads to the end."""
+    """A TLS server that completes every handshake and reads to EOF."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load_key_pair(context, key_pair(issued))
     with pacs(lambda visit: visit.wire.receive_all(), tls=context) as server:
@@ -81,7 +81,7 @@ def serving(issued: certs.Issued) -> Iterator[Destination]:
 
 
 class Dialling:
-    """What a dial needs around it. `results` is what it counted."""
+    """The surroundings of a dial. `results` are the attempts that it counted."""
 
     def __init__(
         self,

@@ -27,8 +27,8 @@ async def test_an_acknowledgement_is_asked_for_where_less_came_than_was_asked_fo
     monkeypatch.setattr(module, "_PLAIN_END", module._HEADROOM + 1000)
     poller = Poller(asyncio.get_running_loop())
     near, far = tcp_pair()
-    nobody: Any = None
-    leg = Leg(near, poller, nobody)
+    no_owner: Any = None
+    leg = Leg(near, poller, no_owner)
     leg.acknowledges = at_once
     found = []
     with far:
@@ -53,11 +53,11 @@ def unread(sock: socket.socket) -> int:
 
 
 async def test_much_is_read_at_once_from_who_sends_data_on_an_association_alone() -> None:
-    """What hardly is data (KeyUpdates, tiny records) costs a thousand times as much to read."""
+    """KeyUpdates and tiny records carry little data and cost a thousand times as much to read."""
     poller = Poller(asyncio.get_running_loop())
     near, far = tcp_pair()
-    nobody: Any = None
-    leg = Leg(near, poller, nobody)
+    no_owner: Any = None
+    leg = Leg(near, poller, no_owner)
     leg.tls, sender = connected()
 
     def read(records: int, size: int) -> list[int]:

@@ -205,7 +205,7 @@ async def test_an_exception_ends_one_association_alone(monkeypatch: pytest.Monke
 
 
 async def test_who_is_told_of_the_end_late_may_still_speak() -> None:
-    """`timeouts.close` begins anew with the FIN: a close at once would be a RST to whoever has something unread."""
+    """`timeouts.close` starts again with the FIN: closing at once would reset a peer that has not read everything."""
     async with bed() as b:
         await b.send(b.requestor, RQ)
         await b.receive(b.upstream, len(RQ))
@@ -255,7 +255,7 @@ async def test_what_stands_behind_the_answer_to_a_release_does_not_take_it_back(
     ("how", "ended"), [("reset", Ended.UPSTREAM_LOST), ("abort", Ended.ABORTED_BY_UPSTREAM), ("silence", Ended.TIMEOUT)]
 )
 async def test_a_release_that_was_not_answered_was_none(how: str, ended: Ended) -> None:
-    """The requestor closes behind its A-RELEASE-RQ, and the upstream does not agree."""
+    """The requestor closes after its A-RELEASE-RQ, and the upstream does not agree."""
     async with bed() as b:
         await b.send(b.requestor, RQ)
         b.requestor.shutdown(socket.SHUT_WR)
@@ -271,7 +271,7 @@ async def test_a_release_that_was_not_answered_was_none(how: str, ended: Ended) 
 
 
 async def test_a_leg_that_is_to_be_reset_from_the_start_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A violation inside a PDU right behind the A-ASSOCIATE-AC: what nobody reads must not be reported for ever."""
+    """A violation inside a PDU right after the A-ASSOCIATE-AC: a leg that is not read must not be reported for ever."""
     events = []
     ready = Leg.ready
     monkeypatch.setattr(Leg, "ready", lambda leg, mask: (events.append(leg), ready(leg, mask)))

@@ -1,4 +1,4 @@
-"""What the relay does with a DIMSE request that may not pass: over real TCP connections on loopback."""
+"""The relay and DIMSE requests that may not pass, over real TCP connections on loopback."""
 
 import pytest
 

@@ -64,7 +64,7 @@ class Bed:
         return sock
 
     async def served(self, sock: socket.socket) -> bool:
-        """Whether a connection is listened to: it says what is no PDU, and gets the answer to that."""
+        """Return whether a connection is served: it sends bytes that are no PDU, and gets the answer to them."""
         loop = asyncio.get_running_loop()
         try:
             await loop.sock_sendall(sock, b"GET / HTTP/1.1\r\n\r\n")
@@ -73,7 +73,7 @@ class Bed:
             return False
 
     async def serves(self) -> bool:
-        """Whether a new connection would be."""
+        """Return whether a new connection is served."""
         with self.connect() as sock:
             return await self.served(sock)
 
@@ -127,7 +127,7 @@ async def test_a_connection_that_cannot_be_served_is_given_back(
 
 
 async def test_a_refusal_that_finds_no_memory_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither for its access record nor for the report of that."""
+    """No memory for its access record, and none for the report of that."""
     async with bed(tmp_path) as b:
 
         def fail(*_: object, **__: object) -> None:
@@ -141,7 +141,7 @@ async def test_a_refusal_that_finds_no_memory_is_given_back(tmp_path: Path, monk
 
 
 async def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often the attempt to go on fails itself; it is said once a second."""
+    """Even if the attempt to go on fails several times; that is logged once a second."""
     shortage = Shortage(monkeypatch)
     async with bed(tmp_path) as b:
         shortage.left = 3
@@ -153,7 +153,7 @@ async def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("limits", LIMITS)
 async def test_who_was_refused_counts_until_the_connection_is_closed(limits: str, tmp_path: Path) -> None:
-    """Else one address could hold as many refused connections as it likes."""
+    """Otherwise one address could hold any number of refused connections."""
     async with bed(tmp_path, limits) as b:
         with b.connect() as sock:
             assert await b.served(sock)
@@ -200,7 +200,7 @@ async def test_one_association_cannot_keep_the_others_from_their_tick_and_their_
     monkeypatch.setattr(module, "_TICK", 0.01)
     async with bed(tmp_path) as b:
         sound = [Sound() for _ in range(8)]
-        both: Any = [*sound, *(Broken() for _ in range(8))]  # a set: some come behind a broken one
+        both: Any = [*sound, *(Broken() for _ in range(8))]  # a set: some come after a broken one
         b.worker._established |= set(both)
         b.worker._connections |= set(both)
         while not all(one.told.count("tick") > 1 for one in sound):
