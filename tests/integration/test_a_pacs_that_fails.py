@@ -82,7 +82,11 @@ def tls_alert(visit: Visit) -> None:
     [
         (reset_at_once, "upstream_unavailable", "upstream"),
         (reset_behind_the_request, "upstream_unavailable", "ended the connection"),
-        (close_behind_the_request, "upstream_unavailable", "closed; if it speaks TLS there, it needs `tls` here"),
+        (
+            close_behind_the_request,
+            "upstream_unavailable",
+            "closed; if the server expects TLS, configure `tls` for this upstream",
+        ),
         (half_an_answer, "upstream_unavailable", "ended the connection"),
         (data_before_the_answer, "upstream_protocol_error", "PDU type 04H"),
         (nonsense, "upstream_protocol_error", "it begins with b'HTTP/1.1 400 Bad'"),
