@@ -10,7 +10,7 @@ import ssl
 RECORD = 16 * 1024
 #: A full record on the wire: header, content type and tag (RFC 8446 section 5.2; all AEADs in use have the same tag).
 SEALED_RECORD = RECORD + 5 + 1 + 16
-# The most that is ever put into a BIO at once: OpenSSL grows a buffer by a third more than asked for. It is a multiple of
+# The most that is ever put into a BIO at once: OpenSSL grows a buffer by a third more than asked for. A multiple of
 # full records, as bulk traffic is: an incomplete record costs an exception to read, and one more record to write.
 SLICE = 3 * RECORD
 _SEALED_SLICE = 3 * SEALED_RECORD
@@ -38,7 +38,7 @@ class TlsEndpoint:
         )
 
     def handshake(self, ciphertext: bytes | bytearray | memoryview) -> bool:
-        """Continue the handshake; return True once it is complete. Raises `ssl.SSLError`, with the alert in `output`."""
+        """Continue the handshake; return True once it is complete. Raises `ssl.SSLError`; `output` has the alert."""
         self._incoming.write(ciphertext)
         try:
             self.object.do_handshake()
@@ -114,5 +114,5 @@ class TlsEndpoint:
         try:
             self.object.unwrap()
         except ssl.SSLError:
-            # Normally SSLWantReadError: the peer's close_notify is not here yet. Any other failure leaves nothing to send.
+            # Normally SSLWantReadError: the peer's close_notify is not here yet. Otherwise nothing can be sent.
             pass

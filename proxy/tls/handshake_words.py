@@ -38,7 +38,7 @@ _CERTIFICATE_HINTS = {
     9: "check the clocks on both sides",
     10: "renew it on the server",
     18: "to trust this certificate, name it as the CA",
-    19: "the root that it sends is not among the CAs that are trusted here",
+    19: "the root it sends is not among the CAs that are trusted here",
     20: "its issuer is not among the CAs that are trusted here, or the server leaves out an intermediate",
     21: "its issuer is not among the CAs that are trusted here, or the server leaves out an intermediate",
     26: "its extended key usage is without serverAuth",
