@@ -8,16 +8,25 @@ QUICK ?=
 # Tests of tests/integration that are longer in a soak.
 WHOLE := $(addprefix tests/integration/test_,gigabytes_each_way.py health_checks_harm_nobody.py three_orthancs.py)
 
-VENV := .venv
+# Where the gateway and its tools are installed. With another Python: make VENV=.venv-other PYTHON=/usr/bin/python3 check
+VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo run test soak check fuzz bench peers clean
+# What depends on the build of Python: its `ssl` and the OpenSSL below it, TLS in asyncio, and the verbs of the command
+# line with their output and exit codes. `.ci/run` runs these under a second Python, so they stay below two minutes.
+TLS_AND_CLI := $(addprefix tests/integration/test_,certificate_by_sni.py two_tenants_by_sni.py dcmtk_tls_options.py \
+  weaker_than_the_profile.py pinned_device_certificates.py pki_with_openssl_and_gnutls.py egress_to_ingress.py \
+  hostile_endings.py tls_on_either_leg.py echo_against_real_peers.py echo_through_the_gateway.py init_run_echo.py \
+  control_verbs.py import_orthanc.py examples_answer_as_check_prints.py demo_runs_once.py)
+
+.PHONY: help demo run test tls-and-cli soak check fuzz bench peers clean
 help:
 	@echo 'make demo   the gateway between a sender and an embedded PACS, explained step by step'
 	@echo 'make run    the gateway with CONFIG=/etc/dicomgate/config.yaml'
 	@echo 'make check  format, lint, types, layers and unit tests: seconds'
 	@echo 'make test   everything, with real peers (DCMTK, Orthanc, HAProxy, ...): minutes; PYTEST="-k sni -x" for a part'
+	@echo 'make tls-and-cli  of these, what depends on the Python that runs them'
 	@echo 'make soak   the load and fault tests of tests/soak at full length: three hours; DICOMGATE_SOAK_MINUTES=10080 for a week'
 	@echo 'make fuzz   random input for the parsers, for longer'
 	@echo 'make bench  speed and memory beside nginx, HAProxy and stunnel, < 20 minutes; QUICK=1 < 3; writes bench-result.json'
@@ -38,6 +47,9 @@ check: $(INSTALLED)
 test: $(INSTALLED) peers
 	$(BIN)/python -m pytest -q $(PYTEST)
 
+tls-and-cli: $(INSTALLED) peers
+	$(BIN)/python -m pytest -q $(TLS_AND_CLI) $(PYTEST)
+
 soak: $(INSTALLED)
 	DICOMGATE_SOAK=1 $(BIN)/python -m pytest -q tests/soak $(WHOLE) $(PYTEST)
 
@@ -47,11 +59,11 @@ fuzz: $(INSTALLED)
 	  else echo 'atheris has no wheel for this Python or machine: only Hypothesis has run'; fi
 
 bench: $(INSTALLED)
-	@.ci/peers bench
+	@VENV=$(VENV) .ci/peers bench
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
 peers:
-	@.ci/peers
+	@VENV=$(VENV) .ci/peers
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -64,5 +76,5 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-data bench-result.json
+	rm -rf $(VENV) .venv-debian build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-data bench-result.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

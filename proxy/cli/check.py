@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proxy.config.findings import Finding
-    from proxy.explain.listeners import EffectiveListener, EffectiveRevocation, EffectiveTls
+    from proxy.explain.listeners import EffectiveListener, EffectiveListenerTls, EffectiveRevocation
     from proxy.explain.upstreams import EffectiveUpstream
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
@@ -161,7 +161,7 @@ def _row(label: str, text: str, style: str = "") -> None:
     say(printable(f"  {label:<17} {text}"), style)
 
 
-def _client_auth(tls: "EffectiveTls") -> str:
+def _client_auth(tls: "EffectiveListenerTls") -> str:
     trusted = [f"{name} ({file})" for name, file in zip(tls.ca, tls.ca_files, strict=True)]
     if tls.pinned:
         trusted.append(f"{tls.pinned} pinned")

@@ -54,12 +54,12 @@ def command(
 
 def _show(site: "Site", north: "Pacs", south: "Pacs", *, once: bool) -> None:
     from proxy.cli.__main__ import main
-    from proxy.demo.gateway import Gateway
+    from proxy.demo.gateway import GatewayProcess
     from proxy.demo.tour import Tour, say_commands
 
     say(f"two PACS, plain DICOM:  {north.title} on port {north.port}, {south.title} on port {south.port}")
     say(f"the configuration:      {site.config}")
-    gateway = Gateway(site.config, site.folder / "gateway.log", site.admin)
+    gateway = GatewayProcess(site.config, site.folder / "gateway.log", site.admin)
     try:
         say(f"the gateway, DICOM TLS: 127.0.0.1:{site.port}, log in {site.folder / 'gateway.log'}")
         tour = Tour(site, gateway, main)

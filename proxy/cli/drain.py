@@ -4,24 +4,22 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.asking import ConfigOption, ControlOption, agreed, counted, find_gateway
+from proxy.cli.asking import ConfigOption, ControlOption, find_gateway
 from proxy.cli.output import say
+from proxy.cli.waiting import order, wait_until_idle
 
 
 def command(
-    wait: Annotated[bool, typer.Option("--wait", help="Until no association is open; show which still are.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until none is open; show open associations.")] = False,
     control: ControlOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Have a running gateway refuse new associations (A-ASSOCIATE-RJ 2/3/1). It stays, and so does what is open.
+    """Make a running gateway refuse new associations (A-ASSOCIATE-RJ 2/3/1). Open associations continue.
 
     Exit code: 0 ok, 2 usage, 3 no gateway answers.
     """
     gateway = find_gateway(control, config)
-    answer = agreed(gateway.ask("drain"))
-    say(f"new associations are refused; {counted(answer['associations'])} open")
-    if wait and answer["associations"]:
-        from proxy.cli.waiting import wait_until_none_is_open
-
-        wait_until_none_is_open(gateway)
+    still_open = order(gateway, "drain", "new associations are refused")
+    if wait and still_open:
+        wait_until_idle(gateway)
         say("no association is open")

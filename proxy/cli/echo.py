@@ -1,10 +1,10 @@
-"""`dicomgate echo`: one C-ECHO, with the time and the outcome of every step."""
+"""`dicomgate echo`: one C-ECHO, with the duration and outcome of each step."""
 
 import asyncio
 import datetime
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,10 @@ from proxy.cli.output import NO, OK, UNREACHABLE, CommandError, Format, FormatOp
 if TYPE_CHECKING:
     import ssl
 
-    from proxy.upstream.tls_facts import ChainCertificate
+    from proxy.upstream.tls_facts import ChainCertificate, TlsFacts
     from proxy.upstream.verification import Verification
+
+_DETAILS = " " * 25  # the column of the remarks
 
 
 class ProxyHeaderVersion(enum.StrEnum):
@@ -26,25 +28,28 @@ class ProxyHeaderVersion(enum.StrEnum):
 
 
 def command(
-    target: Annotated[str, typer.Argument(metavar="HOST:PORT", help="An address in brackets for IPv6: [::1]:2762.")],
+    target: Annotated[str, typer.Argument(metavar="HOST:PORT", help="An IPv6 address in brackets: [::1]:2762.")],
     tls: Annotated[bool, typer.Option("--tls", help="Speak TLS.")] = False,
-    sni: Annotated[str | None, typer.Option(help="Server name to send and to check; default: HOST.")] = None,
-    no_sni: Annotated[bool, typer.Option("--no-sni", help="Send and check no name, as DCMTK and Orthanc do.")] = False,
+    sni: Annotated[str | None, typer.Option(help="Server name to send and to verify; default: HOST.")] = None,
+    no_sni: Annotated[bool, typer.Option("--no-sni", help="Send and verify no name, as DCMTK and Orthanc do.")] = False,
     ca: Annotated[Path | None, typer.Option(help="CA certificates to trust (PEM); default: the system's.")] = None,
     cert: Annotated[Path | None, typer.Option(help="Client certificate with its chain (PEM).")] = None,
-    key: Annotated[Path | None, typer.Option(help="Its key (PEM); default: in the same file.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key (PEM); default: the file of --cert.")] = None,
     profile: Annotated[str, typer.Option(help="TLS profile.")] = "bcp195-rfc8996",
-    calling: Annotated[str, typer.Option(help="Our AE title.")] = "DICOMGATE",
-    called: Annotated[str, typer.Option(help="The AE title that is asked.")] = "ANY-SCP",
-    timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds for all of it.")] = 10,
+    calling: Annotated[str, typer.Option(help="Calling AE title.")] = "DICOMGATE",
+    called: Annotated[str, typer.Option(help="Called AE title.")] = "ANY-SCP",
+    timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds for all steps together.")] = 10,
     proxy_header: Annotated[
-        ProxyHeaderVersion | None, typer.Option(help="Begin with a PROXY header, as the load balancer in front does.")
+        ProxyHeaderVersion | None, typer.Option(help="Send a PROXY header first, as a load balancer does.")
     ] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Do not verify the certificate; to look at it.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Show the server's certificate without verifying it.")
+    ] = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Ask a PACS or the gateway for C-ECHO. Exit code 0: answered; 1: refused; 3: not reachable."""
+    """Send a C-ECHO to a PACS or to the gateway. Exit code: 0 success, 1 refused, 2 usage, 3 not reachable."""
     from proxy.config.values import Server
+    from proxy.explain.verification import hint_for, to_dict
     from proxy.pdu.proxy_header import encode_proxy_header
     from proxy.upstream.echo_client import verify
     from proxy.upstream.verification import Request
@@ -57,19 +62,20 @@ def command(
     if sni and no_sni:
         raise CommandError("--sni and --no-sni exclude one another")
     context = _context(profile, ca, cert, key, verify=not insecure, verify_name=not no_sni) if tls else None
-    # Nobody is behind us: LOCAL, or UNKNOWN.
+    # No client to name in the header: command LOCAL in version 2, UNKNOWN in version 1.
     preface = b"" if proxy_header is None else encode_proxy_header(int(proxy_header[1:]), None, None)
     request = Request(Server(host, port), called, calling, context, None if no_sni else sni or host, timeout, preface)
     result = asyncio.run(verify(request))
     hint = hint_for(result, tls=tls, client_certificate=cert is not None)
     if format is Format.JSON:
-        say_json(_as_json(result, hint))
+        say_json(to_dict(result, hint))
     else:
         _print(result, hint, called, verified=not insecure)
     raise typer.Exit(exit_code(result))
 
 
 def exit_code(result: "Verification") -> int:
+    """Return the exit code of the command: OK, NO or UNREACHABLE."""
     from proxy.upstream.verification import Outcome
 
     if result.outcome is Outcome.OK:
@@ -78,57 +84,12 @@ def exit_code(result: "Verification") -> int:
     return UNREACHABLE if result.outcome in unreachable else NO
 
 
-def hint_for(result: "Verification", *, tls: bool, client_certificate: bool) -> str:
-    """What to do about it, or ""."""
-    from proxy.policy import Reject
-    from proxy.upstream.verification import Outcome, StepName
-
-    match result.outcome, result.answer:
-        case Outcome.REJECTED, Reject(_, source, reason):
-            return _REJECT_HINTS.get((source, reason), "look at the log of the other side: it knows why")
-        case Outcome.SERVER_CERTIFICATE, _:
-            return "--ca FILE names the CA that issued it, --sni the name in it; --insecure shows the certificate"
-        case Outcome.TLS_FAILED, _ if not client_certificate and result.tls is not None:
-            return "--cert and --key: a client certificate of a CA that the other side trusts"
-        case Outcome.TLS_FAILED, _ if not client_certificate:
-            return (
-                "no TLS on this port: leave out --tls; a client certificate demanded: --cert; an old server: --profile"
-                "; a port behind a load balancer: --proxy-header"
-            )
-        case Outcome.TLS_FAILED, _:
-            return (
-                "look at `dicomgate pki inspect` of the client certificate, and at the CAs that the other side trusts"
-            )
-        case Outcome.NAME_NOT_RESOLVED, _:
-            return "this machine cannot look the name up: correct it, give the address instead, or mend its DNS"
-        case Outcome.NOT_DICOM, _ if "HTTP/" in result.detail:
-            return "that is a web server: DICOM has another port"
-        case Outcome.CLOSED | Outcome.NOT_DICOM, _ if not tls:
-            return "if this port speaks TLS: --tls"
-        case Outcome.CLOSED, _ if result.failed_step is StepName.ASSOCIATE:
-            return "with TLS 1.3 a client certificate that is missing or refused can look like this: --cert and --key"
-        case Outcome.NOT_CONNECTED | Outcome.TIMEOUT, _ if not result.connected:
-            return "is the port right, is the server running, is a firewall between?"
-        case Outcome.CONTEXT_REFUSED, _:
-            return "the association is allowed, C-ECHO is not"
-        case _:
-            return ""
-
-
-_REJECT_HINTS = {
-    (1, 1): "of the gateway: the peer may not `echo`, or uniform_rejects hides what its access record says",
-    (1, 3): "--calling, the address or the certificate is not allowed: see `peers` of the tenant, `dicomgate explain`",
-    (1, 7): "--called is no title that is answered here: see `called_aets` of the tenant",
-    (2, 1): "a user identity is asked for, which echo does not send",
-    (3, 1): "the PACS behind it may be down, or it drains before it ends; try again",
-    (3, 2): "too many associations are open there; try again",
-}
-
-
 def _context(
     profile: str, ca: Path | None, cert: Path | None, key: Path | None, *, verify: bool, verify_name: bool
 ) -> "ssl.SSLContext":
-    from proxy.tls import PROFILES, TlsSetupError, client_context
+    from proxy.tls.client import client_context
+    from proxy.tls.errors import TlsSetupError
+    from proxy.tls.profiles import PROFILES
 
     if profile not in PROFILES:
         raise CommandError(f"--profile {profile}: one of {', '.join(PROFILES)} is needed")
@@ -151,7 +112,7 @@ def _context(
 
 
 def _key_pair(cert: Path, key: Path | None) -> tuple[bytes, bytes]:
-    """The client certificate with its chain, and its key. CommandError where they do not go together."""
+    """Return the client certificate with its chain, and its key. Raises CommandError unless they belong together."""
     from proxy.config.x509_facts import public_key_of, read_certificates
 
     chain, secret = read_file(cert), read_file(key or cert)
@@ -168,84 +129,46 @@ def _key_pair(cert: Path, key: Path | None) -> tuple[bytes, bytes]:
     return chain, secret
 
 
-def _in_words(result: "Verification") -> str:
-    from proxy.observe.answers import describe_answer
-
-    return describe_answer(result.answer) if result.answer is not None else result.detail
-
-
 def _print(result: "Verification", hint: str, called: str, *, verified: bool) -> None:
+    from proxy.explain.verification import STEP_NAMES, failure_in_words
     from proxy.upstream.verification import Outcome, StepName
 
-    tls = result.tls
     remarks = {
         StepName.CONNECT: result.address or "",
-        StepName.TLS: ", ".join(filter(None, [tls.version, tls.cipher, f"ALPN {tls.alpn}" if tls.alpn else ""]))
-        if tls
-        else "",
+        StepName.TLS: _tls_remark(result.tls),
         StepName.ASSOCIATE: f"accepted by {result.implementation}" if result.implementation else "accepted",
         StepName.ECHO: "success",
     }
     for step, seconds in result.steps:
-        say(f"{_STEP_WORDS[step]:<12}{seconds * 1000:9.1f} ms  {printable(remarks.get(step, ''))}".rstrip())
-        if step is StepName.TLS and tls is not None:
-            for certificate in tls.chain:
-                _print_certificate(certificate)
-            if not verified:
-                say(f"{'':25}NOT VERIFIED (--insecure)", "yellow")
+        say(f"{STEP_NAMES[step]:<12}{seconds * 1000:9.1f} ms  {printable(remarks.get(step, ''))}".rstrip())
+        if step is StepName.TLS and result.tls is not None:
+            _print_chain(result.tls, verified=verified)
     if result.outcome is Outcome.OK:
         say(f"yes: {called} answers" + (f"; {result.detail}" if result.detail else ""), "green")
         return
     assert result.failed_step is not None
-    say(f"{_STEP_WORDS[result.failed_step]:<12}   failed")
-    say(f"no: {printable(_in_words(result))}", "bold red")
+    say(f"{STEP_NAMES[result.failed_step]:<12}   failed")
+    say(f"no: {printable(failure_in_words(result))}", "bold red")
     if hint:
         say(f"    {hint}")
 
 
+def _tls_remark(tls: "TlsFacts | None") -> str:
+    if tls is None:
+        return ""
+    return ", ".join(filter(None, [tls.version, tls.cipher, f"ALPN {tls.alpn}" if tls.alpn else ""]))
+
+
+def _print_chain(tls: "TlsFacts", *, verified: bool) -> None:
+    for certificate in tls.chain:
+        _print_certificate(certificate)
+    if not verified:
+        say(f"{_DETAILS}NOT VERIFIED (--insecure)", "yellow")
+
+
 def _print_certificate(certificate: "ChainCertificate") -> None:
-    from proxy.cli.certificates import validity
+    from proxy.explain.certificates import validity
 
     until, style = validity(certificate.not_after, datetime.datetime.now(datetime.UTC))
-    say(f"{'':25}{printable(certificate.subject)}, {until}", style)
-    say(f"{'':25}  issued by {printable(certificate.issuer)}, sha256 {certificate.sha256}")
-
-
-_STEP_WORDS = {
-    "resolve": "resolve",
-    "connect": "connect",
-    "tls": "TLS",
-    "associate": "A-ASSOCIATE",
-    "echo": "C-ECHO",
-    "release": "A-RELEASE",
-}
-
-
-def _as_json(result: "Verification", hint: str) -> dict[str, Any]:
-    tls = result.tls
-    return {
-        "outcome": result.outcome,
-        "detail": _in_words(result),
-        "hint": hint,
-        "address": result.address,
-        "steps": {step: round(seconds, 6) for step, seconds in result.steps},
-        "failed_step": result.failed_step,
-        "tls": tls
-        and {
-            "version": tls.version,
-            "cipher": tls.cipher,
-            "alpn": tls.alpn,
-            "chain": [
-                {
-                    "subject": certificate.subject,
-                    "issuer": certificate.issuer,
-                    "not_after": certificate.not_after.isoformat(),
-                    "days_left": (certificate.not_after - datetime.datetime.now(datetime.UTC)).days,
-                    "sha256": certificate.sha256,
-                }
-                for certificate in tls.chain
-            ],
-        },
-        "status": result.status,
-        "implementation": result.implementation,
-    }
+    say(f"{_DETAILS}{printable(certificate.subject)}, {until}", style)
+    say(f"{_DETAILS}  issued by {printable(certificate.issuer)}, sha256 {certificate.sha256}")

@@ -1,9 +1,9 @@
-"""`dicomgate explain`: what the gateway would say to a sender and why; or what a word of its vocabulary means.
+"""`dicomgate explain`: the gateway's answer to a sender and its cause; or the meaning of a reason from the log.
 
 `--format json`: `{accepted, listener, tenant, peer, upstream, server, upstream_tls, reason, answer, detail, advice,
-would_refuse, trace: [{rule, outcome, detail, where}], contexts: [{uid, name, allowed, why}], move_refused}`; what does
-not apply is null. `upstream_tls` is as `dicomgate check` has it, `contexts` what the sender would propose and what
-becomes of it. Of a reason: `{reason, meaning, answer, remedy, observable}`.
+would_refuse, trace: [{rule, outcome, detail, where}], contexts: [{uid, name, allowed, why}], move_refused}`; a value
+that does not apply is null. `upstream_tls` is as in `dicomgate check`, `contexts` has the answer to each presentation
+context that the sender would propose. For a reason: `{reason, meaning, answer, sender, check, change, observable}`.
 """
 
 from pathlib import Path
@@ -19,35 +19,40 @@ if TYPE_CHECKING:
 
     from proxy.config.values import Config, Listener
     from proxy.explain.simulate import Explanation, Sender
+    from proxy.policy import Refuse
 
 _STYLES = {"pass": "green", "fail": "bold red", "would_refuse": "yellow", "skip": "dim"}
 
 
 def command(
-    reason: Annotated[str | None, typer.Argument(help="A reason from the log: what it means, and what to do.")] = None,
+    reason: Annotated[
+        str | None, typer.Argument(help="A reason from the log: print its meaning and what to do.")
+    ] = None,
     config: ConfigOption = None,
-    listener: Annotated[str | None, typer.Option("--listener", help="May be left out where there is one.")] = None,
+    listener: Annotated[
+        str | None, typer.Option("--listener", help="Listener; optional if the configuration has one.")
+    ] = None,
     source: Annotated[
-        str, typer.Option("--from", help="Address of the sender, that of its PROXY header if it has one.")
+        str, typer.Option("--from", help="Source address; behind a load balancer, the one in the PROXY header.")
     ] = "127.0.0.1",
-    sni: Annotated[str | None, typer.Option("--sni", help="Server name that the sender asks for.")] = None,
+    sni: Annotated[str | None, typer.Option("--sni", help="Server name (SNI) that the sender sends.")] = None,
     cert: Annotated[
-        Path | None, typer.Option("--cert", help="Certificate that it shows, PEM with its intermediates.")
+        Path | None, typer.Option("--cert", help="Client certificate, PEM with its intermediates; no key is needed.")
     ] = None,
     calling: Annotated[str | None, typer.Option("--calling", help="Calling AE title.")] = None,
     called: Annotated[str | None, typer.Option("--called", help="Called AE title.")] = None,
     sop_class: Annotated[
-        list[str] | None, typer.Option("--sop-class", help="What it proposes: keyword or UID; may be repeated.")
+        list[str] | None, typer.Option("--sop-class", help="SOP class to propose: keyword or UID; may be repeated.")
     ] = None,
     operation: Annotated[
-        list[str] | None, typer.Option("--operation", help="What it wants to do, a word of allow; may be repeated.")
+        list[str] | None, typer.Option("--operation", help="Operation to request, a word of allow; may be repeated.")
     ] = None,
     move_destination: Annotated[
-        str | None, typer.Option("--move-destination", help="AE title that a C-MOVE is to send to.")
+        str | None, typer.Option("--move-destination", help="AE title that a C-MOVE sends to.")
     ] = None,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Say what a sender would get, and why. Exit code: 0 accepted, and all that was asked for; 1 not so; 2 usage.
+    """Explain the answer to a sender. Exit code: 0 accepted with all that was requested, 1 refused or in part, 2 usage.
 
     dicomgate explain --from 10.20.1.11 --calling CT1 --called MAINPACS
 
@@ -59,8 +64,8 @@ def command(
         _explain_reason(reason, format)
         return
     if calling is None or called is None:
-        raise CommandError("what is sent? Give --calling TITLE and --called TITLE, or a reason from the log")
-    from proxy.explain.simulate import walk
+        raise CommandError("whose request? Give --calling TITLE and --called TITLE, or a reason from the log")
+    from proxy.explain.simulate import simulate
     from proxy.tls.errors import TlsSetupError
 
     loaded = load_config(config)
@@ -68,7 +73,7 @@ def command(
     sender = _sender(chosen, source, sni, cert, calling, called)
     sender = _with_proposals(chosen, sender, sop_class or [], operation or [], move_destination)
     try:
-        explanation = walk(chosen, sender)
+        explanation = simulate(chosen, sender)
     except TlsSetupError as error:
         raise CommandError(f"{error}; `dicomgate check` says more") from None
     if format is Format.JSON:
@@ -97,11 +102,12 @@ def _sender(
     from proxy.pdu.ae_title import AE_TITLE_LENGTH
     from proxy.policy.addresses import normalize
 
+    # Illegal titles may be simulated too, if they fit the field of an A-ASSOCIATE-RQ.
     for option, title in (("--calling", calling), ("--called", called)):
         if len(title) > AE_TITLE_LENGTH or not title.isascii():
             raise CommandError(f"{option} {printable(title)}: an AE title has at most 16 characters, all ASCII")
     if listener.tls is None and (sni is not None or cert is not None):
-        raise CommandError(f"listener {listener.name} is plaintext: there is neither --sni nor --cert")
+        raise CommandError(f"listener {listener.name} is plaintext: --sni and --cert do not apply")
     try:
         address = normalize(source)
     except ValueError:
@@ -145,39 +151,21 @@ def _read_chain(path: Path) -> "list[x509.Certificate]":
 
 
 def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> None:
-    from proxy.explain.upstreams import describe_upstream
-
     say(printable(f"{sender}, at listener {explanation.listener}"), "bold")
     if any(each.name == explanation.listener and each.proxy_protocol is not None for each in config.listeners):
-        note("a load balancer stands in front: the address is the one in its PROXY header")
+        note("this listener is behind a load balancer: the address is the one in its PROXY header")
     for step in explanation.steps:
         where = f"  [{step.where}]" if step.where else ""
         say(printable(f"  {step.outcome:<13}{step.rule:<18}{step.detail}{where}"), _STYLES[step.outcome])
-    answer = explanation.to_dict(config)
-    refusal = explanation.refusal
     _print_contexts(explanation)
-    if refusal is None:
-        server = f" ({describe_upstream(config.upstreams[answer['upstream']])})"
-        partly = sender.asks and not explanation.everything_allowed
-        verdict, style = ("accepted in part", "bold yellow") if partly else ("accepted", "bold green")
-        say(printable(f"{verdict}: forwarded to upstream {answer['upstream']}{server}"), style)
-        upstream = config.upstreams[answer["upstream"]]
-        if upstream.tls is not None:
-            say(printable(f"  tls          {describe_upstream(upstream).tls_in_words()}"))
-        if answer["would_refuse"]:
-            say(f"  only because of observe_until; then refused: {', '.join(answer['would_refuse'])}", "yellow")
-        elif explanation.observing and not explanation.by_the_rules:
-            say("  only because of observe_until: what it may not do passes and is counted", "yellow")
-        note("the PACS may still refuse it, and limits count when it comes: the access record says so")
-        return
-    say(f"refused: {refusal.reason}", "bold red")
-    say(printable(f"  why          {refusal.detail}"))
-    say(f"  on the wire  {answer['answer']}")
-    say(printable(f"  to change    {explanation.advice}"))
+    if explanation.refusal is None:
+        _print_acceptance(explanation, config, sender)
+    else:
+        _print_refusal(explanation, explanation.refusal)
 
 
 def _print_contexts(explanation: "Explanation") -> None:
-    """What the sender would propose, line by line."""
+    """Print the answer to each presentation context that the sender would propose."""
     for context in explanation.contexts:
         verdict = "may" if context.allowed else "may not"
         style = _STYLES["pass" if context.allowed else "fail"]
@@ -186,13 +174,40 @@ def _print_contexts(explanation: "Explanation") -> None:
         say(printable(f"  {'may not':<13}C-MOVE: {explanation.move_refused}"), _STYLES["fail"])
 
 
+def _print_acceptance(explanation: "Explanation", config: "Config", sender: "Sender") -> None:
+    from proxy.explain.upstreams import describe_upstream
+
+    answer = explanation.to_dict(config)
+    upstream = config.upstreams[answer["upstream"]]
+    described = describe_upstream(upstream)
+    partly = sender.asks and not explanation.everything_allowed
+    verdict, style = ("accepted in part", "bold yellow") if partly else ("accepted", "bold green")
+    say(printable(f"{verdict}: forwarded to upstream {upstream.name} ({described})"), style)
+    if upstream.tls is not None:
+        say(printable(f"  tls          {described.tls_in_words()}"))
+    if answer["would_refuse"]:
+        say(f"  only because of observe_until; then refused: {', '.join(answer['would_refuse'])}", "yellow")
+    elif explanation.observing and not explanation.by_the_rules:
+        say("  only because of observe_until: forbidden operations pass and are counted", "yellow")
+    note("limits and the PACS itself may still refuse a real request; the access record says so")
+
+
+def _print_refusal(explanation: "Explanation", refusal: "Refuse") -> None:
+    from proxy.observe.answers import describe_answer
+
+    say(f"refused: {refusal.reason}", "bold red")
+    say(printable(f"  why          {refusal.detail}"))
+    say(f"  on the wire  {describe_answer(refusal.answer)}")
+    say(printable(f"  to change    {explanation.advice}"))
+
+
 def _explain_reason(word: str, format: Format) -> None:
     from proxy.config.nearest import did_you_mean
     from proxy.explain.refusals import describe_reason
     from proxy.policy import Reason
 
     if word not in list(Reason):
-        near = did_you_mean(word, Reason) or f"; there are:\n  {_columns([*Reason])}"
+        near = did_you_mean(word, Reason) or f"; the reasons are:\n  {_columns([*Reason])}"
         raise CommandError(f"{printable(word)} is no reason{near}")
     described = describe_reason(Reason(word))
     if format is Format.JSON:
@@ -201,9 +216,11 @@ def _explain_reason(word: str, format: Format) -> None:
     say(described.reason, "bold")
     say(f"  means        {described.meaning}")
     say(f"  on the wire  {described.answer}")
-    say(f"  to do        {described.remedy}")
+    say(f"  sender sees  {described.sender}")
+    say(f"  check first  {described.check}")
+    say(f"  to change    {described.change}")
     if described.observable:
-        say("  observe      let pass, and counted as would_refuse, while the tenant's observe_until lasts")
+        say("  observe      the tenant's observe_until lets it pass, and counts it as would_refuse")
 
 
 def _columns(words: list[str], width: int = 100) -> str:

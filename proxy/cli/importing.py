@@ -18,7 +18,7 @@ from proxy.cli.output import CommandError, note, printable, say
 
 if TYPE_CHECKING:
     from proxy.orthanc.model import DicomTls, Orthanc
-    from proxy.orthanc.text import Text
+    from proxy.orthanc.text import OrthancText
     from proxy.orthanc.trust import Bundle, Trust
 
 _DEFAULT_FOLDER = "certificates"
@@ -79,7 +79,7 @@ def command(
     note(f"next: dicomgate check --config {shlex.quote(printable(str(output)) if output else 'FILE')}")
 
 
-def _read(source: Path) -> "Text":
+def _read(source: Path) -> "OrthancText":
     from proxy.orthanc.text import OrthancError, read_text
 
     paths = [source]
@@ -101,14 +101,14 @@ def _refusal(problems: Iterable[str]) -> CommandError:
     return CommandError(last)
 
 
-def _remarks(text: "Text") -> tuple[str, ...]:
+def _remarks(text: "OrthancText") -> tuple[str, ...]:
     unset = [f"Environment variable {name} is not set; it is taken for empty, as Orthanc does." for name in text.unset]
     repeated = [f"Key {key} is there twice; the last one counts, as for Orthanc." for key in text.repeated]
     return (*unset, *repeated)
 
 
 def _listen(text: str) -> str:
-    from proxy.config.scalars import local_address
+    from proxy.config.hosts import local_address
 
     try:
         local_address(text)
@@ -118,7 +118,7 @@ def _listen(text: str) -> str:
 
 
 def _upstream(pacs: str | None, orthanc: "Orthanc", bind: str) -> str:
-    from proxy.config.scalars import remote_address
+    from proxy.config.hosts import remote_address
 
     target = pacs or f"127.0.0.1:{orthanc.port}"
     try:

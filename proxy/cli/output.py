@@ -52,6 +52,21 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def duration(seconds: float) -> str:
+    """A duration in its two largest units, such as `3 h 05 min`."""
+    whole = max(0, int(seconds))
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days} d {hour:02} h"
+    if hours:
+        return f"{hours} h {minute:02} min"
+    if minutes:
+        return f"{minutes} min {second:02} s"
+    return f"{second} s"
+
+
 def _print(text: str, style: str, *, to_error: bool) -> None:
     stream = sys.stderr if to_error else sys.stdout
     if style and stream.isatty():

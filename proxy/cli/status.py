@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from proxy.cli.asking import Answer, ConfigOption, ControlOption, agreed, counted, find_gateway
-from proxy.cli.durations import duration
-from proxy.cli.output import Format, FormatOption, printable, say, say_json
+from proxy.cli.output import Format, FormatOption, duration, printable, say, say_json
 
 _STATE_STYLES = {"silent": "bold red", "starting": "yellow", "draining": "yellow"}
 

@@ -4,24 +4,22 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.asking import ConfigOption, ControlOption, agreed, counted, find_gateway
+from proxy.cli.asking import ConfigOption, ControlOption, find_gateway
 from proxy.cli.output import say
+from proxy.cli.waiting import order, wait_until_ended
 
 
 def command(
-    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; show which associations are open.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; show open associations.")] = False,
     control: ControlOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """End a running gateway, as SIGTERM does: open associations have `timeouts.drain` to end. Twice: at once.
+    """Stop a running gateway, as SIGTERM does. Open associations may take `timeouts.drain`; a second `stop` ends them.
 
     Exit code: 0 ok, 2 usage, 3 no gateway answers.
     """
     gateway = find_gateway(control, config)
-    answer = agreed(gateway.ask("stop"))
-    say(f"stopping; {counted(answer['associations'])} open")
+    order(gateway, "stop", "stopping")
     if wait:
-        from proxy.cli.waiting import wait_until_it_is_gone
-
-        wait_until_it_is_gone(gateway)
+        wait_until_ended(gateway)
         say("the gateway has ended")

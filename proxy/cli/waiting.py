@@ -1,4 +1,7 @@
-"""Waiting for a gateway. What is still open is shown on standard error: a live table on a terminal, else lines."""
+"""Orders that a gateway carries out over time (`drain`, `stop`), and waiting for their end.
+
+While it waits, the command shows the open associations on standard error: a live table on a terminal, else lines.
+"""
 
 import sys
 import time
@@ -6,14 +9,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from proxy.cli.asking import Answer, Gateway, counted
-from proxy.cli.output import CommandError, note, printable
+from proxy.cli.asking import Answer, Gateway, agreed, counted
+from proxy.cli.output import CommandError, note, printable, say
 
-INTERVAL = 1.0  # seconds between two looks
+INTERVAL = 1.0  # seconds between two questions
+_FRAME = 4  # lines of the terminal that the table does not use
 
 
-def wait_until_none_is_open(gateway: Gateway) -> None:
-    """Until no association is open or on the way. Raises CommandError, exit code 3, if the gateway stops answering."""
+def order(gateway: Gateway, verb: str, effect: str) -> int:
+    """Give an order, print its effect, and return how many associations are open. Raises CommandError."""
+    still_open = int(agreed(gateway.ask(verb))["associations"])
+    say(f"{effect}; {counted(still_open)} open")
+    return still_open
+
+
+def wait_until_idle(gateway: Gateway) -> None:
+    """Wait until no association is open or being set up. Raises CommandError, exit code 3, if no answer comes."""
     with _display() as show:
         while not _idle(answer := gateway.ask("status")):
             show(answer)
@@ -21,29 +32,29 @@ def wait_until_none_is_open(gateway: Gateway) -> None:
 
 
 def _idle(answer: Answer) -> bool:
-    # A worker is idle when what it had decided before the drain is through, what was still being dialled included.
+    # A request accepted before the drain may still be dialling: it is no open association yet, but its worker is busy.
     return not answer["associations"] and all(worker.get("idle", True) for worker in answer["workers"])
 
 
-def wait_until_it_is_gone(gateway: Gateway) -> None:
-    """Until nobody listens on the control socket any more."""
+def wait_until_ended(gateway: Gateway) -> None:
+    """Wait until nothing listens on the control socket: the gateway closes it last."""
     with _display() as show:
         while gateway.listens():
-            with suppress(CommandError):  # busy, or just gone: the next look tells
+            with suppress(CommandError):  # The gateway is busy or has just ended: `listens` decides.
                 show(gateway.ask("status"))
             time.sleep(INTERVAL)
 
 
 @contextmanager
 def _display() -> Iterator[Callable[[Answer], None]]:
-    sys.stdout.flush()  # the wait may be long, and what was said before it is to be read before it
+    sys.stdout.flush()  # The wait may be long: what was printed before it must be readable now.
     if not sys.stderr.isatty():
         yield _Lines().show
         return
     from rich.console import Console
     from rich.live import Live
 
-    from proxy.cli.associations import association_table
+    from proxy.cli.top import association_table
 
     console = Console(stderr=True)
     before: Answer | None = None
@@ -51,22 +62,22 @@ def _display() -> Iterator[Callable[[Answer], None]]:
 
         def show(answer: Answer) -> None:
             nonlocal before
-            live.update(association_table(answer, before, rows=max(1, console.height - 4)), refresh=True)
+            live.update(association_table(answer, before, rows=max(1, console.height - _FRAME)), refresh=True)
             before = answer
 
         yield show
 
 
 class _Lines:
-    """A line whenever what is open has changed."""
+    """Prints one line each time the open associations have changed."""
 
     def __init__(self) -> None:
-        self._said = ""
+        self._last = ""
 
     def show(self, answer: Answer) -> None:
         tenants = Counter(str(one["tenant"]) for one in answer["associations"])
         by_tenant = ", ".join(f"{tenant} {count}" for tenant, count in sorted(tenants.items()))
         line = f"{counted(tenants.total())} open" + (f": {by_tenant}" if by_tenant else "")
-        if line != self._said:
+        if line != self._last:
             note(printable(line))
-            self._said = line
+            self._last = line

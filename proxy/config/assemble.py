@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from proxy.config.expand import expand
 from proxy.config.files import FileProblem, Files
 from proxy.config.findings import Report
-from proxy.config.tree import Block, Items, Mark, Text, parse, shown
+from proxy.config.quoting import shown
+from proxy.config.tree import Block, Items, Mark, Text, parse
 
 MAXIMUM_CONFIGURATION = 4 * 1024 * 1024
 MAXIMUM_INCLUDED = 1000

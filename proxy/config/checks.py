@@ -3,17 +3,18 @@
 import ipaddress
 from collections.abc import Iterable, Iterator
 
+from proxy.config.checks_ambiguity import check_ambiguity
 from proxy.config.checks_operations import check_operations
 from proxy.config.checks_peers import check_peers
 from proxy.config.checks_tls import check_tls
 from proxy.config.checks_upstreams import check_upstreams
 from proxy.config.compile import Compiled, reachable_tenants
-from proxy.config.findings import Path, locate
+from proxy.config.findings import KeyPath, locate
 from proxy.config.material import Material
-from proxy.config.models import LEGACY_PROFILES, Listener
+from proxy.config.models import LEGACY_PROFILES, ListenerModel
 from proxy.config.models_root import Configuration
 from proxy.config.networks import holds_everything
-from proxy.config.tree import shown
+from proxy.config.quoting import shown
 from proxy.policy.addresses import connects_to
 
 
@@ -27,6 +28,7 @@ def check_meaning(configuration: Configuration, compiled: Compiled, material: Ma
     _check_ranges(configuration, material)
     check_tls(configuration, compiled, material)
     check_peers(configuration, compiled, material)
+    check_ambiguity(configuration, compiled, material)
     check_operations(configuration, material)
     check_upstreams(configuration, material)
 
@@ -51,19 +53,21 @@ def _check_names(configuration: Configuration, material: Material) -> None:
                 _in_scope(name, "identity_providers", provider, place, material)
 
 
-def _check_default(name: str, listener: Listener, configuration: Configuration, path: Path, material: Material) -> None:
+def _check_default(
+    name: str, listener: ListenerModel, configuration: Configuration, path: KeyPath, material: Material
+) -> None:
     if name not in reachable_tenants(configuration, listener):
         material.tell("E201", path, f"tenant {name} is not reached through this listener")
 
 
-def _upstreams_of(configuration: Configuration, name: str) -> Iterator[tuple[Path, str]]:
+def _upstreams_of(configuration: Configuration, name: str) -> Iterator[tuple[KeyPath, str]]:
     tenant = configuration.tenants[name]
     yield ("tenants", name, "upstream"), tenant.upstream
     for title, upstream in (tenant.routes or {}).items():
         yield ("tenants", name, "routes", title), upstream
 
 
-def _known(name: str, among: Iterable[str], kind: str, path: Path, material: Material) -> bool:
+def _known(name: str, among: Iterable[str], kind: str, path: KeyPath, material: Material) -> bool:
     names = list(among)
     if name in names:
         return True
@@ -72,7 +76,7 @@ def _known(name: str, among: Iterable[str], kind: str, path: Path, material: Mat
     return False
 
 
-def _in_scope(tenant: str, section: str, name: str, path: Path, material: Material) -> None:
+def _in_scope(tenant: str, section: str, name: str, path: KeyPath, material: Material) -> None:
     main = material.root.mark.file
     home = locate(material.root, (section, name), key=True)[0].file
     if home not in (main, locate(material.root, ("tenants", tenant), key=True)[0].file):
@@ -82,7 +86,7 @@ def _in_scope(tenant: str, section: str, name: str, path: Path, material: Materi
 def _check_addresses(configuration: Configuration, material: Material) -> None:
     """No address is bound twice, and no upstream is the gateway."""
     bound = list[tuple[str, tuple[str, int]]]()
-    places: list[tuple[Path, str, tuple[str, int]]] = [
+    places: list[tuple[KeyPath, str, tuple[str, int]]] = [
         (("listeners", name, "bind", index), f"listeners.{name}.bind", address)
         for name, listener in configuration.listeners.items()
         for index, address in enumerate(listener.bind)
@@ -122,7 +126,7 @@ def _reaches(server: tuple[str, int], bound: tuple[str, int]) -> bool:
     return connects_to(host, own, lambda address: address.is_loopback)
 
 
-def _check_listener(name: str, listener: Listener, configuration: Configuration, material: Material) -> None:
+def _check_listener(name: str, listener: ListenerModel, configuration: Configuration, material: Material) -> None:
     path = ("listeners", name)
     if listener.tls is None and listener.tenants is None:
         material.tell(
@@ -168,7 +172,7 @@ def _check_reach(configuration: Configuration, material: Material) -> None:
 
 def _check_ranges(configuration: Configuration, material: Material) -> None:
     """A range of length zero says `any` in a way that is easily read as something narrower."""
-    ranges = list[tuple[Path, object]]()
+    ranges = list[tuple[KeyPath, object]]()
     for name, listener in configuration.listeners.items():
         ranges.append((("listeners", name, "networks"), listener.networks))
         if listener.proxy_protocol is not None:

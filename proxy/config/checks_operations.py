@@ -1,10 +1,10 @@
 """Meaning checks of what peers may do: words without effect, SOP classes that cannot live, a syntax that is missing."""
 
 from proxy.config.dictionary import IMPLICIT_VR_LITTLE_ENDIAN, keyword_of, sop_classes
-from proxy.config.findings import Path
+from proxy.config.findings import KeyPath
 from proxy.config.material import Material
 from proxy.config.models_root import Configuration
-from proxy.config.models_tenant import Peer
+from proxy.config.models_tenant import PeerModel
 from proxy.dimse.services import ALL, Operation, classify, expand, permitted
 from proxy.policy.contexts import SELF
 
@@ -24,7 +24,7 @@ def check_operations(configuration: Configuration, material: Material) -> None:
             _check_move_destinations(peer, path, material)
 
 
-def _check_covered(peer: Peer, path: Path, material: Material) -> None:
+def _check_covered(peer: PeerModel, path: KeyPath, material: Material) -> None:
     words: list[str] = [*(peer.allow or ())]
     for index, word in enumerate(words):
         place = (*path, "allow", index)
@@ -36,7 +36,7 @@ def _check_covered(peer: Peer, path: Path, material: Material) -> None:
             material.tell("W209", place, f"{word} adds nothing to store, which covers private classes too: keep one")
 
 
-def _check_sop_classes(peer: Peer, path: Path, material: Material) -> None:
+def _check_sop_classes(peer: PeerModel, path: KeyPath, material: Material) -> None:
     may = permitted(expand(peer.allow or ()))
     for index, uid in enumerate(peer.sop_classes or ()):
         operation = classify(uid, sop_classes()).operation
@@ -45,12 +45,12 @@ def _check_sop_classes(peer: Peer, path: Path, material: Material) -> None:
             material.tell("W210", (*path, "sop_classes", index), message)
 
 
-def _check_transfer_syntaxes(peer: Peer, path: Path, material: Material) -> None:
+def _check_transfer_syntaxes(peer: PeerModel, path: KeyPath, material: Material) -> None:
     if peer.transfer_syntaxes is not None and IMPLICIT_VR_LITTLE_ENDIAN not in peer.transfer_syntaxes:
         message = "without ImplicitVRLittleEndian, which is all that some devices can do (PS3.5 section 10.1)"
         material.tell("W211", (*path, "transfer_syntaxes"), message)
 
 
-def _check_move_destinations(peer: Peer, path: Path, material: Material) -> None:
+def _check_move_destinations(peer: PeerModel, path: KeyPath, material: Material) -> None:
     if peer.move_destinations != [SELF] and Operation.MOVE not in permitted(expand(peer.allow or ())).as_scu:
         material.tell("W206", (*path, "move_destinations"), "without effect: allow does not hold move")

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from proxy.config.compile import Compiled, Reached
-from proxy.config.compile_tls import EffectiveTls
-from proxy.config.findings import Path
+from proxy.config.compile_tls import CompiledTls
+from proxy.config.findings import KeyPath
 from proxy.config.material import Material
 from proxy.config.models import LEGACY_PROFILES
 from proxy.config.models_root import Configuration
@@ -38,7 +38,7 @@ def check_tls(configuration: Configuration, compiled: Compiled, material: Materi
     _check_effect(configuration, material)
 
 
-def _check_trust(tls: EffectiveTls, path: Path, where: str, material: Material) -> None:
+def _check_trust(tls: CompiledTls, path: KeyPath, where: str, material: Material) -> None:
     trust = tls.trust
     if trust.mode == "none" or trust.trusts_somebody:
         return
@@ -59,7 +59,7 @@ def _check_plaintext(item: Reached, material: Material) -> None:
         )
 
 
-def _check_asked(item: Reached, listener: EffectiveTls, material: Material) -> None:
+def _check_asked(item: Reached, listener: CompiledTls, material: Material) -> None:
     """A tenant without server names is reached by the listener's own context, which alone asks for certificates."""
     mode = item.tls.trust.mode
     if mode != "none" and listener.trust.mode == "none" and item.tls.trust.trusts_somebody:
@@ -82,7 +82,7 @@ def _check_names_covered(configuration: Configuration, item: Reached, material: 
                 )
 
 
-def _check_not_weaker(item: Reached, listener: EffectiveTls, material: Material) -> None:
+def _check_not_weaker(item: Reached, listener: CompiledTls, material: Material) -> None:
     own, base = item.tls, listener
     weaker = list[str]()
     if _STRICTNESS[own.trust.mode] < _STRICTNESS[base.trust.mode]:
@@ -100,7 +100,7 @@ def _check_not_weaker(item: Reached, listener: EffectiveTls, material: Material)
         material.tell("W207", own.path, f"weaker than listener {item.listener}: {what}")
 
 
-def _crl_files(tls: EffectiveTls, trusting: EffectiveTls) -> list[str]:
+def _crl_files(tls: CompiledTls, trusting: CompiledTls) -> list[str]:
     """The files of CRLs in one block that concern the CAs of another."""
     authorities = trusting.trust.authorities
     return [
@@ -109,7 +109,7 @@ def _crl_files(tls: EffectiveTls, trusting: EffectiveTls) -> list[str]:
 
 
 def _check_not_weaker_without_name(
-    configuration: Configuration, item: Reached, listener: EffectiveTls, material: Material
+    configuration: Configuration, item: Reached, listener: CompiledTls, material: Material
 ) -> None:
     """A client that leaves out the server name meets the listener's profile, even where the tenant's is stronger."""
     settings = configuration.listeners[item.listener]
@@ -123,9 +123,9 @@ def _check_not_weaker_without_name(
         material.tell("W207", ("listeners", item.listener, "tls", "profile"), message)
 
 
-def _check_crls(effective: Iterable[EffectiveTls], material: Material) -> None:
+def _check_crls(effective: Iterable[CompiledTls], material: Material) -> None:
     """Every CRL must be signed by a CA that is trusted somewhere where it applies."""
-    found: dict[tuple[Path, int], tuple[CrlFacts, str, list[EffectiveTls]]] = {}
+    found: dict[tuple[KeyPath, int], tuple[CrlFacts, str, list[CompiledTls]]] = {}
     for tls in effective:
         for path, crl_file in tls.trust.crls:
             for index, crl in enumerate(crl_file.crls):

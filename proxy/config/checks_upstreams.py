@@ -3,9 +3,9 @@
 import ipaddress
 import socket
 
-from proxy.config.findings import Path
+from proxy.config.findings import KeyPath
 from proxy.config.material import Material
-from proxy.config.models import Upstream
+from proxy.config.models import UpstreamModel
 from proxy.config.models_root import Configuration
 from proxy.policy.addresses import normalize
 
@@ -18,7 +18,7 @@ def check_upstreams(configuration: Configuration, material: Material) -> None:
             _check_source(("upstreams", name, "source_address"), upstream, upstream.source_address, material)
 
 
-def _check_twice(path: Path, upstream: Upstream, material: Material) -> None:
+def _check_twice(path: KeyPath, upstream: UpstreamModel, material: Material) -> None:
     """Both would share their associations, their failures and their health check."""
     first: dict[tuple[str, int], int] = {}
     for index, server in enumerate(upstream.servers):
@@ -29,7 +29,7 @@ def _check_twice(path: Path, upstream: Upstream, material: Material) -> None:
             material.tell("E212", (*path, index, "address"), text)
 
 
-def _check_source(path: Path, upstream: Upstream, source: str, material: Material) -> None:
+def _check_source(path: KeyPath, upstream: UpstreamModel, source: str, material: Material) -> None:
     version = normalize(source).version
     for server in upstream.servers:
         host = server.address[0]

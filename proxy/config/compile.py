@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.config import models
-from proxy.config.compile_tls import EffectiveTls, TlsCompiler
+from proxy.config.compile_tls import CompiledTls, TlsCompiler
 from proxy.config.compile_upstream import compile_upstream
 from proxy.config.dictionary import sop_classes
 from proxy.config.findings import locate
 from proxy.config.material import Material, Pinned
 from proxy.config.models_root import Configuration
-from proxy.config.models_tenant import Peer as PeerModel
-from proxy.config.models_tenant import Tenant as TenantModel
+from proxy.config.models_tenant import PeerModel, TenantModel
 from proxy.config.tree import Block, Node
 from proxy.config.values import Config, Limits, Listener, Log, ProxyProtocol, Reload, Timeouts
 from proxy.dimse.services import ALL, expand
@@ -25,7 +24,7 @@ class Reached:
 
     listener: str
     tenant: str
-    tls: EffectiveTls
+    tls: CompiledTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Compiled:
     """The values, and what the meaning checks want to know of how they came about."""
 
     config: Config
-    listener_tls: Mapping[str, EffectiveTls]
+    listener_tls: Mapping[str, CompiledTls]
     reached: tuple[Reached, ...]
 
 
@@ -48,7 +47,7 @@ def compile_configuration(path: str, configuration: Configuration, root: Block, 
         configuration.tenants,
         {name: tuple(item for files in found for item in files) for name, found in pinned.items()},
     )
-    listener_tls, reached, listeners = dict[str, EffectiveTls](), list[Reached](), list[Listener]()
+    listener_tls, reached, listeners = dict[str, CompiledTls](), list[Reached](), list[Listener]()
     for name, listener in configuration.listeners.items():
         reachable = reachable_tenants(configuration, listener)
         if listener.tls is not None:
@@ -74,7 +73,7 @@ def compile_configuration(path: str, configuration: Configuration, root: Block, 
     return Compiled(config, listener_tls, tuple(reached))
 
 
-def reachable_tenants(configuration: Configuration, listener: models.Listener) -> tuple[str, ...]:
+def reachable_tenants(configuration: Configuration, listener: models.ListenerModel) -> tuple[str, ...]:
     """The tenants that may be reached through a listener, in the order of the file."""
     names = configuration.tenants if listener.tenants is None else listener.tenants
     return tuple(name for name in dict.fromkeys(names) if name in configuration.tenants)
@@ -93,8 +92,8 @@ def _lines(root: Node, *path: str | int) -> dict[str, str]:
 
 def _listener(
     name: str,
-    listener: models.Listener,
-    tls: EffectiveTls | None,
+    listener: models.ListenerModel,
+    tls: CompiledTls | None,
     reached: list[Reached],
     tenants: Mapping[str, Tenant],
     configuration: Configuration,
@@ -126,7 +125,7 @@ def _listener(
     return Listener(name, tuple(listener.bind), policy, own, tenant_tls, proxied, where[""])
 
 
-def _proxy_protocol(protocol: models.ProxyProtocol) -> ProxyProtocol:
+def _proxy_protocol(protocol: models.ProxyProtocolModel) -> ProxyProtocol:
     versions = {"any": (1, 2), "v1": (1,), "v2": (2,)}[protocol.version]
     return ProxyProtocol(frozenset(versions), tuple(protocol.trusted))
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from proxy.config.findings import Path
+from proxy.config.findings import KeyPath
 from proxy.config.material import CaFile, CrlFile, Material, OwnCertificate, Pinned
-from proxy.config.models import LEGACY_PROFILES, ClientAuth, ClientCa, ListenerTls, TenantTls
-from proxy.config.models_tenant import Tenant
+from proxy.config.models import LEGACY_PROFILES, ClientAuthModel, ClientCa, ListenerTlsModel, TenantTlsModel
+from proxy.config.models_tenant import TenantModel
 from proxy.config.values import ClientAuthSettings, File, KeyPair, TlsSettings
 from proxy.config.x509_facts import CertificateFacts
 from proxy.policy import ClientAuth as ClientAuthPolicy
@@ -14,21 +14,21 @@ from proxy.policy import ClientAuthMode
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class ClientTrust:
     """Effective `client_auth` with what its files hold. `path` is where it is said.
 
     `tenants`, of a listener: the trust of each tenant there. Whoever sends no server name meets the listener's context,
     and must not get round what a tenant revokes.
     """
 
-    path: Path
+    path: KeyPath
     mode: str
     ca: Mapping[str, CaFile]
     pinned: tuple[Pinned, ...]
-    crls: tuple[tuple[Path, CrlFile], ...]
+    crls: tuple[tuple[KeyPath, CrlFile], ...]
     crl_expired: str
     revoked: frozenset[str]
-    tenants: "tuple[Trust, ...]" = ()
+    tenants: "tuple[ClientTrust, ...]" = ()
 
     @property
     def authorities(self) -> list[CertificateFacts]:
@@ -81,13 +81,13 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
-class EffectiveTls:
+class CompiledTls:
     """One effective `tls` block. `certificates` is empty on a plaintext listener."""
 
-    path: Path
+    path: KeyPath
     profile: str
     certificates: tuple[OwnCertificate, ...]
-    trust: Trust
+    trust: ClientTrust
 
     def settings(self, where: str) -> TlsSettings:
         """For the TLS layer."""
@@ -96,11 +96,11 @@ class EffectiveTls:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TlsPlace:
     """A `tls` block and where it stands."""
 
-    path: Path
-    tls: TenantTls
+    path: KeyPath
+    tls: TenantTlsModel
 
     def gives(self, key: str) -> bool:
         """Whether the block says `key` itself."""
@@ -116,40 +116,40 @@ class TlsCompiler:
     """Builds effective TLS. `pinned`: the pinned certificates of each tenant."""
 
     material: Material
-    tenants: Mapping[str, Tenant]
+    tenants: Mapping[str, TenantModel]
     pinned: Mapping[str, tuple[Pinned, ...]]
 
-    def of_listener(self, name: str, tls: ListenerTls, reachable: tuple[str, ...]) -> EffectiveTls:
+    def of_listener(self, name: str, tls: ListenerTlsModel, reachable: tuple[str, ...]) -> CompiledTls:
         """What a client without server name meets; `from_tenants` are the CAs of all tenants that it may reach."""
         path = ("listeners", name, "tls")
-        own = self._effective(path, (Place(path, tls),), reachable)
+        own = self._effective(path, (TlsPlace(path, tls),), reachable)
         tenants = tuple(self.of_tenant(tenant, name, tls).trust for tenant in reachable)
         return replace(own, trust=replace(own.trust, tenants=tenants))
 
-    def of_tenant(self, name: str, listener: str, tls: ListenerTls | None) -> EffectiveTls:
+    def of_tenant(self, name: str, listener: str, tls: ListenerTlsModel | None) -> CompiledTls:
         """What a client meets that names this tenant on a listener. `tls` None: a plaintext listener."""
         own = self.tenants[name].tls
-        path: Path = ("tenants", name) if own is None else ("tenants", name, "tls")
-        places = [] if own is None else [Place(path, own)]
+        path: KeyPath = ("tenants", name) if own is None else ("tenants", name, "tls")
+        places = [] if own is None else [TlsPlace(path, own)]
         if tls is not None:
-            places.append(Place(("listeners", listener, "tls"), tls))
-        return self._effective(path, tuple(places) or (Place(path, TenantTls()),), (name,))
+            places.append(TlsPlace(("listeners", listener, "tls"), tls))
+        return self._effective(path, tuple(places) or (TlsPlace(path, TenantTlsModel()),), (name,))
 
-    def _effective(self, path: Path, places: tuple[Place, ...], tenants: tuple[str, ...]) -> EffectiveTls:
-        def source(key: str) -> TenantTls:
+    def _effective(self, path: KeyPath, places: tuple[TlsPlace, ...], tenants: tuple[str, ...]) -> CompiledTls:
+        def source(key: str) -> TenantTlsModel:
             return next((place.tls for place in places if place.gives(key)), places[-1].tls)
 
-        def auth(key: str) -> ClientAuth:
+        def auth(key: str) -> ClientAuthModel:
             return next(
                 (place.tls.client_auth for place in places if place.gives_auth(key)), places[-1].tls.client_auth
             )
 
         profile = source("profile").profile
-        return EffectiveTls(
+        return CompiledTls(
             path,
             profile,
             tuple(self._certificates(places, profile)),
-            Trust(
+            ClientTrust(
                 path=path,
                 mode=auth("mode").mode,
                 ca=self._authorities(places, tenants),
@@ -160,7 +160,7 @@ class TlsCompiler:
             ),
         )
 
-    def _certificates(self, places: tuple[Place, ...], profile: str) -> Iterator[OwnCertificate]:
+    def _certificates(self, places: tuple[TlsPlace, ...], profile: str) -> Iterator[OwnCertificate]:
         place = next((place for place in places if place.gives("certificates")), None)
         for index, certificate in enumerate((place and place.tls.certificates) or ()):
             assert place is not None
@@ -171,7 +171,7 @@ class TlsCompiler:
                     self.material.check_strength(found, path)
                 yield found
 
-    def _authorities(self, places: tuple[Place, ...], tenants: tuple[str, ...]) -> dict[str, CaFile]:
+    def _authorities(self, places: tuple[TlsPlace, ...], tenants: tuple[str, ...]) -> dict[str, CaFile]:
         place = next((place for place in places if place.gives_auth("ca")), None)
         if place is None:
             return {}
@@ -192,7 +192,7 @@ class TlsCompiler:
                     found[f"{tenant}/{name}"] = file
         return found
 
-    def _ca_files(self, ca: ClientCa | None, path: Path) -> dict[str, CaFile]:
+    def _ca_files(self, ca: ClientCa | None, path: KeyPath) -> dict[str, CaFile]:
         found = {}
         for name, file in (ca.files if ca is not None else {}).items():
             ca_file = self.material.ca_file(file, (*path, name))
@@ -200,7 +200,7 @@ class TlsCompiler:
                 found[name] = ca_file
         return found
 
-    def _crls(self, places: tuple[Place, ...]) -> Iterator[tuple[Path, CrlFile]]:
+    def _crls(self, places: tuple[TlsPlace, ...]) -> Iterator[tuple[KeyPath, CrlFile]]:
         place = next((place for place in places if place.gives_auth("crl")), None)
         for index, file in enumerate((place and place.tls.client_auth.crl) or ()):
             assert place is not None

@@ -3,7 +3,7 @@
 import ipaddress
 
 from proxy.config import models
-from proxy.config.findings import Path, locate
+from proxy.config.findings import KeyPath, locate
 from proxy.config.material import Material
 from proxy.config.models import LEGACY_PROFILES
 from proxy.config.tree import Block
@@ -11,7 +11,7 @@ from proxy.config.values import HealthCheck, Server, Upstream, UpstreamTls
 from proxy.policy.addresses import normalize
 
 
-def compile_upstream(name: str, upstream: models.Upstream, root: Block, material: Material) -> Upstream:
+def compile_upstream(name: str, upstream: models.UpstreamModel, root: Block, material: Material) -> Upstream:
     """Build it; what is wrong with its TLS is reported, and left out."""
     path = ("upstreams", name)
     servers = tuple(Server(*server.address, server.weight, server.backup) for server in upstream.servers)
@@ -30,7 +30,7 @@ def compile_upstream(name: str, upstream: models.Upstream, root: Block, material
     )
 
 
-def _health_check(check: models.HealthCheck) -> HealthCheck:
+def _health_check(check: models.HealthCheckModel) -> HealthCheck:
     return HealthCheck(
         check.type,
         check.interval,
@@ -42,7 +42,7 @@ def _health_check(check: models.HealthCheck) -> HealthCheck:
     )
 
 
-def _tls(tls: models.UpstreamTls, path: Path, root: Block, material: Material) -> UpstreamTls:
+def _tls(tls: models.UpstreamTlsModel, path: KeyPath, root: Block, material: Material) -> UpstreamTls:
     ca = None if tls.ca is None else material.trusted(tls.ca, (*path, "ca"))
     own = None
     if tls.certificate is not None and tls.key is not None:
@@ -59,7 +59,7 @@ def _tls(tls: models.UpstreamTls, path: Path, root: Block, material: Material) -
     )
 
 
-def _check_named(servers: tuple[Server, ...], path: Path, material: Material) -> None:
+def _check_named(servers: tuple[Server, ...], path: KeyPath, material: Material) -> None:
     """A certificate is seldom for an address, and whoever means one says so."""
     for index, server in enumerate(servers):
         try:

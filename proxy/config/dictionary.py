@@ -3,11 +3,11 @@
 Read by the supervisor alone, once; workers are handed the table.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from functools import cache
 
+from proxy.config.nearest import did_you_mean
 from proxy.dimse.services import OTHER_GROUP, Operation, SopClass
 
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
@@ -84,7 +84,7 @@ def uid_of(text: str, kind: str) -> str:
     """
     uid = text if text[0].isdigit() else _keywords().get(text)
     if uid is None:
-        raise ValueError(f"{text} is no keyword of a {kind}{_near(text, kind)}")
+        raise ValueError(f"{text} is no keyword of a {kind}{_suggested(text, kind)}")
     known = _known().get(uid)
     if known is not None and known[0] != kind:
         raise ValueError(f"{text} is a {known[0]}, not a {kind}" if known[0] else f"{text} is no {kind}")
@@ -96,11 +96,9 @@ def keyword_of(uid: str) -> str:
     return _known().get(uid, ("", ""))[1]
 
 
-def _near(text: str, kind: str) -> str:
-    """The nearest keyword of that kind, upper and lower case being the same."""
-    keywords = {keyword.lower(): keyword for known, keyword in _known().values() if known == kind and keyword}
-    near = difflib.get_close_matches(text.lower(), keywords, n=1, cutoff=0.6)
-    return f"; did you mean {keywords[near[0]]}?" if near else ": write its UID, or the keyword of PS3.6"
+def _suggested(text: str, kind: str) -> str:
+    keywords = [keyword for known, keyword in _known().values() if known == kind and keyword]
+    return did_you_mean(text, keywords, fold_case=True) or ": write its UID, or the keyword of PS3.6"
 
 
 @cache

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from proxy.config.tree import Block, Items, Node, Problem, Text, shown
+from proxy.config.quoting import shown
+from proxy.config.tree import Block, Items, Node, Problem, Text
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\})?")
 

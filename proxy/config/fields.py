@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from proxy.config import scalars
+from proxy.config import hosts, scalars
 from proxy.config.dictionary import SOP_CLASS, TRANSFER_SYNTAX, uid_of
 from proxy.config.tree import Mark, Text
 from proxy.policy import Network
@@ -114,16 +114,16 @@ DurationOrNever = Annotated[
 ]
 AeTitle = Annotated[str, *_plain(scalars.literal_ae_title, **_TITLE)]
 AeTitlePattern = Annotated[str, *_plain(scalars.ae_title, **_TITLE)]
-NetworkRange = Annotated[Network, *_plain(scalars.network, type="string")]
-LocalAddress = Annotated[tuple[str, int], *_plain(scalars.local_address, type="string", pattern=r":\d{1,5}$")]
-RemoteAddress = Annotated[tuple[str, int], *_plain(scalars.remote_address, type="string", pattern=r":\d{1,5}$")]
-Address = Annotated[str, *_plain(scalars.address, type="string")]
-ServerName = Annotated[str, *_plain(scalars.server_name, type="string", maxLength=253)]
-NameOfServer = Annotated[str, *_plain(scalars.name_of_server, type="string", maxLength=253)]
-CertificateName = Annotated[str, *_plain(scalars.certificate_name, type="string", maxLength=253)]
-Uri = Annotated[str, *_plain(scalars.uri, type="string", minLength=1)]
-HttpUrl = Annotated[str, *_plain(scalars.url("http", "https"), type="string", pattern="^https?://")]
-LdapUrl = Annotated[str, *_plain(scalars.url("ldap", "ldaps"), type="string", pattern="^ldaps?://")]
+NetworkRange = Annotated[Network, *_plain(hosts.network, type="string")]
+LocalAddress = Annotated[tuple[str, int], *_plain(hosts.local_address, type="string", pattern=r":\d{1,5}$")]
+RemoteAddress = Annotated[tuple[str, int], *_plain(hosts.remote_address, type="string", pattern=r":\d{1,5}$")]
+Address = Annotated[str, *_plain(hosts.address, type="string")]
+ServerName = Annotated[str, *_plain(hosts.server_name, type="string", maxLength=253)]
+NameOfServer = Annotated[str, *_plain(hosts.name_of_server, type="string", maxLength=253)]
+CertificateName = Annotated[str, *_plain(hosts.certificate_name, type="string", maxLength=253)]
+Uri = Annotated[str, *_plain(hosts.uri, type="string", minLength=1)]
+HttpUrl = Annotated[str, *_plain(hosts.url("http", "https"), type="string", pattern="^https?://")]
+LdapUrl = Annotated[str, *_plain(hosts.url("ldap", "ldaps"), type="string", pattern="^ldaps?://")]
 Fingerprint = Annotated[
     str, *_plain(scalars.fingerprint, type="string", pattern="^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$")
 ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from proxy.config.codes import CODES
+from proxy.config.quoting import printable
 from proxy.config.tree import Block, Items, Mark, Node
 
 MAXIMUM_FINDINGS = 500  # nobody reads more, and a hostile file could hold a million
@@ -33,11 +34,6 @@ class Finding:
         }
 
 
-def _printable(text: str) -> str:
-    """Keys and file names are whatever stands in the file: one line, and nothing that a terminal would obey."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 @dataclass(slots=True)
 class Report:
     """Collects findings. A mistake in `tenant_defaults` is told once, not once per tenant."""
@@ -55,7 +51,7 @@ class Report:
         if (code, where, message) in self._told or len(self._found) == MAXIMUM_FINDINGS:
             return
         self._told.add((code, where, message))
-        self._found.append((mark, Finding(code, severity, _printable(where), _printable(path), _printable(message))))
+        self._found.append((mark, Finding(code, severity, printable(where), printable(path), printable(message))))
 
     @property
     def findings(self) -> list[Finding]:
@@ -67,10 +63,11 @@ class Report:
         return [finding for _, finding in order]
 
 
-Path = Sequence[str | int]
+#: Where a value stands in the tree: keys of mappings and indexes of lists, from the top.
+KeyPath = Sequence[str | int]
 
 
-def locate(root: Node, path: Path, *, key: bool = False) -> tuple[Mark, str]:
+def locate(root: Node, path: KeyPath, *, key: bool = False) -> tuple[Mark, str]:
     """The mark and dotted path of what `path` leads to; steps that the text does not have are left out.
 
     With `key`, the last step is always named, and marks its key where there is one (unknown and missing keys).

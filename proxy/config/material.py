@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from proxy.config.fields import FilePath
 from proxy.config.files import FileProblem, Files
-from proxy.config.findings import Path, Report, locate
-from proxy.config.models import Certificate, Secret
+from proxy.config.findings import KeyPath, Report, locate
+from proxy.config.models import CertificateModel, Secret
 from proxy.config.tree import Block
 from proxy.config.values import File, KeyPair
 from proxy.config.x509_facts import (
@@ -66,17 +66,17 @@ class Material:
     now: datetime.datetime
     incomplete: bool = False  # a file is missing or unusable: what hangs on its content is not checked
     # A file that several listeners or tenants name, or inherit, is parsed once and complained of once.
-    _pairs: dict[Certificate, OwnCertificate | None] = field(default_factory=dict)
+    _pairs: dict[CertificateModel, OwnCertificate | None] = field(default_factory=dict)
     _ca_files: dict[FilePath, CaFile | None] = field(default_factory=dict)
     _crl_files: dict[FilePath, CrlFile | None] = field(default_factory=dict)
 
-    def tell(self, code: str, path: Path, message: str) -> None:
+    def tell(self, code: str, path: KeyPath, message: str) -> None:
         """Report `message` at `path`."""
         self.incomplete = self.incomplete or code.startswith("E3")
         mark, dotted = locate(self.root, path)
         self.report.add(code, mark, dotted, message)
 
-    def read(self, file: FilePath, path: Path) -> File | None:
+    def read(self, file: FilePath, path: KeyPath) -> File | None:
         """A file with its content, or None and a report."""
         try:
             content = self.files.read(file.path)
@@ -85,7 +85,7 @@ class Material:
             return None
         return File(file.path, content.data, "" if file.mark is None else file.mark.file_and_line)
 
-    def _certificates(self, file: FilePath, path: Path) -> tuple[File, tuple[CertificateFacts, ...]] | None:
+    def _certificates(self, file: FilePath, path: KeyPath) -> tuple[File, tuple[CertificateFacts, ...]] | None:
         content = self.read(file, path)
         if content is None:
             return None
@@ -96,7 +96,7 @@ class Material:
             return None
         return content, certificates
 
-    def secret(self, secret: Secret, path: Path) -> File | None:
+    def secret(self, secret: Secret, path: KeyPath) -> File | None:
         """A secret with its content, or None and a report."""
         where = locate(self.root, path)[0].file_and_line
         if secret.env is not None:
@@ -116,7 +116,7 @@ class Material:
         assert secret.file is not None  # the model has made sure of one
         return self._private(secret.file, path)
 
-    def _private(self, file: FilePath, path: Path) -> File | None:
+    def _private(self, file: FilePath, path: KeyPath) -> File | None:
         found = self.read(file, path)
         if found is not None and self.files.read(file.path).mode & 0o007:
             self.tell(
@@ -125,13 +125,13 @@ class Material:
             return None
         return found
 
-    def server_certificate(self, certificate: Certificate, path: Path) -> OwnCertificate | None:
+    def server_certificate(self, certificate: CertificateModel, path: KeyPath) -> OwnCertificate | None:
         """A certificate with its key, checked against each other and the clock."""
         if certificate not in self._pairs:
             self._pairs[certificate] = self._server_certificate(certificate, path)
         return self._pairs[certificate]
 
-    def _server_certificate(self, certificate: Certificate, path: Path) -> OwnCertificate | None:
+    def _server_certificate(self, certificate: CertificateModel, path: KeyPath) -> OwnCertificate | None:
         if certificate.dir is not None:
             folder, mark = certificate.dir.path, certificate.dir.mark
             chain = self.read(FilePath(os.path.join(folder, "tls.crt"), mark), (*path, "dir"))
@@ -150,7 +150,7 @@ class Material:
                 )
         return own
 
-    def client_certificate(self, certificate: FilePath, key: Secret, path: Path) -> OwnCertificate | None:
+    def client_certificate(self, certificate: FilePath, key: Secret, path: KeyPath) -> OwnCertificate | None:
         """What the gateway shows to an upstream; `path` is that of the `tls` block which names both."""
         chain, secret = self.read(certificate, (*path, "certificate")), self.secret(key, (*path, "key"))
         own = self._own_certificate(chain, secret, path, "certificate")
@@ -164,7 +164,7 @@ class Material:
         return own
 
     def _own_certificate(
-        self, chain: File | None, key: File | None, path: Path, chain_key: str
+        self, chain: File | None, key: File | None, path: KeyPath, chain_key: str
     ) -> OwnCertificate | None:
         if chain is None or key is None:
             return None
@@ -183,7 +183,7 @@ class Material:
             return None
         return OwnCertificate(KeyPair(chain, key), certificates)
 
-    def _check_own_leaf(self, leaf: CertificateFacts, file: str, path: Path) -> None:
+    def _check_own_leaf(self, leaf: CertificateFacts, file: str, path: KeyPath) -> None:
         if leaf.not_after <= self.now:
             self.tell("E306", path, f"{file}: expired on {leaf.not_after:%Y-%m-%d}")
         elif leaf.not_before > self.now:
@@ -195,19 +195,19 @@ class Material:
                 "W303", path, f"{file}: DCMTK and what is built on it cannot verify Ed25519 and Ed448 certificates"
             )
 
-    def check_strength(self, certificate: OwnCertificate, path: Path) -> None:
+    def check_strength(self, certificate: OwnCertificate, path: KeyPath) -> None:
         """Outside the legacy profiles the chain must be as strong as they ask of clients."""
         for link in certificate.chain:
             if link.weak:
                 self.tell("E307", path, f"{certificate.pair.chain.path}: {link.subject}: {link.weak}")
 
-    def ca_file(self, file: FilePath, path: Path) -> CaFile | None:
+    def ca_file(self, file: FilePath, path: KeyPath) -> CaFile | None:
         """CAs of client certificates: every certificate of the file must be one."""
         if file not in self._ca_files:
             self._ca_files[file] = self._ca_file(file, path)
         return self._ca_files[file]
 
-    def _ca_file(self, file: FilePath, path: Path) -> CaFile | None:
+    def _ca_file(self, file: FilePath, path: KeyPath) -> CaFile | None:
         found = self._certificates(file, path)
         if found is None:
             return None
@@ -229,7 +229,7 @@ class Material:
                 )
         return CaFile(content, certificates)
 
-    def trusted(self, file: FilePath, path: Path) -> CaFile | None:
+    def trusted(self, file: FilePath, path: KeyPath) -> CaFile | None:
         """What an upstream's certificate is verified against: CAs, or the certificate itself."""
         found = self._certificates(file, path)
         if found is None:
@@ -241,7 +241,7 @@ class Material:
                 self.tell("W301", path, f"{file.path}: {ended}; what it vouches for is refused")
         return CaFile(content, certificates)
 
-    def pinned(self, file: FilePath, path: Path) -> Pinned | None:
+    def pinned(self, file: FilePath, path: KeyPath) -> Pinned | None:
         """A device certificate that is trusted as itself."""
         found = self._certificates(file, path)
         if found is None:
@@ -267,13 +267,13 @@ class Material:
             return "its extended key usage is without clientAuth"
         return certificate.weak
 
-    def crl_file(self, file: FilePath, path: Path) -> CrlFile | None:
+    def crl_file(self, file: FilePath, path: KeyPath) -> CrlFile | None:
         """CRLs, PEM or DER."""
         if file not in self._crl_files:
             self._crl_files[file] = self._crl_file(file, path)
         return self._crl_files[file]
 
-    def _crl_file(self, file: FilePath, path: Path) -> CrlFile | None:
+    def _crl_file(self, file: FilePath, path: KeyPath) -> CrlFile | None:
         content = self.read(file, path)
         if content is None:
             return None

@@ -41,7 +41,7 @@ class Secret(Frozen):
         return self
 
 
-class Certificate(Frozen):
+class CertificateModel(Frozen):
     """A server certificate: `chain` and `key`, or `dir`."""
 
     chain: f.File | None = default(None, "PEM file: the server certificate, then what leads from it to the root.")
@@ -49,7 +49,7 @@ class Certificate(Frozen):
     dir: f.File | None = default(None, "A folder that holds tls.crt and tls.key.")
 
     @model_validator(mode="after")
-    def _one_form(self) -> "Certificate":
+    def _one_form(self) -> "CertificateModel":
         if self.model_fields_set not in ({"chain", "key"}, {"dir"}):
             raise ValueError("give chain and key, or dir alone")
         return self
@@ -75,7 +75,7 @@ class ClientCa(Frozen):
         return {"anyOf": [path, named], "description": "A PEM file, PEM files by name, or `from_tenants`."}
 
 
-class ClientAuth(Frozen):
+class ClientAuthModel(Frozen):
     """Whether client certificates are asked for, and which are trusted."""
 
     mode: f.Word[Literal["none", "optional", "required"]] = default("none", "optional: absent is fine, invalid never.")
@@ -98,21 +98,21 @@ class ClientAuth(Frozen):
     )
 
 
-class TenantTls(Frozen):
+class TenantTlsModel(Frozen):
     """`tls` of a tenant: each key not given is the listener's."""
 
     profile: f.Word[Profile] = default("bcp195-rfc8996", "What is negotiated (PS3.15 annex B).")
-    certificates: list[Certificate] | None = default(None, "One or more, e.g. RSA and ECDSA.")
-    client_auth: ClientAuth = default({}, "Client certificates.")
+    certificates: list[CertificateModel] | None = default(None, "One or more, e.g. RSA and ECDSA.")
+    client_auth: ClientAuthModel = default({}, "Client certificates.")
 
 
-class ListenerTls(TenantTls):
+class ListenerTlsModel(TenantTlsModel):
     """`tls` of a listener."""
 
-    certificates: list[Certificate] = mandatory("One or more, e.g. RSA and ECDSA.")
+    certificates: list[CertificateModel] = mandatory("One or more, e.g. RSA and ECDSA.")
 
 
-class ProxyProtocol(Frozen):
+class ProxyProtocolModel(Frozen):
     """The PROXY protocol in front of TLS."""
 
     version: f.Word[Literal["any", "v1", "v2"]] = default("any", "Which versions are read.")
@@ -121,7 +121,7 @@ class ProxyProtocol(Frozen):
     )
 
 
-class Listener(Frozen):
+class ListenerModel(Frozen):
     """Where senders connect."""
 
     bind: list[f.LocalAddress] = mandatory('Addresses to listen on, like "0.0.0.0:2762" and "[::]:2762".')
@@ -129,8 +129,10 @@ class Listener(Frozen):
     tenants: f.AllOr[list[f.Name]] = default(
         "all", "The tenants that may be reached here; a plaintext listener must list them."
     )
-    proxy_protocol: f.Nullable[ProxyProtocol] = default(None, "A PROXY header is demanded of those who are trusted.")
-    tls: f.Nullable[ListenerTls] = default(None, "Left out: a plaintext listener.")
+    proxy_protocol: f.Nullable[ProxyProtocolModel] = default(
+        None, "A PROXY header is demanded of those who are trusted."
+    )
+    tls: f.Nullable[ListenerTlsModel] = default(None, "Left out: a plaintext listener.")
     without_sni: f.Word[Literal["match", "reject"]] = default(
         "match", "match: by source address, client certificate and called AE title."
     )
@@ -140,7 +142,7 @@ class Listener(Frozen):
     default_tenant: f.Nullable[f.Name] = default(None, "Takes what matches no tenant.")
 
 
-class Log(Frozen):
+class LogModel(Frozen):
     """The log."""
 
     level: f.Word[Literal["debug", "info", "warning", "error"]] = default(
@@ -161,7 +163,7 @@ class Admin(Frozen):
     listen: f.LocalAddress = default("127.0.0.1:9280", "Address of the admin server.")
 
 
-class Reload(Frozen):
+class ReloadModel(Frozen):
     """What is watched for changes, by content."""
 
     watch: f.Word[Literal["certificates", "all", "off"]] = default(
@@ -170,7 +172,7 @@ class Reload(Frozen):
     interval: f.Duration = default("60s", "How often.")
 
 
-class Timeouts(Frozen):
+class TimeoutsModel(Frozen):
     """Every wait in the proxy is one of these."""
 
     proxy_header: f.Duration = default("5s", "For the PROXY header.")
@@ -187,7 +189,7 @@ class Timeouts(Frozen):
     drain: f.DurationOrZero = default("5m", "On SIGTERM: then what is still open is aborted.")
 
 
-class Limits(Frozen):
+class LimitsModel(Frozen):
     """Caps that no peer can raise."""
 
     connections: f.Count = default("10000", "All listeners and workers together.")
@@ -197,7 +199,7 @@ class Limits(Frozen):
     presentation_contexts: f.Contexts = default("128", "Presentation contexts of one request.")
 
 
-class Server(Frozen):
+class ServerModel(Frozen):
     """One server of an upstream."""
 
     address: f.RemoteAddress = mandatory("host:port")
@@ -205,7 +207,7 @@ class Server(Frozen):
     backup: f.Boolean = default("false", "Asked only when no other is up.")
 
 
-class UpstreamTls(Frozen):
+class UpstreamTlsModel(Frozen):
     """TLS towards an upstream."""
 
     profile: f.Word[Profile] = default("bcp195-rfc8996", "What is offered (PS3.15 annex B).")
@@ -225,13 +227,13 @@ class UpstreamTls(Frozen):
         return value
 
     @model_validator(mode="after")
-    def _pair(self) -> "UpstreamTls":
+    def _pair(self) -> "UpstreamTlsModel":
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together")
         return self
 
 
-class HealthCheck(Frozen):
+class HealthCheckModel(Frozen):
     """An active health check. An A-ASSOCIATE-RJ counts as up and is shown as such."""
 
     type: f.Word[Literal["tcp", "echo"]] = mandatory("echo is a real C-ECHO.")
@@ -243,20 +245,20 @@ class HealthCheck(Frozen):
     called_aet: f.AeTitle | None = default(None, "Called AE title of the check; `echo` needs it.")
 
     @model_validator(mode="after")
-    def _echo_calls_somebody(self) -> "HealthCheck":
+    def _echo_calls_somebody(self) -> "HealthCheckModel":
         if self.type == "echo" and self.called_aet is None:
             raise ValueError("type echo needs called_aet")
         return self
 
 
-class Upstream(Frozen):
+class UpstreamModel(Frozen):
     """A PACS."""
 
-    servers: list[Server] = mandatory("Its servers.")
+    servers: list[ServerModel] = mandatory("Its servers.")
     balance: f.Word[Literal["least_associations", "round_robin", "first_up"]] = default(
         "least_associations", "How a server is chosen."
     )
-    tls: f.Nullable[UpstreamTls] = default(None, "Left out: plain DICOM.")
+    tls: f.Nullable[UpstreamTlsModel] = default(None, "Left out: plain DICOM.")
     send_proxy_protocol: f.Nullable[f.Word[Literal["v1", "v2"]]] = default(None, "Send a PROXY header.")
     source_address: f.Nullable[f.Address] = default(None, "Local address to dial from.")
-    health_check: f.Nullable[HealthCheck] = default(None, "null: passive only.")
+    health_check: f.Nullable[HealthCheckModel] = default(None, "null: passive only.")

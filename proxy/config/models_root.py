@@ -6,8 +6,19 @@ from pydantic import Discriminator, Tag, WithJsonSchema
 
 from proxy.config import fields as f
 from proxy.config.fields import Frozen, default, mandatory
-from proxy.config.models import AccessLog, Admin, Limits, Listener, Log, Reload, Secret, Timeouts, Upstream
-from proxy.config.models_tenant import Tenant
+from proxy.config.models import (
+    AccessLog,
+    Admin,
+    LimitsModel,
+    ListenerModel,
+    LogModel,
+    ReloadModel,
+    Secret,
+    TimeoutsModel,
+    UpstreamModel,
+)
+from proxy.config.models_tenant import TenantModel
+from proxy.config.values import DEFAULT_CONTROL
 
 
 class HtpasswdProvider(Frozen):
@@ -85,19 +96,19 @@ class Configuration(Frozen):
     )
     workers: f.Processes = default("auto", "Processes that carry traffic: auto (one per CPU) or a number.")
     control: f.Nullable[f.File] = default(
-        "/run/dicomgate/control.sock", "Unix socket of reload, drain, status, top, disconnect; null turns it off."
+        DEFAULT_CONTROL, "Unix socket of reload, drain, status, top, disconnect; null turns it off."
     )
-    log: Log = default({}, "The log.")
+    log: LogModel = default({}, "The log.")
     access_log: AccessLog = default({}, "The access log.")
     admin: f.Nullable[Admin] = default({}, "The admin server; null turns it off.")
-    reload: Reload = default({}, "What is watched for changes.")
-    timeouts: Timeouts = default({}, "Every wait in the proxy.")
-    limits: Limits = default({}, "Caps that no peer can raise.")
-    listeners: dict[f.Name, Listener] = mandatory("Where senders connect.")
+    reload: ReloadModel = default({}, "What is watched for changes.")
+    timeouts: TimeoutsModel = default({}, "Every wait in the proxy.")
+    limits: LimitsModel = default({}, "Caps that no peer can raise.")
+    listeners: dict[f.Name, ListenerModel] = mandatory("Where senders connect.")
     # Merged under each tenant before anything is checked; the schema gives it the keys of a tenant.
     tenant_defaults: Annotated[Any, WithJsonSchema({"type": "object"})] = default(
         None, "Any keys of a tenant, merged under each tenant key by key."
     )
-    tenants: dict[f.Name, Tenant] = mandatory("Who may do what.")
+    tenants: dict[f.Name, TenantModel] = mandatory("Who may do what.")
     identity_providers: dict[f.Name, IdentityProvider] | None = default(None, "Who verifies users.")
-    upstreams: dict[f.Name, Upstream] = mandatory("The PACS.")
+    upstreams: dict[f.Name, UpstreamModel] = mandatory("The PACS.")

@@ -1,30 +1,19 @@
 """`tenants`: who may do what, for whom."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ConfigDict
 
 from proxy.config import fields as f
 from proxy.config.fields import Frozen, default, mandatory
-from proxy.config.models import TenantTls
+from proxy.config.models import TenantTlsModel
+from proxy.dimse.services import PRESETS, Operation
 
-Operation = Literal[
-    "echo",
-    "store",
-    "store_standard",
-    "find",
-    "worklist",
-    "move",
-    "get",
-    "storage_commitment",
-    "mpps",
-    "ups",
-    "print",
-    "other",
-    "all",
-    "modality",
-    "viewer",
-]
+if TYPE_CHECKING:
+    AllowWord = str
+else:
+    # At run time a Literal takes computed words; a type checker needs them written out.
+    AllowWord = Literal[(*(operation.value for operation in Operation), *PRESETS)]
 
 
 class PeerCertificate(Frozen):
@@ -54,7 +43,7 @@ class PeerRewrite(Frozen):
     calling_aet: f.Nullable[f.AeTitle] = default(None, "The calling AE title that the upstream sees.")
 
 
-class Peer(Frozen):
+class PeerModel(Frozen):
     """One entry of the allowlist. The first that matches wins."""
 
     model_config = ConfigDict(
@@ -70,7 +59,7 @@ class Peer(Frozen):
     cert: PeerCertificate | None = default(None, "What its client certificate must be.")
     user: PeerUser | None = default(None, "Which user it must name.")
     action: f.Word[Literal["accept", "refuse"]] = default("accept", "What happens to whom this entry matches.")
-    allow: list[f.Word[Operation]] | None = default(
+    allow: list[f.Word[AllowWord]] | None = default(
         None,
         "Operations, or all, modality (echo store worklist mpps storage_commitment), viewer (echo find move get). "
         "Mandatory, but with action: refuse.",
@@ -89,7 +78,7 @@ class TenantRewrite(Frozen):
     called_aet: f.Nullable[f.AeTitle] = default(None, "What the upstream is called by.")
 
 
-class UserIdentity(Frozen):
+class UserIdentityModel(Frozen):
     """User identity of the association request (PS3.7 annex D.3.3.7)."""
 
     mode: f.Word[Literal["off", "optional", "required"]] = default("off", "off: passed on untouched.")
@@ -98,12 +87,12 @@ class UserIdentity(Frozen):
     allow_plain: f.Boolean = default("false", "true: a passcode or token may come over a plaintext listener.")
 
 
-class Tenant(Frozen):
+class TenantModel(Frozen):
     """What a server name, or matching, selects: its senders, its called AE titles, its PACS."""
 
     server_names: list[f.ServerName] | None = default(None, "Left out: not reachable by a name of its own.")
     networks: f.AnyOr[list[f.NetworkRange]] = default("any", "Where this tenant's senders come from.")
-    tls: f.Nullable[TenantTls] = default(
+    tls: f.Nullable[TenantTlsModel] = default(
         None, "profile, certificates, client_auth of this tenant; each key not given is the listener's."
     )
     called_aets: f.AnyOr[list[f.AeTitle]] = mandatory("The called AE titles, or any.")
@@ -122,7 +111,7 @@ class Tenant(Frozen):
     max_associations: f.Nullable[f.Count] = default(None, "null: no cap but limits.connections.")
     idle: f.Nullable[f.DurationOrNever] = default(None, "Overrides timeouts.idle.")
     rewrite: TenantRewrite = default({}, "What the upstream sees instead.")
-    user_identity: UserIdentity = default({}, "User identity of the association request.")
-    peers: list[Peer] = mandatory(
+    user_identity: UserIdentityModel = default({}, "User identity of the association request.")
+    peers: list[PeerModel] = mandatory(
         "First match wins; none matches: refused. A title named literally in any peer is never matched by a pattern."
     )

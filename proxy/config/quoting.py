@@ -1,13 +1,24 @@
-"""Text as a value of the configuration."""
+"""Text of unknown origin made safe to show: in a message, on one line of a terminal, as a value of YAML. Pure."""
 
 import json
 import re
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_LONGEST_SHOWN = 64
+
+
+def shown(text: str) -> str:
+    """`text` in quotes, escaped to ASCII and cut to 64 characters, for a message."""
+    return ascii(str(text) if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "...")
+
+
+def printable(text: str) -> str:
+    """`text` on one line without quotes; control characters, which a terminal would obey, are escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def yaml_text(text: str) -> str:
-    """Quoted where a colon, a star, `null` or `${` would mean something else."""
+    """`text` as a value of the configuration, quoted where a colon, a star, `null` or `${` would change its meaning."""
     if _PLAIN.fullmatch(text) and text.lower() != "null":
         return text
     return json.dumps(text.replace("${", "$${"))

@@ -3,14 +3,23 @@
 import copy
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from proxy.config.models_root import Configuration
 
 _NULL = {"type": "null"}
 
 
+class _Definitions(GenerateJsonSchema):
+    """Names each definition for its block in the file: `Listener`, not `ListenerModel`."""
+
+    def normalize_name(self, name: str) -> str:
+        return super().normalize_name(name).removesuffix("Model")
+
+
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) for editors and pipelines. It cannot say everything that `dicomgate check` says."""
-    schema = Configuration.model_json_schema(by_alias=True)
+    schema = Configuration.model_json_schema(by_alias=True, schema_generator=_Definitions)
     defaults = copy.deepcopy(schema["$defs"]["Tenant"])
     defaults.pop("required")
     defaults["description"] = schema["properties"]["tenant_defaults"]["description"]

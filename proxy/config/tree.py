@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import yaml
 
+from proxy.config.quoting import shown
+
 MAXIMUM_DEPTH = 32  # the deepest key of the reference stands at 7
 MAXIMUM_KEY_LENGTH = 256
 
@@ -75,11 +77,6 @@ class Block(dict[str, "Node"]):
 
 
 Node = Text | Items | Block
-
-
-def shown(text: str) -> str:
-    """`text` quoted, escaped and cut, fit for a message."""
-    return ascii(str(text) if len(text) <= 64 else text[:61] + "...")
 
 
 def parse(data: bytes, file: str, problem: Problem) -> Block | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from proxy.config.findings import Report, locate
+from proxy.config.findings import KeyPath, Report, locate
 from proxy.config.models_root import Configuration
 from proxy.config.tree import Block
 
@@ -20,8 +20,6 @@ UNBUILT: dict[str, tuple[object, ...]] = {
     "tenants.*.peers.*.user": (None,),
     "identity_providers": (None,),
 }
-
-Path = tuple[str | int, ...]
 
 
 def check_unbuilt(configuration: Configuration, root: Block, report: Report) -> None:
@@ -50,7 +48,7 @@ def _written(value: object) -> str:
             return str(value)
 
 
-def _values(node: object, pattern: tuple[str, ...], path: Path = ()) -> Iterator[tuple[Path, object]]:
+def _values(node: object, pattern: tuple[str, ...], path: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:
     if not pattern:
         yield path, node
         return

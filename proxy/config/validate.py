@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from proxy.config.findings import MAXIMUM_FINDINGS, Report, locate
 from proxy.config.models_root import Configuration
 from proxy.config.nearest import did_you_mean
-from proxy.config.tree import Block, shown
+from proxy.config.quoting import shown
+from proxy.config.tree import Block
 
 _MISSPELT = 0.85  # likeness from which a word is a misspelling rather than a key of another place
 _PLACES_NAMED = 3  # at most, of a key that many have

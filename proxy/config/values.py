@@ -115,12 +115,12 @@ class HealthCheck:
     """
 
     type: str
-    interval: float = 10.0
-    timeout: float = 3.0
-    rise: int = 2
-    fall: int = 3
-    calling_aet: str = "DICOMGATE"
-    called_aet: str = ""  # only for echo
+    interval: float
+    timeout: float
+    rise: int
+    fall: int
+    calling_aet: str
+    called_aet: str  # "" unless `type` is echo
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Upstream:
 
     name: str
     servers: tuple[Server, ...]
-    balance: str = "least_associations"
+    balance: str  # least_associations | round_robin | first_up
     tls: UpstreamTls | None = None
     send_proxy_protocol: int | None = None
     source_address: str | None = None
@@ -144,41 +144,42 @@ class Upstream:
 class Timeouts:
     """Every wait in the proxy is one of these (seconds)."""
 
-    proxy_header: float = 5.0
-    client_hello: float = 10.0
-    tls_handshake: float = 10.0
-    artim: float = 10.0
-    identity: float = 5.0
-    upstream_connect: float = 5.0
-    upstream_accept: float = 30.0
-    idle: float = 1800.0
-    close: float = 5.0
-    unacknowledged: float = 600.0
-    drain_delay: float = 0.0
-    drain: float = 300.0
+    proxy_header: float
+    client_hello: float
+    tls_handshake: float
+    artim: float
+    identity: float
+    upstream_connect: float
+    upstream_accept: float
+    idle: float
+    close: float
+    unacknowledged: float
+    drain_delay: float
+    drain: float
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Caps that no peer can raise."""
 
-    connections: int = 10_000
-    connections_per_address: int = 256
-    handshakes_per_address: int = 32
-    associate_rq: int = 256 * 1024
-    presentation_contexts: int = 128
+    connections: int
+    connections_per_address: int
+    handshakes_per_address: int
+    associate_rq: int
+    presentation_contexts: int
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
     """`log` and `access_log`. `format` None: console on a terminal, else json. `access_path` "-" is standard output."""
 
-    level: str = "info"
-    format: str | None = None
-    access_path: str = "-"
+    level: str
+    format: str | None
+    access_path: str
 
 
-#: Where the control socket is by default; there, and only there, it may be missing.
+#: The default of `control`: verbs look here without reading a configuration, and the gateway runs without a control
+#: socket where this one cannot be created (another path that fails ends the start).
 DEFAULT_CONTROL = "/run/dicomgate/control.sock"
 
 
@@ -186,8 +187,8 @@ DEFAULT_CONTROL = "/run/dicomgate/control.sock"
 class Reload:
     """What is watched for changes, by content, every `interval` seconds."""
 
-    watch: str = "certificates"  # certificates | all | off
-    interval: float = 60.0
+    watch: str  # certificates | all | off
+    interval: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +199,10 @@ class Config:
     listeners: tuple[Listener, ...]
     tenants: Mapping[str, Tenant]
     upstreams: Mapping[str, Upstream]
-    timeouts: Timeouts = Timeouts()
-    limits: Limits = Limits()
-    log: Log = Log()
-    admin: tuple[str, int] | None = ("127.0.0.1", 9280)
-    workers: int | None = None  # None: auto
-    control: str | None = DEFAULT_CONTROL
-    reload: Reload = Reload()
+    timeouts: Timeouts
+    limits: Limits
+    log: Log
+    admin: tuple[str, int] | None
+    workers: int | None  # None: auto
+    control: str | None
+    reload: Reload

@@ -20,7 +20,7 @@ class GatewayFailed(Exception):
     """It did not start, or ended by itself; the text has the end of its log."""
 
 
-class Gateway:
+class GatewayProcess:
     """A running gateway."""
 
     def __init__(self, config: Path, log: Path, admin: int) -> None:

@@ -12,7 +12,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage, StudyRootQueryRetrieveInformationModelFind
 
 from proxy.cli.output import say
-from proxy.demo.gateway import Gateway
+from proxy.demo.gateway import GatewayProcess
 from proxy.demo.image import write_ct
 from proxy.demo.site import NORTH_NAME, NORTH_TITLE, SOUTH_NAME, SOUTH_TITLE, Site
 from proxy.tls.client import client_context
@@ -33,7 +33,7 @@ class TourFailed(Exception):
 class Tour:
     """The steps, in the order of `run`. `dicomgate` runs one verb in this process and gives its exit code."""
 
-    def __init__(self, site: Site, gateway: Gateway, dicomgate: Callable[[Sequence[str]], int]) -> None:
+    def __init__(self, site: Site, gateway: GatewayProcess, dicomgate: Callable[[Sequence[str]], int]) -> None:
         self._site = site
         self._gateway = gateway
         self._dicomgate = dicomgate

@@ -1,4 +1,4 @@
-"""What a configuration comes to on each listener, for `dicomgate check`: inheritance and defaults worked out."""
+"""The effective settings of each listener, for `dicomgate check`: after inheritance and defaults."""
 
 import datetime
 import time
@@ -11,14 +11,12 @@ from proxy.config.values import ClientAuthSettings, Config, KeyPair, Listener, P
 from proxy.explain.permissions import EffectivePeer, describe_peers
 from proxy.explain.sni_table import SniRow, describe_sni
 from proxy.pki.inspection import CertificateFacts, CrlFacts, inspect
-from proxy.policy import ClientAuthMode, Entrance, Network, SniResult
+from proxy.policy import ClientAuthMode, Entrance, Network
 from proxy.policy.addresses import format_endpoint
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.profiles import PROFILES, Profile, missing_suites
 from proxy.tls.upstreams import upstream_contexts
-
-_SENDERS = {SniResult.UNKNOWN: "unknown", SniResult.ABSENT: "none", SniResult.UNUSED: "any"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class EffectiveCertificate:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveCrl:
-    """A CRL of `client_auth.crl`. `revoked`: how many; `next_update` is RFC 3339, null where it says none."""
+    """A CRL of `client_auth.crl`. `revoked`: number of certificates; `next_update`: RFC 3339, or None."""
 
     file: str
     issuer: str
@@ -43,7 +41,7 @@ class EffectiveCrl:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveRevocation:
-    """What refuses a client certificate that verifies. `crl_expired`: refuse or accept; `revoked`: fingerprints."""
+    """What revokes a client certificate. `crl_expired`: refuse or accept; `revoked`: SHA-256 fingerprints."""
 
     crls: tuple[EffectiveCrl, ...]
     crl_expired: str
@@ -51,24 +49,24 @@ class EffectiveRevocation:
 
 
 @dataclass(frozen=True, slots=True)
-class EffectiveTls:
-    """The TLS of a listener, as a client without a tenant's server name meets it."""
+class EffectiveListenerTls:
+    """TLS of a listener, for a client that sends no tenant's server name."""
 
     profile: str
     section: str  # of PS3.15
     retired: bool
     client_auth: str
     ca: tuple[str, ...]
-    ca_files: tuple[str, ...]  # one for each of `ca`
+    ca_files: tuple[str, ...]  # one for each name in `ca`
     pinned: int
     revocation: EffectiveRevocation
     certificates: tuple[EffectiveCertificate, ...]
-    missing_suites: tuple[str, ...]  # of the profile, that this OpenSSL has not
+    missing_suites: tuple[str, ...]  # suites of the profile that this OpenSSL lacks
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveTenant:
-    """A tenant as it is reached through one listener."""
+    """A tenant, as clients of one listener reach it."""
 
     name: str
     where: str
@@ -83,21 +81,8 @@ class EffectiveTenant:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What a client with one kind of server name gets. `sender`: known, unknown, none, or any where it is not read."""
-
-    server_name: str | None
-    sender: str
-    result: str
-    tenant: str | None
-    client_auth: str | None
-    alert: int | None
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
 class EffectiveProxyProtocol:
-    """The PROXY header that is demanded. `versions`: v1, v2 or both."""
+    """The PROXY header that the listener demands. `versions`: v1, v2 or both."""
 
     versions: tuple[str, ...]
     trusted: tuple[str, ...]
@@ -113,9 +98,9 @@ class EffectiveListener:
     networks: tuple[str, ...] | str
     proxy_protocol: EffectiveProxyProtocol | None
     default_tenant: str | None
-    tls: EffectiveTls | None
+    tls: EffectiveListenerTls | None
     tenants: tuple[EffectiveTenant, ...]
-    sni: tuple[Row, ...]
+    sni: tuple[SniRow, ...]
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,7 +109,7 @@ class EffectiveListener:
 
 
 def try_tls(config: Config) -> Iterator[Finding]:
-    """Build every context, and shake hands in memory with the listeners', as `run` will; what fails is an error."""
+    """Build every TLS context and complete a handshake in memory with each listener's, as `run` does. Yield errors."""
     for listener in config.listeners:
         if listener.tls is None:
             continue
@@ -140,7 +125,7 @@ def try_tls(config: Config) -> Iterator[Finding]:
 
 
 def describe_listeners(config: Config) -> list[EffectiveListener]:
-    """Every listener, in the order of the file."""
+    """Return every listener, in the order of the file."""
     return [_listener(listener) for listener in config.listeners]
 
 
@@ -155,7 +140,7 @@ def _listener(listener: Listener) -> EffectiveListener:
         default_tenant=policy.default_tenant,
         tls=_tls(listener.tls) if listener.tls is not None else None,
         tenants=tuple(_tenant(listener, entrance) for entrance in policy.entrances),
-        sni=tuple(map(_row, describe_sni(policy))),
+        sni=tuple(describe_sni(policy)),
         notes=tuple(_notes(listener)),
     )
 
@@ -165,9 +150,9 @@ def _proxy_protocol(protocol: ProxyProtocol) -> EffectiveProxyProtocol:
     return EffectiveProxyProtocol(versions, tuple(map(str, protocol.trusted)))
 
 
-def _tls(settings: TlsSettings) -> EffectiveTls:
+def _tls(settings: TlsSettings) -> EffectiveListenerTls:
     profile, auth = PROFILES[settings.profile], settings.client_auth
-    return EffectiveTls(
+    return EffectiveListenerTls(
         profile=profile.name,
         section=profile.section,
         retired=profile.retired,
@@ -198,7 +183,7 @@ def _revocation(auth: ClientAuthSettings) -> EffectiveRevocation:
 
 
 def describe_certificate(pair: KeyPair) -> EffectiveCertificate:
-    """A certificate of the gateway, which was read before."""
+    """Describe a certificate of the gateway. Loading the configuration has checked that it is readable."""
     now = datetime.datetime.now(datetime.UTC)
     leaf = next(facts for facts in inspect(pair.chain.data, now) if isinstance(facts, CertificateFacts))
     return EffectiveCertificate(pair.chain.path, leaf.dns, leaf.key, leaf.not_after.isoformat(timespec="seconds"))
@@ -222,11 +207,6 @@ def _tenant(listener: Listener, entrance: Entrance) -> EffectiveTenant:
     )
 
 
-def _row(row: SniRow) -> Row:
-    sender = "known" if row.server_name is not None else _SENDERS[row.result]
-    return Row(row.server_name, sender, row.result, row.tenant, row.client_auth, row.alert, row.answer)
-
-
 def _notes(listener: Listener) -> Iterator[str]:
     for entrance in listener.policy.entrances:
         until = entrance.tenant.observe_until
@@ -248,17 +228,17 @@ def _notes(listener: Listener) -> Iterator[str]:
 
 
 def profile_notes(profile: Profile) -> Iterator[str]:
-    """What whoever chose the profile should know."""
+    """Yield what limits a profile here: suites that this OpenSSL does not serve, retirement from PS3.15."""
     missing = missing_suites(profile)
     newer = [suite for suite in missing if suite in profile.tls13_suites]
     older = [suite for suite in missing if suite not in profile.tls13_suites]
     if newer:
         served = len(profile.tls13_suites) - len(newer)
-        yield f"{profile.name}: of TLS 1.3 the {served} default suites are served, not {', '.join(newer)}"
+        yield f"{profile.name}: with TLS 1.3 the {served} default suites are served, {', '.join(newer)} are not"
     if older:
         yield f"{profile.name}: this OpenSSL has no {', '.join(older)}"
     if profile.retired:
-        yield f"{profile.name} is retired from PS3.15 ({profile.section}): only for what cannot do better"
+        yield f"{profile.name} is retired from PS3.15 ({profile.section}): only for devices that support nothing newer"
 
 
 def _networks(networks: tuple[Network, ...] | None) -> tuple[str, ...] | str:

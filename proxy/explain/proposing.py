@@ -6,8 +6,8 @@ from typing import Any
 
 from proxy.config.dictionary import SOP_CLASS, TRANSFER_SYNTAX, keyword_of, sop_classes, uid_of
 from proxy.config.nearest import did_you_mean
+from proxy.config.quoting import shown
 from proxy.config.scalars import uid_or_keyword
-from proxy.config.tree import shown
 from proxy.dimse.services import Operation, SopClass, classify, is_storage, permitted
 from proxy.pdu import PresentationContext, Span, encode_associate_rq
 from proxy.policy import Peer

@@ -1,4 +1,4 @@
-"""Walks a sender that is not there through the stages of an association, by the functions of the live path."""
+"""Simulates the stages of an association for a described sender, with the functions of the live path."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.config.values import Config, Listener
 from proxy.dimse.echo import VERIFICATION_SOP_CLASS
-from proxy.explain.advice import advice
+from proxy.explain.advice import advise
 from proxy.explain.presenting import Unaccepted, present
 from proxy.explain.proposing import ContextAnswer, Proposal, answer_proposals, encode_proposals
-from proxy.explain.refusals import REFUSALS
+from proxy.explain.refusals import MANUAL
 from proxy.explain.upstreams import describe_upstream
 from proxy.net.stages import request_error
 from proxy.observe.answers import describe_answer
 from proxy.pdu import PduError, RequestAmbiguous, parse_associate_rq
 from proxy.policy import (
-    ANSWERS,
     Accept,
     Address,
     Alert,
@@ -45,15 +44,16 @@ from proxy.tls.hello import ClientHelloMalformed, normalize_server_name
 if TYPE_CHECKING:
     from cryptography import x509
 
-_SHOWN_SUBJECT = 80
+_SHOWN_SUBJECT = 80  # characters: a subject may be of any length
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who would send what. `chain`: the certificates that it shows, as `read_chain` gives them.
+    """A sender and its request.
 
-    `proposals`: the SOP classes that it proposes; none: Verification. `asks`: whether it must have them all.
-    `move_destination`: of a C-MOVE that it asks for.
+    `chain`: the certificates that it sends, leaf first, from `read_chain`. `proposals`: the SOP classes that it
+    proposes; Verification if empty. `asks`: True if it must get all of them. `move_destination`: the AE title of a
+    C-MOVE that it requests.
     """
 
     address: Address
@@ -75,9 +75,10 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Every step, and what it came to. `advice` is empty where it was accepted.
+    """Every step of the simulation, and the decision. `advice` is empty for an accepted request.
 
-    `contexts`: what becomes of each proposal, where a peer was found. `move_refused`: why the C-MOVE is; "" if not.
+    `contexts`: the answer to each proposal, if a peer was found. `move_refused`: why the C-MOVE would be refused, or
+    "".
     """
 
     listener: str
@@ -89,22 +90,22 @@ class Explanation:
 
     @property
     def refusal(self) -> Refuse | None:
-        """None where it was accepted."""
+        """The refusal, or None."""
         return self.decision if isinstance(self.decision, Refuse) else None
 
     @property
     def observing(self) -> bool:
-        """Whether it was accepted, and what the rules forbid is let pass."""
+        """True if the request was accepted and `observe_until` lets forbidden operations pass."""
         return isinstance(self.decision, Accept) and self.decision.observing
 
     @property
     def by_the_rules(self) -> bool:
-        """Whether the sender may do all that it proposes."""
+        """True if the rules allow everything that the sender proposes."""
         return not self.move_refused and all(answer.allowed for answer in self.contexts)
 
     @property
     def everything_allowed(self) -> bool:
-        """Whether all of it passes today."""
+        """True if everything passes now, by the rules or under `observe_until`."""
         return self.refusal is None and (self.by_the_rules or self.observing)
 
     def to_dict(self, config: Config) -> dict[str, Any]:
@@ -117,7 +118,7 @@ class Explanation:
             "tenant": decision.tenant.name if decision.tenant is not None else None,
             "peer": decision.peer.name if decision.peer is not None else None,
             "upstream": upstream.name if upstream is not None else None,
-            "server": ", ".join(f"{s.host}:{s.port}" for s in upstream.servers) if upstream is not None else None,
+            "server": ", ".join(server.label for server in upstream.servers) if upstream is not None else None,
             "upstream_tls": describe_upstream(upstream).to_dict()["tls"] if upstream is not None else None,
             "reason": refusal.reason if refusal is not None else None,
             "answer": describe_answer(refusal.answer) if refusal is not None else None,
@@ -133,8 +134,8 @@ class Explanation:
         }
 
 
-class _Refused(Exception):
-    """A stage before the decision says no."""
+class _RefusedEarly(Exception):
+    """A stage before the decision refuses."""
 
     def __init__(self, refusal: Refuse) -> None:
         super().__init__(refusal.detail)
@@ -143,49 +144,54 @@ class _Refused(Exception):
 
 def _refused(
     trace: Trace, rule: str, reason: Reason, detail: str, where: str = "", answer: Answer | None = None
-) -> _Refused:
-    """The refusal as the live path gives it here: with the reason's own answer, unless the stage has another."""
-    return _Refused(replace(trace.failed(rule, reason, detail, where), answer=answer or ANSWERS[reason]))
+) -> _RefusedEarly:
+    """Return the refusal of a stage, with the reason's own answer unless the stage has another."""
+    return _RefusedEarly(replace(trace.failed(rule, reason, detail, where), answer=answer or reason.answer))
 
 
-def walk(listener: Listener, sender: Sender) -> Explanation:
-    """From the accept to the decision. Raises TlsSetupError."""
+def simulate(listener: Listener, sender: Sender) -> Explanation:
+    """Take a sender from the accepted connection to the decision. Raises TlsSetupError."""
     trace = Trace()
     try:
         _check_address(listener, sender, trace)
         entrance, certificate = _secure(listener, sender, trace)
         facts = _read_request(sender, certificate, trace)
-    except _Refused as refused:
-        remedy = REFUSALS[refused.refusal.reason].remedy
-        return Explanation(listener.name, tuple(trace.steps), refused.refusal, remedy)
+    except _RefusedEarly as refused:
+        change = MANUAL[refused.refusal.reason].change
+        return Explanation(listener.name, tuple(trace.steps), refused.refusal, change)
     decision = judge(listener.policy, entrance, facts)
-    steps = (*trace.steps, *_said_once(decision.trace))
-    settled = _settle(decision)
-    if isinstance(settled, Refuse):
-        cut = settled.reason is Reason.NO_PERMITTED_CONTEXT
-        contexts = answer_proposals(sender.proposals, settled.peer) if cut else ()
-        return Explanation(listener.name, steps, settled, advice(settled, facts), contexts)
-    contexts = answer_proposals(sender.proposals, settled.peer)
-    return Explanation(listener.name, steps, settled, "", contexts, _check_move(sender, settled))
+    steps = (*trace.steps, *_without_repeats(decision.trace))
+    return _explain(listener.name, steps, _settle(decision), sender, facts)
+
+
+def _explain(
+    listener: str, steps: tuple[Step, ...], decision: Accept | Refuse, sender: Sender, facts: Facts
+) -> Explanation:
+    if isinstance(decision, Accept):
+        contexts = answer_proposals(sender.proposals, decision.peer)
+        return Explanation(listener, steps, decision, "", contexts, _check_move(sender, decision))
+    cut = decision.reason is Reason.NO_PERMITTED_CONTEXT
+    contexts = answer_proposals(sender.proposals, decision.peer) if cut else ()
+    return Explanation(listener, steps, decision, advise(decision, facts), contexts)
 
 
 def _check_move(sender: Sender, accept: Accept) -> str:
-    """As the live path does with each C-MOVE-RQ."""
+    """Return why a C-MOVE-RQ of the sender would be refused, or ""."""
     destination = sender.move_destination
     if destination is None or move_allowed(accept, destination, sender.calling):
         return ""
     return f"{destination} is not one of the peer's move_destinations ({', '.join(accept.move_destinations or ())})"
 
 
-def _said_once(steps: Sequence[Step]) -> Iterator[Step]:
-    """Without the peer that was passed over where the refusal at the end has the same words of it."""
+def _without_repeats(steps: Sequence[Step]) -> Iterator[Step]:
+    """Leave out the skip of a peer that the final refusal repeats in the same words."""
     for step in steps:
         if step.outcome is not Outcome.SKIP or replace(step, outcome=Outcome.FAIL) != steps[-1]:
             yield step
 
 
 def _settle(decision: Decision) -> Accept | Refuse:
-    """As the live path: there is no identity provider to ask."""
+    """Refuse a request that needs a user's identity, as the live path does without an identity provider."""
     if isinstance(decision, NeedsIdentity):
         return Trace().failed("identity", Reason.IDENTITY_UNAVAILABLE, "no identity provider can be asked")
     return decision
@@ -201,7 +207,7 @@ def _check_address(listener: Listener, sender: Sender, trace: Trace) -> None:
 
 
 def _secure(listener: Listener, sender: Sender, trace: Trace) -> tuple[Entrance | None, Certificate | None]:
-    """Tenant by SNI and client certificate: what TLS says."""
+    """Return the tenant that SNI selects, and the client certificate."""
     if listener.tls is None:
         trace.skipped("tls", f"listener {listener.name} is plaintext", listener.where)
         return None, None
@@ -212,7 +218,7 @@ def _secure(listener: Listener, sender: Sender, trace: Trace) -> tuple[Entrance 
     entrance = entrance_for_sni(listener.policy, sni)
     if isinstance(entrance, Refuse):
         trace.steps.extend(entrance.trace)
-        raise _Refused(entrance)
+        raise _RefusedEarly(entrance)
     if entrance is not None:
         where = entrance.tenant.where.get("server_names", "")
         trace.passed("sni", f"{sni!r} selects tenant {entrance.tenant.name}", where)
@@ -228,13 +234,13 @@ def _secure(listener: Listener, sender: Sender, trace: Trace) -> tuple[Entrance 
         certificate = present(context, sender.chain)
     except Unaccepted as error:
         raise _refused(trace, "tls", error.reason, str(error), where, Alert(error.alert)) from None
-    what = "verified by OpenSSL" if certificate is not None else "none is shown"
-    trace.passed("tls", f"profile {context.profile.name}; client certificate {mode}: {what}", where)
+    shown = "verified by OpenSSL" if certificate is not None else "none is shown"
+    trace.passed("tls", f"profile {context.profile.name}; client certificate {mode}: {shown}", where)
     return entrance, certificate
 
 
 def _read_request(sender: Sender, certificate: Certificate | None, trace: Trace) -> Facts:
-    """The titles as they would stand in an A-ASSOCIATE-RQ, read by the gateway's own parser."""
+    """Encode the sender's A-ASSOCIATE-RQ and read it with the gateway's own parser."""
     proposals = sender.proposals or (Proposal(VERIFICATION_SOP_CLASS),)
     try:
         request = parse_associate_rq(encode_proposals(sender.called, sender.calling, proposals))

@@ -1,4 +1,4 @@
-"""What senders with a known, an unknown and no server name get at a listener: the table that `check` prints."""
+"""The table that `check` prints: what clients with a known, an unknown and no server name get at a listener."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,24 @@ from proxy.policy.names import SniResult
 from proxy.policy.reasons import HANDSHAKE_FAILURE, UNRECOGNIZED_NAME, Alert
 from proxy.policy.tenants import entrance_for_sni
 
-# `.invalid` (RFC 6761) is nobody's server name.
-_UNKNOWN_NAME = "unknown.invalid"
+_UNKNOWN_NAME = "unknown.invalid"  # RFC 6761 reserves .invalid: no tenant can have it
 _ALERT_NAMES = {UNRECOGNIZED_NAME: "unrecognized_name", HANDSHAKE_FAILURE: "handshake_failure"}
+
+
+#: The word for a client without a configured server name.
+_CLIENTS = {SniResult.UNKNOWN: "unknown", SniResult.ABSENT: "none", SniResult.UNUSED: "any"}
 
 
 @dataclass(frozen=True, slots=True)
 class SniRow:
-    """One row: a configured name, or None for the rows of any other name and of no name at all.
+    """One row: a configured server name, or None for any other name and for no name.
 
-    Where a TLS alert is the answer, `tenant` and `client_auth` are None; `tenant` also where it is matched later.
+    `sender`: known, unknown, none; or any, where no tenant has a server name. `tenant` is None where the request
+    selects it later. With a TLS alert as the answer, `tenant` and `client_auth` are None.
     """
 
     server_name: str | None
+    sender: str
     result: SniResult
     tenant: str | None
     client_auth: ClientAuthMode | None
@@ -28,7 +33,7 @@ class SniRow:
 
 
 def describe_sni(listener: Listener) -> list[SniRow]:
-    """The rows of a TLS listener, configured names first; of a plaintext listener none."""
+    """Return the rows of a TLS listener, configured names first. A plaintext listener has none."""
     if not listener.tls:
         return []
     rows = [_known(name, entrance) for entrance in listener.entrances for name in entrance.tenant.server_names]
@@ -44,7 +49,8 @@ def describe_sni(listener: Listener) -> list[SniRow]:
 def _known(name: str, entrance: Entrance) -> SniRow:
     result = SniResult.WILDCARD if name.startswith("*.") else SniResult.EXACT
     tenant, mode = entrance.tenant.name, entrance.client_auth.mode
-    return SniRow(name, result, tenant, mode, None, f"certificate of tenant {tenant}, client certificate {mode}")
+    answer = f"certificate of tenant {tenant}, client certificate {mode}"
+    return SniRow(name, "known", result, tenant, mode, None, answer)
 
 
 def _without_tenant(listener: Listener, result: SniResult, sni: str | None) -> SniRow:
@@ -52,15 +58,15 @@ def _without_tenant(listener: Listener, result: SniResult, sni: str | None) -> S
     if isinstance(outcome, Refuse) and isinstance(outcome.answer, Alert):
         alert = outcome.answer.description
         name = _ALERT_NAMES.get(alert, "") if alert is not None else ""
-        return SniRow(None, result, None, None, alert, f"TLS alert {alert} {name} ({outcome.reason})")
+        return SniRow(None, _CLIENTS[result], result, None, None, alert, f"TLS alert {alert} {name} ({outcome.reason})")
     mode = listener.client_auth.mode
     reachable = [entrance.tenant.name for entrance in listener.entrances if not _needs_sni(listener, entrance)]
     tenants = f"one of {', '.join(reachable)}" if len(reachable) > 1 else "".join(reachable) or "none"
     how = " by source, client certificate and called AE title" if len(listener.entrances) > 1 else ""
     answer = f"certificate of the listener, client certificate {mode}; tenant{how}: {tenants}"
-    return SniRow(None, result, None, mode, None, answer)
+    return SniRow(None, _CLIENTS[result], result, None, mode, None, answer)
 
 
 def _needs_sni(listener: Listener, entrance: Entrance) -> bool:
-    """Whether a tenant demands a certificate that the listener does not ask for without SNI (`sni_required`)."""
+    """Return whether a tenant demands a certificate that the listener does not ask for without SNI (`sni_required`)."""
     return entrance.client_auth.mode is ClientAuthMode.REQUIRED and listener.client_auth.mode is ClientAuthMode.NONE

@@ -1,132 +1,97 @@
-"""What one association leaves behind: its access record, and its share of the metrics.
-
-Byte and PDU counts are plain integers on the legs and walks; they are added to the metrics once a second and at the
-end, never per chunk.
-"""
+"""The access record of one association and its share of the metrics, from accept to close."""
 
 import itertools
 import os
 import ssl
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from proxy.config.values import Listener, Server, Upstream, UpstreamTls
 from proxy.dimse.inspection import RefusedCommand
-from proxy.net.leg import Leg
-from proxy.net.operations import count_operations, reason_of
+from proxy.net.association_end import AssociationEnd, Side
+from proxy.net.operations import reason_of
 from proxy.net.refused import Refused
+from proxy.net.station import Station
 from proxy.observe.access import AccessRecord, refused_contexts
 from proxy.observe.families import NO_TENANT
-from proxy.pdu import CALLED_AE_TITLE, CALLING_AE_TITLE, AAssociateAC, AAssociateRQ, PduType
+from proxy.pdu import CALLED_AE_TITLE, CALLING_AE_TITLE, AAssociateAC, AAssociateRQ
 from proxy.pdu.proxy_header import ProxyHeader
-from proxy.policy import Accept, Address, Certificate, Decision, Ended, NeedsIdentity, Reason, Refuse
+from proxy.policy import Accept, Address, Certificate, Decision, NeedsIdentity, Reason, Refuse
 from proxy.policy.names import lookup
+from proxy.policy.reasons import Stage
 from proxy.tls.hello import ClientHello
 
-if TYPE_CHECKING:
-    from proxy.net.relay import Relay
-    from proxy.net.worker import Worker
-
-_RELAYED = tuple(
-    (pdu_type, pdu_type.name.lower())
-    for pdu_type in (PduType.P_DATA_TF, PduType.A_RELEASE_RQ, PduType.A_RELEASE_RP, PduType.A_ABORT)
-)
-_TLS_FAILURES = frozenset(
-    r for r in Reason if r.value.startswith(("tls_", "sni_", "client_certificate_")) and r is not Reason.TLS_ON_PLAIN
-) - {Reason.SNI_REQUIRED}
-_PDU_ERRORS = {Reason.PDU_INVALID, Reason.PDU_UNEXPECTED, Reason.REQUEST_TOO_LARGE}
 _PROXY_HEADERS = {
     Reason.PROXY_HEADER_MISSING: "missing",
     Reason.PROXY_HEADER_MALFORMED: "malformed",
     Reason.PROXY_HEADER_UNTRUSTED: "untrusted",
 }
-_GONE = {Reason.REQUESTOR_GONE, Reason.TLS_TRUNCATED, Reason.INTERNAL}
-_MOST_REFUSED_OPERATIONS = 16  # in words; they are counted without an end
+_MOST_REFUSED_OPERATIONS = 16  # described in a record; the metrics count all
 _serial = itertools.count(1)
-_RUN = os.urandom(4).hex()  # tells the ids of this process from those of others
+_RUN = os.urandom(4).hex()  # distinguishes the ids of this process from those of other processes and restarts
 
 
 def new_id() -> str:
-    """An id for a connection, unique over processes and restarts."""
+    """Return an id for a connection, unique over processes and restarts."""
     return f"{_RUN}-{next(_serial):x}"
-
-
-@dataclass(frozen=True, slots=True)
-class AssociationStatus:
-    """One established association, for `status` and `top`. Sizes in bytes, `age` in seconds."""
-
-    id: str
-    age: float
-    bytes_in: int
-    bytes_out: int
-    stored: int  # C-STORE requests
 
 
 class Account:
     """The access record and the metrics of one association."""
 
     __slots__ = (
-        "_dial_started",
-        "_flushed",
+        "_listener",
         "_phase",
-        "_resolving",
         "_secured",
-        "_securing_since",
         "_server",
-        "_tenant",
-        "_worker",
-        "active_at",
+        "_station",
         "asked",
         "record",
         "started",
+        "tenant",
     )
 
-    def __init__(self, worker: "Worker", listener: Listener, address: Address, port: int) -> None:
-        self._worker = worker
-        self.started = self._secured = self.active_at = time.monotonic()
+    def __init__(self, station: Station, listener: Listener, address: Address, port: int) -> None:
+        self._station = station
+        self._listener = listener
+        self.started = self._secured = time.monotonic()
         self.asked = False  # a complete A-ASSOCIATE-RQ was read
         self._phase: str | None = None
-        self._tenant = NO_TENANT
-        self._server: tuple[str, str] | None = None
-        self._dial_started = 0.0
-        self._resolving = False
-        self._securing_since: float | None = None
-        self._flushed = [0] * 12
+        self.tenant = NO_TENANT  # label in metrics
+        self._server: tuple[str, str] | None = None  # labels in metrics: upstream, server
         self.record = AccessRecord(new_id(), time.time(), listener.name)
         self.record.client_ip = address
         self.record.client_port = port
-        worker.metrics.add("connections_total", (listener.name,))
+        station.metrics.add("connections_total", (listener.name,))
 
     def phase(self, phase: str | None) -> None:
-        """What the connection waits for now; None: it is closed."""
-        active = self._worker.metrics
+        """Count the connection under what it waits for now; None: it is closed."""
+        active = self._station.metrics
         if self._phase is not None:
             active.add("connections_active", (self.record.listener, self._phase), -1)
-            self._phase = None  # now: where memory runs out in the next line, it must not be subtracted again
+            self._phase = None  # at once: if the next line finds no memory, this must not be subtracted again
         if phase is not None:
             active.add("connections_active", (self.record.listener, phase))
             self._phase = phase
 
     def located(self, header: ProxyHeader) -> None:
-        """The PROXY header was read. It may say nothing about the requestor."""
+        """Record a PROXY header. Its source is None if the load balancer speaks for itself."""
         record = self.record
-        self._worker.metrics.add("proxy_protocol_headers_total", (record.listener, "ok"))
+        self._station.metrics.add("proxy_protocol_headers_total", (record.listener, "ok"))
         if header.source is not None:
             record.client_proxy, record.client_via = record.client_ip, "proxy_header"
             record.client_ip, record.client_port = header.source
 
     def hello(self, hello: ClientHello) -> None:
-        """The ClientHello was read."""
+        """Record the server name of a ClientHello, and the tenant that it names."""
         self._secured = time.monotonic()
         self.record.sni = hello.server_name
-        found = lookup(self._worker.listeners[self.record.listener].policy, hello.server_name)
-        self._worker.metrics.add("sni_lookups_total", (self.record.listener, str(found.result)))
+        found = lookup(self._listener.policy, hello.server_name)
+        self._station.metrics.add("sni_lookups_total", (self.record.listener, str(found.result)))
         if found.entrance is not None:
             self._choose(found.entrance.tenant.name)
 
     def secured(self, tls: ssl.SSLObject, certificate: Certificate | None) -> None:
-        """The TLS handshake is complete."""
+        """Record the completed TLS handshake of the requestor."""
         now = time.monotonic()
         record = self.record
         cipher = tls.cipher()
@@ -135,17 +100,17 @@ class Account:
         record.certificate = certificate
         given = "none" if certificate is None else "given"
         self._count_handshake("server", record.tls_version, record.tls_cipher, tls, given)
-        self._worker.metrics.observe("tls_handshake_duration_seconds", (record.listener, "server"), now - self._secured)
-        self._secured = now
+        took, self._secured = now - self._secured, now
+        self._station.metrics.observe("tls_handshake_duration_seconds", (record.listener, "server"), took)
 
     def requested(self, pdu: bytes) -> None:
-        """A complete A-ASSOCIATE-RQ came; its titles are recorded as they are, whatever it turns out to be worth."""
+        """Record the AE titles of a complete A-ASSOCIATE-RQ, before it is parsed: they may not survive the parser."""
         self.asked = True
         self.record.called_aet = pdu[CALLED_AE_TITLE].decode("latin-1").strip(" ")
         self.record.calling_aet = pdu[CALLING_AE_TITLE].decode("latin-1").strip(" ")
 
     def request(self, request: AAssociateRQ) -> None:
-        """The A-ASSOCIATE-RQ was understood."""
+        """Record a parsed A-ASSOCIATE-RQ."""
         information = request.user_information
         record = self.record
         record.calling_aet = request.calling.title
@@ -158,9 +123,9 @@ class Account:
             record.user_type = information.user_identity.identity_type
 
     def decision(self, decision: Decision) -> None:
-        """The policy has spoken."""
+        """Record and count a decision of the policy."""
         record = self.record
-        if self._worker.debug:
+        if self._station.config.log.level == "debug":
             record.trace = decision.trace
         if decision.tenant is not None:
             self._choose(decision.tenant.name)
@@ -186,131 +151,87 @@ class Account:
             self._count_decision(record.peer, "accept")
 
     def _count_decision(self, rule: str, decision: str) -> None:
-        self._worker.metrics.add("policy_decisions_total", (self._tenant, rule, decision))
+        self._station.metrics.add("policy_decisions_total", (self.tenant, rule, decision))
 
     def _choose(self, tenant: str) -> None:
-        self._tenant = self.record.tenant = tenant
+        self.tenant = self.record.tenant = tenant
 
-    def server(self, upstream: Upstream, server: Server) -> None:
-        """A server of the upstream is about to be dialled."""
+    def dialling(self, upstream: Upstream, server: Server) -> None:
+        """Record the server that is dialled next."""
         self._server = (upstream.name, server.label)
-        self.record.server = self._server[1]
-        self._dial_started = time.monotonic()
-        self._resolving = True
-
-    def resolved(self) -> None:
-        """The addresses of the server are known."""
-        self._resolving = False
-
-    def forwarded(self, accept: Accept) -> None:
-        """The request goes to the upstream."""
-        record = self.record
-        record.duration_s = time.monotonic() - self.started
-        record.forwarded_calling_aet = accept.calling_ae_title or record.calling_aet
-        record.forwarded_called_aet = accept.called_ae_title or record.called_aet
+        self.record.server = server.label
 
     def dialled(self, result: str) -> None:
-        """How dialling it went: ok, refused, timeout, dns, tls, loop, error."""
+        """Count an attempt to connect: ok, refused, timeout, dns, tls, loop or error."""
         assert self._server is not None
-        metrics = self._worker.metrics
-        metrics.add("upstream_connect_attempts_total", (*self._server, result))
-        self._securing_since = None
+        self._station.metrics.add("upstream_connect_attempts_total", (*self._server, result))
         if result == "tls":
             self._upstream_tls_failed()
-        if result == "ok":
-            took = time.monotonic() - self._dial_started
-            self.record.upstream_setup_s = took
-            metrics.observe("upstream_connect_duration_seconds", self._server, took)
 
-    def _upstream_tls_failed(self) -> None:
-        labels = (self.record.listener, "client", str(Reason.UPSTREAM_TLS_FAILED))
-        self._worker.metrics.add("tls_handshake_failures_total", labels)
+    def connected(self, seconds: float) -> None:
+        """Count an attempt that succeeded after `seconds`, TLS included."""
+        self.dialled("ok")
+        assert self._server is not None
+        self.record.upstream_setup_s = seconds
+        self._station.metrics.observe("upstream_connect_duration_seconds", self._server, seconds)
 
-    def dialled_too_long(self) -> str:
-        """There is no time left for this attempt; what it was spent on, as `dialled` takes it: dns, timeout or tls."""
-        result = "tls" if self._securing_since is not None else "dns" if self._resolving else "timeout"
-        self.dialled(result)
-        return result
-
-    def securing(self) -> None:
-        """The TLS handshake with the server begins."""
-        self._securing_since = time.monotonic()
-
-    def upstream_secured(self, tls: ssl.SSLObject, settings: UpstreamTls) -> None:
-        """It is complete."""
-        assert self._securing_since is not None
+    def upstream_secured(self, tls: ssl.SSLObject, settings: UpstreamTls, seconds: float) -> None:
+        """Record the completed TLS handshake with the upstream, which took `seconds`."""
         record = self.record
         cipher = tls.cipher()
         record.upstream_tls = version, suite = tls.version() or "", cipher[0] if cipher else ""
         given = "none" if settings.certificate is None else "given"
         self._count_handshake("client", version, suite, tls, given)
-        took = time.monotonic() - self._securing_since
-        self._worker.metrics.observe("tls_handshake_duration_seconds", (record.listener, "client"), took)
+        self._station.metrics.observe("tls_handshake_duration_seconds", (record.listener, "client"), seconds)
+
+    def forwarded(self, accept: Accept) -> None:
+        """Record that the request goes to the upstream, under these AE titles."""
+        record = self.record
+        record.duration_s = time.monotonic() - self.started
+        record.forwarded_calling_aet = accept.calling_ae_title or record.calling_aet
+        record.forwarded_called_aet = accept.called_ae_title or record.called_aet
+
+    def _upstream_tls_failed(self) -> None:
+        labels = (self.record.listener, "client", str(Reason.UPSTREAM_TLS_FAILED))
+        self._station.metrics.add("tls_handshake_failures_total", labels)
 
     def _count_handshake(
         self, role: str, version: str | None, cipher: str | None, tls: ssl.SSLObject, certificate: str
     ) -> None:
         resumed = "yes" if tls.session_reused else "no"
         labels = (self.record.listener, role, version or "", cipher or "", resumed, certificate)
-        self._worker.metrics.add("tls_handshakes_total", labels)
+        self._station.metrics.add("tls_handshakes_total", labels)
 
     def accepted(self, request: AAssociateRQ, answer: AAssociateAC, kept: frozenset[int] | None) -> None:
-        """The upstream accepted; `kept` are the contexts that it was shown, None: all."""
+        """Record that the upstream accepted. `kept` are the ids of the contexts that it was offered, None: all."""
         assert self._server is not None
         record = self.record
-        metrics = self._worker.metrics
-        self.active_at = now = time.monotonic()
+        metrics = self._station.metrics
+        now = time.monotonic()
         record.decision = "accepted"
         record.contexts_accepted = sum(not context.result for context in answer.presentation_contexts)
         record.contexts_refused = refused_contexts(request.presentation_contexts, kept, answer.presentation_contexts)
         self.phase("associated")
-        metrics.add("associations_total", (record.listener, self._tenant, "accepted"))
-        metrics.add("associations_active", (self._tenant,))
+        metrics.add("associations_total", (record.listener, self.tenant, "accepted"))
+        metrics.add("associations_active", (self.tenant,))
         metrics.add("upstream_associations_active", self._server)
-        metrics.observe("association_setup_duration_seconds", (self._tenant,), now - self._secured)
+        metrics.observe("association_setup_duration_seconds", (self.tenant,), now - self._secured)
         self._secured = now
 
-    def flush(self, requestor: Leg, upstream: Leg, relay: "Relay") -> bool:
-        """Add what has flowed since the last call to the metrics; whether anything has."""
-        to_upstream, to_requestor = relay.to_upstream.pdus, relay.to_requestor.pdus
-        counts = [requestor.received, requestor.sent, upstream.received, upstream.sent]
-        if counts == self._flushed[:4]:
-            return False
-        counts += [to_upstream[pdu_type] for pdu_type, _ in _RELAYED]
-        counts += [to_requestor[pdu_type] for pdu_type, _ in _RELAYED]
-        metrics, tenant, record = self._worker.metrics, self._tenant, self.record
-        new = [count - before for count, before in zip(counts, self._flushed, strict=True)]
-        metrics.add("received_bytes_total", (tenant, "client"), new[0])
-        metrics.add("sent_bytes_total", (tenant, "client"), new[1])
-        metrics.add("received_bytes_total", (tenant, "upstream"), new[2])
-        metrics.add("sent_bytes_total", (tenant, "upstream"), new[3])
-        for index, (_, name) in enumerate(_RELAYED):
-            if new[4 + index]:
-                metrics.add("pdus_total", (tenant, "in", name), new[4 + index])
-            if new[8 + index]:
-                metrics.add("pdus_total", (tenant, "out", name), new[8 + index])
-        self._flushed = counts
-        record.bytes_in, record.bytes_out = requestor.received, requestor.sent
-        record.pdus_in, record.pdus_out = sum(to_upstream), sum(to_requestor)
-        tally = relay.inspection.take()
-        if tally is not None:
-            count_operations(tally, metrics, tenant, record)
-        return True
-
-    def paused(self, side: str) -> None:
-        """A side is not read because the other is slower."""
-        self._worker.metrics.add("backpressure_pauses_total", (self._tenant, side))
+    def paused(self, side: Side) -> None:
+        """Count that `side` is not read for a while, because the other side is slower."""
+        self._station.metrics.add("backpressure_pauses_total", (self.tenant, side.label))
 
     def operation_refused(self, refused: RefusedCommand) -> None:
-        """A DIMSE request was refused: said once of each."""
+        """Record a refused DIMSE request, each kind once."""
         record = self.record
         if refused.detail in record.refused_operations or len(record.refused_operations) == _MOST_REFUSED_OPERATIONS:
             return
         record.refused_operations += (refused.detail,)
-        self._worker.report_operation(record, reason_of(refused.status), refused.detail)
+        self._station.records.operation_refused(record, reason_of(refused.status), refused.detail)
 
     def operation_observed(self, refused: RefusedCommand) -> None:
-        """A DIMSE request passed that would have been refused, were the tenant not only observed."""
+        """Record a DIMSE request that passed only because the tenant is observed (`observe_until`)."""
         record = self.record
         reason = reason_of(refused.status)
         if reason not in record.would_refuse:
@@ -320,53 +241,52 @@ class Account:
             record.observed_operations = (*said, refused.detail)
 
     def refused(self, refused: Refused) -> None:
-        """It ends without an association."""
+        """Record that the connection ended before an association was established."""
         record = self.record
-        metrics = self._worker.metrics
+        metrics = self._station.metrics
         reason = refused.reason or Reason.REQUESTOR_GONE
         record.reason = reason
         record.detail = refused.detail
         record.answer = refused.answer
         record.ended = refused.ended
-        record.decision = "failed" if reason in _GONE else "refused"
-        if reason in _PDU_ERRORS:
-            metrics.add("pdu_errors_total", (self._tenant, "client", str(reason)))
+        record.decision = "failed" if reason.failure else "refused"
+        if reason.stage is Stage.PDU:
+            metrics.add("pdu_errors_total", (self.tenant, Side.REQUESTOR.label, str(reason)))
         if reason is Reason.UPSTREAM_TLS_FAILED and record.upstream_tls is not None:
             self._upstream_tls_failed()  # TLS 1.3: refused when our side of the handshake was done
         if reason in _PROXY_HEADERS:
             metrics.add("proxy_protocol_headers_total", (record.listener, _PROXY_HEADERS[reason]))
         if self.asked:
-            metrics.add("associations_total", (record.listener, self._tenant, record.decision))
-            metrics.add("association_refusals_total", (self._tenant, str(reason)))
+            metrics.add("associations_total", (record.listener, self.tenant, record.decision))
+            metrics.add("association_refusals_total", (self.tenant, str(reason)))
             if record.answer is not None:
                 took = time.monotonic() - self._secured
-                metrics.observe("association_setup_duration_seconds", (self._tenant,), took)
-        elif reason in _TLS_FAILURES:
+                metrics.observe("association_setup_duration_seconds", (self.tenant,), took)
+        elif reason.stage is Stage.TLS:
             metrics.add("tls_handshake_failures_total", (record.listener, "server", str(reason)))
         else:
             metrics.add("connections_rejected_total", (record.listener, str(reason)))
-        # Load balancers connect and leave: that is neither a refusal nor worth a line.
+        # Load balancers check by connecting and leaving: no refusal, and not worth a record.
         if reason is not Reason.PROBE_DISCONNECT:
             self._write()
 
-    def ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
-        """The association is over."""
+    def ended(self, end: AssociationEnd) -> None:
+        """Record that the association has ended."""
         assert self._server is not None
         record = self.record
-        metrics = self._worker.metrics
-        record.ended = ended
-        record.reason = reason
-        record.detail = detail or None
-        metrics.add("associations_active", (self._tenant,), -1)
+        metrics = self._station.metrics
+        record.ended = end.ended
+        record.reason = end.reason
+        record.detail = end.describe() or None
+        metrics.add("associations_active", (self.tenant,), -1)
         metrics.add("upstream_associations_active", self._server, -1)
-        metrics.add("associations_ended_total", (self._tenant, str(ended)))
+        metrics.add("associations_ended_total", (self.tenant, str(end.ended)))
         took = time.monotonic() - self._secured
-        metrics.observe("association_duration_seconds", (self._tenant,), took)
-        if reason in _PDU_ERRORS:
-            side = "upstream" if detail.startswith("upstream") else "client"
-            metrics.add("pdu_errors_total", (self._tenant, side, str(reason)))
+        metrics.observe("association_duration_seconds", (self.tenant,), took)
+        if end.reason is not None and end.reason.stage is Stage.PDU and end.side is not None:
+            metrics.add("pdu_errors_total", (self.tenant, end.side.label, str(end.reason)))
         self._write()
 
     def _write(self) -> None:
         self.record.duration_s = time.monotonic() - self.started
-        self._worker.write_record(self.record)
+        self._station.records.write(self.record)

@@ -1,175 +1,174 @@
-"""The stage that opens the connection to the upstream: every address of every server, until one answers.
+"""The stage that connects to the upstream: each address of each server, until one answers or the time is over.
 
-Behind it no other server is asked: the first one may have acted on what it was sent.
+Once the request has been sent to a server, no other server is asked: the first one may have acted on it.
 """
 
 import asyncio
-import contextlib
 import errno
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 from proxy.config.values import Server, Upstream
-from proxy.net.leg import Leg, LegOwner
-from proxy.net.linger import linger
+from proxy.net.accounting import Account
+from proxy.net.connecting import Attempt, Dialler, TlsFailed, connect, secure
+from proxy.net.leg import Leg
+from proxy.net.loops import Loop, LoopGuard
 from proxy.net.refused import Refused
-from proxy.net.stages import Conversation, shake_hands
-from proxy.net.tcp import tune
+from proxy.net.servers import Trial
+from proxy.net.station import Station
 from proxy.policy import Reason
-from proxy.shared.counts import Claim
-from proxy.tls.handshake_words import explain_client_failure
 from proxy.tls.upstreams import UpstreamContext
-from proxy.upstream.dialling import Destination, begin_connect, connect_error
-
-if TYPE_CHECKING:
-    from proxy.net.accounting import Account
-    from proxy.net.worker import Worker
 
 
-class TlsFailed(Exception):
-    """The connection stands, and TLS on it does not; the text says why."""
+async def dial(
+    dialler: Dialler, station: Station, guard: LoopGuard, upstream: Upstream, account: Account, request: bytes
+) -> Leg:
+    """Return a leg connected to a server of `upstream`, TLS included, within `timeouts.upstream_connect`.
 
-
-class Loop(Exception):
-    """The connection would lead back to this gateway; the text says how."""
-
-
-class Dialler(Conversation, LegOwner, Protocol):
-    """Who dials: waits for the connection, and owns its leg."""
-
-    claim: Claim
-
-    def proxy_header(self, version: int) -> bytes:
-        """The PROXY header that says for whom this is."""
+    `request` is the A-ASSOCIATE-RQ as it will be forwarded. Raises `Refused`.
+    """
+    return await _Dial(dialler, station, guard, upstream, account, request).run()
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """A request that is to go to one address of one server. `request`: the A-ASSOCIATE-RQ as it is forwarded."""
+class Failed:
+    """An attempt without a connection. `result` is its label in `upstream_connect_attempts_total`."""
 
-    dialler: Dialler
-    worker: "Worker"
-    upstream: Upstream
-    request: bytes
-    server: Server
-    destination: Destination
+    result: str
+    text: str
 
 
-async def dial(dialler: Dialler, worker: "Worker", upstream: Upstream, account: "Account", request: bytes) -> Leg:
-    """A connected leg for `request`, TLS included, read from from now on.
+class _Dial:
+    """One dial: its deadline, its attempts and what became of them."""
 
-    Raises `Refused`; the deadline is the caller's.
-    """
-    failures = []
-    looped = 0  # servers that lead back here, and nowhere else
-    servers = worker.servers
-    reason = Reason.UPSTREAM_UNAVAILABLE
-    tls = worker.upstream_tls.get(upstream.name)
-    loop = worker.loop
-    deadline = loop.time() + worker.config.timeouts.upstream_connect
-    order = servers.order(upstream)
-    for others, server in zip(range(len(order) - 1, -1, -1), order, strict=True):
-        if not servers.admit(upstream, server, dialler.claim):
-            continue  # another one tries it meanwhile
-        account.server(upstream, server)
-        try:
-            async with _part_of(deadline - loop.time(), others + 1):
-                destinations = worker.resolver.known(server) or await worker.resolver.resolve(server)
-        except OSError as error:  # TimeoutError is one
-            account.dialled("dns")
-            servers.failed(upstream, dialler.claim)
-            failures.append(f"{server.host}: {error.strerror or 'no answer of the name service'}")
-            continue
-        account.resolved()
-        only_loops = True
-        for left, destination in zip(range(len(destinations), 0, -1), destinations, strict=True):
-            attempt = Attempt(dialler, worker, upstream, request, server, destination)
-            left_over = deadline - loop.time()
-            try:
-                async with _part_of(left_over, left + others):
-                    await worker.loops.check(attempt, left_over / (left + others) / 2)
-                    leg = await connect(attempt)
-                    if tls is not None:
-                        account.securing()
-                        await secure(attempt, leg, tls)
-            except Loop as found:
-                account.dialled("loop")
-                failures.append(str(found))
+    def __init__(
+        self,
+        dialler: Dialler,
+        station: Station,
+        guard: LoopGuard,
+        upstream: Upstream,
+        account: Account,
+        request: bytes,
+    ) -> None:
+        self._dialler = dialler
+        self._station = station
+        self._guard = guard
+        self._upstream = upstream
+        self._account = account
+        self._request = request
+        self._tls = station.upstream_tls.get(upstream.name)
+        self._deadline = station.loop.time() + station.config.timeouts.upstream_connect
+
+    async def run(self) -> Leg:
+        servers = self._station.servers
+        order = servers.order(self._upstream)
+        failed: list[Sequence[Failed]] = []
+        for index, server in enumerate(order):
+            trial = servers.admit(self._upstream, server, self._dialler.claim)
+            if trial is None:
                 continue
-            except TimeoutError:
-                if account.dialled_too_long() == "tls":
-                    reason = Reason.UPSTREAM_TLS_FAILED
-                failures.append(f"{destination}: no answer")
-            except TlsFailed as error:
-                account.dialled("tls")
-                reason = Reason.UPSTREAM_TLS_FAILED
-                failures.append(f"{destination}: {error}")
-            except OSError as error:
-                account.dialled("refused" if error.errno == errno.ECONNREFUSED else "error")
-                failures.append(f"{destination}: {error.strerror}")
-            else:
-                if tls is not None and leg.tls is not None:
-                    account.upstream_secured(leg.tls.object, tls.settings)
-                account.dialled("ok")
-                servers.reached(upstream, dialler.claim)
-                return leg
-            only_loops = False
-        if only_loops:  # it is not the server that failed
-            servers.abandoned(upstream, dialler.claim)
-            looped += 1
+            result = await self._try_server(trial, len(order) - 1 - index)
+            if isinstance(result, Leg):
+                return result
+            failed.append(result)
+        raise self._refusal(failed)
+
+    async def _try_server(self, trial: Trial, servers_left: int) -> Leg | Sequence[Failed]:
+        servers = self._station.servers
+        began = self._station.loop.time()
+        self._account.dialling(self._upstream, trial.server)
+        try:
+            result = await self._try_addresses(trial.server, servers_left)
+        except BaseException:  # the requestor has left, or memory is short: the server is not to blame
+            servers.abandoned(trial)
+            raise
+        if isinstance(result, Leg):
+            servers.reached(trial)
+            self._account.connected(self._station.loop.time() - began)
+        elif _only_loops(result):
+            servers.abandoned(trial)
         else:
-            servers.failed(upstream, dialler.claim)
-    if looped == len(upstream.servers):
-        reason = Reason.UPSTREAM_LOOP
-    if not failures:
-        failures.append(f"every server has failed; the next one is tried in {servers.next_trial(upstream):.1f} s")
-    raise Refused(reason, f"upstream {upstream.name}: " + "; ".join(failures))
+            servers.failed(trial)
+        return result
+
+    async def _try_addresses(self, server: Server, servers_left: int) -> Leg | Sequence[Failed]:
+        resolver = self._station.resolver
+        seconds = self._share(servers_left + 1)
+        try:
+            destinations = resolver.known(server)
+            if destinations is None:
+                async with asyncio.timeout(seconds):
+                    destinations = await resolver.resolve(server)
+        except TimeoutError:
+            return (self._failed("dns", f"{server.label}: no answer of the name service in {_rounded(seconds)} s"),)
+        except OSError as error:
+            return (self._failed("dns", f"{server.label}: {error.strerror}"),)
+        failed: list[Failed] = []
+        for index, destination in enumerate(destinations):
+            attempt = Attempt(self._dialler, self._station, self._upstream, self._request, server, destination)
+            result = await self._try_address(attempt, servers_left + len(destinations) - index)
+            if isinstance(result, Leg):
+                return result
+            failed.append(result)
+        return failed
+
+    async def _try_address(self, attempt: Attempt, parts: int) -> Leg | Failed:
+        destination = attempt.destination
+        seconds = self._share(parts)
+        securing = False
+        try:
+            async with asyncio.timeout(seconds):
+                await self._guard.check(attempt, seconds / 2)
+                leg = await connect(attempt)
+                if self._tls is not None:
+                    securing = True
+                    await self._secure(attempt, leg, self._tls)
+        except Loop as found:
+            return self._failed("loop", str(found))
+        except TimeoutError:
+            if securing:
+                return self._failed("tls", f"{destination}: the TLS handshake did not end in {_rounded(seconds)} s")
+            return self._failed("timeout", f"{destination}: no connection in {_rounded(seconds)} s")
+        except TlsFailed as error:
+            return self._failed("tls", f"{destination}: {error}")
+        except OSError as error:
+            result = "refused" if error.errno == errno.ECONNREFUSED else "error"
+            return self._failed(result, f"{destination}: {error.strerror}")
+        return leg
+
+    async def _secure(self, attempt: Attempt, leg: Leg, tls: UpstreamContext) -> None:
+        began = self._station.loop.time()
+        await secure(attempt, leg, tls)
+        assert leg.tls is not None
+        self._account.upstream_secured(leg.tls.object, tls.settings, self._station.loop.time() - began)
+
+    def _share(self, parts: int) -> float:
+        """Seconds for the first of `parts` attempts: an address that drops SYNs leaves the others their part."""
+        return max(0.0, self._deadline - self._station.loop.time()) / parts
+
+    def _failed(self, result: str, text: str) -> Failed:
+        self._account.dialled(result)
+        return Failed(result, text)
+
+    def _refusal(self, failed: Sequence[Sequence[Failed]]) -> Refused:
+        """The answer to the requestor. `failed`: the failures of each server that was tried."""
+        every = [attempt for of_server in failed for attempt in of_server]
+        reason = Reason.UPSTREAM_UNAVAILABLE
+        if any(attempt.result == "tls" for attempt in every):
+            reason = Reason.UPSTREAM_TLS_FAILED
+        elif len(failed) == len(self._upstream.servers) and all(map(_only_loops, failed)):
+            reason = Reason.UPSTREAM_LOOP
+        text = "; ".join(attempt.text for attempt in every)
+        if not every:
+            seconds = self._station.servers.next_trial(self._upstream)
+            text = f"every server has failed; the next one is tried in {seconds:.1f} s"
+        return Refused(reason, f"upstream {self._upstream.name}: {text}")
 
 
-def _part_of(seconds: float, parts: int) -> contextlib.AbstractAsyncContextManager[object]:
-    """An address that swallows SYNs leaves those behind it their part of the time; the last one has all the rest."""
-    return asyncio.timeout(seconds / parts) if parts > 1 else contextlib.nullcontext()
+def _only_loops(failed: Sequence[Failed]) -> bool:
+    """Return whether each address of a server leads back to this gateway: then the server has not failed."""
+    return all(attempt.result == "loop" for attempt in failed)
 
 
-async def connect(attempt: Attempt) -> Leg:
-    """Raises OSError with the errno of the failed connect. The PROXY header is sent, where one is wanted."""
-    dialler, worker, upstream = attempt.dialler, attempt.worker, attempt.upstream
-    sock = begin_connect(attempt.destination, upstream.source_address)
-    try:
-        tune(sock, worker.config.timeouts.unacknowledged)
-        leg = Leg(sock, worker.poller, dialler, connecting=True)
-    except BaseException:  # no memory for another descriptor to be watched
-        sock.close()
-        raise
-    try:
-        await dialler.event_on(leg)
-        error = connect_error(sock)
-        if error:
-            raise OSError(error, os.strerror(error))
-        if upstream.send_proxy_protocol is not None:
-            leg.send_raw(dialler.proxy_header(upstream.send_proxy_protocol))
-    except BaseException:
-        leg.close()
-        raise
-    leg.set_reading(True)
-    return leg
-
-
-async def secure(attempt: Attempt, leg: Leg, tls: UpstreamContext) -> None:
-    """The handshake on a connected leg, which is the leg's TLS from then on. Raises `TlsFailed`; the leg is closed."""
-    endpoint = tls.endpoint(attempt.server)
-    try:
-        await shake_hands(attempt.dialler, leg, endpoint, b"")
-        leg.tls = endpoint
-        weak = tls.weakness(endpoint.object)
-        problem = None if weak is None else f"the server's certificate is too weak: {weak}"
-    except OSError as error:  # ssl.SSLError is one
-        problem = explain_client_failure(error)
-    except BaseException:
-        leg.close()
-        raise
-    if problem is not None:
-        worker = attempt.worker
-        linger(leg, worker.loop, worker.config.timeouts.close, 0, lambda: None)  # the alert, or close_notify, first
-        raise TlsFailed(problem)
+def _rounded(seconds: float) -> str:
+    return f"{round(seconds, 1):g}"

@@ -1,15 +1,13 @@
-"""One listening socket of a worker: accepts while there is room, and lets a less loaded worker go first."""
+"""One listening socket of a worker: accepts while there is room, and leaves connections to less loaded workers."""
 
 import errno
 import select
 import socket
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from proxy.config.values import Listener
 from proxy.net.poller import IN
-
-if TYPE_CHECKING:
-    from proxy.net.worker import Worker
+from proxy.net.station import Station
 
 _PAUSE = 0.1  # seconds without accepting when the system has no room for another socket
 _SAY = 1.0  # seconds between two log lines about that
@@ -22,11 +20,19 @@ _TURNS = 10
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)  # the last one: of epoll_ctl
 
 
+class GateOwner(Protocol):
+    """The worker, as far as its gates need it."""
+
+    def accepted(self, listener: Listener, connection: socket.socket, peer: tuple[Any, ...]) -> None:
+        """A connection was accepted from `peer`, an address of the socket module."""
+
+
 class Gate:
     """A listening socket that the worker shares with all other workers."""
 
-    def __init__(self, worker: "Worker", listener: Listener, sock: socket.socket) -> None:
-        self._worker = worker
+    def __init__(self, owner: GateOwner, station: Station, listener: Listener, sock: socket.socket) -> None:
+        self._owner = owner
+        self._station = station
         self._listener = listener
         self._socket = sock
         self._open = False
@@ -38,12 +44,12 @@ class Gate:
     def open(self) -> None:
         """Accept connections from here on."""
         if not self._open and not self._closed:
-            self._worker.poller.register(self._socket.fileno(), IN, self)
+            self._station.poller.register(self._socket.fileno(), IN, self)
             self._open = True
 
     def _shut(self) -> None:
         if self._open:
-            self._worker.poller.unregister(self._socket.fileno())
+            self._station.poller.unregister(self._socket.fileno())
             self._open = False
 
     def close(self) -> None:
@@ -54,18 +60,18 @@ class Gate:
 
     def ready(self, mask: int) -> None:
         """Connections wait. One is let in, so that the others may take the next one; what is refused does not count."""
-        counts = self._worker.counts
+        counts = self._station.counts
         if self._turns and counts.ahead():
             self._turns -= 1
             self._shut()
-            self._worker.loop.call_later(_YIELD, self._yielded)
+            self._station.loop.call_later(_YIELD, self._yielded)
             return
         self._turns = max(self._turns, 1)
         before = counts.connections
         try:
             for _ in range(_ACCEPTS):
                 connection, peer = self._socket.accept()
-                self._worker.accepted(self._listener, connection, peer)
+                self._owner.accepted(self._listener, connection, peer)
                 if counts.connections > before:
                     return
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -87,16 +93,16 @@ class Gate:
 
     def crashed(self, error: Exception) -> None:
         """Accepting failed in a way that nobody thought of: pause, or it would be tried at full speed."""
-        self._worker.report_bug("accepting a connection failed", error)
+        self._station.records.bug("accepting a connection failed", error)
         self._pause(error)
 
     def _pause(self, error: Exception) -> None:
-        now = self._worker.loop.time()
+        now = self._station.loop.time()
         if now >= self._said + _SAY:
             self._said = now
-            self._worker.journal.event("error", "accept_paused", listener=self._listener.name, error=str(error))
+            self._station.journal.event("error", "accept_paused", listener=self._listener.name, error=str(error))
         self._shut()
-        self._worker.loop.call_later(_PAUSE, self._resume)
+        self._station.loop.call_later(_PAUSE, self._resume)
 
     def _resume(self) -> None:
         try:

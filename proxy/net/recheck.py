@@ -1,4 +1,4 @@
-"""An established association before another configuration: would it be let in again?"""
+"""The decision on an established association under a new configuration, after a reload."""
 
 import ssl
 import time
@@ -12,8 +12,8 @@ from proxy.tls.contexts import ListenerTls
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What an association was decided on, kept small: the request as it came, and the server name."""
+class Remembered:
+    """The facts of a decision, kept small for the life of an association: the request as bytes, not as parsed."""
 
     address: Address
     pdu: bytes
@@ -21,15 +21,15 @@ class Asked:
 
 
 def decide_again(
-    asked: Asked, tls_object: ssl.SSLObject | None, listener: Listener | None, tls: ListenerTls | None
+    remembered: Remembered, tls_object: ssl.SSLObject | None, listener: Listener | None, tls: ListenerTls | None
 ) -> Accept | NeedsIdentity | str:
-    """What `listener`, as it is configured now, decides; in words why it would refuse it.
+    """Return the decision of `listener` as it is configured now, or in words why the listener would refuse.
 
-    The certificate is judged anew from the connection itself, so that a revocation counts.
+    The certificate is read again from the connection and judged again, so that a revocation counts.
     """
     if listener is None or (tls is None) != (tls_object is None):
         return "its listener is gone"
-    entrance = entrance_for_sni(listener.policy, asked.sni) if tls is not None else None
+    entrance = entrance_for_sni(listener.policy, remembered.sni) if tls is not None else None
     if isinstance(entrance, Refuse):
         return f"{entrance.reason}: {entrance.detail}"
     certificate = None
@@ -39,6 +39,6 @@ def decide_again(
         certificate = context.client_certificate(tls_object, now)
         if certificate is None and context.client_auth_mode is ClientAuthMode.REQUIRED:
             return f"{Reason.CLIENT_CERTIFICATE_MISSING}: a client certificate is required now"
-    facts = Facts(asked.address, understand_request(asked.pdu), now, asked.sni, certificate)
+    facts = Facts(remembered.address, understand_request(remembered.pdu), now, remembered.sni, certificate)
     decision = judge(listener.policy, entrance, facts)
     return f"{decision.reason}: {decision.detail}" if isinstance(decision, Refuse) else decision

@@ -1,15 +1,16 @@
-"""A stage's way to say no, and how it is said on the wire."""
+"""How a stage refuses a requestor, and the bytes that answer it."""
 
 from proxy.net.leg import Leg
 from proxy.pdu import PduType, encode_abort, encode_associate_rj
-from proxy.policy import ANSWERS, Abort, Alert, Answer, Close, Ended, Reason, Reject
+from proxy.policy import Abort, Alert, Answer, Close, Ended, Reason, Reject
 from proxy.tls.hello import encode_alert
 
 
 class Refused(Exception):
-    """Ends the stages of one association. `answer` is what goes on the wire; None stands for the reason's own.
+    """Ends the stages of one association. `answer` goes on the wire; None stands for the answer of the reason.
 
-    `ended` is `refused` unless the requestor itself ended it. `detail` may hold what a peer sent: escape it on output.
+    `ended` is `refused`, unless the requestor itself ended the connection. `detail` may contain text that a peer sent:
+    escape it on output.
     """
 
     def __init__(
@@ -19,12 +20,12 @@ class Refused(Exception):
         self.reason = reason
         self.detail = detail
         self.ended = ended
-        self.answer = answer if answer is not None or reason is None else ANSWERS[reason]
+        self.answer = answer if answer is not None or reason is None else reason.answer
 
     def limit_to(self, *, requested: bool, spoken: bool, encrypted: bool) -> None:
-        """Close without an answer where the stage has no words for it, as when a drain comes before the request.
+        """Drop the answer if it cannot be sent at this stage, for example a rejection before a request was read.
 
-        `requested`: a complete request was read; `encrypted`: the listener has TLS; `spoken`: its handshake is done.
+        `requested`: a complete request was read. `encrypted`: the listener has TLS. `spoken`: the handshake is done.
         """
         answer = self.answer
         no_request = isinstance(answer, Reject) and not requested
@@ -35,21 +36,26 @@ class Refused(Exception):
 
 
 class UpstreamRefused(Refused):
-    """The upstream's own A-ASSOCIATE-RJ or A-ABORT, to be passed on as it came."""
+    """The upstream's own A-ASSOCIATE-RJ or A-ABORT, passed on byte for byte.
 
-    def __init__(self, pdu: bytes) -> None:
+    `triple` are bytes 7 to 9 of the PDU: (result, source, reason) of an A-ASSOCIATE-RJ (PS3.8 Table 9-21), (reserved,
+    source, reason) of an A-ABORT (Table 9-26). `reason` and `detail` replace those of an upstream that refuses.
+    """
+
+    def __init__(self, pdu: bytes, reason: Reason | None = None, detail: str = "") -> None:
         rejected = pdu[0] == PduType.A_ASSOCIATE_RJ
         self.pdu = pdu
         self.triple = (pdu[7], pdu[8], pdu[9])
-        reason = Reason.UPSTREAM_REJECTED if rejected else Reason.UPSTREAM_ABORTED
         name = "A-ASSOCIATE-RJ" if rejected else "A-ABORT"
         codes = "/".join(str(code) for code in (self.triple if rejected else self.triple[1:]))
         answer = Reject(*self.triple) if rejected else Abort(*self.triple[1:])
-        super().__init__(reason, f"the upstream answered {name} {codes}", answer)
+        if reason is None:
+            reason = Reason.UPSTREAM_REJECTED if rejected else Reason.UPSTREAM_ABORTED
+        super().__init__(reason, detail or f"the upstream answered {name} {codes}", answer)
 
 
-def say(leg: Leg, refused: Refused) -> None:
-    """Send the answer of a refusal. An alert of OpenSSL's own was sent when the handshake failed."""
+def send_answer(leg: Leg, refused: Refused) -> None:
+    """Send the answer of a refusal. OpenSSL's own alerts were sent when the handshake failed."""
     answer = refused.answer
     if isinstance(refused, UpstreamRefused):
         leg.send(refused.pdu)

@@ -1,14 +1,14 @@
-"""What all workers of all generations know of the servers that fail, and the choice of a server by it.
+"""The choice of a server of an upstream, by what all workers know of the servers that fail.
 
-A server that cannot be connected to is left alone for a while; then one process alone may try it. One that its health
-check calls down is left alone until the check, or an association that it accepts, says otherwise. Where all servers of
-an upstream fail, each is tried every second: the first one to come back is found soon, and a check that is wrong is no
-outage. Where there is but one server and no check has called it down, each request tries it, for there is nothing to
-gain from waiting.
+A server that refused a connection is not dialled for a while; after that one process alone may try it. A server that
+its health check calls down is not dialled until the check passes, or until it accepts an association. If every server
+of an upstream fails, each is tried once a second: the first to recover is found soon, and a wrong check causes no
+outage. If there is only one server and no check has called it down, every request tries it: waiting gains nothing.
 """
 
 import itertools
 import time
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxy.config.values import Server, Upstream
@@ -18,14 +18,27 @@ from proxy.upstream.pool import candidates, pause
 
 
 class Events(Protocol):
-    """Where a server that goes or comes back is told of."""
+    """The log, as far as servers need it."""
 
     def event(self, level: str, name: str, **fields: Any) -> None:
-        """One line of the log."""
+        """Write one event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A server that may be dialled now. Ends by one of `Servers.reached`, `failed` and `abandoned`.
+
+    `began`: monotonic seconds. `claim` counts the association for this server, so that balancing sees it.
+    """
+
+    upstream: Upstream
+    server: Server
+    claim: Claim
+    began: float
 
 
 class Servers:
-    """The choice of servers, in one worker."""
+    """The choice of servers in one worker."""
 
     def __init__(self, states: ServerStates, counts: Counts, events: Events, longest_dial: float) -> None:
         self._states = states
@@ -35,7 +48,7 @@ class Servers:
         self._turns = itertools.count(counts.slot)  # workers begin with different servers
 
     def order(self, upstream: Upstream) -> list[Server]:
-        """Those that may be tried now, the best first. None, if all have failed a moment ago."""
+        """The servers that may be tried now, the best first. Empty if every server failed recently."""
         if self._is_alone(upstream):
             return list(upstream.servers)
         now = time.monotonic()
@@ -46,61 +59,51 @@ class Servers:
         ]
 
     def _is_alone(self, upstream: Upstream) -> bool:
-        """Whether each request tries its server, whatever the last one met."""
+        """Return whether each request tries the only server, whatever happened to the request before."""
         return len(upstream.servers) == 1 and not self._states.down(server_key(upstream, upstream.servers[0]))
 
-    def admit(self, upstream: Upstream, server: Server, claim: Claim) -> bool:
-        """Whether to dial it; its association is counted from now on."""
+    def admit(self, upstream: Upstream, server: Server, claim: Claim) -> Trial | None:
+        """Permit this process to dial `server` and count the association for it; None: another process tries it."""
         now = time.monotonic()
         if not self._is_alone(upstream):
             key = server_key(upstream, server)
             lease = max(self._longest_dial, pause(self._states.failures(key), alone=False))
             all_down = all(self._states.failing(server_key(upstream, other)) for other in upstream.servers)
             if not self._states.admit(key, now, lease, all_down=all_down):
-                return False
+                return None
             if len(upstream.servers) > 1:
                 self._counts.serve(claim, key)
-        claim.dialling = (server, now)
-        return True
+        return Trial(upstream, server, claim, now)
 
-    def failed(self, upstream: Upstream, claim: Claim) -> None:
-        """What `admit` let be dialled cannot be connected to."""
-        if claim.dialling is None:
-            return
-        server, began = claim.dialling
-        claim.dialling = None
+    def failed(self, trial: Trial) -> None:
+        """Record that no connection to the server could be made."""
+        upstream, server = trial.upstream, trial.server
         alone = len(upstream.servers) == 1
-        first = self._states.failed(server_key(upstream, server), began, time.monotonic(), alone=alone)
+        first = self._states.failed(server_key(upstream, server), trial.began, time.monotonic(), alone=alone)
         if not alone:
-            self._counts.serve(claim, None)
+            self._counts.serve(trial.claim, None)
             if first:
                 self._events.event("warning", "server_down", upstream=upstream.name, server=server.label)
 
-    def abandoned(self, upstream: Upstream, claim: Claim) -> None:
-        """What `admit` let be dialled is wanted no more."""
-        if claim.dialling is not None:
-            server, _ = claim.dialling
-            claim.dialling = None
-            self._states.abandoned(server_key(upstream, server), time.monotonic())
+    def abandoned(self, trial: Trial) -> None:
+        """Record that the dial was given up for no fault of the server."""
+        self._states.abandoned(server_key(trial.upstream, trial.server), time.monotonic())
 
-    def reached(self, upstream: Upstream, claim: Claim) -> None:
-        """What `admit` let be dialled is connected."""
-        if claim.dialling is None:
-            return
-        server, _ = claim.dialling
-        claim.dialling = None
+    def reached(self, trial: Trial) -> None:
+        """Record that the server is connected, and forget its failures."""
+        upstream, server = trial.upstream, trial.server
         if self._states.reached(server_key(upstream, server)) and len(upstream.servers) > 1:
             self._events.event("info", "server_up", upstream=upstream.name, server=server.label)
 
     def accepted(self, upstream: Upstream, server: str | None) -> None:
-        """The server of this label has accepted an association, whatever its health check says."""
+        """Record that the server with this label accepted an association, which outweighs its health check."""
         if upstream.health_check is None or server is None:
             return
         if self._states.checked(key_of_server(upstream.name, server), down=False):
-            text = "it has accepted an association, against its health check"
+            text = "the server accepted an association although its health check fails"
             self._events.event("info", "server_up", upstream=upstream.name, server=server, message=text)
 
     def next_trial(self, upstream: Upstream) -> float:
-        """In how many seconds the first of its servers may be tried again."""
+        """Return in how many seconds the first of the servers may be tried again."""
         soonest = min(self._states.until(server_key(upstream, one), all_down=True) for one in upstream.servers)
         return max(0.0, soonest - time.monotonic())

@@ -1,16 +1,19 @@
 """The stages of an association before its relay, each a small function that can refuse (docs/architecture.md).
 
-Every stage reads through the `Conversation`, which knows the deadline of the stage; none of them keeps time itself.
+Each stage reads through its `Conversation`, which keeps the deadline of the stage; no stage keeps time itself.
 """
 
 import ssl
-from typing import Protocol
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from proxy.net.leg import Leg
 from proxy.net.refused import Refused, UpstreamRefused
 from proxy.pdu import (
     AAssociateAC,
     AAssociateRQ,
+    AbortReason,
+    AbortSource,
     PduError,
     PduFramer,
     PduTooLarge,
@@ -22,7 +25,7 @@ from proxy.pdu import (
     parse_associate_rq,
     restore_associate_ac,
 )
-from proxy.policy import Abort, Accept, Alert, Ended, Entrance, Listener, Reason, Refuse
+from proxy.policy import Abort, Accept, Alert, Certificate, Ended, Entrance, Facts, Listener, Reason, Refuse
 from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ServerContext
 from proxy.tls.endpoint import TlsEndpoint
@@ -38,6 +41,29 @@ _SIGNATURE = 16  # bytes that tell a protocol
 _MISTAKEN = ("HTTP", "SSH", "SMTP", "PROXY protocol")  # what four bytes leave little doubt of
 # An A-ASSOCIATE-AC is no longer than the request it answers but for identity and application information.
 _LONGEST_AC = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """The requestor after TLS, or after the PROXY header of a plaintext listener.
+
+    `entrance` is the tenant that SNI names; None if the tenant is matched later. `received` are plaintext bytes that
+    were read already; with TLS there are none.
+    """
+
+    entrance: Entrance | None = None
+    certificate: Certificate | None = None
+    server_name: str | None = None
+    received: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The A-ASSOCIATE-RQ as received, and the facts to decide on."""
+
+    pdu: bytes
+    facts: Facts
+    entrance: Entrance | None
 
 
 class Conversation(Protocol):
@@ -151,7 +177,7 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int, receive
         raise _request_cut(leg, framer.received)
     if framer.trailing:
         text = "data behind the A-ASSOCIATE-RQ, before it was answered"
-        raise Refused(Reason.PDU_UNEXPECTED, text, Abort(2, 2))
+        raise Refused(Reason.PDU_UNEXPECTED, text, Abort(AbortSource.SERVICE_PROVIDER, AbortReason.UNEXPECTED_PDU))
     return pdu
 
 
@@ -173,7 +199,7 @@ def request_error(error: PduError) -> Refused:
         reason = Reason.PDU_UNEXPECTED
     else:
         reason = Reason.PDU_INVALID
-    return Refused(reason, str(error), Abort(0, 0))
+    return Refused(reason, str(error), Abort(AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED))
 
 
 def _request_cut(leg: Leg, received: int) -> Refused:
@@ -188,22 +214,30 @@ def _request_cut(leg: Leg, received: int) -> Refused:
     return Refused(Reason.REQUESTOR_GONE, "closed within or right behind the A-ASSOCIATE-RQ")
 
 
-async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAssociateAC, bytes]:
-    """The upstream's A-ASSOCIATE-AC: as it came, as it reads, what came behind it. Its RJ and A-ABORT are refusals."""
+class Accepted(NamedTuple):
+    """The A-ASSOCIATE-AC of an upstream: as received, as parsed, and the bytes that followed it."""
+
+    pdu: bytes
+    parsed: AAssociateAC
+    trailing: bytes
+
+
+async def read_answer(conversation: Conversation, leg: Leg) -> Accepted | UpstreamRefused:
+    """Read the upstream's answer to the request. Raises `Refused` if no answer comes that PS3.8 allows."""
     framer = PduFramer(_LONGEST_AC, _ANSWER)
     data = memoryview(b"") if leg.tls is None else leg.receive_decrypted()
     while True:
         try:
             pdu = framer.feed(data)
             if pdu is not None and pdu[0] == PduType.A_ASSOCIATE_AC:
-                return pdu, parse_associate_ac(pdu), framer.trailing
+                return Accepted(pdu, parse_associate_ac(pdu), framer.trailing)
         except PduError as error:
             text = f"answer of the upstream: {error}"
             if isinstance(error, UnrecognizedPdu):
                 text += f" ({describe_first_bytes(bytes(data[:_SIGNATURE]))})"
             raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, text) from None
         if pdu is not None:
-            raise UpstreamRefused(pdu)
+            return UpstreamRefused(pdu)
         if leg.tls_failure is not None:
             # With TLS 1.3 a server judges our certificate when our handshake is over: its alert comes here.
             raise Refused(Reason.UPSTREAM_TLS_FAILED, f"upstream: {explain_client_failure(leg.tls_failure)}")
@@ -216,19 +250,18 @@ async def read_answer(conversation: Conversation, leg: Leg) -> tuple[bytes, AAss
         data = leg.receive()
 
 
-def answer_to_requestor(
-    pdu: bytes, accept: AAssociateAC, request: AAssociateRQ, original: bytes, decision: Accept
-) -> tuple[bytes, frozenset[int]]:
-    """The A-ASSOCIATE-AC as the requestor gets it, and the presentation contexts that it may use."""
+def answer_to_requestor(answer: Accepted, asked: Asked, decision: Accept) -> tuple[bytes, frozenset[int]]:
+    """Return the A-ASSOCIATE-AC for the requestor, and the ids of the presentation contexts that it may use."""
+    request, accept = asked.facts.request, answer.parsed
     proposed = frozenset(context.context_id for context in request.presentation_contexts)
     kept = proposed if decision.keep_contexts is None else proposed & decision.keep_contexts
     titles = decision.called_ae_title is not None or decision.calling_ae_title is not None
     try:
-        answer = restore_associate_ac(
-            pdu,
+        pdu = restore_associate_ac(
+            answer.pdu,
             accept,
             request,
-            original,
+            asked.pdu,
             refused=proposed - kept,
             transfer_syntaxes=decision.transfer_syntaxes,
             scp_roles=decision.scp_roles,
@@ -236,6 +269,5 @@ def answer_to_requestor(
         )
     except PduError as error:
         raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, f"answer of the upstream: {error}") from None
-    return answer, frozenset(
-        context.context_id for context in accept.presentation_contexts if not context.result
-    ) & kept
+    accepted = frozenset(context.context_id for context in accept.presentation_contexts if not context.result)
+    return pdu, accepted & kept

@@ -7,6 +7,7 @@ this table, `access_record.schema.json` describes it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,13 @@ class Event:
     levels: tuple[str, ...]  # the usual one first
     when: str
     fields: Mapping[str, str] = field(default_factory=dict)
+
+
+class Events(Protocol):
+    """Where events are logged."""
+
+    def event(self, level: str, name: str, **fields: Any) -> None:
+        """Log an event of the table below."""
 
 
 _UPSTREAM = {"upstream": "Configured name of the upstream.", "server": "Server of the upstream, `host:port`."}
@@ -215,7 +223,7 @@ _CERTIFICATES = (
     Event(
         "certificate_expires",
         ("warning",),
-        "30, 7 and 1 days before a configured certificate ends.",
+        "A configured certificate ends in 30, 7 and 1 days.",
         {**_CERTIFICATE, "days_left": "Days until it ends."},
     ),
     Event("certificate_expired", ("error",), "A configured certificate has ended.", _CERTIFICATE),
@@ -240,7 +248,7 @@ _LOGS = (
     Event(
         "log_reopen_failed",
         ("warning",),
-        "After SIGUSR1 the access log cannot be opened; the gateway goes on writing to the old file.",
+        "After SIGUSR1 the access log cannot be reopened; the gateway goes on writing to the old file.",
         {"path": "Path of the log.", "error": "The cause."},
     ),
 )

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from proxy.observe.families import BY_NAME, PREFIX
 from proxy.observe.family import Family, Kind
-from proxy.observe.metrics import Child, Snapshot, merge
+from proxy.observe.metrics import LabelledValue, Snapshot, merge
 
 _OPENMETRICS = "application/openmetrics-text"
 
@@ -45,7 +45,7 @@ def render(snapshots: Iterable[Snapshot], accept: str = "") -> tuple[bytes, str]
     return encode(registry), content_type
 
 
-def _metric(family: Family, children: list[Child]) -> Metric:
+def _metric(family: Family, children: list[LabelledValue]) -> Metric:
     name = PREFIX + family.name
     if family.kind is Kind.INFO:
         info = InfoMetricFamily(name.removesuffix("_info"), family.help)

@@ -5,7 +5,7 @@ family whose combinations are few is created with zeros at start, so that `rate(
 """
 
 from proxy.observe.family import Family, Kind
-from proxy.policy import Reason
+from proxy.policy import Reason, Stage, reasons_of
 
 PREFIX = "dicomgate_"
 #: The tenant of what happened before one was chosen.
@@ -14,48 +14,11 @@ NO_TENANT = "none"
 OTHER = "other"
 
 
-_TLS = (
-    Reason.SNI_UNKNOWN,
-    Reason.SNI_MISMATCH,
-    Reason.SNI_MISSING,
-    Reason.TLS_VERSION,
-    Reason.TLS_NO_SHARED_CIPHER,
-    Reason.CLIENT_CERTIFICATE_MISSING,
-    Reason.CLIENT_CERTIFICATE_UNTRUSTED,
-    Reason.CLIENT_CERTIFICATE_EXPIRED,
-    Reason.CLIENT_CERTIFICATE_NOT_YET_VALID,
-    Reason.CLIENT_CERTIFICATE_WRONG_USAGE,
-    Reason.CLIENT_CERTIFICATE_WEAK,
-    Reason.TLS_PEER_ALERT,
-    Reason.TLS_TIMEOUT,
-    Reason.TLS_FAILED,
-    Reason.TLS_TRUNCATED,
-)
-_CONNECTION = (
-    Reason.ADDRESS_DENIED,
-    Reason.CONNECTION_LIMIT,
-    Reason.ADDRESS_LIMIT,
-    Reason.PROXY_HEADER_MISSING,
-    Reason.PROXY_HEADER_MALFORMED,
-    Reason.PROXY_HEADER_UNTRUSTED,
-    Reason.PROXY_HEADER_TIMEOUT,
-    Reason.NOT_TLS,
-    Reason.CLIENT_HELLO_TIMEOUT,
-    Reason.CLIENT_HELLO_MALFORMED,
-    Reason.TLS_ON_PLAIN,
-    Reason.PROBE_DISCONNECT,
-    Reason.INTERNAL,
-)
-_ASSOCIATION = tuple(r for r in Reason if r is Reason.INTERNAL or r not in {*_TLS, *_CONNECTION})
+_CONNECTION = (*reasons_of(Stage.ACCEPT, Stage.PROXY_HEADER, Stage.FIRST_BYTES), Reason.INTERNAL)
+_ASSOCIATION = reasons_of(Stage.REQUEST, Stage.PDU, Stage.DECISION, Stage.UPSTREAM, Stage.RELAY, Stage.ANY)
 #: May come before the request is read and after.
-_EARLY = (
-    Reason.ARTIM_EXPIRED,
-    Reason.REQUESTOR_GONE,
-    Reason.PDU_INVALID,
-    Reason.PDU_UNEXPECTED,
-    Reason.REQUEST_TOO_LARGE,
-)
-_PDU = (Reason.PDU_INVALID, Reason.PDU_UNEXPECTED, Reason.REQUEST_TOO_LARGE, Reason.UPSTREAM_PROTOCOL_ERROR)
+_EARLY = reasons_of(Stage.REQUEST, Stage.PDU)
+_PDU = (*reasons_of(Stage.PDU), Reason.UPSTREAM_PROTOCOL_ERROR)
 
 _HANDSHAKE_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0)  # timeouts.tls_handshake is 10 s
 _SETUP_SECONDS = (0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0)  # timeouts.upstream_accept is 30 s
@@ -104,7 +67,7 @@ FAMILIES = (
         _C,
         "TLS handshakes that failed or were refused, by reason.",
         ("listener", "role", "reason"),
-        reasons=_TLS,
+        reasons=reasons_of(Stage.TLS),
     ),
     Family(
         "tls_handshake_duration_seconds",

@@ -17,8 +17,8 @@ from proxy.observe.labels import Labels
 
 #: Family name -> its children: label values, then the value; of a histogram the counts per bucket (the last: above
 #: the highest bound), then the sum. It may travel as pickle or JSON.
-Child = tuple[tuple[str, ...], float | list[float]]
-Snapshot = Mapping[str, list[Child]]
+LabelledValue = tuple[tuple[str, ...], float | list[float]]
+Snapshot = Mapping[str, list[LabelledValue]]
 
 
 class Metrics:
@@ -71,7 +71,7 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """All values now, independent of what is counted later."""
-        copy: dict[str, list[Child]] = {name: list(children.items()) for name, children in self._values.items()}
+        copy: dict[str, list[LabelledValue]] = {name: list(children.items()) for name, children in self._values.items()}
         for name, histograms in self._histograms.items():
             copy[name] = [(labels, list(child)) for labels, child in histograms.items()]
         return copy

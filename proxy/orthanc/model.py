@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from proxy.config import scalars
-from proxy.config.tree import shown
+from proxy.config.quoting import shown
 from proxy.orthanc.text import OrthancError
 
 T = TypeVar("T", bool, int, str)
@@ -100,7 +100,7 @@ class Orthanc:
     misspelt: Mapping[str, str] = field(default_factory=dict)  # a key that Orthanc does not know -> the one meant
 
 
-class _Reader:
+class _Members:
     """Reads members of a type, and collects what is wrong."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -134,7 +134,7 @@ class _Reader:
 
 def read_orthanc(values: Mapping[str, Any]) -> Orthanc:
     """The typed values. Raises OrthancError with everything that Orthanc too would refuse to start with."""
-    reader = _Reader(values)
+    reader = _Members(values)
     in_database = reader.get("DicomModalitiesInDatabase", False)
     enabled = reader.get("DicomServerEnabled", True)
     result = Orthanc(
@@ -172,7 +172,7 @@ def read_orthanc(values: Mapping[str, Any]) -> Orthanc:
     return replace(result, others=tuple(key for key in others if key not in misspelt), misspelt=misspelt)
 
 
-def _modalities(reader: _Reader) -> tuple[Modality, ...]:
+def _modalities(reader: _Members) -> tuple[Modality, ...]:
     reader.read.add("DicomModalities")
     entries = reader.values.get("DicomModalities", {})
     if not isinstance(entries, dict):
@@ -194,7 +194,7 @@ def _modality(name: str, entry: object, problems: list[str]) -> Modality | None:
     if not isinstance(entry, dict):
         problems.append(f"{where}: {_written(entry)} is neither [AET, host, port] nor an object")
         return None
-    reader = _Reader(entry)
+    reader = _Members(entry)
     missing = [key for key in ("AET", "Host", "Port") if key not in entry]
     aet, host = reader.get("AET", ""), reader.get("Host", "")
     operations = {word for key, word in OPERATIONS.items() if reader.get(key, True)}
@@ -225,7 +225,7 @@ def _is_port(value: object) -> bool:
     return type(value) is int and 1 <= value < 65_535
 
 
-def _tls(reader: _Reader) -> DicomTls | None:
+def _tls(reader: _Members) -> DicomTls | None:
     tls = DicomTls(
         certificate=reader.get("DicomTlsCertificate", ""),
         private_key=reader.get("DicomTlsPrivateKey", ""),

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.config import scalars
-from proxy.config.tree import shown
+from proxy.config.quoting import shown
 from proxy.orthanc.model import Modality, Orthanc
 from proxy.orthanc.syntaxes import accepted_for_storage
 from proxy.orthanc.trust import Trust
@@ -28,7 +28,7 @@ Addresses = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PeerEntry:
     """A peer of the tenant, or, with `aet` empty, only what is to be said. Comments stand above it."""
 
     comments: tuple[str, ...]
@@ -46,26 +46,26 @@ def host_names(orthanc: Orthanc) -> list[str]:
     return [host for host in hosts if orthanc.check_host and not orthanc.in_database and not _is_address(host)]
 
 
-def make_peers(orthanc: Orthanc, addresses: Addresses, trust: Trust) -> list[Entry]:
+def make_peers(orthanc: Orthanc, addresses: Addresses, trust: Trust) -> list[PeerEntry]:
     """The entries in the order in which they are tried. There is always one that is a peer."""
     names = _Names()
     anybody = _words(orthanc, orthanc.always)
-    entries = list[Entry]()
+    entries = list[PeerEntry]()
     for modalities in _by_title(orthanc):
         title = modalities[0].aet
         problem = _why_no_title(title)
         if problem:
-            entries.append(Entry((f"{_called(modalities)}: AET {shown(title)} is left out: {problem}",)))
+            entries.append(PeerEntry((f"{_called(modalities)}: AET {shown(title)} is left out: {problem}",)))
         elif orthanc.check_host:
             entries += _by_host(orthanc, modalities, addresses, trust, names)
         else:
             entries += _by_title_alone(orthanc, modalities, trust, names)
     if anybody:
         keys = "DicomAlwaysAllow*: what anybody may do, listed above or not."
-        entries += _bound(trust, "*", Entry((keys,), names.take("anybody"), "*", allow=anybody), names)
+        entries += _bound(trust, "*", PeerEntry((keys,), names.take("anybody"), "*", allow=anybody), names)
     if not any(entry.aet for entry in entries):
         said = "Nobody is let in: there is no modality to let in, and no DicomAlwaysAllow* is true."
-        entries.append(Entry((said,), names.take("nobody"), "*", refuse=True))
+        entries.append(PeerEntry((said,), names.take("nobody"), "*", refuse=True))
     return entries
 
 
@@ -79,7 +79,7 @@ def _by_title(orthanc: Orthanc) -> list[list[Modality]]:
     return list(groups.values())
 
 
-def _by_title_alone(orthanc: Orthanc, modalities: list[Modality], trust: Trust, names: "_Names") -> list[Entry]:
+def _by_title_alone(orthanc: Orthanc, modalities: list[Modality], trust: Trust, names: "_Names") -> list[PeerEntry]:
     comments = [_called(modalities, with_host=True), *_remarks(modalities)]
     operations = frozenset.intersection(*(modality.operations for modality in modalities)) | orthanc.always
     if len(modalities) > 1:
@@ -91,9 +91,9 @@ def _by_title_alone(orthanc: Orthanc, modalities: list[Modality], trust: Trust, 
 
 def _by_host(
     orthanc: Orthanc, modalities: list[Modality], addresses: Addresses, trust: Trust, names: "_Names"
-) -> list[Entry]:
+) -> list[PeerEntry]:
     title = modalities[0].aet
-    entries = list[Entry]()
+    entries = list[PeerEntry]()
     by_host = dict[str, list[Modality]]()
     for modality in modalities:
         by_host.setdefault(modality.host, []).append(modality)
@@ -102,7 +102,7 @@ def _by_host(
         found = (host,) if _is_address(host) else tuple(addresses.get(host, ()))
         if not found:
             why = f"Host {shown(host)} did not resolve: left out, so that nobody comes in as {title} by it."
-            entries.append(Entry((*comments, why, "With its address known: from: [ADDRESS], and allow as above.")))
+            entries.append(PeerEntry((*comments, why, "With its address known: from: [ADDRESS], and allow as above.")))
             continue
         if not _is_address(host):
             comments.append(
@@ -127,14 +127,16 @@ def _by_host(
     return entries
 
 
-def _entry(comments: list[str], name: str, title: str, source: tuple[str, ...] | None, allow: tuple[str, ...]) -> Entry:
+def _entry(
+    comments: list[str], name: str, title: str, source: tuple[str, ...] | None, allow: tuple[str, ...]
+) -> PeerEntry:
     if allow:
-        return Entry(tuple(comments), name, title, source, allow=allow)
+        return PeerEntry(tuple(comments), name, title, source, allow=allow)
     # To Orthanc it may associate and do nothing.
-    return Entry((*comments, "Nothing is allowed to it."), name, title, source, refuse=True)
+    return PeerEntry((*comments, "Nothing is allowed to it."), name, title, source, refuse=True)
 
 
-def _bound(trust: Trust, title: str, entry: Entry, names: "_Names") -> list[Entry]:
+def _bound(trust: Trust, title: str, entry: PeerEntry, names: "_Names") -> list[PeerEntry]:
     """The entry once for each kind of certificate that it may come with."""
     first, *more = (replace(entry, cert=cert or None) for cert in trust.bindings(title))
     said = ("The same, by a certificate of a CA.",)
@@ -150,12 +152,12 @@ def _words(orthanc: Orthanc, operations: frozenset[str]) -> tuple[str, ...]:
     return tuple(word for word in _ORDER if word in words)
 
 
-def has_instances(entry: Entry) -> bool:
+def has_instances(entry: PeerEntry) -> bool:
     """Whether instances come or go under it: transfer syntaxes matter."""
     return not entry.refuse and not _INSTANCES.isdisjoint(entry.allow)
 
 
-def only_stores(entry: Entry) -> bool:
+def only_stores(entry: PeerEntry) -> bool:
     """Whether nothing but C-STORE is allowed."""
     return _STORAGE.issuperset(entry.allow)
 

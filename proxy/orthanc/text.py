@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from proxy.config.tree import shown
+from proxy.config.quoting import shown
 
 JsonObject = dict[str, Any]
 
@@ -30,7 +30,7 @@ class OrthancError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class OrthancText:
     """What the files hold together. `unset`: variables without value and default, which Orthanc takes for empty."""
 
     values: JsonObject
@@ -38,7 +38,7 @@ class Text:
     repeated: tuple[str, ...]
 
 
-def read_text(files: Mapping[str, bytes], environ: Mapping[str, str]) -> Text:
+def read_text(files: Mapping[str, bytes], environ: Mapping[str, str]) -> OrthancText:
     """Parse and merge the files, by name. Raises OrthancError; each problem begins with the name."""
     merged: JsonObject = {}
     unset, repeated = dict[str, None](), dict[str, None]()
@@ -58,7 +58,7 @@ def read_text(files: Mapping[str, bytes], environ: Mapping[str, str]) -> Text:
             merged[key], origin[key] = value, name
     if problems:
         raise OrthancError(problems)
-    return Text(merged, tuple(unset), tuple(repeated))
+    return OrthancText(merged, tuple(unset), tuple(repeated))
 
 
 def _substitute(text: str, environ: Mapping[str, str], unset: dict[str, None]) -> str:

@@ -4,10 +4,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from proxy.config.quoting import yaml_text
-from proxy.config.tree import shown
+from proxy.config.quoting import shown, yaml_text
 from proxy.orthanc.model import Orthanc
-from proxy.orthanc.peers import Entry, has_instances, only_stores
+from proxy.orthanc.peers import PeerEntry, has_instances, only_stores
 from proxy.orthanc.syntaxes import GENERAL, accepted_for_storage, unknown_syntaxes
 from proxy.orthanc.trust import CA_NAME, Bundle, Trust
 
@@ -33,7 +32,7 @@ def default_bind(orthanc: Orthanc) -> str:
 
 
 def render(
-    orthanc: Orthanc, peers: Sequence[Entry], trust: Trust, bundle: Bundle, around: Surroundings
+    orthanc: Orthanc, peers: Sequence[PeerEntry], trust: Trust, bundle: Bundle, around: Surroundings
 ) -> tuple[str, list[str]]:
     """The text, and what in it somebody must look at (also said there, in a comment)."""
     page = _Page()
@@ -54,7 +53,7 @@ def render(
     return page.text(), urgent
 
 
-def _urgent(orthanc: Orthanc, peers: Sequence[Entry]) -> list[str]:
+def _urgent(orthanc: Orthanc, peers: Sequence[PeerEntry]) -> list[str]:
     found = list[str]()
     if orthanc.in_database:
         found.append(
@@ -130,7 +129,7 @@ def _profile_remarks(minimum: int, ciphers: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _render_tenant(page: "_Page", orthanc: Orthanc, peers: Sequence[Entry]) -> None:
+def _render_tenant(page: "_Page", orthanc: Orthanc, peers: Sequence[PeerEntry]) -> None:
     page.line(0, "tenants:")
     page.line(1, "orthanc:")
     if orthanc.check_called_aet:
@@ -152,7 +151,7 @@ def _render_tenant(page: "_Page", orthanc: Orthanc, peers: Sequence[Entry]) -> N
     page.line()
 
 
-def _peers_remarks(orthanc: Orthanc, peers: Sequence[Entry]) -> list[str]:
+def _peers_remarks(orthanc: Orthanc, peers: Sequence[PeerEntry]) -> list[str]:
     found = ["The first that matches wins; who is not listed is refused."]
     if not orthanc.unknown_sop_classes and any("store_standard" in entry.allow for entry in peers):
         found.append(
@@ -178,7 +177,7 @@ def _peers_remarks(orthanc: Orthanc, peers: Sequence[Entry]) -> list[str]:
     return found
 
 
-def _render_peer(page: "_Page", entry: Entry, syntaxes: tuple[str, ...] | None) -> None:
+def _render_peer(page: "_Page", entry: PeerEntry, syntaxes: tuple[str, ...] | None) -> None:
     page.line(3, f"- name: {yaml_text(entry.name)}")
     page.line(4, f"aet: {yaml_text(entry.aet)}")
     if entry.source is not None:

@@ -24,11 +24,10 @@ from proxy.policy.model import (
     UserConditions,
 )
 from proxy.policy.names import SniLookup, SniResult
-from proxy.policy.reasons import ANSWERS, Abort, Alert, Answer, Close, Ended, PassOn, Reason, Reject, Status
+from proxy.policy.reasons import Abort, Alert, Answer, Close, Ended, PassOn, Reason, Reject, Stage, Status, reasons_of
 from proxy.policy.tenants import entrance_for_sni, select_tenant
 
 __all__ = [
-    "ANSWERS",
     "Abort",
     "Accept",
     "Address",
@@ -54,6 +53,7 @@ __all__ = [
     "Reject",
     "SniLookup",
     "SniResult",
+    "Stage",
     "Status",
     "Step",
     "Tenant",
@@ -63,5 +63,6 @@ __all__ = [
     "entrance_for_sni",
     "judge",
     "move_allowed",
+    "reasons_of",
     "select_tenant",
 ]

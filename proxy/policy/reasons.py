@@ -6,6 +6,8 @@ The same word stands in the access record, the metrics, `explain`, the audit tra
 import enum
 from dataclasses import dataclass
 
+from proxy.pdu import AbortReason, AbortSource
+
 
 @dataclass(frozen=True, slots=True)
 class Close:
@@ -52,6 +54,22 @@ Answer = Close | Alert | Reject | Abort | PassOn | Status
 
 UNRECOGNIZED_NAME = 112  # RFC 6066
 HANDSHAKE_FAILURE = 40  # RFC 8446
+DECODE_ERROR = 50  # RFC 8446
+
+
+class Stage(enum.Enum):
+    """The stage of a connection that gives a reason."""
+
+    ACCEPT = enum.auto()
+    PROXY_HEADER = enum.auto()
+    FIRST_BYTES = enum.auto()  # is it TLS where TLS is expected, and a complete ClientHello?
+    TLS = enum.auto()  # server name, handshake, and the certificate as far as it fails the handshake
+    REQUEST = enum.auto()  # the wait for a complete A-ASSOCIATE-RQ
+    PDU = enum.auto()  # the reading of a PDU, of the request or of the association
+    DECISION = enum.auto()  # the request is complete: all that is answered by A-ASSOCIATE-RJ
+    UPSTREAM = enum.auto()
+    RELAY = enum.auto()
+    ANY = enum.auto()
 
 
 class Reason(enum.StrEnum):
@@ -124,6 +142,36 @@ class Reason(enum.StrEnum):
     POLICY_CHANGED = "policy_changed"
     DISCONNECTED = "disconnected"
 
+    @property
+    def stage(self) -> Stage:
+        """The stage that gives this reason."""
+        return _TABLE[self].stage
+
+    @property
+    def answer(self) -> Answer:
+        """The answer on the wire, unless the stage has another one."""
+        return _TABLE[self].answer
+
+    @property
+    def observable(self) -> bool:
+        """True if `observe_until` may let it pass: never tenant separation, certificates, ambiguity or limits."""
+        return _TABLE[self].observable
+
+    @property
+    def failure(self) -> bool:
+        """True if nothing was refused: the access record says `failed`."""
+        return _TABLE[self].failure
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What belongs to a reason; see the properties of `Reason`."""
+
+    stage: Stage
+    answer: Answer
+    observable: bool = False
+    failure: bool = False
+
 
 class Ended(enum.StrEnum):
     """How an association ended (`ended` in docs/reference/record.md)."""
@@ -145,90 +193,81 @@ class Ended(enum.StrEnum):
 _NO_REASON = Reject(1, 1, 1)
 _CALLING = Reject(1, 1, 3)
 _CALLED = Reject(1, 1, 7)
+_IDENTITY = Reject(1, 2, 1)
 _CONGESTION = Reject(2, 3, 1)
+_ABORTED = Abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
 
-ANSWERS: dict[Reason, Answer] = {
-    Reason.ADDRESS_DENIED: Close(),
-    Reason.CONNECTION_LIMIT: Close(),
-    Reason.ADDRESS_LIMIT: Close(),
-    Reason.PROXY_HEADER_MISSING: Close(),
-    Reason.PROXY_HEADER_MALFORMED: Close(),
-    Reason.PROXY_HEADER_UNTRUSTED: Close(),
-    Reason.PROXY_HEADER_TIMEOUT: Close(),
-    Reason.NOT_TLS: Close(),
-    Reason.CLIENT_HELLO_TIMEOUT: Close(),
-    Reason.CLIENT_HELLO_MALFORMED: Alert(50),  # decode_error
-    Reason.TLS_ON_PLAIN: Abort(None, 1),
-    Reason.SNI_UNKNOWN: Alert(UNRECOGNIZED_NAME),
-    Reason.SNI_MISMATCH: Alert(UNRECOGNIZED_NAME),
-    Reason.SNI_MISSING: Alert(HANDSHAKE_FAILURE),
-    Reason.TLS_VERSION: Alert(),
-    Reason.TLS_NO_SHARED_CIPHER: Alert(),
-    Reason.CLIENT_CERTIFICATE_MISSING: Alert(),
-    Reason.CLIENT_CERTIFICATE_UNTRUSTED: Alert(),
-    Reason.CLIENT_CERTIFICATE_EXPIRED: Alert(),
-    Reason.CLIENT_CERTIFICATE_NOT_YET_VALID: Alert(),
-    Reason.CLIENT_CERTIFICATE_WRONG_USAGE: Alert(),
+_TABLE: dict[Reason, Row] = {
+    Reason.ADDRESS_DENIED: Row(Stage.ACCEPT, Close()),
+    Reason.CONNECTION_LIMIT: Row(Stage.ACCEPT, Close()),
+    Reason.ADDRESS_LIMIT: Row(Stage.ACCEPT, Close()),
+    Reason.PROXY_HEADER_MISSING: Row(Stage.PROXY_HEADER, Close()),
+    Reason.PROXY_HEADER_MALFORMED: Row(Stage.PROXY_HEADER, Close()),
+    Reason.PROXY_HEADER_UNTRUSTED: Row(Stage.PROXY_HEADER, Close()),
+    Reason.PROXY_HEADER_TIMEOUT: Row(Stage.PROXY_HEADER, Close()),
+    Reason.NOT_TLS: Row(Stage.FIRST_BYTES, Close()),
+    Reason.CLIENT_HELLO_TIMEOUT: Row(Stage.FIRST_BYTES, Close()),
+    Reason.CLIENT_HELLO_MALFORMED: Row(Stage.FIRST_BYTES, Alert(DECODE_ERROR)),
+    Reason.TLS_ON_PLAIN: Row(Stage.FIRST_BYTES, Abort(None, AbortReason.UNRECOGNIZED_PDU)),
+    Reason.SNI_UNKNOWN: Row(Stage.TLS, Alert(UNRECOGNIZED_NAME)),
+    Reason.SNI_MISMATCH: Row(Stage.TLS, Alert(UNRECOGNIZED_NAME)),
+    Reason.SNI_MISSING: Row(Stage.TLS, Alert(HANDSHAKE_FAILURE)),
+    Reason.TLS_VERSION: Row(Stage.TLS, Alert()),
+    Reason.TLS_NO_SHARED_CIPHER: Row(Stage.TLS, Alert()),
+    Reason.CLIENT_CERTIFICATE_MISSING: Row(Stage.TLS, Alert()),
+    Reason.CLIENT_CERTIFICATE_UNTRUSTED: Row(Stage.TLS, Alert()),
+    Reason.CLIENT_CERTIFICATE_EXPIRED: Row(Stage.TLS, Alert()),
+    Reason.CLIENT_CERTIFICATE_NOT_YET_VALID: Row(Stage.TLS, Alert()),
+    Reason.CLIENT_CERTIFICATE_WRONG_USAGE: Row(Stage.TLS, Alert()),
     # OpenSSL's alert where it judges; where the gateway judges after the handshake (security level 0, B.13), an RJ.
-    Reason.CLIENT_CERTIFICATE_WEAK: Alert(),
-    Reason.TLS_PEER_ALERT: Close(),
-    Reason.TLS_TIMEOUT: Close(),
-    Reason.TLS_FAILED: Alert(),
-    Reason.CLIENT_CERTIFICATE_REVOKED: _CALLING,
-    Reason.CLIENT_CERTIFICATE_CRL_STALE: _CALLING,
-    Reason.CLIENT_CERTIFICATE_WRONG_CA: _CALLING,
-    Reason.ARTIM_EXPIRED: Close(),
-    Reason.PROBE_DISCONNECT: Close(),
-    Reason.REQUESTOR_GONE: Close(),
-    Reason.TLS_TRUNCATED: Close(),
-    Reason.PDU_INVALID: Abort(None, 6),
-    Reason.PDU_UNEXPECTED: Abort(None, 2),
-    Reason.REQUEST_TOO_LARGE: Abort(None, 6),
-    Reason.PROTOCOL_VERSION: Reject(1, 2, 2),
-    Reason.APPLICATION_CONTEXT: Reject(1, 1, 2),
-    Reason.CALLED_AET_UNKNOWN: _CALLED,
-    Reason.REQUEST_AMBIGUOUS: _NO_REASON,
-    Reason.TOO_MANY_CONTEXTS: _NO_REASON,
-    Reason.NO_PERMITTED_CONTEXT: _NO_REASON,
-    Reason.TENANT_AMBIGUOUS: _NO_REASON,
-    Reason.TENANT_MISMATCH: _CALLED,
-    Reason.CALLING_AET_UNKNOWN: _CALLING,
-    Reason.SOURCE_NOT_ALLOWED: _CALLING,
-    Reason.CERTIFICATE_REQUIRED: _CALLING,
-    Reason.CERTIFICATE_NOT_BOUND: _CALLING,
-    Reason.SNI_REQUIRED: _CALLING,
-    Reason.PEER_REFUSED: _CALLING,
-    Reason.IDENTITY_REQUIRED: Reject(1, 2, 1),
-    Reason.IDENTITY_REFUSED: Reject(1, 2, 1),
-    Reason.ASSOCIATION_LIMIT: Reject(2, 3, 2),
-    Reason.DRAINING: _CONGESTION,
-    Reason.UPSTREAM_UNAVAILABLE: _CONGESTION,
-    Reason.UPSTREAM_TIMEOUT: _CONGESTION,
-    Reason.UPSTREAM_TLS_FAILED: _CONGESTION,
-    Reason.UPSTREAM_PROTOCOL_ERROR: _CONGESTION,
-    Reason.UPSTREAM_LOOP: _CONGESTION,
-    Reason.IDENTITY_UNAVAILABLE: _CONGESTION,
-    Reason.INTERNAL: _CONGESTION,
-    Reason.UPSTREAM_REJECTED: PassOn(),
-    Reason.UPSTREAM_ABORTED: PassOn(),
-    Reason.OPERATION_NOT_ALLOWED: Status(0x0124),
-    Reason.MOVE_DESTINATION_NOT_ALLOWED: Status(0xA801),
-    Reason.POLICY_CHANGED: Abort(2, 0),
-    Reason.DISCONNECTED: Abort(2, 0),
+    Reason.CLIENT_CERTIFICATE_WEAK: Row(Stage.TLS, Alert()),
+    Reason.TLS_PEER_ALERT: Row(Stage.TLS, Close()),
+    Reason.TLS_TIMEOUT: Row(Stage.TLS, Close()),
+    Reason.TLS_FAILED: Row(Stage.TLS, Alert()),
+    Reason.CLIENT_CERTIFICATE_REVOKED: Row(Stage.DECISION, _CALLING),
+    Reason.CLIENT_CERTIFICATE_CRL_STALE: Row(Stage.DECISION, _CALLING),
+    Reason.CLIENT_CERTIFICATE_WRONG_CA: Row(Stage.DECISION, _CALLING),
+    Reason.ARTIM_EXPIRED: Row(Stage.REQUEST, Close()),
+    Reason.PROBE_DISCONNECT: Row(Stage.ACCEPT, Close()),
+    Reason.REQUESTOR_GONE: Row(Stage.REQUEST, Close(), failure=True),
+    Reason.TLS_TRUNCATED: Row(Stage.TLS, Close(), failure=True),
+    Reason.PDU_INVALID: Row(Stage.PDU, Abort(None, AbortReason.INVALID_PDU_PARAMETER)),
+    Reason.PDU_UNEXPECTED: Row(Stage.PDU, Abort(None, AbortReason.UNEXPECTED_PDU)),
+    Reason.REQUEST_TOO_LARGE: Row(Stage.PDU, Abort(None, AbortReason.INVALID_PDU_PARAMETER)),
+    Reason.PROTOCOL_VERSION: Row(Stage.DECISION, Reject(1, 2, 2)),
+    Reason.APPLICATION_CONTEXT: Row(Stage.DECISION, Reject(1, 1, 2)),
+    Reason.CALLED_AET_UNKNOWN: Row(Stage.DECISION, _CALLED, observable=True),
+    Reason.REQUEST_AMBIGUOUS: Row(Stage.DECISION, _NO_REASON),
+    Reason.TOO_MANY_CONTEXTS: Row(Stage.DECISION, _NO_REASON),
+    Reason.NO_PERMITTED_CONTEXT: Row(Stage.DECISION, _NO_REASON, observable=True),
+    Reason.TENANT_AMBIGUOUS: Row(Stage.DECISION, _NO_REASON),
+    Reason.TENANT_MISMATCH: Row(Stage.DECISION, _CALLED),
+    Reason.CALLING_AET_UNKNOWN: Row(Stage.DECISION, _CALLING, observable=True),
+    Reason.SOURCE_NOT_ALLOWED: Row(Stage.DECISION, _CALLING, observable=True),
+    Reason.CERTIFICATE_REQUIRED: Row(Stage.DECISION, _CALLING, observable=True),
+    Reason.CERTIFICATE_NOT_BOUND: Row(Stage.DECISION, _CALLING, observable=True),
+    Reason.SNI_REQUIRED: Row(Stage.DECISION, _CALLING),
+    Reason.PEER_REFUSED: Row(Stage.DECISION, _CALLING, observable=True),
+    Reason.IDENTITY_REQUIRED: Row(Stage.DECISION, _IDENTITY, observable=True),
+    Reason.IDENTITY_REFUSED: Row(Stage.DECISION, _IDENTITY),
+    Reason.ASSOCIATION_LIMIT: Row(Stage.DECISION, Reject(2, 3, 2)),
+    Reason.DRAINING: Row(Stage.DECISION, _CONGESTION),
+    Reason.UPSTREAM_UNAVAILABLE: Row(Stage.UPSTREAM, _CONGESTION),
+    Reason.UPSTREAM_TIMEOUT: Row(Stage.UPSTREAM, _CONGESTION),
+    Reason.UPSTREAM_TLS_FAILED: Row(Stage.UPSTREAM, _CONGESTION),
+    Reason.UPSTREAM_PROTOCOL_ERROR: Row(Stage.UPSTREAM, _CONGESTION),
+    Reason.UPSTREAM_LOOP: Row(Stage.UPSTREAM, _CONGESTION),
+    Reason.IDENTITY_UNAVAILABLE: Row(Stage.DECISION, _CONGESTION),
+    Reason.INTERNAL: Row(Stage.ANY, _CONGESTION, failure=True),
+    Reason.UPSTREAM_REJECTED: Row(Stage.UPSTREAM, PassOn()),
+    Reason.UPSTREAM_ABORTED: Row(Stage.UPSTREAM, PassOn()),
+    Reason.OPERATION_NOT_ALLOWED: Row(Stage.RELAY, Status(0x0124), observable=True),
+    Reason.MOVE_DESTINATION_NOT_ALLOWED: Row(Stage.RELAY, Status(0xA801), observable=True),
+    Reason.POLICY_CHANGED: Row(Stage.RELAY, _ABORTED),
+    Reason.DISCONNECTED: Row(Stage.RELAY, _ABORTED),
 }
 
-#: What `observe_until` may let pass. Never: tenant separation, certificates, ambiguity, limits, identity_refused.
-OBSERVABLE = frozenset(
-    {
-        Reason.CALLED_AET_UNKNOWN,
-        Reason.CALLING_AET_UNKNOWN,
-        Reason.SOURCE_NOT_ALLOWED,
-        Reason.CERTIFICATE_REQUIRED,
-        Reason.CERTIFICATE_NOT_BOUND,
-        Reason.PEER_REFUSED,
-        Reason.NO_PERMITTED_CONTEXT,
-        Reason.IDENTITY_REQUIRED,
-        Reason.OPERATION_NOT_ALLOWED,
-        Reason.MOVE_DESTINATION_NOT_ALLOWED,
-    }
-)
+
+def reasons_of(*stages: Stage) -> tuple[Reason, ...]:
+    """Return the reasons of these stages, in the order of the table."""
+    return tuple(reason for reason, row in _TABLE.items() if row.stage in stages)

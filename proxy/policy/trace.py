@@ -1,7 +1,7 @@
 """The trace: every rule tried on the way to a decision, collected in order, and the refusal that ends it."""
 
 from proxy.policy.model import Outcome, Peer, Refuse, Step, Tenant
-from proxy.policy.reasons import ANSWERS, OBSERVABLE, Alert, Answer, Reason, Reject
+from proxy.policy.reasons import Alert, Answer, Reason, Reject
 
 _NO_REASON_GIVEN = Reject(1, 1, 1)
 _CALLING_NOT_RECOGNIZED = Reject(1, 1, 3)
@@ -50,7 +50,7 @@ class Trace:
 
     def observed(self, tenant: Tenant, now: float, rule: str, reason: Reason, detail: str, where: str = "") -> bool:
         """Whether observe mode lets a refusal pass; it is then noted."""
-        if not tenant.observes(now) or reason not in OBSERVABLE:
+        if not tenant.observes(now) or not reason.observable:
             return False
         self.would_refuse.append(reason)
         text = f"{detail}; let pass by observe_until, would be refused as {reason}"
@@ -60,7 +60,7 @@ class Trace:
 
 def answer_to(reason: Reason, *, uniform: bool) -> Answer:
     """The answer to a request that was read; a permanent rejection says nothing more where rejections are uniform."""
-    answer = ANSWERS[reason]
+    answer = reason.answer
     if answer == Alert():
         # OpenSSL's to send, in the handshake. What the gateway finds behind it is told to the request.
         answer = _CALLING_NOT_RECOGNIZED

@@ -1,7 +1,9 @@
 """Messages between the supervisor and one worker, over a socket pair.
 
-A message is a kind and a value, pickled behind its length: both ends are this program, started by each other. Control
-messages always go; what may be lost (log lines) is dropped and counted while too much waits.
+A message is a kind and a value, pickled, after its length in four bytes. Pickle is safe here because both ends are
+this program and one started the other. There are two classes of messages: control messages always go and wait as long
+as they have to; log lines are dropped and counted while more than MAX_WAITING bytes wait, so that a stalled supervisor
+never fills the memory of a worker.
 """
 
 import asyncio
@@ -12,24 +14,24 @@ from collections.abc import Callable
 from typing import Any, cast
 
 _LENGTH = struct.Struct(">I")
-#: Bytes that may wait for the supervisor before log lines are dropped (docs/architecture.md, "Processes").
+#: Bytes that may wait for the supervisor before log lines are dropped: some thousand access records.
 MAX_WAITING = 1024 * 1024
 
 
 def encode(kind: str, value: Any = None) -> bytes:
-    """A message as it is sent."""
-    # Of an enumeration a pickle holds the name of its module too, and is four times as slow to read.
+    """Return a message as it is sent."""
+    # As plain text: a pickled enumeration contains the name of its module and takes four times as long to read.
     data = pickle.dumps((str(kind), value), pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(data)) + data
 
 
 class Channel(asyncio.Protocol):
-    """One end. `received(kind, value)` is called for every message, `lost()` once when the other end is gone."""
+    """One end. Calls `received(kind, value)` for each message, and `lost()` once when the other end has closed."""
 
     def __init__(self, received: Callable[[str, Any], None], lost: Callable[[], None], *, gather: float = 0.0) -> None:
-        """`gather`: for so many seconds behind a read messages wait, and are then read together.
+        """`gather`: seconds after a read during which further messages are left to gather, to be read together.
 
-        To wake up costs several times as much as to read a message. One alone waits for nothing.
+        Waking up costs several times as much as reading a message. A message that comes alone is read at once.
         """
         self._received = received
         self._lost = lost
@@ -40,16 +42,16 @@ class Channel(asyncio.Protocol):
         self.dropped = 0
 
     async def open(self, sock: socket.socket) -> None:
-        """Speak over a connected socket, which is the channel's from here on. Messages may come before this returns."""
+        """Take over a connected socket. Messages may be received before this returns."""
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=sock)
 
     def send(self, kind: str, value: Any = None) -> None:
-        """Send a message; it waits as long as it has to. Nothing is sent to an end that is gone."""
+        """Send a control message. If the other end has closed, it is lost."""
         if self._transport is not None:
             self._transport.write(encode(kind, value))
 
     def offer(self, kind: str, value: Any) -> bool:
-        """Send a message that may be lost: dropped and counted while the other end is too slow. Whether it went."""
+        """Send a message that may be lost. Return False if it was dropped and counted: the other end is too slow."""
         if self._transport is None or self._transport.get_write_buffer_size() > MAX_WAITING:
             self.dropped += 1
             return False
@@ -57,7 +59,7 @@ class Channel(asyncio.Protocol):
         return True
 
     async def close(self) -> None:
-        """Close this end when what waits is written, or the other end is gone."""
+        """Close this end once what waits is written, or the other end has closed."""
         if self._transport is not None:
             self._transport.close()
         await self._closed.wait()
@@ -77,10 +79,12 @@ class Channel(asyncio.Protocol):
             end = start + _LENGTH.size + _LENGTH.unpack_from(buffer, start)[0]
             if len(buffer) < end:
                 break
-            kind, value = pickle.loads(memoryview(buffer)[start + _LENGTH.size : end])  # noqa: S301 - our own child
+            kind, value = pickle.loads(memoryview(buffer)[start + _LENGTH.size : end])  # noqa: S301 - our own process
             start = end
             self._received(kind, value)
         del buffer[:start]
+        # An incomplete message is read to its end at once: nothing is gained by waiting, and a large one would take
+        # one pause for each part.
         if self._gather and not buffer and self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
             asyncio.get_running_loop().call_later(self._gather, self._read_on)

@@ -1,4 +1,4 @@
-"""The control socket: one JSON request per connection, one JSON answer. For root and the user that runs the gateway."""
+"""The control socket, for root and the user of the gateway: one JSON request and one JSON answer per connection."""
 
 import asyncio
 import json
@@ -17,11 +17,11 @@ Handler = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
 class ControlError(Exception):
-    """The control socket cannot be used; the text says which and why."""
+    """The control socket cannot be used; the text names it and the cause."""
 
 
 class ControlServer:
-    """Answers `{"verb": ..., ...}` with what `handler(verb, arguments)` returns."""
+    """Answers a request `{"verb": ..., ...}` with the mapping that `handler(verb, arguments)` returns."""
 
     def __init__(self, path: str, handler: Handler) -> None:
         self._path = Path(path)
@@ -29,24 +29,25 @@ class ControlServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen. A socket that a dead gateway left behind is replaced. Raises `ControlError`."""
+        """Listen. The socket of a gateway that was killed is replaced. Raises `ControlError`."""
         try:
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             if self._path.is_socket():
                 if await _answers(self._path):
                     raise ControlError(f"control: {self._path}: another gateway listens there")
                 self._path.unlink()
+            # bind(2) creates the file with the mode that the umask leaves: a chmod afterwards would come too late.
             before = os.umask(0o177)
             try:
                 self._server = await asyncio.start_unix_server(self._serve, self._path)
             finally:
                 os.umask(before)
         except OSError as error:
-            hint = "name a path under `control` that dicomgate may write, or null to do without `reload` and `status`"
+            hint = "set `control` to a path that dicomgate may write, or to null to run without `reload` and `status`"
             raise ControlError(f"control: {self._path}: {error.strerror or error}: {hint}") from None
 
     async def close(self) -> None:
-        """Stop listening and take the socket away."""
+        """Stop listening and remove the socket."""
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
@@ -59,12 +60,12 @@ class ControlServer:
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except OSError:
-            pass  # whoever asked is gone
+            pass  # the client has closed the connection
         finally:
             writer.close()
 
     async def _request(self, reader: asyncio.StreamReader) -> dict[str, Any] | None:
-        """The request; None from somebody who does not speak our language, who is not answered."""
+        """Read the request. Return None if it is not a JSON object: then it is not answered."""
         try:
             async with asyncio.timeout(_PATIENCE):
                 request = json.loads((await reader.readuntil(b"\n"))[:_LONGEST_REQUEST])
@@ -74,7 +75,7 @@ class ControlServer:
 
 
 def _allowed(sock: socket.socket) -> bool:
-    """Root, or whoever runs the gateway (SO_PEERCRED); the mode of the socket says the same."""
+    """Return whether the client is root or the user of the gateway (SO_PEERCRED), as the file mode demands too."""
     raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
     return _PEER_CREDENTIALS.unpack(raw)[1] in (0, os.getuid())
 
@@ -89,7 +90,7 @@ async def _answers(path: Path) -> bool:
 
 
 async def ask(path: str, verb: str, arguments: Mapping[str, Any], patience: float) -> Mapping[str, Any]:
-    """Ask a running gateway; raises `ControlError` where none answers within `patience` seconds."""
+    """Send a request to a running gateway and return its answer. Raises `ControlError` after `patience` seconds."""
     try:
         async with asyncio.timeout(patience):
             reader, writer = await asyncio.open_unix_connection(path, limit=64 * 1024 * 1024)
@@ -103,7 +104,7 @@ async def ask(path: str, verb: str, arguments: Mapping[str, Any], patience: floa
             f"{path}: {error.strerror or error}: is a gateway running with this control socket?"
         ) from None
     if not line:
-        text = "closed without an answer: only root and the user that runs the gateway may ask, and not while it ends."
+        text = "closed without an answer: the gateway is ending, or you are neither root nor the user that runs it."
         raise ControlError(f"{path}: {text}")
     answer: Mapping[str, Any] = json.loads(line)
     return answer

@@ -1,6 +1,7 @@
-"""One generation: one configuration, the workers that serve it, and their replacement when one dies.
+"""One generation: one configuration and the workers that serve it. A worker that dies is replaced.
 
-A generation is immutable: a worker that replaces a killed one gets the very values that the first ones got.
+A generation is immutable. The supervisor reads every file once per generation, and a replacement worker gets the very
+values that its predecessor got: a file that was changed meanwhile takes effect with a reload, for all workers at once.
 """
 
 import asyncio
@@ -13,44 +14,49 @@ from typing import Protocol
 from proxy.config.values import Config
 from proxy.observe.access import rfc3339
 from proxy.policy import Ended
-from proxy.process.child import Child
 from proxy.process.messages import OPENED_AT, Order, Start, read_record
+from proxy.process.worker_process import WorkerProcess
 from proxy.shared.table import SharedTable
 
 _READY_TIMEOUT = 30.0  # seconds until a new worker must serve
-_LIVED = 1.0  # a worker that served for so many seconds did not fail at its start
-_FIRST_PAUSE = 0.1  # before a worker that failed at its start is started again; doubled each time
+_LIVED = 1.0  # seconds of service after which the end of a worker does not count as a failed start
+_FIRST_PAUSE = 0.1  # seconds before a second start after a failed one; doubled each time
 _LONGEST_PAUSE = 5.0
 _GIVE_UP = 8  # failed starts in a row
-_MISSED_BEATS = 15  # ticks of the supervisor without a sign of life
+_MISSED_BEATS = 15  # ticks of the supervisor without a message from the worker
 
 
-class Host(Protocol):
+def worker_count(config: Config) -> int:
+    """Return the configured number of workers, or one for each CPU that this process may use."""
+    return config.workers or len(os.sched_getaffinity(0))
+
+
+class GenerationOwner(Protocol):
     """What a generation needs of the supervisor."""
 
     table: SharedTable
     niceness: int  # of the workers
 
     def take_slots(self, count: int) -> tuple[int, ...]:
-        """Free slots of the table. Raises `StartFailed` where there are not so many."""
+        """Take free slots of the table. Raises `StartFailed` if there are too few."""
 
     def free_slot(self, slot: int) -> None:
-        """The slot's process is gone."""
+        """Take a slot back whose process has ended."""
 
     def write_line(self, access: bool, line: bytes) -> None:
-        """A line of a worker."""
+        """Write a line that a worker formatted, to the access log or to the application log."""
 
     def event(self, level: str, name: str, **fields: object) -> None:
-        """A line of the log."""
+        """Write an event to the application log."""
 
     def association_lost(self, record: Mapping[str, object]) -> None:
-        """An association died with its worker: its access record."""
+        """Write and count an association that ended with its worker."""
 
-    def worker_left(self, child: Child) -> None:
-        """A worker is gone, its totals are to be kept."""
+    def worker_left(self, worker: WorkerProcess) -> None:
+        """Keep the counters of a worker that has ended."""
 
     def give_up(self, why: str) -> None:
-        """Workers die as soon as they start."""
+        """End the gateway: workers end as soon as they start."""
 
 
 class StartFailed(Exception):
@@ -58,51 +64,56 @@ class StartFailed(Exception):
 
 
 class Generation:
-    """Workers under one configuration."""
+    """The workers under one configuration. `sockets`: descriptors of the listening sockets by listener name."""
 
     def __init__(
-        self, host: Host, number: int, config: Config, sockets: Mapping[str, Sequence[int]], log_format: str
+        self,
+        owner: GenerationOwner,
+        number: int,
+        config: Config,
+        sockets: Mapping[str, Sequence[int]],
+        log_format: str,
     ) -> None:
+        """Raises `StartFailed` if the table has no room for the workers."""
         self.number = number
         self.config = config
-        self.children: dict[int, Child] = {}  # by slot
+        self.workers: dict[int, WorkerProcess] = {}  # by slot
         self.serving = False
         self.retiring = False
-        self._host = host
+        self._owner = owner
         self._sockets = {name: tuple(descriptors) for name, descriptors in sockets.items()}
         self._log_format = log_format
-        count = config.workers or len(os.sched_getaffinity(0))
-        self._slots = host.take_slots(count)
+        self._slots = owner.take_slots(worker_count(config))
         self._draining = False
         self._failed_starts = 0
         self._respawns: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Start all workers; raises `StartFailed` and leaves none behind if one of them does not come up."""
-        children = [self._new_child(slot) for slot in self._slots]
-        for child in children:
-            child.expected_to_end = True  # until all are up nobody replaces one
-            child.begin()
-        for child in children:
-            up, gone = asyncio.ensure_future(child.ready.wait()), asyncio.ensure_future(child.gone.wait())
-            await asyncio.wait((up, gone), timeout=_READY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
-            up.cancel()
-            gone.cancel()
-            ended = next((other for other in children if other.gone.is_set()), None)
-            if ended is not None or not child.ready.is_set():
-                for other in children:
-                    other.kill()
-                await asyncio.gather(*(other.gone.wait() for other in children))
+        """Start all workers. Raises `StartFailed`, with every worker ended, if one of them does not come up."""
+        workers = [self._new_worker(slot) for slot in self._slots]
+        for worker in workers:
+            worker.expected_to_end = True  # until all are up, the failure of one ends the attempt: none is replaced
+            worker.begin()
+        for worker in workers:
+            await worker.ready_or_gone(_READY_TIMEOUT)
+            ended = next((other for other in workers if other.gone.is_set()), None)
+            if ended is not None or not worker.ready.is_set():
+                await self._take_back(workers)
                 if ended is None:
                     raise StartFailed(f"a worker did not serve within {_READY_TIMEOUT:g} s")
                 raise StartFailed(ended.failure or f"a worker ended with {_how(ended.returncode)} before it served")
-        for child in children:
-            child.expected_to_end = False
+        for worker in workers:
+            worker.expected_to_end = False
         self.order(Order.SERVE)
         self.serving = True
 
-    def _new_child(self, slot: int) -> Child:
-        table = self._host.table
+    async def _take_back(self, workers: Sequence[WorkerProcess]) -> None:
+        for worker in workers:
+            worker.kill()
+        await asyncio.gather(*(worker.gone.wait() for worker in workers))
+
+    def _new_worker(self, slot: int) -> WorkerProcess:
+        table = self._owner.table
         start = Start(
             self.config,
             self._sockets,
@@ -110,107 +121,122 @@ class Generation:
             slot,
             self._slots,
             self._log_format,
-            self._host.niceness,
+            self._owner.niceness,
         )
-        child = self.children[slot] = Child(start, self._host.write_line, self._child_ended)
-        return child
+        worker = self.workers[slot] = WorkerProcess(start, self._owner.write_line, self._worker_ended)
+        return worker
 
     def tick(self) -> None:
-        """Once a second: a worker whose event loop does not turn is replaced, and so is one that never serves."""
-        for child in list(self.children.values()):
-            if not child.gone.is_set():
-                child.missed_beats += 1
-                if child.missed_beats == (_MISSED_BEATS if child.ready.is_set() else _READY_TIMEOUT):
-                    self._host.event("error", "worker_stuck", pid=child.pid, seconds=child.missed_beats)
-                    child.kill()
+        """Kill workers that are stuck; call it once a second.
+
+        A beat is sent by the event loop of the worker, so it stops where the loop hangs. It is counted in ticks of this
+        loop, not by the clock: after the supervisor itself was stopped or starved, no worker is late.
+        """
+        for worker in list(self.workers.values()):
+            if not worker.gone.is_set():
+                worker.missed_beats += 1
+                if worker.missed_beats == (_MISSED_BEATS if worker.ready.is_set() else _READY_TIMEOUT):
+                    self._owner.event("error", "worker_stuck", pid=worker.pid, seconds=worker.missed_beats)
+                    worker.kill()
 
     def retire(self, config: Config | None) -> None:
-        """Stop accepting; serve what is open to its end, but for what `config` refuses."""
+        """Stop accepting and serve open associations to their end.
+
+        With `config`, each of them is decided again under it, and those that it refuses are ended.
+        """
         self.retiring = True
         self.order(Order.RETIRE, config)
 
     def drain(self) -> None:
-        """Refuse new associations, here and in workers that come later."""
+        """Refuse new associations, in replacement workers too."""
         self._draining = True
         self.order(Order.DRAIN)
 
     def order(self, order: Order, value: object = None) -> None:
-        """Tell all workers."""
-        for child in self.children.values():
-            child.send(order, value)
+        """Send an order to every worker."""
+        for worker in self.workers.values():
+            worker.send(order, value)
 
     def stop(self) -> None:
-        """End everything now."""
+        """End every association and every worker now."""
         self.retiring = True
         for task in self._respawns:
             task.cancel()
         self.order(Order.STOP)
 
     def kill(self) -> None:
-        """End the processes, whatever they do."""
-        for child in self.children.values():
-            child.kill()
+        """Kill the processes."""
+        for worker in self.workers.values():
+            worker.kill()
 
     async def gone(self) -> None:
-        """Until no process of this generation is left."""
-        for child in list(self.children.values()):
-            await child.gone.wait()
+        """Wait until every process of this generation has ended."""
+        for worker in list(self.workers.values()):
+            await worker.gone.wait()
 
-    def _child_ended(self, child: Child) -> None:
-        slot = child.start.slot
-        self._host.table.forget(slot)
-        lost = len(child.open)
-        self._write_lost(child)
-        self._host.worker_left(child)
-        if child.expected_to_end or self.retiring:
-            self.children.pop(slot, None)
-            self._host.free_slot(slot)
+    # --- the end of a worker ----------------------------------------------------------------------------------------
+
+    def _worker_ended(self, worker: WorkerProcess) -> None:
+        slot = worker.start.slot
+        # The worker may have been killed: its counts would hold places of the limits for ever.
+        self._owner.table.forget(slot)
+        lost = len(worker.open)
+        self._write_lost(worker)
+        self._owner.worker_left(worker)
+        if worker.expected_to_end or self.retiring:
+            self.workers.pop(slot, None)
+            self._owner.free_slot(slot)
             return
-        self._host.event(
+        self._owner.event(
             "error",
             "worker_lost",
-            pid=child.pid,
-            ended=_how(child.returncode),
+            pid=worker.pid,
+            ended=_how(worker.returncode),
             associations=lost,
-            message=child.failure or None,
+            message=worker.failure or None,
         )
-        served = 0.0 if child.ready_at is None else asyncio.get_running_loop().time() - child.ready_at
-        # One that served and was killed from outside did not fail at its start, however short its life was.
-        lived = served >= _LIVED or (child.ready_at is not None and child.returncode == -signal.SIGKILL)
+        self._replace(worker)
+
+    def _replace(self, worker: WorkerProcess) -> None:
+        """Start another worker in the slot, later and later while starts fail, and give up after a number of them."""
+        served = 0.0 if worker.ready_at is None else asyncio.get_running_loop().time() - worker.ready_at
+        # SIGKILL comes from outside (the OOM killer, an operator): it is no failed start, however early it came.
+        lived = served >= _LIVED or (worker.ready_at is not None and worker.returncode == -signal.SIGKILL)
         self._failed_starts = 0 if lived else self._failed_starts + 1
         if self._failed_starts >= _GIVE_UP:
-            self._host.give_up(f"{self._failed_starts} workers in a row ended as soon as they started")
+            self._owner.give_up(f"{self._failed_starts} workers in a row ended as soon as they started")
             return
         pause = 0.0 if self._failed_starts <= 1 else min(_FIRST_PAUSE * 2**self._failed_starts, _LONGEST_PAUSE)
-        task = asyncio.create_task(self._respawn(slot, pause))
+        task = asyncio.create_task(self._respawn(worker.start.slot, pause))
         self._respawns.add(task)
         task.add_done_callback(self._respawns.discard)
 
     async def _respawn(self, slot: int, pause: float) -> None:
         await asyncio.sleep(pause)
         if self.retiring:
-            self.children.pop(slot, None)
-            self._host.free_slot(slot)
+            self.workers.pop(slot, None)
+            self._owner.free_slot(slot)
             return
-        child = self._new_child(slot)
-        child.begin()
+        worker = self._new_worker(slot)
+        worker.begin()
         if self._draining:
-            child.send(Order.DRAIN)
-        child.send(Order.SERVE)
+            worker.send(Order.DRAIN)
+        worker.send(Order.SERVE)
 
-    def _write_lost(self, child: Child) -> None:
-        """The access records of associations that died with their worker."""
+    def _write_lost(self, worker: WorkerProcess) -> None:
+        """Write the access records of the associations that ended with their worker."""
         now = time.time()
-        for lines in child.open.values():
-            record = read_record(lines)
+        for pickles in worker.open.values():
+            record = read_record(pickles)
             duration = record["duration_s"] + time.monotonic() - record.pop(OPENED_AT)
-            self._host.association_lost(
+            self._owner.association_lost(
                 {**record, "ts": rfc3339(now), "ended": str(Ended.WORKER_LOST), "duration_s": round(duration, 3)}
             )
-        child.open.clear()
+        worker.open.clear()
 
 
 def _how(returncode: int | None) -> str:
+    """Return how a process ended: the name of a signal, an exit code, or "nothing" for one that never started."""
     if returncode is None:
         return "nothing"
     if returncode < 0:

@@ -1,6 +1,6 @@
-"""Active health checks: one task for each server, in the supervisor, for all workers of all generations.
+"""Active health checks: one task for each server, in the supervisor, for the workers of all generations.
 
-What they find stands in the table that the workers choose servers by (`net.servers.ServerStates`).
+A verdict is written into the shared table, from which workers choose servers (`shared.server_states`).
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from proxy.config.values import Config, HealthCheck, Server, Upstream
-from proxy.net.servers import Events
 from proxy.observe.answers import describe_answer
+from proxy.observe.events import Events
 from proxy.pdu.proxy_header import encode_proxy_header
 from proxy.shared.server_states import ServerStates, server_key
 from proxy.tls.upstreams import UpstreamContext
@@ -20,19 +20,19 @@ from proxy.upstream.echo_client import verify
 from proxy.upstream.health import Health
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
 
-_SPREAD = 1.0  # seconds over which the first checks are spread
+_SPREAD = 1.0  # seconds over which the first checks are spread, so that servers are not all asked at once
 
 
 class Counter(Protocol):
-    """Where checks are counted."""
+    """Counts health checks."""
 
     def checked(self, upstream: str, server: str, check: str, result: str, when: float) -> None:
-        """A check has ended at `when`, in seconds since 1970."""
+        """Count a check that ended at `when`, in seconds since the epoch."""
 
 
 @dataclass(slots=True)
 class _Checked:
-    """One server, and its task. `when` the last check ended, in seconds since 1970."""
+    """A server that is checked, and its task. `when`: the end of the last check, in seconds since the epoch."""
 
     upstream: Upstream
     server: Server
@@ -44,12 +44,12 @@ class _Checked:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Of its log lines."""
+        """Return the fields of its log lines."""
         return {"upstream": self.upstream.name, "server": self.server.label, "check": self.check.type}
 
 
 class HealthChecks:
-    """All servers that are checked. Call it on one event loop."""
+    """The servers that are checked. Not thread-safe: call it on one event loop."""
 
     def __init__(self, states: ServerStates, counter: Counter, events: Events) -> None:
         self._states = states
@@ -59,7 +59,7 @@ class HealthChecks:
         self._checked: dict[bytes, _Checked] = {}
 
     def configure(self, config: Config, contexts: Mapping[str, UpstreamContext]) -> None:
-        """Check what this configuration names, and nothing else. What has not changed goes on undisturbed."""
+        """Check the servers of this configuration only. The checks of an unchanged server go on undisturbed."""
         wanted = {
             server_key(upstream, server): (upstream, server, upstream.health_check)
             for upstream in config.upstreams.values()
@@ -68,10 +68,10 @@ class HealthChecks:
         }
         for key, one in list(self._checked.items()):
             if key not in wanted:
-                self._states.checked(key, down=False)  # nobody would lift the verdict
-            elif _way(*wanted[key][:2]) == _way(one.upstream, one.server):
+                self._states.checked(key, down=False)  # no later check would lift the verdict
+            elif _check_identity(*wanted[key][:2]) == _check_identity(one.upstream, one.server):
                 upstream, server, check = wanted[key]
-                # The context is that of the workers, with the system's CAs of now.
+                # A context of its own for each generation, as for the workers: the CAs of the system may have changed.
                 one.request = self._request(upstream, server, check, contexts.get(upstream.name))
                 continue
             if one.task is not None:
@@ -93,7 +93,7 @@ class HealthChecks:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def describe(self, upstream: Upstream, server: Server) -> dict[str, Any] | None:
-        """The last check of a server as plain JSON values; None where there was none."""
+        """Return the last check of a server as plain JSON values; None if there was none yet."""
         one = self._checked.get(server_key(upstream, server))
         if one is None or one.health.last is None:
             return None
@@ -120,7 +120,7 @@ class HealthChecks:
             server_name=None if context is None else context.settings.name_of(server),
             weakness=None if context is None else context.weakness,
             timeout=check.timeout,
-            # Nobody is behind a check: LOCAL, or UNKNOWN.
+            # A check has no client address to pass on: LOCAL (version 2) or UNKNOWN (version 1).
             preface=b"" if version is None else encode_proxy_header(version, None, None),
             source_address=upstream.source_address,
             resolver=self._resolver,
@@ -133,7 +133,7 @@ class HealthChecks:
             began = time.monotonic()
             try:
                 self._learn(key, one, await verify(one.request), began)
-            except Exception as error:  # noqa: BLE001 - no descriptors, no memory, a bug: it says nothing of the server
+            except Exception as error:  # noqa: BLE001 - no descriptors, no memory, a bug: no verdict on the server
                 self._events.event("error", "health_check_failed", **one.fields, error=repr(error))
             await asyncio.sleep(max(0.0, one.check.interval - (time.monotonic() - began)))
 
@@ -156,16 +156,16 @@ class HealthChecks:
 
 
 def in_words(result: Verification) -> str:
-    """What a check has found, for people."""
+    """Return the result of a check in words."""
     if result.outcome is Outcome.OK:
         return result.detail or "it answers"
-    said = describe_answer(result.answer) if result.answer is not None else result.detail
+    answer = describe_answer(result.answer) if result.answer is not None else result.detail
     if result.refused:
-        return f"alive, refuses the check: {said}"
-    return f"{said} ({result.failed_step})" if result.failed_step else said
+        return f"alive, refuses the check: {answer}"
+    return f"{answer} ({result.failed_step})" if result.failed_step else answer
 
 
-def _way(upstream: Upstream, server: Server) -> tuple[object, ...]:
-    """What decides how a check of the server goes."""
+def _check_identity(upstream: Upstream, server: Server) -> tuple[object, ...]:
+    """Return everything that influences a check of the server: a change of it makes earlier results worthless."""
     tls, version, source = upstream.tls, upstream.send_proxy_protocol, upstream.source_address
     return server.host, server.port, upstream.health_check, tls, version, source

@@ -1,4 +1,4 @@
-"""What the supervisor and its workers tell each other (kinds of `Channel` messages and the values they carry)."""
+"""Messages between the supervisor and its workers: the kinds that a `Channel` carries, and their values."""
 
 import enum
 import io
@@ -14,41 +14,41 @@ from proxy.observe.access import AccessRecord, Json
 class Order(enum.StrEnum):
     """Supervisor to worker."""
 
-    START = "start"  # Start: say READY when everything is built
+    START = "start"  # Start: build everything, then send READY
     SERVE = "serve"  # begin to accept
-    DRAIN = "drain"  # refuse new associations, say IDLE when none is left
-    RETIRE = "retire"  # Config | None: stop accepting, decide again under the new one, end with the last connection
-    END = "end"  # abort what is open, at the next PDU boundary
+    DRAIN = "drain"  # refuse new associations; send IDLE when none is left
+    RETIRE = "retire"  # Config | None: stop accepting, decide again under it, end with the last connection
+    END = "end"  # abort open associations, each at its next PDU boundary
     STOP = "stop"  # end everything now
     ASK = "ask"  # (number, Question, value)
 
 
 class Question(enum.StrEnum):
-    """What a worker is asked; each is answered once."""
+    """What the supervisor asks a worker. Each question has one answer."""
 
     SNAPSHOT = "snapshot"  # -> metrics.Snapshot
-    STATUS = "status"  # -> list[accounting.AssociationStatus]
-    DISCONNECT = "disconnect"  # Selection -> int
+    STATUS = "status"  # -> list[AssociationStatus]
+    DISCONNECT = "disconnect"  # AssociationFilter -> int
 
 
 class Report(enum.StrEnum):
     """Worker to supervisor."""
 
     READY = "ready"
-    FAILED = "failed"  # str: it cannot start
-    BEAT = "beat"  # from the event loop: it turns
+    FAILED = "failed"  # str: why it cannot start
+    BEAT = "beat"  # sent by the event loop: it runs
     LINE = "line"  # (id of the association whose access record it is, or None for the log; the formatted line)
     OPENED = "opened"  # (association id, OpenRecord)
     ACCEPTED = "accepted"  # (association id, OpenRecord): what the upstream's answer has changed
     CLOSED = "closed"  # association id
     IDLE = "idle"  # draining, and no association is left
-    LEAVING = "leaving"  # metrics.Snapshot: the last word
+    LEAVING = "leaving"  # metrics.Snapshot: the final values
     ANSWER = "answer"  # (number, value)
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """All that a worker is handed. Descriptors are inherited under these numbers."""
+    """Everything a worker needs. It inherits the descriptors under these numbers."""
 
     config: Config
     sockets: Mapping[str, tuple[int, ...]]  # listener name -> its listening sockets
@@ -60,43 +60,45 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which associations: by id, by tenant, or by tenant and peer."""
+class AssociationFilter:
+    """Selects associations by id, by tenant, or by tenant and peer."""
 
     id: str | None = None
     tenant: str | None = None
     peer: str | None = None
 
-    def holds(self, id: str, tenant: str, peer: str | None) -> bool:
-        """Whether an association is meant. Without any condition none is."""
+    def matches(self, id: str, tenant: str, peer: str | None) -> bool:
+        """Return whether an association is selected. A filter without a condition selects none."""
         if self.id is not None:
             return id == self.id
         return self.tenant is not None and tenant == self.tenant and (self.peer is None or peer == self.peer)
 
 
-#: An `AccessRecord` so far and the monotonic time of it, pickled, and behind that what has changed since, pickle by
-#: pickle: a fifth of the memory of a dictionary, and a third of the work of JSON for what is hardly ever read.
+#: The record of an open association: a pickle of the `AccessRecord` and the monotonic time at which it was made,
+#: followed by a pickle for each later change. This takes a fifth of the memory of a dictionary and a third of the work
+#: of JSON, for what is read only if a worker dies or `status` asks.
 OpenRecord = bytes
 
-#: In an OpenRecord alone: the monotonic clock, which all processes share, when `duration_s` was what it says.
+#: Key of the time, by the monotonic clock that all processes share, at which `duration_s` was taken. In what
+#: `read_record` returns only, never in a log.
 OPENED_AT = "opened_at"
 
 
 def open_record(record: AccessRecord, now: float) -> OpenRecord:
-    """The record as it is at `now`, in seconds of the monotonic clock."""
+    """Return the record as it is at `now`, in seconds of the monotonic clock."""
     return pickle.dumps((record, now), pickle.HIGHEST_PROTOCOL)
 
 
 def changes(fields: Mapping[str, Json]) -> OpenRecord:
-    """What an open record has to be continued with."""
+    """Return a change of the record: fields to set. It is appended to the open record."""
     return pickle.dumps(fields, pickle.HIGHEST_PROTOCOL)
 
 
 def read_record(pickles: OpenRecord) -> dict[str, Any]:
-    """The record, what has changed put in, as of an association that was accepted."""
+    """Return the fields of an open record, changes applied, as those of an accepted association."""
     stream = io.BytesIO(pickles)
-    record, opened_at = pickle.load(stream)  # noqa: S301 - our own child
+    record, opened_at = pickle.load(stream)  # noqa: S301 - written by our own process
     fields = {**record.to_dict(record.ts_start), "decision": "accepted", OPENED_AT: opened_at}
     while stream.tell() < len(pickles):
-        fields |= pickle.load(stream)  # noqa: S301
+        fields |= pickle.load(stream)  # noqa: S301 - written by our own process
     return fields

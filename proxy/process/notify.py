@@ -9,7 +9,7 @@ _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 
 
 class Notifier:
-    """Tells the service manager what state we are in. Says nothing where there is none."""
+    """Reports the state of the gateway to the service manager, if there is one (NOTIFY_SOCKET)."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
@@ -17,26 +17,26 @@ class Notifier:
             self._address = "\0" + self._address[1:]
 
     def ready(self, status: str) -> None:
-        """Connections are accepted; also the end of a reload."""
-        self._say(f"READY=1\nSTATUS={status}")
+        """Report that connections are accepted; also the end of a reload."""
+        self._send(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
-        """A reload has begun."""
-        self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        """Report that a reload has begun."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str) -> None:
-        """The end has begun."""
-        self._say(f"STOPPING=1\nSTATUS={status}")
+        """Report that the gateway is ending."""
+        self._send(f"STOPPING=1\nSTATUS={status}")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
-        self._say(f"STATUS={text}")
+        """Show a line in `systemctl status`."""
+        self._send(f"STATUS={text}")
 
     def alive(self) -> None:
-        """For WatchdogSec=."""
-        self._say("WATCHDOG=1")
+        """Reset the watchdog (WatchdogSec=)."""
+        self._send("WATCHDOG=1")
 
-    def _say(self, message: str) -> None:
+    def _send(self, message: str) -> None:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
@@ -44,11 +44,11 @@ class Notifier:
                 sock.setblocking(False)
                 sock.sendto(message.encode(), self._address)
             except OSError:
-                pass  # a manager that does not listen needs no answer
+                pass  # the service manager is gone or its queue is full: serving goes on
 
 
 def inherited_sockets(environ: MutableMapping[str, str]) -> list[socket.socket]:
-    """The listening sockets that were passed to this very process. The variables go: children are passed none."""
+    """Return the listening sockets passed to this process, and unset their variables: workers must not see them."""
     try:
         mine = int(environ.get("LISTEN_PID", "0")) == os.getpid()
         count = int(environ.get("LISTEN_FDS", "0"))

@@ -1,4 +1,9 @@
-"""Reloads: the configuration is loaded, checked and proven whole before anything that serves is touched."""
+"""Reloads: a configuration is loaded, checked and proved completely before anything that serves is touched.
+
+In order: every file is read and checked; all TLS contexts are built and shake hands with themselves; addresses are
+bound; a new generation of workers starts; only then the old one stops accepting. An error at any step leaves the old
+generation as it is, and the outcome is logged, counted and returned to the requester.
+"""
 
 import asyncio
 import os
@@ -16,6 +21,9 @@ from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.upstreams import UpstreamContext, upstream_contexts
 
+_LONGEST_INTERVAL = 3600.0  # seconds between two looks at the files; a timer of asyncio takes no duration of years
+_ERRORS_SHOWN = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
@@ -25,31 +33,31 @@ class Reloaded:
     text: str
 
 
-class Host(Protocol):
-    """What serves."""
+class ReloadOwner(Protocol):
+    """What a reload needs of the supervisor."""
 
     config: Config
 
     def cannot_reload(self) -> str | None:
-        """Why no other configuration may serve now."""
+        """Return why the configuration must not be changed now, or None."""
 
     async def change_to(self, config: Config, contexts: Mapping[str, UpstreamContext]) -> str:
-        """Have a new generation serve `config`; what it is, in words.
+        """Start a generation that serves `config`, retire the others, and return what serves now, in words.
 
         Raises `BindError`, `StartFailed` and OSError; then nothing has changed.
         """
 
     def reload_begins(self) -> None:
-        """A reload is under way."""
+        """A reload has begun."""
 
     def reload_ended(self, trigger: str, outcome: Reloaded) -> None:
-        """It is over."""
+        """A reload has ended."""
 
 
 def prove(config: Config) -> dict[str, UpstreamContext]:
-    """Build every TLS context, and let those of the listeners shake hands with themselves. Raises `TlsSetupError`.
+    """Build every TLS context, and let each of a listener shake hands with itself. Raises `TlsSetupError`.
 
-    Those of the upstreams, by their name, are for the health checks.
+    Returns the contexts by the names of their upstreams, for the health checks.
     """
     for listener in config.listeners:
         if listener.tls is not None:
@@ -58,23 +66,28 @@ def prove(config: Config) -> dict[str, UpstreamContext]:
 
 
 class Reloads:
-    """One at a time; those asked for while one runs are one behind it. `files`: those that the configuration is in."""
+    """Runs one reload at a time.
 
-    def __init__(self, host: Host, files: Sequence[str]) -> None:
-        self._host = host
+    Requests that arrive while one runs share the next one: the running reload may have read its files before they
+    changed, and one more reading is enough for all of them. `files`: those that the configuration was read from.
+    """
+
+    def __init__(self, owner: ReloadOwner, files: Sequence[str]) -> None:
+        self._owner = owner
         self._files = list(files)
         self._turn = asyncio.Lock()
-        self._next: asyncio.Task[Reloaded] | None = None
+        self._next: asyncio.Task[Reloaded] | None = None  # not begun yet: further requests join it
         self._tasks: set[asyncio.Task[Reloaded]] = set()
 
     async def reload(self, trigger: str) -> Reloaded:
-        """Load the configuration again."""
+        """Load the configuration again and return the outcome. `trigger`: signal, api or watch."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_task(self._in_turn(trigger))
             self._tasks.add(self._next)
             self._next.add_done_callback(self._tasks.discard)
         reload = self._next
         try:
+            # Shielded: a requester that goes away must not cancel the reload of the others.
             return await asyncio.shield(reload)
         except asyncio.CancelledError:
             if not reload.cancelled():
@@ -82,50 +95,53 @@ class Reloads:
             return Reloaded(False, "the gateway ends")
 
     async def close(self) -> None:
-        """End one that is under way; it takes its new workers back."""
+        """Cancel the running reload, which ends the workers that it has started."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def fingerprint(self) -> Mapping[str, bytes]:
-        """What is in the watched files now. It reads them all."""
-        return fingerprint(watched(self._files, self._host.config.reload))
+        """Return a digest of each watched file. Reads them all: call it in a thread while the gateway serves."""
+        return fingerprint(watched(self._files, self._owner.config.reload))
 
     async def watch(self, seen: Mapping[str, bytes]) -> None:
-        """Reload when the watched files are others than `seen`, for ever."""
+        """Reload whenever the watched files differ from `seen`, until cancelled."""
         while True:
-            await asyncio.sleep(min(self._host.config.reload.interval, 3600.0))
+            await asyncio.sleep(min(self._owner.config.reload.interval, _LONGEST_INTERVAL))
             now = await asyncio.to_thread(self.fingerprint)
             if now != seen and now:
                 await self.reload("watch")
                 after = await asyncio.to_thread(self.fingerprint)
-                # What changed while the reload ran may have come too late for it: the next look is to see that.
+                # The digests are those from before the reload: a file that changed while it ran may have been read too
+                # early, and the next look must see the change. The names are those of now, as includes may be others.
                 now = {name: now.get(name, digest) for name, digest in after.items()}
             seen = now
 
     async def _in_turn(self, trigger: str) -> Reloaded:
         async with self._turn:
             self._next = None
-            self._host.reload_begins()
+            self._owner.reload_begins()
             try:
                 outcome = await self._reload()
-            except Exception as error:  # noqa: BLE001 - the generation that serves goes on, and the failure is told
-                outcome = Reloaded(False, f"a bug of the gateway: {error!r}")
-            self._host.reload_ended(trigger, outcome)
+            except Exception as error:  # noqa: BLE001 - a bug here must neither stop the service nor go unreported
+                outcome = Reloaded(False, f"internal error, please report it: {error!r}")
+            self._owner.reload_ended(trigger, outcome)
             return outcome
 
     async def _reload(self) -> Reloaded:
-        why_not = self._host.cannot_reload()
+        why_not = self._owner.cannot_reload()
         if why_not is not None:
             return Reloaded(False, why_not)
-        loaded = await asyncio.to_thread(load, Path(self._host.config.path), environ=os.environ)
+        loaded = await asyncio.to_thread(load, Path(self._owner.config.path), environ=os.environ)
+        # Of a failed load too: the correction may be made in a file that is included only now.
         self._files = list(loaded.files)
         if loaded.config is None:
             errors = [str(finding) for finding in loaded.findings if finding.severity == "error"]
-            return Reloaded(False, "; ".join(errors[:5]) + (f"; and {len(errors) - 5} more" if len(errors) > 5 else ""))
+            more = len(errors) - _ERRORS_SHOWN
+            return Reloaded(False, "; ".join(errors[:_ERRORS_SHOWN]) + (f"; and {more} more" if more > 0 else ""))
         try:
             contexts = await asyncio.to_thread(prove, loaded.config)
-            return Reloaded(True, await self._host.change_to(loaded.config, contexts))
+            return Reloaded(True, await self._owner.change_to(loaded.config, contexts))
         except (TlsSetupError, BindError, StartFailed, OSError) as error:
             return Reloaded(False, str(error))

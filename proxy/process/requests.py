@@ -1,40 +1,55 @@
-"""What the control socket can be asked."""
+"""The verbs of the control socket."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
-from proxy.process.status import ask_status, disconnect
-
-if TYPE_CHECKING:
-    from proxy.process.supervisor import Supervisor
+from proxy.process.reload import Reloaded
+from proxy.process.status import disconnect
+from proxy.process.worker_process import WorkerProcess
 
 
 class Requests:
-    """Answers for a supervisor. Every answer has `ok`; all but `status` say in `message` what was done."""
+    """Answers requests of the control socket with what it is given: a callable for each verb.
 
-    def __init__(self, supervisor: "Supervisor") -> None:
-        self._supervisor = supervisor
+    Every answer has `ok`; except for `status`, `message` says what was done.
+    """
+
+    def __init__(
+        self,
+        *,
+        reload: Callable[[str], Awaitable[Reloaded]],
+        drain: Callable[[], None],
+        stop: Callable[[], None],
+        workers: Callable[[], Sequence[WorkerProcess]],
+        status: Callable[[], Awaitable[Mapping[str, Any]]],
+    ) -> None:
+        self._reload = reload
+        self._drain = drain
+        self._stop = stop
+        self._workers = workers
+        self._status = status
 
     async def answer(self, verb: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """One request."""
-        supervisor = self._supervisor
-        children = supervisor.children()
-        associations = sum(len(child.open) for child in children)
-        if verb == "reload":
-            outcome = await supervisor.reload("api")
-            return {"ok": outcome.ok, "message": outcome.text}
-        if verb == "drain":
-            supervisor.drain()
-            return {"ok": True, "message": "new associations are refused", "associations": associations}
-        if verb == "stop":
-            supervisor.stop()
-            return {"ok": True, "message": "stopping", "associations": associations}
-        if verb == "disconnect":
-            count = await disconnect(children, arguments)
-            return {"ok": count > 0, "message": f"{count} associations are ended", "associations": count}
-        if verb == "status":
-            state = {"ok": True, "started": supervisor.totals.started, "draining": bool(supervisor.draining)}
-            return state | await ask_status(
-                supervisor.config, supervisor.generations(), supervisor.servers, supervisor.health
-            )
-        return {"ok": False, "message": f"{verb!r} is no request of this gateway"}
+        """Carry out one request and return its answer."""
+        match verb:
+            case "reload":
+                outcome = await self._reload("api")
+                return {"ok": outcome.ok, "message": outcome.text}
+            case "drain":
+                open_now = self._open()
+                self._drain()
+                return {"ok": True, "message": "new associations are refused", "associations": open_now}
+            case "stop":
+                open_now = self._open()
+                self._stop()
+                return {"ok": True, "message": "stopping", "associations": open_now}
+            case "disconnect":
+                count = await disconnect(self._workers(), arguments)
+                return {"ok": count > 0, "message": f"{count} associations are ended", "associations": count}
+            case "status":
+                return {"ok": True, **await self._status()}
+            case _:
+                return {"ok": False, "message": f"unknown request {verb!r}: is this gateway of another version?"}
+
+    def _open(self) -> int:
+        return sum(len(worker.open) for worker in self._workers())

@@ -1,4 +1,4 @@
-"""A worker process: started by the supervisor, told everything over its channel, writing nothing by itself.
+"""A worker process: started by the supervisor, configured over its channel, without files or logs of its own.
 
 python -m proxy.process.serving CHANNEL-DESCRIPTOR VERSION-OF-THE-SUPERVISOR
 """
@@ -9,20 +9,16 @@ import importlib
 import signal
 import socket
 import sys
-import time
-from collections.abc import Mapping
 from typing import Any
 
 from proxy import __version__
 from proxy.config.values import Config
 from proxy.net.worker import Worker
-from proxy.observe.access import AccessRecord, Json
-from proxy.observe.eventlog import LEVELS, event_record
-from proxy.observe.lines import console_line, json_line
 from proxy.observe.metrics import Snapshot
 from proxy.process.channel import Channel, encode
-from proxy.process.messages import Order, Question, Report, Start, changes, open_record
-from proxy.process.precedence import stand_back
+from proxy.process.channel_journal import ChannelJournal
+from proxy.process.messages import Order, Question, Report, Start
+from proxy.process.priority import lower_priority
 from proxy.shared.counts import Counts
 from proxy.shared.probes import Probes
 from proxy.shared.server_states import ServerStates
@@ -32,64 +28,27 @@ from proxy.tls.errors import TlsSetupError
 from proxy.tls.upstreams import upstream_contexts
 
 _BEAT = 1.0  # seconds
-_TOLD_BY_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-
-
-class WorkerJournal:
-    """Log lines and access records, formatted here and written by the supervisor."""
-
-    def __init__(self, channel: Channel, level: str, form: str) -> None:
-        self._channel = channel
-        self._threshold = LEVELS[level]
-        self._format = console_line if form == "console" else json_line
-        self._open: set[str] = set()  # associations that the supervisor would write a record of
-
-    def event(self, level: str, name: str, **fields: Any) -> None:
-        """One line of the application log."""
-        if LEVELS[level] >= self._threshold:
-            self._offer(None, event_record(level, name, fields))
-
-    def access(self, record: dict[str, Json]) -> None:
-        """One access record, which also closes what was opened."""
-        id = str(record["id"])
-        if self._offer(id, record):
-            self._open.discard(id)
-
-    def opened(self, record: AccessRecord) -> None:
-        """A request goes to its upstream: should this process be killed, the supervisor writes its record."""
-        self._open.add(record.id)
-        self._channel.send(Report.OPENED, (record.id, open_record(record, time.monotonic())))
-
-    def accepted(self, record: AccessRecord) -> None:
-        """Only what has changed goes: the whole record costs ten times as much."""
-        self._channel.send(Report.ACCEPTED, (record.id, changes({"contexts": record.contexts()})))
-
-    def closed(self, id: str) -> None:
-        """What was opened is over. Said only where no line has said so: one that was summed up, or dropped."""
-        if id in self._open:
-            self._open.remove(id)
-            self._channel.send(Report.CLOSED, id)
-
-    def _offer(self, id: str | None, record: Mapping[str, object]) -> bool:
-        return self._channel.offer(Report.LINE, (id, self._format(record).encode("ascii") + b"\n"))
+#: A terminal and `systemctl kill` send these to the whole process group. A worker ignores them: the supervisor decides
+#: what they mean and gives the order over the channel.
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class _Serving:
     """The life of a worker process."""
 
     def __init__(self) -> None:
-        self._over = asyncio.Event()
+        self._ended = asyncio.Event()
         self._channel = Channel(self._received, self._supervisor_lost)
         self._worker: Worker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._retiring = False
 
     async def run(self, sock: socket.socket) -> None:
-        """Serve until told to end, or until the last association of a retired worker has ended."""
-        for number in _TOLD_BY_THE_SUPERVISOR:
+        """Serve until the order to stop, or until the last association of a retired worker has ended."""
+        for number in _IGNORED:
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
         await self._channel.open(sock)
-        await self._over.wait()
+        await self._ended.wait()
         worker, channel = self._worker, self._channel
         if worker is not None:
             await worker.stop()
@@ -100,7 +59,7 @@ class _Serving:
         if kind == Order.START:
             self._start(value)
         elif kind == Order.STOP:
-            self._over.set()
+            self._ended.set()
         elif self._worker is None:
             return
         elif kind == Order.SERVE:
@@ -116,16 +75,16 @@ class _Serving:
             self._channel.send(Report.ANSWER, (number, self._answer(self._worker, question, argument)))
 
     def _start(self, start: Start) -> None:
-        stand_back(start.niceness)
+        lower_priority(start.niceness)
         try:
             tls = {one.name: ListenerTls(one) for one in start.config.listeners if one.tls is not None}
             upstream_tls = upstream_contexts(start.config.upstreams.values())
         except TlsSetupError as error:
             self._channel.send(Report.FAILED, str(error))
-            self._over.set()
+            self._ended.set()
             return
         sockets = {name: [socket.socket(fileno=fd) for fd in fds] for name, fds in start.sockets.items()}
-        journal = WorkerJournal(self._channel, start.config.log.level, start.log_format)
+        journal = ChannelJournal(self._channel, start.config.log.level, start.log_format)
         table = SharedTable(*start.table)
         counts = Counts(start.config.limits, table, start.slot, start.siblings)
         states, probes = ServerStates(table), Probes(table)
@@ -152,30 +111,34 @@ class _Serving:
             try:
                 tls = {one.name: ListenerTls(one) for one in config.listeners if one.tls is not None}
                 self._spawn(worker.recheck(config, tls))
-            # It was checked: only memory or descriptors can be missing here. What nobody can decide is not let pass.
+            # The supervisor has proved this configuration, so that only memory or descriptors can be missing here. The
+            # associations cannot be decided again then, and one that is not known to be allowed is ended.
             except (TlsSetupError, OSError, MemoryError) as error:
                 why = str(error) or type(error).__name__
-                worker.journal.event("error", "recheck_failed", message=why, ended=worker.end_undecided(why))
+                worker.station.journal.event("error", "recheck_failed", message=why, ended=worker.end_all(why))
 
     async def _end_when_empty(self, worker: Worker) -> None:
         await worker.empty()
-        self._over.set()
+        self._ended.set()
 
     def _answer(self, worker: Worker, question: Question, argument: Any) -> Any:
         if question == Question.SNAPSHOT:
             return self._snapshot(worker)
         if question == Question.STATUS:
             return worker.status()
-        return worker.disconnect(argument.holds)
+        return worker.disconnect(argument.matches)
 
     def _snapshot(self, worker: Worker) -> Snapshot:
-        worker.metrics.set("log_dropped_total", (), self._channel.dropped)
-        return worker.metrics.snapshot()
+        worker.station.metrics.set("log_dropped_total", (), self._channel.dropped)
+        return worker.station.metrics.snapshot()
 
     def _supervisor_lost(self) -> None:
-        """Nobody restarts or reloads us any more: others may have the addresses; what is open is served to its end."""
-        if self._worker is None or self._over.is_set():
-            self._over.set()
+        """Stop accepting and serve open associations to their end, for at most `timeouts.drain`.
+
+        Without a supervisor nobody replaces, reloads or stops this worker, and the next gateway needs the addresses.
+        """
+        if self._worker is None or self._ended.is_set():
+            self._ended.set()
             return
         if not self._retiring:
             self._retiring = True
@@ -184,11 +147,11 @@ class _Serving:
 
     async def _drain_alone(self, worker: Worker) -> None:
         try:
-            async with asyncio.timeout(worker.config.timeouts.drain):
+            async with asyncio.timeout(worker.station.config.timeouts.drain):
                 await worker.empty()
         except TimeoutError:
             pass
-        self._over.set()
+        self._ended.set()
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -198,16 +161,18 @@ class _Serving:
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if self._worker is not None and isinstance(error, BaseException):
-            self._worker.report_bug(str(context.get("message")), error)
+            self._worker.station.records.bug(str(context.get("message")), error)
 
 
 def main() -> None:
-    """Run on uvloop, or on asyncio's own loop where uvloop is missing (the supervisor says so)."""
+    """Run on uvloop, or on asyncio's own loop if uvloop is missing, of which the supervisor warns."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     supervisor = sys.argv[2]
-    if supervisor != __version__:  # an update, and no restart yet: what it would say may mean something else here
-        why = f"the program is now version {__version__}, and the supervisor still {supervisor}: restart the gateway"
-        with sock, contextlib.suppress(OSError):  # the supervisor has ended meanwhile
+    # After an update without a restart the supervisor starts workers of the new version. Their messages are pickled
+    # objects of this program, which may have changed.
+    if supervisor != __version__:
+        why = f"the program was updated to {__version__}, the supervisor is still {supervisor}: restart the gateway"
+        with sock, contextlib.suppress(OSError):  # the supervisor may have ended
             sock.sendall(encode(Report.FAILED, why))
         return
     try:

@@ -1,4 +1,8 @@
-"""Listening sockets: bound once by the supervisor or taken from systemd, shared by all workers of all generations."""
+"""Listening sockets: bound once by the supervisor or taken from systemd, shared by all workers of all generations.
+
+Workers accept from the same sockets. With SO_REUSEPORT each would have a queue of its own, and the connections waiting
+in the queue of a worker that dies or retires would be lost.
+"""
 
 import errno
 import ipaddress
@@ -7,18 +11,18 @@ from collections.abc import Mapping, Sequence
 
 from proxy.config.values import Config
 
-# SYNs and connections that wait while every worker is busy; the kernel caps it at net.core.somaxconn.
+#: Connections that may wait while every worker is busy; the kernel caps it at net.core.somaxconn.
 _BACKLOG = 4096
 
 _Address = tuple[str, int]
 
 
 class BindError(Exception):
-    """An address cannot be listened on; the text says which and why."""
+    """An address cannot be bound; the text names it and the cause."""
 
 
 class ListeningSockets:
-    """One socket per `bind`, kept over reloads: a queue of waiting connections must not be lost with a generation."""
+    """One socket for each address under `bind`, kept over reloads with its queue of waiting connections."""
 
     def __init__(self, inherited: Sequence[socket.socket] = ()) -> None:
         self._inherited = {_address_of(sock): sock for sock in inherited}
@@ -26,11 +30,14 @@ class ListeningSockets:
 
     @property
     def inherited(self) -> bool:
-        """Whether systemd owns the addresses: then it keeps the queue while we are away."""
+        """Return whether systemd owns the sockets: it keeps them open while no gateway runs."""
         return bool(self._inherited)
 
     def open(self, config: Config) -> Mapping[str, list[socket.socket]]:
-        """Listener name -> its sockets; those that are not bound yet are. Raises `BindError` and leaves no new one."""
+        """Bind the addresses that are not bound yet. Return the sockets by listener name.
+
+        Raises `BindError`; then none of the new addresses stays bound.
+        """
         new: list[_Address] = []
         sockets: dict[str, list[socket.socket]] = {listener.name: [] for listener in config.listeners}
         try:
@@ -43,30 +50,30 @@ class ListeningSockets:
                     sockets[listener.name].append(self._bound[address])
         except BindError:
             for address in new:
-                self._let_go(address)
+                self._release(address)
             raise
         return sockets
 
     def keep_only(self, config: Config) -> None:
-        """Close what the configuration does not bind any more."""
+        """Close the sockets that this configuration does not bind."""
         wanted = {_normal(host, port) for listener in config.listeners for host, port in listener.bind}
         for address in list(self._bound):
             if address not in wanted:
-                self._let_go(address)
+                self._release(address)
 
     def unused(self) -> list[str]:
-        """Sockets of systemd that no listener binds."""
+        """Return the addresses of systemd's sockets that no listener binds."""
         return [f"{host}:{port}" for host, port in self._inherited if (host, port) not in self._bound]
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all sockets."""
         for sock in (*self._bound.values(), *self._inherited.values()):
             sock.close()
         self._bound.clear()
 
-    def _let_go(self, address: _Address) -> None:
+    def _release(self, address: _Address) -> None:
         sock = self._bound.pop(address)
-        if address not in self._inherited:
+        if address not in self._inherited:  # a later configuration may bind an inherited one again
             sock.close()
 
 
@@ -76,7 +83,7 @@ def _normal(host: str, port: int) -> _Address:
 
 def _address_of(sock: socket.socket) -> _Address:
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        raise BindError(f"an inherited socket is of {sock.family.name}: ListenStream= takes an address and a port here")
+        raise BindError(f"systemd passed a socket of {sock.family.name}: ListenStream= must be an address and a port")
     host, port = sock.getsockname()[:2]
     return _normal(host, port)
 
@@ -90,7 +97,7 @@ def _listen(listener: str, host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # `[::]` and `0.0.0.0` are bound side by side, whatever net.ipv6.bindv6only says.
+            # `[::]` and `0.0.0.0` can be bound side by side, whatever net.ipv6.bindv6only is.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
         sock.listen(_BACKLOG)
@@ -103,12 +110,12 @@ def _listen(listener: str, host: str, port: int) -> socket.socket:
 
 
 def _hint(error: OSError, port: int) -> str:
-    """What to look at, or ""."""
+    """Return what to look at, or ""."""
     match error.errno:
         case errno.EADDRINUSE:
-            return f" (`ss -ltnp 'sport = :{port}'` shows by whom)"
+            return f" (`ss -ltnp 'sport = :{port}'` shows the process that listens there)"
         case errno.EADDRNOTAVAIL:
-            return " (no interface of this machine has that address: `ip address` shows what they have)"
+            return " (no interface of this machine has that address: `ip address` lists them)"
         case errno.EACCES:
             return " (ports below 1024 need CAP_NET_BIND_SERVICE)"
         case _:

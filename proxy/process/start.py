@@ -13,20 +13,21 @@ from proxy.config.values import Config
 from proxy.process.reload import prove
 from proxy.process.supervisor import Supervisor
 
-_CLOSE_PATIENCE = 1.0  # seconds, when all has been said and closed
+_CLOSE_PATIENCE = 1.0  # seconds for the loop to close, after everything is written and closed
 
 
 def run(config: Config, files: Sequence[str]) -> int:
-    """Serve until told to stop; the exit code. Raises what keeps it from starting.
+    """Serve until the gateway is stopped, and return the exit code.
 
-    `BindError`, `TlsSetupError`, `AdminError`, `ControlError`, `StartFailed`, and OSError for the access log.
+    Raises `BindError`, `TlsSetupError`, `AdminError`, `ControlError` and `StartFailed` if it cannot start, and OSError
+    if the access log cannot be opened.
     """
     supervisor = Supervisor(config, files, prove(config))
     return _run_loop(supervisor.serve)
 
 
 def _run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run on uvloop; on asyncio's own loop where uvloop is missing, which is slower and said."""
+    """Run on uvloop, or with a warning on asyncio's slower loop if uvloop is missing."""
     try:
         factory = importlib.import_module("uvloop").new_event_loop
     except ImportError:
@@ -34,11 +35,12 @@ def _run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
         code = runner.run(main())
-        # A look-up that a name service does not answer holds a thread, for which the closing loop would wait.
+        # Closing the loop waits for its threads. One may hang in a name look-up that no server answers.
         patience = threading.Timer(_CLOSE_PATIENCE, os._exit, (code,))
         patience.daemon = True
         patience.start()
-    # The loop gave the signals back, and the interpreter takes its time to end: the answer stands, whoever asks again.
+    # Closing the loop has restored the default actions of the signals. Ignore further signals while the interpreter
+    # exits: the exit code is final.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     patience.cancel()

@@ -1,4 +1,4 @@
-"""What `status`, `top` and `disconnect` ask of all workers."""
+"""Questions to all workers: for `status` and `top`, and for `disconnect`."""
 
 import asyncio
 import math
@@ -7,24 +7,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proxy.config.values import Config, Server, Upstream
-from proxy.process.child import Child
 from proxy.process.generation import Generation
 from proxy.process.health import HealthChecks
-from proxy.process.messages import Question, Selection, read_record
+from proxy.process.messages import AssociationFilter, Question, read_record
+from proxy.process.worker_process import WorkerProcess
 from proxy.shared.server_states import ServerStates, server_key
 
 
 async def ask_status(
     config: Config, generations: Sequence[Generation], states: ServerStates, health: HealthChecks
 ) -> dict[str, Any]:
-    """Generations, workers, servers and open associations as plain JSON values. Sizes in bytes, times in seconds."""
-    children = [(generation, child) for generation in generations for child in generation.children.values()]
-    answers = await asyncio.gather(*(child.ask(Question.STATUS) for _, child in children))
+    """Return workers, servers and open associations as plain JSON values. Sizes in bytes, times in seconds."""
+    workers = [(generation, worker) for generation in generations for worker in generation.workers.values()]
+    answers = await asyncio.gather(*(worker.ask(Question.STATUS) for _, worker in workers))
     associations: list[dict[str, Any]] = []
-    for (generation, child), answer in zip(children, answers, strict=True):
+    for (generation, worker), answer in zip(workers, answers, strict=True):
         progress = {one.id: one for one in answer or ()}
-        for id, lines in list(child.open.items()):
-            record = read_record(lines)
+        for id, pickles in list(worker.open.items()):
+            record = read_record(pickles)
             one = progress.get(id)
             associations.append(
                 {
@@ -40,7 +40,7 @@ async def ask_status(
                     "bytes_in": one.bytes_in if one is not None else None,
                     "bytes_out": one.bytes_out if one is not None else None,
                     "stored": one.stored if one is not None else None,
-                    "worker": child.pid,
+                    "worker": worker.pid,
                     "generation": generation.number,
                 }
             )
@@ -50,13 +50,13 @@ async def ask_status(
         "listeners": [listener.name for listener in config.listeners],
         "workers": [
             {
-                "pid": child.pid,
+                "pid": worker.pid,
                 "generation": generation.number,
-                "state": child.state,
-                "associations": len(child.open),
-                "idle": child.idle.is_set(),
+                "state": worker.state,
+                "associations": len(worker.open),
+                "idle": worker.idle.is_set(),
             }
-            for generation, child in children
+            for generation, worker in workers
         ],
         "upstreams": [
             {
@@ -77,7 +77,7 @@ def _server(
     health: HealthChecks,
     associations: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """`state`: up, failing (it could not be connected to) or down (by its health check)."""
+    """Return the state of a server: up, failing (the last connection attempt failed) or down (by its health check)."""
     key, label = server_key(upstream, server), server.label
     waits = states.until(key) - time.monotonic()
     return {
@@ -92,13 +92,13 @@ def _server(
     }
 
 
-async def disconnect(children: Sequence[Child], arguments: Mapping[str, Any]) -> int:
-    """End the chosen associations; how many these are."""
+async def disconnect(workers: Sequence[WorkerProcess], arguments: Mapping[str, Any]) -> int:
+    """End the associations that the arguments select, and return their number."""
 
     def text(name: str) -> str | None:
         value = arguments.get(name)
         return value if isinstance(value, str) and value else None
 
-    selection = Selection(text("id"), text("tenant"), text("peer"))
-    answers = await asyncio.gather(*(child.ask(Question.DISCONNECT, selection) for child in children))
+    selected = AssociationFilter(text("id"), text("tenant"), text("peer"))
+    answers = await asyncio.gather(*(worker.ask(Question.DISCONNECT, selected) for worker in workers))
     return sum(answer or 0 for answer in answers)

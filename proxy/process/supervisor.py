@@ -1,7 +1,11 @@
-"""The supervisor: owns sockets, log, admin and control, and keeps one generation of workers serving.
+"""The supervisor: owns the listening sockets, the logs, the admin and control sockets, and the worker processes.
 
-It carries no traffic. What a reload changes takes effect as a new generation; the old one serves what it has to the
-end. Every count that a limit needs lives in a table that outlives them all.
+It carries no traffic, so that it answers scrapes, probes and operators whatever the workers do. A configuration never
+changes while it is in use: a reload starts a new generation of workers, and the old one serves its associations to
+their end. The shared table outlives every generation, because limits count the associations of all of them.
+
+Its parts: `generations` starts, replaces and ends workers, `reload` loads and proves a configuration, `health` checks
+servers, `totals` adds up metrics, `requests` answers the control socket. This file ties them to signals and sockets.
 """
 
 import asyncio
@@ -15,110 +19,125 @@ from proxy.config.values import DEFAULT_CONTROL, Config
 from proxy.observe.admin import AdminServer
 from proxy.observe.expiry import ExpiryWatch
 from proxy.observe.metrics import Snapshot
-from proxy.policy.addresses import format_endpoint
-from proxy.process.child import Child
+from proxy.process.announcing import log_capped_connections, log_listeners
 from proxy.process.control import ControlError, ControlServer
-from proxy.process.generation import Generation, StartFailed
+from proxy.process.generation import StartFailed
+from proxy.process.generations import Generations, slots_for
 from proxy.process.health import HealthChecks
-from proxy.process.journal import Journal
-from proxy.process.messages import Order
+from proxy.process.logs import SupervisorLogs
 from proxy.process.notify import Notifier, inherited_sockets
-from proxy.process.precedence import step_forward
+from proxy.process.priority import raise_priority
 from proxy.process.reload import Reloaded, Reloads
 from proxy.process.requests import Requests
 from proxy.process.sockets import BindError, ListeningSockets
+from proxy.process.status import ask_status
 from proxy.process.totals import Totals
-from proxy.shared.counts import connections_for_descriptors, has_room, table_for
+from proxy.shared.counts import has_room, table_for
 from proxy.shared.server_states import ServerStates
 from proxy.tls.upstreams import UpstreamContext
 
 _TICK = 1.0  # seconds
-_OLD_GENERATIONS = 8
-_STOP_PATIENCE = 5.0  # seconds for workers that were told to stop, before they are killed
+_STOP_PATIENCE = 5.0  # seconds that workers get to stop before they are killed
 
 
 class Supervisor:
-    """One run of the gateway (`generation.Host`, `reload.Host`)."""
+    """One run of the gateway."""
 
     def __init__(self, config: Config, files: Sequence[str], contexts: Mapping[str, UpstreamContext]) -> None:
+        """`files`: all that the configuration was read from; `contexts`: TLS contexts by the names of their upstreams.
+
+        Raises OSError if the access log cannot be opened.
+        """
         self.config = config
-        workers = config.workers or len(os.sched_getaffinity(0))
-        slots = (workers + 1) * (_OLD_GENERATIONS + 2)
-        self.table = table_for(config.limits, tuple(config.tenants.values()), slots)
-        self.servers = ServerStates(self.table)
-        self.totals = Totals(config, self.servers)
-        self.health = HealthChecks(self.servers, self.totals, self)
+        self.draining = False
         self._contexts = contexts
-        self._expiry = ExpiryWatch()
-        self._expiry.configure(config)
-        self.draining = ""
-        self.current: Generation | None = None
-        self.old: list[Generation] = []
-        self._free_slots = list(range(slots))
         self._notifier = Notifier(os.environ)
         self._sockets = ListeningSockets(inherited_sockets(os.environ))
-        self._journal = Journal(config)
+        self._logs = SupervisorLogs(config)
+        self._table = table_for(config.limits, tuple(config.tenants.values()), slots_for(config))
+        self._servers = ServerStates(self._table)
+        self._totals = Totals(config, self._servers)
+        self._generations = Generations(self._table, self._logs, self._totals, self.give_up)
+        self._health = HealthChecks(self._servers, self._totals, self._logs)
+        self._expiry = ExpiryWatch()
+        self._expiry.configure(config)
         self._admin: AdminServer | None = None
         self._control: ControlServer | None = None
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
         self._reloads = Reloads(self, files)
-        self._numbers = 0
         self._exit_code = 0
         self._served = False
-        self.niceness = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def serve(self) -> int:
-        """From the first socket to the last record."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signals.put_nowait, number)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload("signal")))
-        loop.add_signal_handler(signal.SIGUSR1, self._journal.reopen)
-        # By default it would end the gateway, and whoever knows nginx or HAProxy may send it.
-        text = "SIGUSR2 has no meaning here: SIGHUP reloads, SIGUSR1 opens the access log anew"
-        loop.add_signal_handler(signal.SIGUSR2, lambda: self.event("warning", "signal_ignored", message=text))
-        loop.set_exception_handler(self._report)
-        self.niceness = step_forward()
-        # Before anybody is told that it serves: what is changed from then on is a change.
+        """Serve until a signal, or until workers cannot be kept running. Return the exit code.
+
+        Raises `BindError`, `AdminError`, `ControlError` and `StartFailed` if the gateway cannot start.
+        """
+        self._handle_signals()
+        self._generations.niceness = raise_priority()
+        # Taken before the first READY: a file that is changed after READY must be seen as changed.
         seen = self._reloads.fingerprint()
         try:
             await self._open_services()
-            self.current = self._new_generation(self.config)
-            await self.current.start()
+            await self._generations.start(self.config, self._sockets.open(self.config))
             self._served = True
-            self._say_started()
-            self.health.configure(self.config, self._contexts)
+            self._announce()
+            self._health.configure(self.config, self._contexts)
             self._spawn(self._tick())
             self._spawn(self._reloads.watch(seen))
             await self._signals.get()
-            await self._stop()
+            await self._drain_until_stopped()
         finally:
             await self._close()
         return self._exit_code
 
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signals.put_nowait, number)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reloads.reload("signal")))
+        loop.add_signal_handler(signal.SIGUSR1, self._logs.reopen)
+        # Its default action would end the gateway, and an administrator used to nginx or HAProxy may send it.
+        text = "SIGUSR2 has no meaning here: SIGHUP reloads, SIGUSR1 reopens the access log"
+        loop.add_signal_handler(signal.SIGUSR2, lambda: self._logs.event("warning", "signal_ignored", message=text))
+        loop.set_exception_handler(self._report)
+
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What asyncio would print: one line of the log instead."""
-        self.event("error", "internal", message=str(context.get("message")), error=repr(context.get("exception")))
+        """Log what asyncio would print to stderr, on one line."""
+        error = repr(context.get("exception"))
+        self._logs.event("error", "internal", message=str(context.get("message")), error=error)
 
     async def _open_services(self) -> None:
         self._sockets.open(self.config)
         for address in self._sockets.unused():
-            self.event("warning", "inherited_socket_unused", address=address)
+            self._logs.event("warning", "inherited_socket_unused", address=address)
         if self.config.admin is not None:
             self._admin = AdminServer(self.config.admin, metrics=self._snapshots, ready=self._ready)
             await self._admin.start()
         if self.config.control is not None:
-            self._control = ControlServer(self.config.control, Requests(self).answer)
-            try:
-                await self._control.start()
-            except ControlError as error:
-                self._control = None
-                if self.config.control != DEFAULT_CONTROL:
-                    raise
-                self.event("warning", "control_unavailable", message=str(error))
+            await self._open_control(self.config.control)
+
+    async def _open_control(self, path: str) -> None:
+        requests = Requests(
+            reload=self._reloads.reload,
+            drain=self.drain,
+            stop=self.stop,
+            workers=self._generations.workers,
+            status=self._status,
+        )
+        control = ControlServer(path, requests.answer)
+        try:
+            await control.start()
+        except ControlError as error:
+            if path != DEFAULT_CONTROL:
+                raise
+            # An unprivileged user cannot create the default path under /run, and never asked for it: serve without.
+            self._logs.event("warning", "control_unavailable", message=str(error))
+        else:
+            self._control = control
 
     async def _close(self) -> None:
         tasks = list(self._tasks)
@@ -126,70 +145,36 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._reloads.close()
-        await self.health.close()
-        generations = [*self.old, *([self.current] if self.current is not None else [])]
-        for generation in generations:
-            generation.stop()
-        try:
-            async with asyncio.timeout(_STOP_PATIENCE):
-                await asyncio.gather(*(generation.gone() for generation in generations))
-        except TimeoutError:
-            for generation in generations:
-                generation.kill()
-            await asyncio.gather(*(generation.gone() for generation in generations))
+        await self._health.close()
+        await self._generations.close(_STOP_PATIENCE)
         if self._admin is not None:
             await self._admin.close()
         self._sockets.close()
         if self._served:
-            self.event("info", "stopped")
-        self._journal.close()
-        if self._control is not None:  # last: whoever waits for the end takes this for it
+            self._logs.event("info", "stopped")
+        self._logs.close()
+        if self._control is not None:  # last: `stop --wait` treats the disappearance of the socket as the end
             await self._control.close()
 
-    def _say_started(self) -> None:
-        for listener in self.config.listeners:
-            self.event(
-                "info",
-                "listening",
-                listener=listener.name,
-                bind=[format_endpoint(*address) for address in listener.bind],
-                tls=listener.tls.profile if listener.tls is not None else None,
-                tenants=[entrance.tenant.name for entrance in listener.policy.entrances],
-            )
-        assert self.current is not None
-        capped = connections_for_descriptors(self.config.limits) * len(self.current.children)
-        configured = self.config.limits.connections
-        if capped < configured:
-            text = f"the descriptor limit of the processes allows {capped} of limits.connections {configured}"
-            remedy = "more: LimitNOFILE= of the unit, or ulimit -n"
-            # A few are missing wherever the limit is a round number: some descriptors are kept in reserve.
-            self.event(
-                "warning" if capped < configured // 2 else "info", "connections_capped", message=f"{text}; {remedy}"
-            )
-        self._say_expiring()
-        self.event("info", "started", config=self.config.path, workers=len(self.current.children))
+    def _announce(self) -> None:
+        """Log what is served, then report readiness to the service manager."""
+        workers = len(self._generations.workers())
+        log_listeners(self.config, self._logs)
+        log_capped_connections(self.config, workers, self._logs)
+        self._log_expiring()
+        self._logs.event("info", "started", config=self.config.path, workers=workers)
         self._notifier.ready(f"serving {len(self.config.listeners)} listeners")
 
-    def _say_expiring(self) -> None:
+    def _log_expiring(self) -> None:
         for ending in self._expiry.due(time.time()):
-            self.event(ending.level, ending.event, **ending.fields)
+            self._logs.event(ending.level, ending.event, **ending.fields)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
-            self._say_expiring()
-            for generation in self.generations():
-                generation.tick()
-            self.old = [generation for generation in self.old if generation.children]
+            self._log_expiring()
+            self._generations.tick()
             self._notifier.alive()
-
-    def generations(self) -> list[Generation]:
-        """The old ones and the one that serves."""
-        return [*self.old, *([self.current] if self.current is not None else [])]
-
-    def children(self) -> list[Child]:
-        """All workers."""
-        return [child for generation in self.generations() for child in generation.children.values()]
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -199,12 +184,12 @@ class Supervisor:
     def _task_ended(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.event("error", "internal", message="a task of the supervisor failed", error=repr(error))
+            self._logs.event("error", "internal", message="a task of the supervisor failed", error=repr(error))
 
     # --- stopping ---------------------------------------------------------------------------------------------------
 
-    async def _stop(self) -> None:
-        """Drain; a second signal ends it at once."""
+    async def _drain_until_stopped(self) -> None:
+        """Drain; a second signal ends the drain at once. Nothing is drained if workers cannot be kept running."""
         if self._exit_code:
             return
         drained = asyncio.ensure_future(self._drain_to_the_end())
@@ -215,162 +200,100 @@ class Supervisor:
 
     async def _drain_to_the_end(self) -> None:
         timeouts = self.config.timeouts
-        self.draining = "draining"
+        self.draining = True
         self._notifier.stopping("draining")
-        self.event("info", "draining", associations=sum(len(child.open) for child in self.children()))
+        self._logs.event("info", "draining", associations=self._generations.associations())
+        # /readyz answers 503 from here on. Load balancers get this long to notice before anything is refused.
         await asyncio.sleep(timeouts.drain_delay)
         if self._sockets.inherited:
-            # Whoever owns the addresses keeps new connections for the next start.
-            for generation in self.generations():
-                generation.retire(None)
+            # systemd owns the sockets and keeps new connections in their queues for the next start.
+            self._generations.retire(None)
         else:
+            # A closed socket refuses connections. An A-ASSOCIATE-RJ 2/3/1 tells the modality to try again later.
             self.drain()
-        if not await self._all_idle(timeouts.drain):
-            for generation in self.generations():
-                generation.order(Order.END)
-            await self._all_idle(2 * timeouts.close)
+        if not await self._generations.idle_within(timeouts.drain):
+            self._generations.abort()
+            await self._generations.idle_within(2 * timeouts.close)
 
     def drain(self) -> None:
-        """Refuse new associations as `draining`; the process stays."""
-        self.draining = "draining"
-        for generation in self.generations():
-            generation.drain()
+        """Refuse new associations with reason `draining`. The process stays."""
+        self.draining = True
+        self._generations.drain()
 
-    async def _all_idle(self, seconds: float) -> bool:
-        async def idle(child: Child) -> None:
-            idle, gone = asyncio.ensure_future(child.idle.wait()), asyncio.ensure_future(child.gone.wait())
-            await asyncio.wait((idle, gone), return_when=asyncio.FIRST_COMPLETED)
-            idle.cancel()
-            gone.cancel()
+    def stop(self) -> None:
+        """Drain and end, as on SIGTERM."""
+        self._signals.put_nowait(signal.SIGTERM)
 
-        try:
-            async with asyncio.timeout(seconds):
-                await asyncio.gather(*(idle(child) for child in self.children()))
-        except TimeoutError:
-            return False
-        return True
+    def give_up(self, why: str) -> None:
+        """End with exit code 1, so that the service manager sees that workers cannot be kept running."""
+        self._logs.event("error", "giving_up", message=why)
+        self._exit_code = 1
+        self._signals.put_nowait(signal.SIGTERM)
 
-    # --- reload -----------------------------------------------------------------------------------------------------
-
-    async def reload(self, trigger: str) -> Reloaded:
-        """Load the configuration again. Requests that come while one runs are one request behind it."""
-        return await self._reloads.reload(trigger)
+    # --- reload.ReloadOwner -----------------------------------------------------------------------------------------
 
     def reload_begins(self) -> None:
-        """A reload is under way (`reload.Host`)."""
+        """Report to the service manager that a reload has begun."""
         self._notifier.reloading()
 
     def reload_ended(self, trigger: str, outcome: Reloaded) -> None:
-        """It is over."""
-        self.totals.reloaded(trigger, ok=outcome.ok)
+        """Count, log and report the outcome of a reload."""
+        self._totals.reloaded(trigger, ok=outcome.ok)
         if outcome.ok:
-            self.event("info", "reloaded", trigger=trigger, message=outcome.text)
+            self._logs.event("info", "reloaded", trigger=trigger, message=outcome.text)
         else:
-            self.event("error", "reload_failed", trigger=trigger, message=outcome.text)
-        self._notifier.ready(outcome.text if outcome.ok else "reload failed; the last good configuration serves")
+            self._logs.event("error", "reload_failed", trigger=trigger, message=outcome.text)
+        # READY after a failure too: RELOADING has to be answered, or systemd reports a timeout.
+        self._notifier.ready(outcome.text if outcome.ok else "reload failed; the previous configuration stays active")
 
     def cannot_reload(self) -> str | None:
-        """Why no other configuration may serve now."""
+        """Return why the configuration must not be changed now, or None."""
         if self.draining:
-            return "the gateway is draining, which only a restart ends"
-        if len(self.old) >= _OLD_GENERATIONS:
-            return f"{len(self.old)} old generations still serve associations: no more than that live"
-        return None
+            return "the gateway is draining: only a restart ends that"
+        return self._generations.cannot_be_replaced()
 
     async def change_to(self, config: Config, contexts: Mapping[str, UpstreamContext]) -> str:
-        """Have a new generation serve `config`; what it is, in words.
+        """Start a generation that serves `config`, retire the others, and return what serves now, in words.
 
         Raises `BindError`, `StartFailed` and OSError; then nothing has changed.
         """
-        if not has_room(self.table, config.limits, tuple(config.tenants.values())):
+        if not has_room(self._table, config.limits, tuple(config.tenants.values())):
             counted = f"limits.connections {config.limits.connections} and its tenants and peers"
-            raise StartFailed(f"there is no room to count {counted}: a restart makes it")
+            raise StartFailed(f"no room to count {counted}: restart the gateway to apply this configuration")
         try:
-            self._sockets.open(config)
-            generation = self._new_generation(config)
-            try:
-                await generation.start()
-            except asyncio.CancelledError:  # the gateway ends
-                generation.kill()
-                raise
+            generation = await self._generations.replace(config, self._sockets.open(config))
         except (BindError, StartFailed, OSError):
             self._sockets.keep_only(self.config)
             raise
-        before, self.current = self.current, generation
+        # No await from here on: every part changes to the new configuration in one turn of the loop.
         waits = self._waits_for_restart(config)
         self.config = config
-        if before is not None:
-            self.old.append(before)
-        for old in self.old:
-            old.retire(config)
         self._sockets.keep_only(config)
-        self.totals.configure(config)
+        self._totals.configure(config)
         self._expiry.configure(config)
-        self.servers.keep_only(config.upstreams.values())
-        self.health.configure(config, contexts)
-        if self.draining:  # since the reload began
+        self._servers.keep_only(config.upstreams.values())
+        self._health.configure(config, contexts)
+        if self.draining:  # a drain began while the generation was being started
             generation.drain()
         text = f"generation {generation.number} serves {config.path}"
         return f"{text}; {waits} change with a restart only" if waits else text
 
     def _waits_for_restart(self, config: Config) -> str:
-        """What has changed and belongs to the supervisor itself, which lives on."""
+        """Return the changed keys that belong to the supervisor itself, which a reload does not replace."""
         keys = ("log", "admin", "control")
         return ", ".join(key for key in keys if getattr(config, key) != getattr(self.config, key))
 
-    def _new_generation(self, config: Config) -> Generation:
-        self._numbers += 1
-        sockets = {name: [s.fileno() for s in group] for name, group in self._sockets.open(config).items()}
-        return Generation(self, self._numbers, config, sockets, self._journal.format)
-
-    # --- generation.Host --------------------------------------------------------------------------------------------
-
-    def take_slots(self, count: int) -> tuple[int, ...]:
-        """Free slots of the table. Raises `StartFailed` where there are not so many."""
-        if len(self._free_slots) < count:
-            raise StartFailed(f"there is no room for {count} more worker processes: a restart makes it")
-        taken = tuple(self._free_slots[:count])
-        del self._free_slots[:count]
-        return taken
-
-    def free_slot(self, slot: int) -> None:
-        """The slot's process is gone."""
-        self._free_slots.append(slot)
-
-    def write_line(self, access: bool, line: bytes) -> None:
-        """A line of a worker."""
-        self._journal.write_line(access, line)
-
-    def event(self, level: str, name: str, **fields: object) -> None:
-        """A line of the log."""
-        self._journal.event(level, name, **fields)
-
-    def association_lost(self, record: Mapping[str, object]) -> None:
-        """An association died with its worker, which can neither write its access record nor count its end."""
-        self._journal.write_record(record)
-        self.totals.association_lost(str(record["tenant"]))
-
-    def worker_left(self, child: Child) -> None:
-        """A worker is gone, its totals are kept."""
-        self.totals.keep(child.snapshot)
-
-    def stop(self) -> None:
-        """As SIGTERM."""
-        self._signals.put_nowait(signal.SIGTERM)
-
-    def give_up(self, why: str) -> None:
-        """Workers die as soon as they start: whoever supervises us is to see it."""
-        self.event("error", "giving_up", message=why)
-        self._exit_code = 1
-        self._signals.put_nowait(signal.SIGTERM)
-
-    # --- what others ask --------------------------------------------------------------------------------------------
+    # --- answers for the admin and control sockets ------------------------------------------------------------------
 
     async def _snapshots(self) -> Sequence[Snapshot]:
-        children = self.children()
-        return await self.totals.collect(children, draining=bool(self.draining), dropped=self._journal.dropped)
+        workers = self._generations.workers()
+        return await self._totals.collect(workers, draining=self.draining, dropped=self._logs.dropped)
 
     def _ready(self) -> tuple[bool, str]:
-        if self.current is None or not self.current.serving:
+        if not self._generations.serving:
             return False, "starting"
-        return (not self.draining, self.draining or "ready")
+        return (not self.draining, "draining" if self.draining else "ready")
+
+    async def _status(self) -> Mapping[str, Any]:
+        state = {"started": self._totals.started, "draining": self.draining}
+        return state | await ask_status(self.config, self._generations.all(), self._servers, self._health)

@@ -1,4 +1,7 @@
-"""The metrics of the whole gateway: those of its workers, what ended workers have counted, and the supervisor's own."""
+"""The metrics of the whole gateway: of its workers, of workers that have ended, and of the supervisor itself.
+
+A counter must never decrease, so what a worker has counted is kept when it ends, over replacements and reloads.
+"""
 
 import asyncio
 import time
@@ -11,16 +14,16 @@ from proxy.observe.families import BY_NAME
 from proxy.observe.family import Kind
 from proxy.observe.metrics import Metrics, Snapshot, merge
 from proxy.policy import Ended
-from proxy.process.child import Child
 from proxy.process.messages import Question
+from proxy.process.worker_process import WorkerProcess
 from proxy.shared.server_states import ServerStates, server_key
 
-#: For the answers of busy workers, in seconds: a scrape is to take less than 0.1 s whatever they do.
+#: Seconds that a scrape waits for busy workers: it should take less than 0.1 s in all.
 _BUDGET = 0.03
 
 
 class Totals:
-    """Sums over workers, present and past."""
+    """Adds up the metrics of workers, present and past."""
 
     def __init__(self, config: Config, servers: ServerStates) -> None:
         self._servers = servers
@@ -31,7 +34,7 @@ class Totals:
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """Another configuration serves. What was counted under the last one stays."""
+        """Start with the series of another configuration. What was counted under the last one is kept."""
         before = self._own.snapshot()
         self.keep(before)
         self._own = Metrics(config)
@@ -45,33 +48,33 @@ class Totals:
         self._own.set("config_last_reload_success_timestamp_seconds", (), time.time())
 
     def checked(self, upstream: str, server: str, check: str, result: str, when: float) -> None:
-        """A health check has ended at `when`, in seconds since 1970."""
+        """Count a health check that ended at `when`, in seconds since the epoch."""
         self._own.add("upstream_health_checks_total", (upstream, server, check, result))
         self._own.set(_CHECKED_AT, (upstream, server), when)
 
     def reloaded(self, trigger: str, *, ok: bool) -> None:
-        """A reload has ended."""
+        """Count a reload."""
         self._own.add("config_reloads_total", (trigger, "ok" if ok else "failed"))
         self._own.set("config_last_reload_successful", (), int(ok))
 
     def association_lost(self, tenant: str) -> None:
-        """An association has ended with its worker."""
+        """Count an association that ended with its worker."""
         self._own.add("associations_ended_total", (tenant, str(Ended.WORKER_LOST)))
 
     def keep(self, snapshot: Snapshot) -> None:
-        """Add the counters of a worker that has ended; gauges end with it."""
-        counted = {name: children for name, children in snapshot.items() if BY_NAME[name].kind in _COUNTED}
+        """Keep the counters and histograms of a worker that has ended. Its gauges end with it."""
+        counted = {name: series for name, series in snapshot.items() if BY_NAME[name].kind in _COUNTED}
         self._past = merge([self._past, counted])
 
-    async def collect(self, children: Sequence[Child], *, draining: bool, dropped: int) -> list[Snapshot]:
-        """Ask every worker. Of one that is too busy to answer in time, its last answer stands."""
-        asked = [child for child in children if child.ready.is_set() and not child.gone.is_set()]
-        questions = {asyncio.ensure_future(self._ask(child)) for child in asked}
+    async def collect(self, workers: Sequence[WorkerProcess], *, draining: bool, dropped: int) -> list[Snapshot]:
+        """Ask every worker for its metrics. One that is too busy to answer in time is shown by its last answer."""
+        asked = [worker for worker in workers if worker.ready.is_set() and not worker.gone.is_set()]
+        questions = {asyncio.ensure_future(self._ask(worker)) for worker in asked}
         self._questions |= questions
         if questions:
             await asyncio.wait(questions, timeout=_BUDGET)
         self._questions = {question for question in self._questions if not question.done()}
-        states = Counter(child.state for child in children)
+        states = Counter(worker.state for worker in workers)
         for state in ("starting", "running", "draining", "silent"):
             self._own.set("workers", (state,), states[state])
         self._own.set("draining", (), int(draining))
@@ -80,14 +83,14 @@ class Totals:
                 up = not self._servers.failing(server_key(upstream, server))
                 self._own.set("upstream_up", (upstream.name, server.label), int(up))
         self._own.set("log_dropped_total", (), dropped)
-        return [self._past, self._own.snapshot(), *(child.snapshot for child in asked if not child.gone.is_set())]
+        return [self._past, self._own.snapshot(), *(worker.snapshot for worker in asked if not worker.gone.is_set())]
 
-    async def _ask(self, child: Child) -> None:
-        """What it answers late is there for the next time; one that does not answer at all is `silent`."""
-        answer = await child.ask(Question.SNAPSHOT)
-        child.silent = answer is None
-        if answer is not None and not child.gone.is_set():
-            child.snapshot = answer
+    async def _ask(self, worker: WorkerProcess) -> None:
+        """Store the answer, which may be too late for this scrape. A worker that never answers is `silent`."""
+        answer = await worker.ask(Question.SNAPSHOT)
+        worker.silent = answer is None
+        if answer is not None and not worker.gone.is_set():
+            worker.snapshot = answer
 
 
 def _is_checked(config: Config, upstream: str, server: str) -> bool:

@@ -1,4 +1,7 @@
-"""Notices changed files by their content, so that a swapped `..data` symlink of Kubernetes is seen like any other."""
+"""Detection of changed files, by their content.
+
+A modification time would miss the swap of the `..data` symlink by which Kubernetes updates a mounted secret.
+"""
 
 import glob
 import hashlib
@@ -9,7 +12,7 @@ from proxy.config.values import Reload
 
 
 def fingerprint(files: Iterable[str]) -> Mapping[str, bytes]:
-    """File -> a digest of what is in it now; of a pattern, of the names that match. Empty where there is nothing."""
+    """Return a digest for each file: of its content; of a pattern, the names that match it; empty if it is missing."""
     found: dict[str, bytes] = {}
     for name in files:
         try:
@@ -21,7 +24,7 @@ def fingerprint(files: Iterable[str]) -> Mapping[str, bytes]:
 
 
 def watched(files: Iterable[str], reload: Reload) -> list[str]:
-    """Those of the configuration's files that `reload.watch` is about. Certificates are all that is not YAML."""
+    """Return the files that `reload.watch` selects. `certificates` means every file that is not YAML."""
     if reload.watch == "off":
         return []
     return [name for name in files if reload.watch == "all" or not name.endswith((".yaml", ".yml"))]

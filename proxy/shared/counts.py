@@ -8,7 +8,7 @@ import contextlib
 import resource
 from collections.abc import Sequence
 
-from proxy.config.values import Limits, Server
+from proxy.config.values import Limits
 from proxy.policy import Address, Peer, Reason, Tenant
 from proxy.shared.table import SharedTable, TableFull, key_of
 
@@ -51,7 +51,7 @@ def _keys(limits: Limits, tenants: Sequence[Tenant]) -> int:
 class Claim:
     """What one connection counts for, until it is given back: keys of the table."""
 
-    __slots__ = ("association", "connection", "dialling", "pending_duplicates", "request", "server", "waiting")
+    __slots__ = ("association", "connection", "pending_duplicates", "request", "server", "waiting")
 
     def __init__(self, address: Address | None) -> None:
         of_address = () if address is None else (key_of("address", address.packed),)
@@ -62,7 +62,6 @@ class Claim:
         self.pending_duplicates = 0  # requests of that key which waited for an answer already
         self.association: tuple[bytes, ...] = ()
         self.server: bytes | None = None  # of `association`, the key of its server
-        self.dialling: tuple[Server, float] | None = None  # since when, by the monotonic clock
 
 
 class Counts:

@@ -6,7 +6,8 @@ any worker reads that name, the way that was asked leads back here.
 
 import enum
 
-from proxy.shared.table import KEY, SharedTable, find_key
+from proxy.shared.columns import KEY, Columns
+from proxy.shared.table import PROBES_AT, SharedTable
 
 #: Rows, and so ways that something is known of at once. With one question at a time and a pause behind each, those that
 #: are loops fit; of the others the oldest is forgotten.
@@ -14,7 +15,7 @@ _ROWS = 64
 _PAUSE = 0.5  # seconds between two questions of the whole gateway
 _LOOP_LASTS = 30.0  # seconds until a loop is found anew: somebody may have mended it elsewhere
 _ANSWER_LASTS = 60.0  # seconds for which a way that is none is not asked again
-_FREE = bytes(KEY)
+_DOUBLE = 8  # bytes
 
 
 class Finding(enum.IntEnum):
@@ -33,20 +34,16 @@ class Probes:
     last, so that a process that is killed meanwhile leaves no half row.
     """
 
-    SIZE = 2 * 8 + _ROWS * (8 + KEY + KEY + 1)
-
     def __init__(self, table: SharedTable) -> None:
         self._lock = table.lock
-        self._memory = memory = table.map_extra()
-        times = len(memory) - self.SIZE
-        until = times + 2 * 8
-        self._keys = until + _ROWS * 8
-        self._names = self._keys + _ROWS * KEY
-        view = memoryview(memory)
+        memory = table.map_extra()
+        times = memoryview(memory)[PROBES_AT : PROBES_AT + 2 * _DOUBLE]
         # Until when any row says something, and until when no question may be asked.
-        self._newest_ends, self._busy = view[times : times + 8].cast("d"), view[times + 8 : until].cast("d")
-        self._until = view[until : self._keys].cast("d")
-        self._findings = view[self._names + _ROWS * KEY :]
+        self._newest_ends, self._busy = times[:_DOUBLE].cast("d"), times[_DOUBLE:].cast("d")
+        self._rows = rows = Columns(memory, PROBES_AT + 2 * _DOUBLE, _ROWS)
+        self._until, self._findings = rows.doubles(), rows.flags()
+        # A second index of the same rows.
+        self._names = Columns(memory, rows.end, _ROWS)
 
     def any(self, now: float) -> bool:
         """Whether anything is known at all. What is cheap enough to ask each time."""
@@ -54,7 +51,7 @@ class Probes:
 
     def finding(self, key: bytes, now: float) -> Finding | None:
         """What is known of a way."""
-        row = find_key(self._memory, key, self._keys, self._names)
+        row = self._rows.find(key)
         return None if row is None or self._until[row] <= now else Finding(self._findings[row])
 
     def begin(self, key: bytes, name: bytes, now: float, lease: float) -> bool:
@@ -65,17 +62,16 @@ class Probes:
             row = self._claim(key, now)
             if row is None:
                 return False
-            self._write(self._names, row, name.ljust(KEY))
+            self._names.publish(row, name.ljust(KEY))
             self._set(row, Finding.ASKED, now + lease)
             self._busy[0] = now + lease
-            self._write(self._keys, row, key)
+            self._rows.publish(row, key)
             return True
 
     def seen_again(self, name: bytes, now: float) -> bool:
         """A request has come by this name; whether it is one of ours. However late it is, it has proved the loop."""
         with self._lock:
-            end = self._names + _ROWS * KEY
-            row = find_key(self._memory, name.ljust(KEY), self._names, end)
+            row = self._names.find(name.ljust(KEY))
             if row is None or self._until[row] <= now:
                 return False
             if self._findings[row] != Finding.LOOP:
@@ -86,7 +82,7 @@ class Probes:
         """What was found by the question that `begin` allowed. `over`: it was not given up before."""
         with self._lock:
             self._busy[0] = now + _PAUSE
-            row = find_key(self._memory, key, self._keys, self._names)
+            row = self._rows.find(key)
             if row is None:
                 return None
             if self._findings[row] == Finding.ASKED:
@@ -105,7 +101,7 @@ class Probes:
             if row is None:
                 return False
             self._set(row, Finding.LOOP, now + _LOOP_LASTS)
-            self._write(self._keys, row, key)
+            self._rows.publish(row, key)
             return True
 
     def _set(self, row: int, finding: Finding, until: float) -> None:
@@ -115,16 +111,12 @@ class Probes:
 
     def _claim(self, key: bytes, now: float) -> int | None:
         """The old row of this key, or one that says nothing any more, or the oldest that says no; emptied."""
-        row = find_key(self._memory, key, self._keys, self._names)
+        row = self._rows.find(key)
         if row is None:
             until, findings = self._until, self._findings
             row = min(range(_ROWS), key=lambda one: (until[one] > now, findings[one] != Finding.NO_LOOP, until[one]))
             if until[row] > now and findings[row] != Finding.NO_LOOP:
                 return None
-        self._write(self._keys, row, _FREE)
-        self._write(self._names, row, _FREE)
+        self._rows.erase(row)
+        self._names.erase(row)
         return row
-
-    def _write(self, column: int, row: int, value: bytes) -> None:
-        """To a column of 16 bytes."""
-        self._memory[column + row * KEY : column + (row + 1) * KEY] = value

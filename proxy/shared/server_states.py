@@ -4,32 +4,26 @@ import math
 from collections.abc import Iterable
 
 from proxy.config.values import Server, Upstream
-from proxy.shared.table import KEY, SharedTable, find_key, key_of
+from proxy.shared.columns import Columns
+from proxy.shared.table import SERVER_STATES_AT, SharedTable, key_of
 from proxy.upstream.pool import FIRST_PAUSE, pause
 
 #: Servers that fail at once. One more would be asked as if it did not.
 _ROWS = 256
-_FREE = bytes(KEY)
 
 
 class ServerStates:
     """The servers that fail or are down, in memory that the processes share. A server without a row is up.
 
-    Times are those of the monotonic clock, which all processes share. Written under the table's lock; a key is written
-    last and erased first, so that a process that is killed meanwhile leaves no half row.
+    Times are those of the monotonic clock, which all processes share.
     """
-
-    SIZE = _ROWS * (KEY + 8 + 8 + 4 + 1)
 
     def __init__(self, table: SharedTable) -> None:
         self._lock = table.lock
-        self._memory = memory = table.map_extra()
-        view = memoryview(memory)
-        until, since, failures = _ROWS * KEY, _ROWS * (KEY + 8), _ROWS * (KEY + 16)
-        self._until = view[until:since].cast("d")
-        self._since = view[since:failures].cast("d")
-        self._failures = view[failures : failures + _ROWS * 4].cast("I")
-        self._down = view[failures + _ROWS * 4 : self.SIZE]
+        self._rows = rows = Columns(table.map_extra(), SERVER_STATES_AT, _ROWS)
+        self._find = rows.find
+        self._until, self._since = rows.doubles(), rows.doubles()
+        self._failures, self._down = rows.counts(), rows.flags()
 
     def failing(self, key: bytes) -> bool:
         """Whether it is down, or the last attempt to connect to it has failed."""
@@ -83,7 +77,7 @@ class ServerStates:
             row = self._find(key)
             first = row is None
             if row is None:
-                row = self._claim()
+                row = self._rows.claim()
                 if row is None:
                     return False
             elif began < self._since[row] and not alone:
@@ -92,7 +86,7 @@ class ServerStates:
             self._since[row] = now
             self._until[row] = now + pause(self._failures[row], alone=alone)
             if first:
-                self._name(row, key)
+                self._rows.publish(row, key)
             return first
 
     def reached(self, key: bytes, before: float = math.inf) -> bool:
@@ -106,7 +100,7 @@ class ServerStates:
             self._failures[row] = 0
             if self._down[row]:
                 return False
-            self._name(row, _FREE)
+            self._rows.erase(row)
             return True
 
     def checked(self, key: bytes, *, down: bool) -> bool:
@@ -121,42 +115,27 @@ class ServerStates:
             if not down:
                 if row is None or not self._down[row]:
                     return False
-                self._name(row, _FREE)
+                self._rows.erase(row)
                 return True
             new = row is None
             if row is None:
-                row = self._claim()
+                row = self._rows.claim()
                 if row is None:
                     return False
             elif self._down[row]:
                 return False
             self._down[row] = 1
             if new:
-                self._name(row, key)
+                self._rows.publish(row, key)
             return True
 
     def keep_only(self, upstreams: Iterable[Upstream]) -> None:
         """Forget the servers that no configuration names any more: nobody else would free their rows."""
         named = {server_key(upstream, server) for upstream in upstreams for server in upstream.servers}
         with self._lock:
-            for row in range(_ROWS):
-                key = self._memory[row * KEY : (row + 1) * KEY]
-                if key != _FREE and key not in named:
-                    self._name(row, _FREE)
-
-    def _claim(self) -> int | None:
-        """A free row, emptied; it has no name yet. Call it locked."""
-        row = self._find(_FREE)
-        if row is not None:
-            self._until[row] = self._since[row] = 0.0
-            self._failures[row] = self._down[row] = 0
-        return row
-
-    def _name(self, row: int, key: bytes) -> None:
-        self._memory[row * KEY : (row + 1) * KEY] = key
-
-    def _find(self, key: bytes) -> int | None:
-        return find_key(self._memory, key, 0, _ROWS * KEY)
+            for row, key in self._rows.used():
+                if key not in named:
+                    self._rows.erase(row)
 
 
 def server_key(upstream: Upstream, server: Server) -> bytes:

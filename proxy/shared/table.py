@@ -11,15 +11,17 @@ import os
 from functools import lru_cache
 from hashlib import blake2b
 
-#: Bytes of a key.
-KEY = 16
+from proxy.shared.columns import KEY, find_key
+
 #: A key stands in one of so many rows behind its hash. All are looked at, so a row is free again as soon as it is zero.
 _WINDOW = 32
 #: Bytes behind the counts that say where a key stands. Strangers choose what is counted (who has a network of IPv6 its
 #: address, a peer its request): by a hash that they know they would choose whose rows are taken as well.
 _SECRET = 8
-#: Memory behind the counts, for what else the processes share; laid out by who maps it.
+#: Memory after the counts for what else the processes share, and where in it each user begins.
 _EXTRA = 16 * 1024
+SERVER_STATES_AT = 0
+PROBES_AT = 12 * 1024
 
 
 class TableFull(Exception):
@@ -121,14 +123,6 @@ class SharedTable:
 
     def _first(self, key: bytes) -> int:
         return (int.from_bytes(key[:8], "little") * self._secret >> 64) % self.rows
-
-
-def find_key(memory: mmap.mmap, key: bytes, start: int, end: int) -> int | None:
-    """The row of `key` in a column of keys that begins at `start`."""
-    at = memory.find(key, start, end)
-    while at != -1 and (at - start) % KEY:
-        at = memory.find(key, at + 1, end)
-    return None if at == -1 else (at - start) // KEY
 
 
 @lru_cache(maxsize=1024)  # strangers have addresses without end; a key that is pushed out is made again

@@ -51,7 +51,8 @@ def explain_client_failure(error: Exception) -> str:
         hint = _CERTIFICATE_HINTS.get(error.verify_code)
         said = error.verify_message.removesuffix(".")
         return f"the server's certificate is not accepted: {said}{f' ({hint})' if hint else ''}"
-    if isinstance(error, ssl.SSLEOFError | ConnectionError):
+    # Python 3.11.2 raises SSLZeroReturnError where later versions raise SSLEOFError.
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
         return "the peer closed the connection in the middle of the handshake"
     reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
     if reason in _NOT_TLS:

@@ -194,8 +194,10 @@ class _Attempt:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.writer.wait_closed()
-        except OSError:  # TimeoutError is one
+        except TimeoutError:
             self.writer.transport.abort()
+        except OSError:
+            pass  # the connection broke and is closed; to abort it again is an AttributeError in Python 3.11.2
 
     def _send(self, pdu: bytes) -> None:
         assert self.writer is not None

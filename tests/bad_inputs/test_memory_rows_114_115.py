@@ -152,7 +152,7 @@ PLACES = [
     ("proxy.tls.hello", "ClientHelloReader.feed", "hello"),
     ("proxy.net.association", "understand_request", "request"),
     ("proxy.net.association", "edit_associate_rq", "request"),
-    ("proxy.net.association", "answer_to_requestor", "request"),
+    ("proxy.net.stages", "restore_associate_ac", "request"),
     ("proxy.dimse.walk", "MessageWalk.feed", "data"),
 ]
 FAILS = """

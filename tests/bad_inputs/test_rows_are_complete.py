@@ -1,50 +1,84 @@
-"""Every row of the bad-input list is tested."""
+"""docs/robustness.md and the tests that carry its numbers say the same."""
 
+import ast
 import re
 from pathlib import Path
 
-ROWS = set(range(1, 148))
-#: Rows that whole scenarios test, and their files in tests/integration or tests/soak.
-ELSEWHERE: dict[int, tuple[str, ...]] = {
-    96: ("test_pools", "test_a_server_that_hangs"),
-    97: ("test_a_server_that_hangs",),
-    98: ("test_a_server_that_hangs", "test_health_checks"),
-    101: ("test_a_pacs_that_fails",),
-    104: ("test_a_pacs_that_fails",),
-    108: ("test_pools", "test_three_orthancs"),
-    112: ("test_few_descriptors",),
-    118: ("test_supervisor_killed", "test_service_manager"),
-    121: ("test_drain_finishes_transfers",),
-    127: ("test_reloads_under_load", "test_reload_watch"),
-    134: ("test_connection_storm",),
-    135: ("test_handshake_storm",),
-    136: ("test_many_idle_associations",),
-    137: ("test_no_starvation",),
-    138: ("test_gigabytes_each_way",),
-    139: ("test_gigabytes_each_way",),
-    140: ("test_churn_leaves_nothing",),
-    141: ("test_rejections_of_one_address",),
-    142: ("test_admin_under_load",),
-    143: ("test_debug_log_under_storm",),
-    144: ("test_mixed_soak",),
-}
-_TEST = re.compile(r"^def test_row_(\d{3})_", re.MULTILINE)
+import pytest
+
+from proxy.policy import Reason, Reject
+from tests.documents.citations import cited_rows
+from tests.documents.rows import numbered_tests, rows
+
+TESTS = Path(__file__).parents[1]
+ROWS = rows()
+#: Not a claim of the row: how a test's own client ends what it has only probed; TLS alerts and an event of that name.
+OF_NO_ROW = {"requestor_gone", "certificate_required", "protocol_version", "internal"}
 
 
-def test_each_row_is_tested() -> None:
-    files = Path(__file__).parent.glob("test_*.py")
-    tested = {int(number) for file in files for number in _TEST.findall(file.read_text())}
-    assert tested | ELSEWHERE.keys() == ROWS
+def test_the_numbers_are_complete() -> None:
+    assert sorted(ROWS) == list(range(1, 148))
 
 
-def test_scenarios_that_test_rows_are_there() -> None:
-    tests = Path(__file__).parents[1]
-    there = {file.stem for folder in ("integration", "soak") for file in (tests / folder).glob("test_*.py")}
-    assert {name for names in ELSEWHERE.values() for name in names} <= there
+def test_every_numbered_test_is_in_its_row() -> None:
+    for number, files in numbered_tests().items():
+        assert number in ROWS, f"{sorted(files)}: there is no row {number}"
+        missing = files - set(ROWS[number].files)
+        assert not missing, f"row {number} does not name {sorted(missing)}"
+
+
+@pytest.mark.parametrize("number", ROWS)
+def test_every_row_has_tests_that_name_it(number: int) -> None:
+    """By the name of a test function, or by a citation of the row in the file."""
+    named = numbered_tests().get(number, set())
+    for file in ROWS[number].files:
+        text = (TESTS / file).read_text()
+        assert file in named or number in cited_rows(text), f"{file} does not name row {number}"
+
+
+@pytest.mark.parametrize("number", ROWS)
+def test_reasons_are_of_the_vocabulary(number: int) -> None:
+    assert ROWS[number].reasons <= set(Reason)
+
+
+@pytest.mark.parametrize("number", ROWS)
+def test_rejections_are_those_of_the_reasons(number: int) -> None:
+    row = ROWS[number]
+    said = set(re.findall(r"RJ (\d/\d/\d)", row.happens))
+    answers = [Reason(reason).answer for reason in row.reasons]
+    known = {f"{a.result}/{a.source}/{a.reason}" for a in answers if isinstance(a, Reject)}
+    assert said <= known or "uniform_rejects" in row.came
+
+
+@pytest.mark.parametrize("number", numbered_tests())
+def test_reasons_that_tests_assert_are_in_the_row(number: int) -> None:
+    for file in numbered_tests()[number]:
+        missing = asserted(TESTS / file, number) - ROWS[number].reasons - OF_NO_ROW
+        assert not missing, f"{file} asserts {sorted(missing)}, which row {number} does not have"
+
+
+def asserted(file: Path, number: int) -> set[str]:
+    """The reasons in the text of a row's tests or in a constant they use: `not_tls`, `1/1/1 request_ambiguous`."""
+    module = ast.parse(file.read_text())
+    constants = {
+        target.id: node.value
+        for node in module.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    tests = [node for node in module.body if getattr(node, "name", "").startswith(f"test_row_{number:03}_")]
+    found: set[str] = set()
+    for test in tests:
+        for node in ast.walk(test):
+            value = constants.get(node.id, node) if isinstance(node, ast.Name) else node
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found |= set(value.value.split(" ")[-1:]) & set(Reason)
+    return found
 
 
 def test_files_hold_the_rows_that_they_are_named_for() -> None:
     for file in Path(__file__).parent.glob("test_*_row*_[0-9]*.py"):
         numbers = [int(part) for part in re.findall(r"_(\d{3})", file.stem)]
-        rows = {int(number) for number in _TEST.findall(file.read_text())}
-        assert rows and min(rows) == numbers[0], f"{file.name}: {sorted(rows)}"
+        rows_of_file = {row for row, files in numbered_tests().items() if f"bad_inputs/{file.name}" in files}
+        assert rows_of_file and min(rows_of_file) == numbers[0], f"{file.name}: {sorted(rows_of_file)}"

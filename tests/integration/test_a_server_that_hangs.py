@@ -4,6 +4,8 @@ Without a health check a hanging server is only seen by who asks it: each associ
 `upstream_timeout` after `upstream_accept`, and no other server gets its request, for the first may have acted on it.
 It counts for that server as long as it waits, so that `least_associations` leads the next ones away; one in so many
 still goes there each time the others have as many. With a check the server is down, and nobody waits.
+
+Rows 96 to 98 of docs/robustness.md.
 """
 
 import contextlib

@@ -1,4 +1,7 @@
-"""A process with few descriptors refuses what it cannot carry, says so, and serves again when there is room."""
+"""A process with few descriptors refuses what it cannot carry, says so, and serves again when there is room.
+
+Row 112 of docs/robustness.md.
+"""
 
 import threading
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Gigabytes each way at once, both readers slow at first: every byte arrives, and the gateway keeps almost none.
 
-Rows 138 (a requestor that reads slowly throttles the PACS) and 139 (a slow PACS throttles the requestor); with TLS to
-the upstream, where in turn one reader does not read at all while the other direction flows.
+Row 138: a requestor that reads slowly throttles the PACS. Row 139: a slow PACS throttles the requestor. Over TLS to the
+upstream one reader in turn does not read at all while the other direction flows.
 """
 
 import threading

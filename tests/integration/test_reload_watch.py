@@ -1,4 +1,7 @@
-"""Certificates that are renewed under a running gateway are served without anybody asking for a reload."""
+"""Certificates that are renewed under a running gateway are served without anybody asking for a reload.
+
+Row 127 of docs/robustness.md.
+"""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""systemd: readiness and state on NOTIFY_SOCKET, and listening sockets that it owns (LISTEN_FDS)."""
+"""systemd: readiness and state on NOTIFY_SOCKET, and listening sockets that it owns (LISTEN_FDS).
+
+Row 118 of docs/robustness.md.
+"""
 
 import os
 import signal
@@ -62,7 +65,7 @@ def test_it_tells_its_state(site: Site, tmp_path: Path, manager: Manager) -> Non
             write(gateway, {"version": 2})
             assert not ask(gateway, "reload")["ok"]
             manager.wait("RELOADING")
-            assert "last good" in manager.wait("READY")["STATUS"]
+            assert "previous configuration" in manager.wait("READY")["STATUS"]
             with associate(connect(port_of(config), client_context())) as wire:
                 gateway.child.process.send_signal(signal.SIGTERM)
                 assert manager.wait("STOPPING")["STATUS"] == "draining"

@@ -1,6 +1,8 @@
 """Three Orthancs, one of them a standby: killed under load, hanging and coming back, while senders go on storing.
 
 Nobody loses an association that a server which lives had accepted, and what a sender was told is stored is there.
+
+Row 108 of docs/robustness.md.
 """
 
 import datetime

@@ -1,4 +1,7 @@
-"""SIGTERM: what runs is finished, what is new is refused as draining, and the exit code is 0. A second one: at once."""
+"""SIGTERM: what runs is finished, what is new is refused as draining, and the exit code is 0. A second one: at once.
+
+Row 121 of docs/robustness.md.
+"""
 
 import signal
 import time

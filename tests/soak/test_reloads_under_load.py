@@ -1,4 +1,7 @@
-"""Reload upon reload while associations are opened and instances flow: nobody notices."""
+"""Reload upon reload while associations are opened and instances flow: nobody notices.
+
+Row 127 of docs/robustness.md.
+"""
 
 import itertools
 import os

@@ -10,7 +10,7 @@ import yaml
 from proxy.config.load import Loaded, load
 from proxy.config.unbuilt import UNBUILT
 from proxy.orthanc.model import Orthanc, read_orthanc
-from proxy.orthanc.peers import Entry, make_peers
+from proxy.orthanc.peers import PeerEntry, make_peers
 from proxy.orthanc.trust import Bundle, Trust
 from proxy.orthanc.yaml import Surroundings, default_bind, render
 
@@ -25,7 +25,7 @@ def values(*modalities: tuple[str, str, str], **options: Any) -> Values:
 
 def peers(
     settings: Values, addresses: Mapping[str, list[str]] | None = None, trust: Trust | None = None
-) -> list[Entry]:
+) -> list[PeerEntry]:
     """The entries, comments among them."""
     return make_peers(read_orthanc(settings), addresses or {}, trust or Trust())
 

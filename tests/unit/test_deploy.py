@@ -9,7 +9,8 @@ import pytest
 
 from proxy.cli.__main__ import VERBS
 from proxy.config.load import DEFAULT_PATH
-from proxy.config.values import DEFAULT_CONTROL, Limits, Timeouts
+from proxy.config.values import DEFAULT_CONTROL
+from tests.support import defaults
 
 REPOSITORY = Path(__file__).parents[2]
 DEPLOY = REPOSITORY / "deploy"
@@ -40,13 +41,13 @@ def test_the_control_socket_lies_in_the_runtime_directory() -> None:
 
 
 def test_systemd_waits_longer_than_the_gateway_drains() -> None:
-    defaults = Timeouts()
-    needed = defaults.drain_delay + defaults.drain + 2 * defaults.close
+    timeouts = defaults.timeouts()
+    needed = timeouts.drain_delay + timeouts.drain + 2 * timeouts.close
     assert float(SERVICE["TimeoutStopSec"][0].removesuffix("s")) > needed
 
 
 def test_there_are_descriptors_for_every_connection() -> None:
-    assert int(SERVICE["LimitNOFILE"][0]) > 2 * Limits().connections
+    assert int(SERVICE["LimitNOFILE"][0]) > 2 * defaults.limits().connections
 
 
 def test_the_sockets_are_those_of_the_reference() -> None:

@@ -37,7 +37,7 @@ PURE = ("pdu", "dimse", "policy")
 IMPURE = frozenset({"asyncio", "ssl", "socket", "logging", "time", "os"})
 HEAVY = ("pydantic", "yaml", "aiohttp", "pydicom", "typer", "rich", "prometheus_client", "pynetdicom", "numpy")
 #: What a worker consists of; `proxy.net.worker` imports most of it.
-WORKER_SIDE = "proxy.net.worker, proxy.config.values, proxy.policy, proxy.tls, proxy.observe.eventlog"
+WORKER_SIDE = "proxy.net.worker, proxy.config.values, proxy.policy, proxy.tls, proxy.observe.log"
 START_CPU_SECONDS = 0.2
 
 MODULES = sorted(PROXY.rglob("*.py"))

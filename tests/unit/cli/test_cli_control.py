@@ -13,8 +13,7 @@ import pytest
 from proxy.cli import top, waiting
 from proxy.cli.__main__ import main
 from proxy.cli.asking import find_gateway
-from proxy.cli.durations import duration
-from proxy.cli.output import CommandError
+from proxy.cli.output import CommandError, duration
 from proxy.config.values import DEFAULT_CONTROL
 
 Capture = pytest.CaptureFixture[str]

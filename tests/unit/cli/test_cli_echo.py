@@ -7,7 +7,8 @@ import pytest
 
 from proxy.cli.__main__ import main
 from proxy.cli.arguments import parse_target
-from proxy.cli.echo import exit_code, hint_for
+from proxy.cli.echo import exit_code
+from proxy.explain.verification import hint_for
 from proxy.policy import Reject
 from proxy.upstream import echo_client
 from proxy.upstream.tls_facts import ChainCertificate, TlsFacts
@@ -68,7 +69,7 @@ def test_every_outcome_has_its_exit_code(outcome: Outcome, code: int) -> None:
         (Reject(1, 1, 7), "called_aets"),
         (Reject(1, 1, 1), "may not `echo`"),
         (Reject(2, 3, 2), "too many associations"),
-        (Reject(1, 1, 9), "look at the log of the other side"),
+        (Reject(1, 1, 9), "the log of the other side"),
     ],
 )
 def test_a_rejection_says_what_to_do(answer: Reject, words: str) -> None:
@@ -79,7 +80,10 @@ def test_a_rejection_says_what_to_do(answer: Reject, words: str) -> None:
     ("result", "words"),
     [
         (Verification(Outcome.NAME_NOT_RESOLVED, detail="Name or service not known"), "this machine cannot look"),
-        (Verification(Outcome.NOT_DICOM, detail="PDU type 48H (it begins with b'HTTP/1.0 400 Bad')"), "a web server"),
+        (
+            Verification(Outcome.NOT_DICOM, detail="PDU type 48H (it begins with b'HTTP/1.0 400 Bad')"),
+            "a web server",
+        ),
         (Verification(Outcome.NOT_DICOM, detail="PDU type 15H"), "if this port speaks TLS"),
     ],
 )

@@ -142,7 +142,7 @@ def test_control_characters_reach_no_terminal(config: Write, capsys: Capture) ->
         ([*NORTH, "--calling", "CT1", "--listener", "other"], "there is dicom-tls"),
         ([*NORTH, "--calling", "CT1", "--cert", "absent.pem"], "absent.pem: No such file"),
         ([*NORTH, "--calling", "CT1", "--cert", "server.key"], "no certificate that can be read"),
-        (["xyz"], "xyz is no reason; there are:\n  address_denied"),
+        (["xyz"], "xyz is no reason; the reasons are:\n  address_denied"),
         (["certificate_requird"], "certificate_requird is no reason; did you mean certificate_required?"),
     ],
 )

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config import models
 from proxy.config.load import ConfigNotFound, find_config, load
-from proxy.config.values import Config, Limits, Listener, Log, ProxyProtocol, Timeouts, TlsSettings
+from proxy.config.values import Config, Listener, Log, ProxyProtocol, TlsSettings
 from proxy.policy import ClientAuthMode
-from tests.support import certs
+from tests.support import certs, defaults
 from tests.support.configs import PLAIN, TLS, load_text, write, write_pair
 
 
@@ -26,7 +27,9 @@ def good(folder: Path, text: str) -> Config:
 
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     config = good(tmp_path, PLAIN)
-    assert (config.timeouts, config.limits, config.log) == (Timeouts(), Limits(), Log())
+    assert dataclasses.asdict(config.timeouts) == models.TimeoutsModel().model_dump()
+    assert dataclasses.asdict(config.limits) == models.LimitsModel().model_dump()
+    assert config.log == Log("info", None, "-")
     assert (config.admin, config.workers) == (("127.0.0.1", 9280), None)
     tenant = config.tenants["hospital"]
     peer = tenant.peers[0]
@@ -76,8 +79,8 @@ def test_every_built_key_arrives(tmp_path: Path) -> None:
           ris: {servers: [{address: "[2001:db8::5]:104"}]}
         """
     config = good(tmp_path, text)
-    assert config.timeouts == Timeouts(idle=math.inf, artim=0.25, drain=0.0, drain_delay=3600.0)
-    assert config.limits == Limits(connections=7, associate_rq=8_454_667, presentation_contexts=1)
+    assert config.timeouts == defaults.timeouts(idle=math.inf, artim=0.25, drain=0.0, drain_delay=3600.0)
+    assert config.limits == defaults.limits(connections=7, associate_rq=8_454_667, presentation_contexts=1)
     assert config.log == Log("debug", "console", "/var/log/dicomgate.json")
     assert (config.admin, config.workers) == (None, 1)
     listener = config.listeners[0]

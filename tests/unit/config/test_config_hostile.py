@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from proxy.config.hosts import local_address, network, remote_address, server_name
 from proxy.config.load import load
-from proxy.config.scalars import duration, integer, local_address, moment, network, remote_address, server_name, size
+from proxy.config.scalars import duration, integer, moment, size
 from tests.support.configs import PLAIN
 
 QUIET = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -2,14 +2,24 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import BaseModel, BeforeValidator
+from pydantic.fields import FieldInfo
 
+from proxy.config.assemble import assemble, without_defaults
+from proxy.config.fields import null
+from proxy.config.files import Files
+from proxy.config.findings import Report
 from proxy.config.load import Loaded, load
+from proxy.config.models_root import Configuration
+from proxy.config.tree import Block, Items, Node, Text
+from proxy.config.validate import validate
 from tests.support import certs
 from tests.support.configs import write_key, write_pair
 
@@ -134,3 +144,55 @@ def test_an_example_is_valid_by_the_schema(name: str) -> None:
     schema: dict[str, Any] = json.loads(SCHEMA.read_text())
     document = yaml.load(edited(EXAMPLES / name), Loader=Yaml12Loader)
     jsonschema.Draft202012Validator(schema).validate(document)
+
+
+def reference(folder: Path) -> tuple[Block, Configuration]:
+    """The reference as text with positions, and as the models read it."""
+    report = Report()
+    root = assemble(str(folder / "reference.yaml"), {}, Files(), report)
+    assert root is not None
+    configuration = validate(without_defaults(root), report)
+    assert configuration is not None, report.findings
+    return root, configuration
+
+
+def shown_defaults(node: Node, value: object) -> Iterator[tuple[FieldInfo, Node]]:
+    """Each optional key that the reference shows, with the field of the model that reads it."""
+    if isinstance(node, Block) and isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            key = field.alias or name
+            if key in node:
+                if not field.is_required():
+                    yield field, node[key]
+                yield from shown_defaults(node[key], getattr(value, name))
+    elif isinstance(node, Block) and isinstance(value, dict):
+        for key, child in node.items():
+            yield from shown_defaults(child, value.get(key))
+    elif isinstance(node, Items) and isinstance(value, list):
+        for child, item in zip(node, value, strict=True):
+            yield from shown_defaults(child, item)
+
+
+def test_the_reference_shows_the_defaults_of_the_models(folder: Path) -> None:
+    lines = (folder / "reference.yaml").read_text().splitlines()
+    root, configuration = reference(folder)
+    shown = list(shown_defaults(root, configuration))
+    for field, node in shown:
+        line = lines[node.mark.line - 1]
+        takes_null = any(isinstance(each, BeforeValidator) and each.func is null for each in field.metadata)
+        if isinstance(node, Text) and node.is_null:
+            assert takes_null, line
+            assert field.default is None, line
+        elif field.default is None:
+            # Left out means nothing here, so that any value in the file is an example.
+            assert not takes_null or not isinstance(node, Text) or "(example" in line, line
+        elif field.default != {}:  # a mapping shows the defaults of its own keys
+            assert node == field.default, line
+    assert len(shown) > 80
+
+
+def test_the_reference_names_every_key() -> None:
+    text = (EXAMPLES / "reference.yaml").read_text()
+    schema: dict[str, Any] = json.loads(SCHEMA.read_text())
+    keys = {key for place in (schema, *schema["$defs"].values()) for key in place.get("properties", {})}
+    assert [key for key in keys if not re.search(rf"\b{key}\b", text)] == []

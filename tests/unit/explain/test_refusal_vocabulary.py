@@ -1,4 +1,4 @@
-"""Every reason is explained, and docs/refusals.md says what `dicomgate explain REASON` says."""
+"""The manual explains every reason, and docs/refusals.md says what `dicomgate explain REASON` says."""
 
 import json
 from pathlib import Path
@@ -6,27 +6,38 @@ from pathlib import Path
 import pytest
 
 from proxy.cli.__main__ import main
-from proxy.explain.refusals import REFUSALS, markdown
+from proxy.explain.manual.connection import CONNECTION
+from proxy.explain.manual.entry import NOT_GIVEN
+from proxy.explain.manual.request import REQUEST
+from proxy.explain.manual.tls import TLS
+from proxy.explain.manual.upstream import UPSTREAM
+from proxy.explain.refusals import MANUAL, describe_reason
 from proxy.policy import Reason
+from tests.support.refusals_document import markdown
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "refusals.md"
 
 
-def test_every_reason_is_explained() -> None:
-    assert list(REFUSALS) == list(Reason)
-    for refusal in REFUSALS.values():
-        assert refusal.meaning.endswith(".")
-        assert refusal.remedy.endswith((".", ")"))
-        assert "|" not in refusal.meaning + refusal.remedy
+def test_every_reason_is_explained_once() -> None:
+    assert sorted([*CONNECTION, *TLS, *REQUEST, *UPSTREAM]) == sorted(Reason)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_entry_is_in_sentences_without_markup(reason: Reason) -> None:
+    described = describe_reason(reason)
+    for text in (described.meaning, described.sender, described.check, described.change):
+        assert text.endswith((".", ").")), text
+        assert text.isprintable()
+        assert "|" not in text
 
 
 def test_only_what_is_not_built_is_never_given() -> None:
-    not_given = {reason for reason, refusal in REFUSALS.items() if refusal.remedy == "Not given by this version."}
+    not_given = {reason for reason, entry in MANUAL.items() if entry.change == NOT_GIVEN}
     assert not_given == {Reason.IDENTITY_REQUIRED, Reason.IDENTITY_REFUSED, Reason.IDENTITY_UNAVAILABLE}
 
 
 def test_the_document_is_current() -> None:
-    assert DOCUMENT.read_text() == markdown(), "write proxy.explain.refusals.markdown() to docs/refusals.md"
+    assert DOCUMENT.read_text() == markdown(), "python -m tests.support.refusals_document > docs/refusals.md"
 
 
 def test_a_reason_is_explained_by_its_word(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,5 +50,5 @@ def test_a_reason_is_explained_by_its_word(capsys: pytest.CaptureFixture[str]) -
 def test_a_reason_is_explained_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "not_tls", "--format", "json"]) == 0
     described = json.loads(capsys.readouterr().out)
-    assert list(described) == ["reason", "meaning", "answer", "remedy", "observable"]
+    assert list(described) == ["reason", "meaning", "answer", "sender", "check", "change", "observable"]
     assert described["observable"] is False

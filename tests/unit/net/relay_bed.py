@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from proxy.dimse.inspection import RefusedCommand
+from proxy.net.association_end import AssociationEnd, Side
 from proxy.net.leg import Leg
 from proxy.net.poller import Poller
 from proxy.net.relay import Relay
@@ -18,17 +19,17 @@ from tests.support.messages import EVERY_REQUEST, inspection
 CLOSE = 0.3  # timeouts.close
 
 
-class Outcome:
-    """What the relay tells its association."""
+class Owner:
+    """The association of a relay: keeps what the relay reports."""
 
     def __init__(self) -> None:
         self.ended = asyncio.get_running_loop().create_future()
         self.paused = asyncio.Event()
-        self.pauses: list[str] = []
+        self.pauses: list[Side] = []
         self.refused: list[RefusedCommand] = []
         self._refusal = asyncio.Event()
 
-    def relay_paused(self, side: str) -> None:
+    def relay_paused(self, side: Side) -> None:
         self.pauses.append(side)
         self.paused.set()
 
@@ -41,16 +42,16 @@ class Outcome:
             self._refusal.clear()
             await self._refusal.wait()
 
-    def relay_ended(self, ended: Ended, reason: Reason | None, detail: str) -> None:
-        self.ended.set_result((ended, reason, detail))
+    def relay_ended(self, end: AssociationEnd) -> None:
+        self.ended.set_result(end)
 
 
 class Bed:
     """A relay, and the far ends of its two legs."""
 
-    def __init__(self, relay: Relay, outcome: Outcome, requestor: socket.socket, upstream: socket.socket) -> None:
+    def __init__(self, relay: Relay, owner: Owner, requestor: socket.socket, upstream: socket.socket) -> None:
         self.relay = relay
-        self.outcome = outcome
+        self.owner = owner
         self.requestor = requestor
         self.upstream = upstream
 
@@ -79,8 +80,8 @@ class Bed:
             data += chunk
 
     async def ended(self) -> tuple[Ended, Reason | None]:
-        ended, reason, _ = await self.outcome.ended
-        return ended, reason
+        end = await self.owner.ended
+        return end.ended, end.reason
 
 
 def tcp_pair(far_buffer: int | None = None) -> tuple[socket.socket, socket.socket]:
@@ -107,11 +108,11 @@ async def bed(
     """
     loop = asyncio.get_running_loop()
     poller = Poller(loop)
-    outcome = Outcome()
+    owner = Owner()
     (near_requestor, requestor), (near_upstream, upstream) = tcp_pair(None if requestor_reads else 1), tcp_pair()
     legs = [Leg(sock, poller, None) for sock in (near_requestor, near_upstream)]  # type: ignore[arg-type]
     relay = Relay(
-        outcome,
+        owner,
         *legs,
         frozenset({1}),
         inspection(rules, rules),
@@ -126,7 +127,7 @@ async def bed(
         fill(legs[0])
     relay.start(b"", behind_answer)
     try:
-        yield Bed(relay, outcome, requestor, upstream)
+        yield Bed(relay, owner, requestor, upstream)
         assert all(leg.closed for leg in legs)
         assert not len(poller)
     finally:

@@ -28,9 +28,9 @@ class Metrics:
 @pytest.mark.parametrize("fails_at", [2, 3, 4])
 def test_a_connection_is_given_back_once_wherever_memory_ends(fails_at: int) -> None:
     metrics: Any = Metrics()
-    worker: Any = SimpleNamespace(metrics=metrics)
+    station: Any = SimpleNamespace(metrics=metrics)
     listener: Any = SimpleNamespace(name="dicom-tls")
-    account = Account(worker, listener, ip_address("192.0.2.1"), 4711)
+    account = Account(station, listener, ip_address("192.0.2.1"), 4711)
     metrics.fails_at = fails_at
     failed = 0
     for phase in ("tls_handshake", "closing", None):

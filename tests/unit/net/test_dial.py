@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import Limits, Listener, Server, Timeouts, Upstream, UpstreamTls
-from proxy.net import dial as module
+from proxy.config.values import Listener, Server, Upstream, UpstreamTls
+from proxy.net import connecting as module
 from proxy.net.dial import dial
 from proxy.net.leg import Leg
 from proxy.net.loops import LoopGuard
@@ -30,13 +30,13 @@ from proxy.shared.table import SharedTable
 from proxy.tls.memory_file import load_key_pair
 from proxy.tls.upstreams import upstream_contexts
 from proxy.upstream.dialling import Destination, begin_connect
-from tests.support import certs
+from tests.support import certs, defaults
 from tests.support.pacs import pacs
 from tests.support.tls_pair import file, key_pair
 from tests.unit.net.relay_bed import run, turns
 
-PACS = Upstream("pacs", (Server("pacs.example.org", 104),))
-POOL = Upstream("pool", (Server("one.example.org", 104), Server("other.example.org", 104)), balance="first_up")
+PACS = defaults.upstream("pacs", (Server("pacs.example.org", 104),))
+POOL = defaults.upstream("pool", (Server("one.example.org", 104), Server("other.example.org", 104)), balance="first_up")
 ROOT = certs.ca("Root")
 GOOD, WRONG = certs.server("pacs.example.org", ROOT), certs.server("other.example.org", ROOT)
 SECURE = dataclasses.replace(PACS, tls=UpstreamTls("bcp195-rfc8996", ca=file(ROOT.pem)))
@@ -92,33 +92,37 @@ class Dialling:
         listeners: tuple[Listener, ...],
     ) -> None:
         self.results: list[str] = []
+        self.waits = 0
         self.claim = Claim(None)
         self._upstream = upstream
-        self._in_tls = False
         self._ready = asyncio.Event()
-        config: Any = SimpleNamespace(timeouts=Timeouts(upstream_connect=seconds), limits=Limits(), listeners=listeners)
+        config: Any = SimpleNamespace(
+            timeouts=defaults.timeouts(upstream_connect=seconds), limits=defaults.limits(), listeners=listeners
+        )
         # Of a pool, each server has one of the addresses.
         of = dict(zip(upstream.servers, destinations, strict=False)) if upstream is POOL else {}
         resolver = SimpleNamespace(known=lambda server: (of[server],) if of else destinations)
         table = SharedTable.create(1, 8)
         journal = SimpleNamespace(event=_ignore)
-        servers = Servers(ServerStates(table), Counts(Limits(), table, 0, (0,)), journal, seconds)
-        self._worker: Any = SimpleNamespace(
+        servers = Servers(ServerStates(table), Counts(defaults.limits(), table, 0, (0,)), journal, seconds)
+        self.station: Any = SimpleNamespace(
             loop=asyncio.get_running_loop(),
             config=config,
             resolver=resolver,
             poller=poller,
             servers=servers,
-            loops=LoopGuard(config, Probes(table), journal),
             upstream_tls=upstream_contexts([upstream]),
         )
+        self._guard = LoopGuard(config, Probes(table), journal)
 
     async def dial(self) -> Leg:
         dialler: Any = self
         account: Any = self
-        return await dial(dialler, self._worker, self._upstream, account, encode_associate_rq("PACS", "CT1", []))
+        request = encode_associate_rq("PACS", "CT1", [])
+        return await dial(dialler, self.station, self._guard, self._upstream, account, request)
 
     async def event_on(self, leg: Leg) -> None:
+        self.waits += 1
         self._ready.clear()
         await self._ready.wait()
 
@@ -127,25 +131,17 @@ class Dialling:
 
     readable = broken = drained
 
-    def server(self, upstream: Upstream, server: Server) -> None:
-        pass
-
-    def resolved(self) -> None:
+    def dialling(self, upstream: Upstream, server: Server) -> None:
         pass
 
     def dialled(self, result: str) -> None:
         self.results.append(result)
 
-    def securing(self) -> None:
-        self._in_tls = True
+    def connected(self, seconds: float) -> None:
+        self.results.append("ok")
 
-    def upstream_secured(self, tls: ssl.SSLObject, settings: UpstreamTls) -> None:
+    def upstream_secured(self, tls: ssl.SSLObject, settings: UpstreamTls, seconds: float) -> None:
         self.results.append(tls.version() or "")
-
-    def dialled_too_long(self) -> str:
-        result = "tls" if self._in_tls else "timeout"
-        self.dialled(result)
-        return result
 
 
 @contextlib.asynccontextmanager
@@ -291,7 +287,7 @@ def test_where_one_of_them_failed_in_tls_the_refusal_says_so() -> None:
                 with pytest.raises(Refused, match=words) as raised:
                     await d.dial()
                 assert raised.value.reason is Reason.UPSTREAM_TLS_FAILED
-                while len(d._worker.poller):
+                while len(d.station.poller):
                     await turns()
 
     run(scenario)
@@ -302,7 +298,7 @@ def test_a_requestor_that_leaves_within_the_handshake_leaves_nothing_open() -> N
         with accepting() as silent:
             async with dialling(silent, upstream=SECURE) as d:
                 task = asyncio.ensure_future(d.dial())
-                while not d._in_tls:
+                while d.waits < 2:  # for the connection, then for the server's part of the handshake
                     await turns()
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
@@ -326,7 +322,6 @@ def test_a_listener_of_ours_is_not_dialled() -> None:
                     await d.dial()
                 assert raised.value.reason is Reason.UPSTREAM_LOOP
                 assert d.results == ["loop"]
-                assert d.claim.dialling is None
 
     run(scenario)
 

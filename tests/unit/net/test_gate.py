@@ -23,17 +23,16 @@ class Bed:
         self._timers: list[Callable[[], None]] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._clients: list[socket.socket] = []
-        worker = SimpleNamespace(
+        station: Any = SimpleNamespace(
             poller=SimpleNamespace(register=lambda *_: None, unregister=lambda *_: None),
             loop=SimpleNamespace(call_later=lambda _, callback: self._timers.append(callback)),
             counts=SimpleNamespace(ahead=lambda: self.ahead, connections=0),
-            accepted=self._accept,
         )
-        self._counts = worker.counts
-        self.gate = Gate(cast(Any, worker), cast(Any, None), self._listening)
+        self._counts = station.counts
+        self.gate = Gate(self, station, cast(Any, None), self._listening)
         self.gate.open()
 
-    def _accept(self, listener: object, connection: socket.socket, peer: object) -> None:
+    def accepted(self, listener: object, connection: socket.socket, peer: object) -> None:
         self._accepted += 1
         self._counts.connections += not self.full
         connection.close()

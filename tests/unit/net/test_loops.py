@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import Limits
 from proxy.net.loops import LoopGuard, request_key
 from proxy.net.refused import Refused
 from proxy.pdu import encode_associate_rq, parse_associate_rq, rename_implementation
@@ -13,6 +12,7 @@ from proxy.policy import Reason, Tenant
 from proxy.shared.counts import Claim, Counts, table_for
 from proxy.shared.probes import Probes
 from proxy.shared.table import SharedTable, key_of
+from tests.support import defaults
 
 CONTEXTS = [(1, "1.2.840.10008.1.1", ("1.2.840.10008.1.2",))]
 TENANT = Tenant("hospital", "pacs", (), max_associations=3)
@@ -32,8 +32,8 @@ def test_requests_are_alike_by_titles_and_contexts() -> None:
 
 
 def test_what_waits_for_an_answer_is_counted_over_all_workers() -> None:
-    table = table_for(Limits(), (TENANT,), 2)
-    workers = [Counts(Limits(), table, slot, (0, 1)) for slot in (0, 1)]
+    table = table_for(defaults.limits(), (TENANT,), 2)
+    workers = [Counts(defaults.limits(), table, slot, (0, 1)) for slot in (0, 1)]
 
     def asked(slot: int, request: bytes) -> Claim:
         claim = workers[slot].connect(None)
@@ -58,14 +58,14 @@ def test_what_waits_for_an_answer_is_counted_over_all_workers() -> None:
 
 @pytest.mark.parametrize(("address_limit", "many"), [(32, 8), (1000, 8), (10, 5), (2, 1), (1, 1)])
 def test_a_loop_is_suspected_before_the_limit_of_its_address_ends_it(address_limit: int, many: int) -> None:
-    config: Any = SimpleNamespace(listeners=(), limits=Limits(handshakes_per_address=address_limit))
+    config: Any = SimpleNamespace(listeners=(), limits=defaults.limits(handshakes_per_address=address_limit))
     events: Any = None
     assert LoopGuard(config, Probes(SharedTable.create(1, 8)), events)._many == many
 
 
 def test_only_a_question_of_ours_is_recognised() -> None:
     probes = Probes(SharedTable.create(1, 8))
-    config: Any = SimpleNamespace(listeners=(), limits=Limits())
+    config: Any = SimpleNamespace(listeners=(), limits=defaults.limits())
     events: Any = None
     guard = LoopGuard(config, probes, events)
     request = encode_associate_rq("PACS", "CT1", CONTEXTS)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.dimse.command import C_STORE
+from proxy.net.association_end import AssociationEnd, Side
 from proxy.net.leg import Leg
 from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_release_rp, encode_release_rq
 from proxy.policy import Ended, Reason
@@ -136,8 +137,8 @@ def test_all_that_was_received_is_delivered_before_the_reset() -> None:
     async def scenario() -> None:
         async with bed() as b:
             sending = asyncio.ensure_future(b.send(b.requestor, wire))
-            await b.outcome.paused.wait()  # the upstream reads nothing yet
-            assert b.outcome.pauses[0] == "client"
+            await b.owner.paused.wait()  # the upstream reads nothing yet
+            assert b.owner.pauses[0] is Side.REQUESTOR
             received = await b.receive(b.upstream, len(wire) - 100_000)
             await sending
             b.requestor.close()
@@ -153,7 +154,7 @@ def test_a_reset_is_noticed_although_the_reader_is_paused() -> None:
     async def scenario() -> None:
         async with bed() as b:
             sending = asyncio.ensure_future(b.send(b.requestor, DATA * 20_000))
-            await b.outcome.paused.wait()
+            await b.owner.paused.wait()
             reset(b.upstream)
             await asyncio.wait([sending])
             assert await b.rest(b.requestor) == ABORT
@@ -197,7 +198,7 @@ def test_an_abort_of_ours_waits_for_the_boundary_of_each_leg() -> None:
         async with bed() as b:
             await b.send(b.requestor, DATA[:300])
             assert await b.receive(b.upstream, 300) == DATA[:300]
-            b.relay.abort(Ended.DISCONNECTED, Reason.DISCONNECTED, "by an operator")
+            b.relay.ending.abort(AssociationEnd(Ended.DISCONNECTED, Reason.DISCONNECTED, "by an operator"))
             assert await b.rest(b.requestor) == ABORT
             await b.send(b.requestor, DATA[300:] + DATA)
             assert await b.rest(b.upstream) == DATA[300:] + ABORT, "to the boundary and no further"
@@ -213,7 +214,7 @@ def test_an_abort_of_ours_resets_where_no_boundary_comes() -> None:
         async with bed() as b:
             await b.send(b.requestor, DATA[:300])
             assert await b.receive(b.upstream, 300) == DATA[:300]
-            b.relay.abort(Ended.TIMEOUT, None, "idle")
+            b.relay.ending.abort(AssociationEnd(Ended.TIMEOUT, None, "idle"))
             assert await b.rest(b.requestor) == ABORT
             assert await b.rest(b.upstream) == "0 bytes, RST"
             b.requestor.close()

@@ -31,7 +31,7 @@ def test_it_is_answered_and_the_association_goes_on() -> None:
             await b.send(b.requestor, FIND_MESSAGE + C_ECHO_MESSAGE)
             assert await refusal(b) == (C_FIND | RESPONSE, 7, NOT_AUTHORIZED)
             assert await b.receive(b.upstream, len(C_ECHO_MESSAGE)) == C_ECHO_MESSAGE
-            assert [one.command.field for one in b.outcome.refused] == [C_FIND]
+            assert [one.command.field for one in b.owner.refused] == [C_FIND]
             await b.send(b.requestor, FIND_MESSAGE + encode_release_rq())
             assert await refusal(b) == (C_FIND | RESPONSE, 7, NOT_AUTHORIZED)
             assert await b.receive(b.upstream, 10) == encode_release_rq()
@@ -88,7 +88,7 @@ def test_no_answer_goes_behind_a_release() -> None:
             assert await b.receive(b.requestor, 10) == encode_release_rq()
             await b.send(b.requestor, FIND_MESSAGE + encode_release_rp())
             assert await b.receive(b.upstream, 10) == encode_release_rp()
-            assert [one.command.field for one in b.outcome.refused] == [C_FIND]
+            assert [one.command.field for one in b.owner.refused] == [C_FIND]
             b.upstream.close()
             assert await b.rest(b.requestor) == b""
             b.requestor.close()
@@ -103,7 +103,7 @@ def test_an_answer_that_waits_does_not_go_behind_a_release() -> None:
             await b.send(b.upstream, C_STORE_MESSAGE[:BEGUN])
             await b.receive(b.requestor, BEGUN)
             await b.send(b.requestor, FIND_MESSAGE)
-            await b.outcome.refused_as_often(1)
+            await b.owner.refused_as_often(1)
             await b.send(b.upstream, encode_release_rq())
             assert await b.receive(b.requestor, 10) == encode_release_rq()
             await b.send(b.requestor, encode_release_rp())
@@ -143,7 +143,7 @@ def test_sixteen_answers_wait_and_no_more(asked: int) -> None:
                 b.requestor.close()
                 assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.OPERATION_NOT_ALLOWED)
                 return
-            await b.outcome.refused_as_often(asked)
+            await b.owner.refused_as_often(asked)
             await b.send(b.upstream, C_STORE_MESSAGE[300:])
             await b.receive(b.requestor, len(C_STORE_MESSAGE) - 300)
             for _ in range(asked):

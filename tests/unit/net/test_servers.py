@@ -4,18 +4,19 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import HealthCheck, Limits, Server, Upstream
+from proxy.config.values import Server, Upstream
 from proxy.net import servers as module
-from proxy.net.servers import Servers
+from proxy.net.servers import Servers, Trial
 from proxy.policy import Tenant
 from proxy.shared.counts import Claim, Counts
 from proxy.shared.server_states import ServerStates, server_key
 from proxy.shared.table import SharedTable, key_of
+from tests.support import defaults
 
 KEY, OTHER = key_of("server", "one"), key_of("server", "other")
 ONE, TWO = Server("one", 104), Server("two", 104)
-POOL = Upstream("pacs", (ONE, TWO), "first_up")
-ALONE = Upstream("pacs", (ONE,))
+POOL = defaults.upstream("pacs", (ONE, TWO), balance="first_up")
+ALONE = defaults.upstream("pacs", (ONE,))
 LEASE = 5.0
 
 
@@ -45,13 +46,19 @@ class Bed:
     def __init__(self, table: SharedTable, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock, self.journal = Clock(), Journal()
         monkeypatch.setattr(module, "time", self.clock)
-        self.counts = [Counts(Limits(), table, slot, (0, 1)) for slot in (0, 1)]
+        self.counts = [Counts(defaults.limits(), table, slot, (0, 1)) for slot in (0, 1)]
         self.workers = [Servers(ServerStates(table), counts, self.journal, LEASE) for counts in self.counts]
 
 
 @pytest.fixture
 def bed(table: SharedTable, monkeypatch: pytest.MonkeyPatch) -> Bed:
     return Bed(table, monkeypatch)
+
+
+def admitted(servers: Servers, upstream: Upstream, server: Server, claim: Claim) -> Trial:
+    trial = servers.admit(upstream, server, claim)
+    assert trial is not None
+    return trial
 
 
 def associated(bed: Bed, slot: int = 0) -> Claim:
@@ -126,33 +133,30 @@ def test_a_server_that_fails_is_left_out_and_comes_back(bed: Bed) -> None:
     one, other = bed.workers
     claim = associated(bed)
     assert one.order(POOL) == [ONE, TWO]
-    assert one.admit(POOL, ONE, claim)
-    one.failed(POOL, claim)
+    one.failed(admitted(one, POOL, ONE, claim))
     assert other.order(POOL) == [TWO]
     assert other.next_trial(POOL) == 0
     bed.clock.now += 1
     assert other.order(POOL) == [ONE, TWO]
     late = associated(bed, 1)
-    assert other.admit(POOL, ONE, late)
+    trial = admitted(other, POOL, ONE, late)
     assert not one.admit(POOL, ONE, claim)
     assert one.order(POOL) == [TWO]
-    other.reached(POOL, late)
+    other.reached(trial)
     assert one.order(POOL) == [ONE, TWO]
     assert bed.journal.said == [("server_down", "one:104"), ("server_up", "one:104")]
 
 
 def test_workers_begin_their_turns_with_different_servers(bed: Bed) -> None:
-    in_turn = Upstream("pacs", (ONE, TWO), "round_robin")
+    in_turn = defaults.upstream("pacs", (ONE, TWO), balance="round_robin")
     assert [[worker.order(in_turn)[0] for _ in range(4)] for worker in bed.workers] == [[ONE, TWO] * 2, [TWO, ONE] * 2]
 
 
 def test_an_association_counts_for_the_server_that_took_it(bed: Bed, table: SharedTable) -> None:
     one = bed.workers[0]
     claim = associated(bed)
-    one.admit(POOL, ONE, claim)
-    one.failed(POOL, claim)
-    one.admit(POOL, TWO, claim)
-    one.reached(POOL, claim)
+    one.failed(admitted(one, POOL, ONE, claim))
+    one.reached(admitted(one, POOL, TWO, claim))
     assert [bed.counts[1].count(server_key(POOL, server)) for server in (ONE, TWO)] == [0, 1]
     bed.counts[0].release(claim)
     assert bed.counts[1].count(server_key(POOL, TWO)) == 0
@@ -169,11 +173,9 @@ def test_a_server_without_another_is_tried_each_time_and_shown_as_down(bed: Bed,
     for number in range(1, 5):
         claim = associated(bed)
         assert one.order(ALONE) == [ONE]
-        assert one.admit(ALONE, ONE, claim)
-        one.failed(ALONE, claim)
+        one.failed(admitted(one, ALONE, ONE, claim))
         assert ServerStates(table).failures(server_key(ALONE, ONE)) == number
-    one.admit(ALONE, ONE, claim)
-    one.reached(ALONE, claim)
+    one.reached(admitted(one, ALONE, ONE, claim))
     assert ServerStates(table).failures(server_key(ALONE, ONE)) == 0
     assert bed.journal.said == []
 
@@ -183,34 +185,32 @@ def test_where_all_fail_each_is_tried_every_second_by_one_process(bed: Bed, tabl
     claim = associated(bed)
     for _ in range(8):  # long pauses by now
         for server in POOL.servers:
-            while not one.admit(POOL, server, claim):
+            while (trial := one.admit(POOL, server, claim)) is None:
                 bed.clock.now += 1
-            one.failed(POOL, claim)
+            one.failed(trial)
     assert one.order(POOL) == []
     assert 0 < one.next_trial(POOL) <= 1
     bed.clock.now += 1
     assert one.order(POOL) == [ONE, TWO]
-    assert one.admit(POOL, ONE, claim)
+    trial = admitted(one, POOL, ONE, claim)
     assert not two.admit(POOL, ONE, associated(bed, 1)), "one process alone"
-    one.reached(POOL, claim)
+    one.reached(trial)
     assert one.order(POOL) == [ONE], "the other one is left alone again"
 
 
 def test_a_trial_that_is_given_up_is_anybodys(bed: Bed, table: SharedTable) -> None:
     one, two = bed.workers
     claim = associated(bed)
-    assert one.admit(POOL, ONE, claim)
-    one.failed(POOL, claim)
+    one.failed(admitted(one, POOL, ONE, claim))
     bed.clock.now += 1
-    assert one.admit(POOL, ONE, claim)
-    one.abandoned(POOL, claim)
+    one.abandoned(admitted(one, POOL, ONE, claim))
     assert two.admit(POOL, ONE, associated(bed, 1))
 
 
 # --- health checks ----------------------------------------------------------------------------------------------------
 
-CHECKED = Upstream("pacs", (ONE, TWO), "first_up", health_check=HealthCheck("tcp"))
-CHECKED_ALONE = Upstream("pacs", (ONE,), health_check=HealthCheck("tcp"))
+CHECKED = defaults.upstream("pacs", (ONE, TWO), balance="first_up", health_check=defaults.health_check("tcp"))
+CHECKED_ALONE = defaults.upstream("pacs", (ONE,), health_check=defaults.health_check("tcp"))
 
 
 def down(table: SharedTable, *servers: Server) -> ServerStates:
@@ -270,10 +270,11 @@ def test_the_only_server_that_is_down_is_tried_once_a_second(bed: Bed, table: Sh
     down(table, ONE)
     here, there = bed.workers
     claim = associated(bed)
-    assert here.order(CHECKED_ALONE) == [ONE] and here.admit(CHECKED_ALONE, ONE, claim)
+    assert here.order(CHECKED_ALONE) == [ONE]
+    trial = admitted(here, CHECKED_ALONE, ONE, claim)
     assert there.order(CHECKED_ALONE) == []
     assert 0 < there.next_trial(CHECKED_ALONE) <= 1
-    here.reached(CHECKED_ALONE, claim)
+    here.reached(trial)
     assert there.order(CHECKED_ALONE) == []  # it may hang: it has answered nothing so far
     here.accepted(CHECKED_ALONE, "one:104")
     assert there.order(CHECKED_ALONE) == [ONE] and there.admit(CHECKED_ALONE, ONE, associated(bed, 1))

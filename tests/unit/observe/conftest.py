@@ -1,8 +1,9 @@
 import pytest
 
-from proxy.config.values import Config, Limits, Listener, Server, Upstream
+from proxy.config.values import Config, Listener, Server
 from proxy.policy import Listener as ListenerPolicy
 from proxy.policy import Peer, Tenant
+from tests.support import defaults
 
 
 @pytest.fixture
@@ -12,10 +13,9 @@ def config() -> Config:
         name: Tenant(name, "pacs", (Peer(peer, (peer.upper(),), frozenset({"all"})),), max_associations=limit)
         for name, peer, limit in (("hospital", "ct1", None), ("clinic", "us1", 7))
     }
-    return Config(
-        path="config.yaml",
+    return defaults.config(
         listeners=(Listener("dicom-tls", (("127.0.0.1", 2762),), ListenerPolicy("dicom-tls", ())),),
         tenants=tenants,
-        upstreams={"pacs": Upstream("pacs", (Server("10.20.0.5", 104), Server("fd00::5", 104)))},
-        limits=Limits(connections=1000),
+        upstreams={"pacs": defaults.upstream("pacs", (Server("10.20.0.5", 104), Server("fd00::5", 104)))},
+        limits=defaults.limits(connections=1000),
     )

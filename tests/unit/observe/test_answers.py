@@ -1,7 +1,7 @@
 import pytest
 
 from proxy.observe.answers import describe_answer
-from proxy.policy import ANSWERS, Abort, Alert, Answer, Close, PassOn, Reject, Status
+from proxy.policy import Abort, Alert, Answer, Close, PassOn, Reason, Reject, Status
 
 
 @pytest.mark.parametrize(
@@ -35,5 +35,7 @@ def test_answers_in_words(answer: Answer, words: str) -> None:
 
 
 def test_no_answer_of_ours_is_reserved_or_unassigned() -> None:
-    for reason, answer in ANSWERS.items():
-        assert not {"reserved", "unassigned", "failure"} & set(describe_answer(answer).strip(")").split("(")), reason
+    for reason in Reason:
+        assert not {"reserved", "unassigned", "failure"} & set(describe_answer(reason.answer).strip(")").split("(")), (
+            reason
+        )

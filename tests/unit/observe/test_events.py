@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.observe.eventlog import LEVELS
 from proxy.observe.events import EVENTS, Event
+from proxy.observe.log import LEVELS
 
 PROXY = Path(__file__).parents[3] / "proxy"
 BY_NAME = {event.name: event for event in EVENTS}

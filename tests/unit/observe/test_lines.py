@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.observe.access import AccessRecord
-from proxy.observe.eventlog import EventLog
 from proxy.observe.lines import console_line, json_line
+from proxy.observe.log import LogSink
 from proxy.policy import Certificate, Reason
 
 #: What a terminal shows as it is.
@@ -79,6 +79,6 @@ def test_what_json_cannot_say_never_raises() -> None:
 
 def test_levels_are_ordered() -> None:
     with open("/dev/null", "wb") as sink:
-        log = EventLog(sink, level="warning")
+        log = LogSink(sink, level="warning")
         assert [log.enabled(level) for level in ("debug", "info", "warning", "error")] == [False, False, True, True]
         log.close()

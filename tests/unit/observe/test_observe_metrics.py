@@ -10,6 +10,7 @@ from proxy.observe.families import FAMILIES
 from proxy.observe.family import Kind
 from proxy.observe.metrics import Metrics, Snapshot, merge
 from proxy.policy import Reason
+from tests.support import defaults
 
 
 def value(snapshot: Snapshot, name: str, *labels: str) -> float | list[float]:
@@ -111,7 +112,7 @@ def test_a_value_outside_the_closed_set_becomes_other_and_is_counted(config: Con
 
 @given(st.text())
 def test_no_stranger_makes_a_series(text: str) -> None:
-    config = Config(path="", listeners=(), tenants={}, upstreams={})
+    config = defaults.config()
     metrics = Metrics(config)
     metrics.add("associations_total", (text, text, text))
     labels = {label for values, _ in metrics.snapshot()["associations_total"] for label in values}

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.orthanc.text import OrthancError, Text, read_text
+from proxy.orthanc.text import OrthancError, OrthancText, read_text
 
 
-def read(text: str | bytes, **environ: str) -> Text:
+def read(text: str | bytes, **environ: str) -> OrthancText:
     data = text if isinstance(text, bytes) else text.encode()
     return read_text({"orthanc.json": data}, environ)
 

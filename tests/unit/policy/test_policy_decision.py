@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.explain.advice import advice
+from proxy.explain.advice import advise
 from proxy.pdu import AeTitle
 from proxy.policy import (
     Accept,
@@ -26,7 +26,6 @@ from proxy.policy import (
     decide,
     judge,
 )
-from proxy.policy.reasons import OBSERVABLE
 from tests.support.requests import NOW, ae_title, associate_rq, certificate, facts
 
 ALL = frozenset({"all"})
@@ -276,15 +275,17 @@ def test_the_trace_tells_the_way_in_words_with_the_lines_of_the_configuration() 
     assert decision.trace[4].detail == "peer CT1: source 10.20.1.12 is not in its from (10.20.1.11)"
     assert decision.trace[4].where == "config.yaml:7"
     assert decision.detail == decision.trace[-1].detail
-    assert advice(decision, facts(calling="CT1", source="10.20.1.12")) == (
+    assert advise(decision, facts(calling="CT1", source="10.20.1.12")) == (
         "If 'CT1' has moved to 10.20.1.12, add that address at config.yaml:7; else find out who uses its title."
     )
 
 
-@pytest.mark.parametrize("refused_for", [*OBSERVABLE, Reason.TENANT_MISMATCH, Reason.UPSTREAM_TIMEOUT])
+@pytest.mark.parametrize(
+    "refused_for", [*(r for r in Reason if r.observable), Reason.TENANT_MISMATCH, Reason.UPSTREAM_TIMEOUT]
+)
 def test_advice_is_one_sentence_for_every_reason(refused_for: Reason) -> None:
     hostile = facts(calling="{0.__class__}", called="%s$(x)\n")
-    sentence = advice(Refuse(refused_for, Reject(1, 1, 1), ""), hostile)
+    sentence = advise(Refuse(refused_for, Reject(1, 1, 1), ""), hostile)
     assert sentence.endswith(".")
     assert "\n" not in sentence
 

@@ -1,7 +1,6 @@
 import pytest
 
 from proxy.policy import Reason, Tenant
-from proxy.policy.reasons import OBSERVABLE
 from proxy.policy.trace import Trace
 
 
@@ -11,5 +10,5 @@ def test_observe_mode_lifts_the_closed_set_alone_and_only_until_its_date(reason:
     assert not trace.observed(tenant, 100.0, "rule", reason, "detail")
     assert not trace.observed(Tenant("t", "pacs", ()), 99.9, "rule", reason, "detail")
     assert (trace.would_refuse, trace.steps) == ([], [])
-    assert trace.observed(tenant, 99.9, "rule", reason, "detail") is (reason in OBSERVABLE)
-    assert trace.would_refuse == [reason] * (reason in OBSERVABLE)
+    assert trace.observed(tenant, 99.9, "rule", reason, "detail") is reason.observable
+    assert trace.would_refuse == [reason] * reason.observable

@@ -19,6 +19,4 @@ def test_a_socket_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) ->
     path = tmp_path / "file" / "control.sock"
     with pytest.raises(ControlError) as told:
         asyncio.run(ControlServer(str(path), nothing).start())
-    assert str(told.value).startswith(
-        f"control: {path}: File exists: name a path under `control` that dicomgate may write"
-    )
+    assert str(told.value).startswith(f"control: {path}: File exists: set `control` to a path that dicomgate may write")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import Config
-from proxy.process import child, generation
-from proxy.process.child import Child
+from proxy.process import generation, worker_process
 from proxy.process.generation import Generation, StartFailed
+from proxy.process.worker_process import WorkerProcess
 from proxy.shared.table import SharedTable
+from tests.support import defaults
 
 SLOTS = 4
 
@@ -44,7 +44,7 @@ class Host:
     def association_lost(self, record: object) -> None:
         raise AssertionError(record)
 
-    def worker_left(self, child: Child) -> None:
+    def worker_left(self, worker: WorkerProcess) -> None:
         pass
 
     def give_up(self, why: str) -> None:
@@ -105,16 +105,16 @@ def host() -> Iterator[Host]:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine()
-    monkeypatch.setattr(child.asyncio, "create_subprocess_exec", machine.start)
+    monkeypatch.setattr(worker_process.asyncio, "create_subprocess_exec", machine.start)
     return machine
 
 
 def workers(host: Host, count: int) -> Generation:
-    return Generation(host, 1, Config("config.yaml", (), {}, {}, workers=count), {}, "json")
+    return Generation(host, 1, defaults.config(workers=count), {}, "json")
 
 
 def all_begun(one: Generation) -> bool:
-    return bool(one.children) and all(worker.pid or worker.gone.is_set() for worker in one.children.values())
+    return bool(one.workers) and all(worker.pid or worker.gone.is_set() for worker in one.workers.values())
 
 
 async def serving(host: Host, count: int) -> Generation:
@@ -122,7 +122,7 @@ async def serving(host: Host, count: int) -> Generation:
     one = workers(host, count)
     started = asyncio.ensure_future(one.start())
     await turns_until(lambda: all_begun(one))
-    for worker in one.children.values():
+    for worker in one.workers.values():
         if worker.pid:
             worker._received("ready", None)
     await started
@@ -222,7 +222,7 @@ async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
         getattr(one, order)()
     go.set()
     await turns_until(lambda: len(machine.processes) == 2)
-    await turns_until(lambda: one.children[0]._early is None)
+    await turns_until(lambda: one.workers[0]._early is None)
     told = machine.processes[1].received()
     assert b"start" in told
     assert told.index(b"start") < told.index(order.encode())
@@ -245,7 +245,7 @@ async def test_a_worker_that_is_being_started_can_be_killed(host: Host, machine:
 async def test_a_worker_that_never_serves_is_replaced(host: Host, machine: Machine) -> None:
     one = await serving(host, 1)
     machine.processes[0].send_signal(9)
-    await turns_until(lambda: len(machine.processes) == 2 and one.children[0].pid)
+    await turns_until(lambda: len(machine.processes) == 2 and one.workers[0].pid)
     for _ in range(int(generation._READY_TIMEOUT)):
         one.tick()
     assert host.events[-1] == ("worker_stuck", {"pid": 4711, "seconds": 30})

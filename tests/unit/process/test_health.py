@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.config.values import File, HealthCheck, Server, Upstream, UpstreamTls
+from proxy.config.values import File, Server, Upstream, UpstreamTls
 from proxy.policy import Reject
 from proxy.process import health as module
 from proxy.process.health import HealthChecks
@@ -16,11 +16,12 @@ from proxy.shared.server_states import ServerStates, server_key
 from proxy.shared.table import SharedTable
 from proxy.tls.upstreams import UpstreamContext
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
+from tests.support import defaults
 from tests.unit.net.relay_bed import run
 
 ONE, TWO = Server("one", 104), Server("two", 104)
-ECHO = HealthCheck("echo", interval=0.001, rise=1, fall=1, called_aet="MAINPACS")
-PACS = Upstream("pacs", (ONE, TWO), health_check=ECHO)
+ECHO = defaults.health_check("echo", interval=0.001, rise=1, fall=1, called_aet="MAINPACS")
+PACS = defaults.upstream("pacs", (ONE, TWO), health_check=ECHO)
 REFUSED = Verification(Outcome.REJECTED, answer=Reject(1, 1, 3), failed_step=StepName.ASSOCIATE)
 
 
@@ -127,7 +128,10 @@ def test_what_a_check_asks(bed: Bed) -> None:
     pacs = replace(PACS, servers=(ONE,), send_proxy_protocol=2, source_address="127.0.0.1")
 
     async def scenario() -> None:
-        bed.configure(pacs, Upstream("tcp", (TWO,), health_check=HealthCheck("tcp", interval=0.001, timeout=0.5)))
+        bed.configure(
+            pacs,
+            defaults.upstream("tcp", (TWO,), health_check=defaults.health_check("tcp", interval=0.001, timeout=0.5)),
+        )
         await bed.until(lambda: bed.asked(ONE) > 0 and bed.asked(TWO) > 0)
 
     bed.run(scenario)
@@ -192,7 +196,7 @@ def test_good_checks_end_the_pause_of_a_server_that_could_not_be_connected_to(be
 def test_a_reload_begins_anew_what_changed_and_nothing_else(bed: Bed) -> None:
     slow = replace(ECHO, interval=60.0)
     pacs = replace(PACS, health_check=slow)
-    other = Upstream("other", (ONE,), health_check=slow)
+    other = defaults.upstream("other", (ONE,), health_check=slow)
 
     async def scenario() -> None:
         bed.configure(pacs, other)
@@ -212,7 +216,7 @@ def test_a_line_above_the_certificates_is_no_change(bed: Bed) -> None:
     async def scenario() -> None:
         bed.configure(pacs(7))
         await bed.until(lambda: len(bed.requests) == 1)
-        bed.configure(pacs(8), Upstream("other", (TWO,), health_check=ECHO))
+        bed.configure(pacs(8), defaults.upstream("other", (TWO,), health_check=ECHO))
         await bed.until(lambda: bed.asked(TWO) == 3)
 
     bed.run(scenario)

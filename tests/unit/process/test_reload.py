@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from proxy.process.reload import Host, Reloaded, Reloads
+from proxy.process.reload import Reloaded, ReloadOwner, Reloads
 
 
 class Gateway:
@@ -28,7 +28,7 @@ def test_a_reload_that_the_end_of_the_gateway_overtakes(monkeypatch: pytest.Monk
 
     async def scenario() -> None:
         gateway = Gateway()
-        reloads = Reloads(cast(Host, gateway), [])
+        reloads = Reloads(cast(ReloadOwner, gateway), [])
         asked = [asyncio.create_task(reloads.reload("api")) for _ in range(2)]
         await gateway.begun.wait()
         await reloads.close()

@@ -13,6 +13,7 @@ import pytest
 
 from proxy import __version__
 from proxy.config.values import Config
+from proxy.net.association_end import AssociationEnd
 from proxy.net.worker import Worker
 from proxy.policy import Ended, Reason
 from proxy.process import serving
@@ -26,10 +27,10 @@ class Open(Broken):
     """An association that keeps what it was ended for."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Ended, Reason | None, str]] = []
+        self.told: list[AssociationEnd] = []
 
-    def end(self, ended: Ended, reason: Reason | None, detail: str, *, at_once: bool = False) -> None:
-        self.told.append((ended, reason, detail))
+    def end(self, end: AssociationEnd, *, at_once: bool = False) -> None:
+        self.told.append(end)
 
 
 def failing(error: Exception) -> Callable[[Any], Any]:
@@ -58,11 +59,11 @@ def test_what_cannot_be_decided_again_is_ended(
         async with bed(tmp_path) as b:
             associations: Any = [Open(), Open()]
             b.worker._established |= set(associations)
-            retire(b.worker, with_tls(b.worker.config))
+            retire(b.worker, with_tls(b.worker.station.config))
             for association in associations:
-                ((ended, reason, detail),) = association.told
-                assert (ended, reason) == (Ended.POLICY_CHANGED, Reason.POLICY_CHANGED)
-                assert why in detail
+                (end,) = association.told
+                assert (end.ended, end.reason) == (Ended.POLICY_CHANGED, Reason.POLICY_CHANGED)
+                assert why in end.detail
             assert b.journal.events == ["recheck_failed"]
             b.worker._established.clear()
 

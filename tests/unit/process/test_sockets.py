@@ -7,12 +7,13 @@ import pytest
 from proxy.config.values import Config, Listener
 from proxy.policy import Listener as ListenerPolicy
 from proxy.process.sockets import BindError, ListeningSockets
+from tests.support import defaults
 from tests.support.ports import free_port
 
 
 def config(*listeners: tuple[str, tuple[tuple[str, int], ...]]) -> Config:
     made = tuple(Listener(name, binds, ListenerPolicy(name, (), tls=False)) for name, binds in listeners)
-    return Config("config.yaml", made, {}, {})
+    return defaults.config(made)
 
 
 def test_ipv4_and_ipv6_are_bound_side_by_side() -> None:

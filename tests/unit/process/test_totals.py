@@ -51,7 +51,7 @@ def test_a_late_answer_is_that_of_the_next_scrape(tmp_path: Path) -> None:
         child.answer = asyncio.get_running_loop().create_future()
         assert await scrape() == snapshot(2)
         assert not child.silent
-        child.answer.set_result(None)  # `Child.ask` has waited for as long as it does
+        child.answer.set_result(None)  # `WorkerProcess.ask` has waited for as long as it does
         await scrape()
         assert child.silent
 

@@ -10,6 +10,7 @@ from proxy.policy import Address, Peer, Reason, Tenant
 from proxy.shared import counts as module
 from proxy.shared.counts import Claim, Counts, connections_for_descriptors, has_room, table_for
 from proxy.shared.table import SharedTable, TableFull
+from tests.support import defaults
 
 A, B = ipaddress.ip_address("10.0.0.1"), ipaddress.ip_address("10.0.0.2")
 PEER = Peer("ct1", ("CT1",), frozenset({"all"}), max_associations=1)
@@ -31,7 +32,7 @@ def connected(counts: Counts, address: Address | None) -> Claim:
 
 
 def test_connections_are_capped_in_all() -> None:
-    counts = made(Limits(connections=2))
+    counts = made(defaults.limits(connections=2))
     claims = [connected(counts, a) for a in (A, B)]
     assert reason(counts.connect(A)) is Reason.CONNECTION_LIMIT
     counts.disconnect(claims[0])
@@ -39,7 +40,7 @@ def test_connections_are_capped_in_all() -> None:
 
 
 def test_connections_are_capped_by_address() -> None:
-    counts = made(Limits(connections_per_address=2))
+    counts = made(defaults.limits(connections_per_address=2))
     for _ in range(2):
         counts.associated(connected(counts, A))
     assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT
@@ -47,7 +48,7 @@ def test_connections_are_capped_by_address() -> None:
 
 
 def test_connections_without_an_association_have_their_own_cap() -> None:
-    counts = made(Limits(handshakes_per_address=1))
+    counts = made(defaults.limits(handshakes_per_address=1))
     claim = connected(counts, A)
     assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT
     counts.associated(claim)
@@ -56,7 +57,7 @@ def test_connections_without_an_association_have_their_own_cap() -> None:
 
 def test_who_speaks_for_others_is_counted_as_each_of_them() -> None:
     """A load balancer counts for `limits.connections` alone; who is behind it, by its own address, as ever."""
-    counts = made(Limits(connections=5, connections_per_address=2, handshakes_per_address=1))
+    counts = made(defaults.limits(connections=5, connections_per_address=2, handshakes_per_address=1))
     claims = [connected(counts, None) for _ in range(4)]
     assert counts.attribute(claims[0], A) is None
     full = counts.attribute(claims[1], A)
@@ -76,7 +77,7 @@ def test_who_speaks_for_others_is_counted_as_each_of_them() -> None:
 
 @pytest.mark.parametrize("free", [0, 1])
 def test_an_address_that_there_is_no_room_for_is_counted_by_no_half(free: int) -> None:
-    counts = made(Limits())
+    counts = made(defaults.limits())
     table, left = counts._table, [free]
     claim = connected(counts, None)
 
@@ -94,7 +95,7 @@ def test_an_address_that_there_is_no_room_for_is_counted_by_no_half(free: int) -
 
 
 def test_associations_are_capped_by_peer_and_tenant() -> None:
-    counts = made(Limits())
+    counts = made(defaults.limits())
     first, second, third = (connected(counts, A) for _ in range(3))
     assert counts.acquire(first, TENANT, PEER) is None
     assert "peer ct1" in (counts.acquire(second, TENANT, PEER) or "")
@@ -108,7 +109,7 @@ def test_associations_are_capped_by_peer_and_tenant() -> None:
 @pytest.mark.parametrize("steps", [(), ("acquire",), ("acquire", "associated"), ("acquire", "release"), ("release",)])
 def test_nothing_is_remembered_of_who_is_gone(steps: tuple[str, ...]) -> None:
     """However far it came."""
-    counts = made(Limits())
+    counts = made(defaults.limits())
     for number in range(100):
         claim = connected(counts, ipaddress.ip_address(number))
         for step in steps:
@@ -122,7 +123,7 @@ def test_nothing_is_remembered_of_who_is_gone(steps: tuple[str, ...]) -> None:
 
 
 def test_workers_share_the_caps_and_know_who_is_ahead() -> None:
-    limits = Limits(connections=5)
+    limits = defaults.limits(connections=5)
     table = table_for(limits, (TENANT,), 3)
     first, second = Counts(limits, table, 0, (0, 2)), Counts(limits, table, 2, (0, 2))
     for number in range(3):
@@ -140,10 +141,10 @@ def test_workers_share_the_caps_and_know_who_is_ahead() -> None:
 
 
 def test_a_table_has_room_for_what_it_was_made_for_and_not_for_much_more() -> None:
-    before, after = Limits(connections=100), Limits(connections=1000)
+    before, after = defaults.limits(connections=100), defaults.limits(connections=1000)
     table = table_for(before, (TENANT,), 1)
     assert has_room(table, before, (TENANT,))
-    assert has_room(table, Limits(connections=150), (TENANT, TENANT))
+    assert has_room(table, defaults.limits(connections=150), (TENANT, TENANT))
     assert not has_room(table, after, (TENANT,))
     held = Counts(before, table, 0, (0,))
     for number in range(100):
@@ -158,13 +159,13 @@ def test_connections_fit_into_the_descriptor_limit(
     raised: list[tuple[int, int]] = []
     monkeypatch.setattr(module.resource, "getrlimit", lambda _: (min(64, descriptors), descriptors))
     monkeypatch.setattr(module.resource, "setrlimit", lambda _, limits: raised.append(limits))
-    assert connections_for_descriptors(Limits()) == expected
+    assert connections_for_descriptors(defaults.limits()) == expected
     assert raised in ([], [(descriptors, descriptors)])
     assert resource.RLIMIT_NOFILE is not None
 
 
 def test_a_full_table_keeps_nothing_of_what_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = made(Limits(connections=1))
+    counts = made(defaults.limits(connections=1))
     claim = connected(counts, A)
     counts.disconnect(claim)
     table = counts._table

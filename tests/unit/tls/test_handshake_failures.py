@@ -115,10 +115,10 @@ def test_a_suite_that_does_not_go_with_our_certificate() -> None:
 def test_groups_that_nobody_has() -> None:
     context = open_to_all()
     requestor = client(minimum=V13)
-    requestor.set_ecdh_curve("X25519")
-    altered = in_hello("000a000400020 01d".replace(" ", ""), "000a00040002fefe")
+    requestor.set_ecdh_curve("prime256v1")
+    altered = in_hello("000a000400020017", "000a00040002fefe")
     result = shake_hands(
-        context, requestor, alter_hello=lambda flight: altered(flight).replace(b"\x00\x1d\x00\x20", b"\xfe\xfe\x00\x20")
+        context, requestor, alter_hello=lambda flight: altered(flight).replace(b"\x00\x17\x00\x41", b"\xfe\xfe\x00\x41")
     )
     assert explain(context, result) == (
         Reason.TLS_NO_SHARED_CIPHER,

@@ -12,7 +12,7 @@ from proxy.tls.errors import TlsSetupError
 from proxy.tls.handshake_words import explain_client_failure
 from proxy.tls.hello import ClientHelloReader
 from proxy.tls.upstreams import UpstreamContext, upstream_contexts
-from tests.support import certs
+from tests.support import certs, defaults
 from tests.support.tls_pair import file, key_pair
 
 ROOT = certs.ca("Hospital root")
@@ -23,7 +23,7 @@ GOOD = certs.server(NAME, ROOT)
 
 def upstream(name: str = "pacs", **tls: Any) -> Upstream:
     settings = UpstreamTls(**{"profile": "bcp195-rfc8996", "ca": file(ROOT.pem, "ca.pem"), "where": "c.yaml:9", **tls})
-    return Upstream(name, (SERVER,), tls=settings)
+    return defaults.upstream(name, (SERVER,), tls=settings)
 
 
 def context(**tls: Any) -> UpstreamContext:
@@ -144,7 +144,7 @@ def test_upstreams_that_say_the_same_share_their_context() -> None:
             upstream("a", server_name="a.example.org", certificate=pair),
             upstream("b", server_name="b.example.org", certificate=pair),
             upstream("c", certificate=pair, verify_name=False),
-            Upstream("plain", (SERVER,)),
+            defaults.upstream("plain", (SERVER,)),
         ]
     )
     assert list(built) == ["a", "b", "c"]

@@ -2,11 +2,11 @@
 
 import pytest
 
-from proxy.config.values import HealthCheck
 from proxy.upstream.health import Health
 from proxy.upstream.verification import Outcome, StepName, Verification
+from tests.support import defaults
 
-CHECK = HealthCheck("echo", rise=2, fall=3, called_aet="PACS")
+CHECK = defaults.health_check("echo", rise=2, fall=3, called_aet="PACS")
 
 
 def verdicts(outcomes: list[Outcome], *, health: Health | None = None, down: bool = False) -> list[bool]:

@@ -6,12 +6,13 @@ import pytest
 
 from proxy.config.values import Server, Upstream
 from proxy.upstream.pool import candidates, pause
+from tests.support import defaults
 
 ONE, TWO, SPARE = Server("one", 104), Server("two", 104), Server("spare", 104, backup=True)
 
 
 def pool(balance: str, *servers: Server) -> Upstream:
-    return Upstream("pacs", servers, balance)
+    return defaults.upstream("pacs", servers, balance=balance)
 
 
 def test_the_server_with_the_fewest_associations_for_its_weight_is_first() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.observe import writer
 from proxy.observe.access import AccessRecord
-from proxy.observe.eventlog import EventLog
+from proxy.observe.log import LogSink
 from tests.support.stopwatch import Stopwatch
 
 
@@ -44,7 +44,7 @@ def lines_of(path: Path, count: int) -> list[dict[str, Any]]:
 
 
 def test_events_and_records_share_the_sink_in_order(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "log")
+    log = LogSink(tmp_path / "log")
     log.event("info", "started", listener="dicom-tls", absent=None)
     log.event("debug", "unheard")
     log.access(AccessRecord("a1", 0.0, "dicom-tls").to_dict(1.0))
@@ -61,7 +61,7 @@ def test_events_and_records_share_the_sink_in_order(tmp_path: Path) -> None:
 def test_a_file_is_appended_to_and_private(tmp_path: Path) -> None:
     path = tmp_path / "log"
     for name in ("one", "two"):
-        log = EventLog(path)
+        log = LogSink(path)
         log.event("info", name)
         log.close()
     assert [event["event"] for event in events(path.read_bytes())] == ["one", "two"]
@@ -70,14 +70,14 @@ def test_a_file_is_appended_to_and_private(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_opened_is_an_error_at_start(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="missing/log"):
-        EventLog(tmp_path / "missing" / "log")
+        LogSink(tmp_path / "missing" / "log")
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(OSError, match="fifo"):
-        EventLog(tmp_path / "fifo")
+        LogSink(tmp_path / "fifo")
 
 
 def test_the_console_form(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "log", format="console")
+    log = LogSink(tmp_path / "log", format="console")
     log.event("warning", "refused", title="EV\x1bIL")
     log.close()
     assert (tmp_path / "log").read_text().split(" ", 1)[1] == 'WARNING refused title="EV\\u001bIL"\n'
@@ -85,7 +85,7 @@ def test_the_console_form(tmp_path: Path) -> None:
 
 def test_row_116_a_stalled_pipe_drops_and_counts_and_never_blocks(pipe: tuple[IO[bytes], IO[bytes]]) -> None:
     reader, sink = pipe
-    log = EventLog(sink, capacity_bytes=10_000)
+    log = LogSink(sink, capacity_bytes=10_000)
     watch = Stopwatch()
     for number in range(5_000):
         log.event("info", "filler", number=number, text="x" * 50)
@@ -105,7 +105,7 @@ def test_row_116_a_stalled_pipe_drops_and_counts_and_never_blocks(pipe: tuple[IO
 
 def test_row_116_closing_a_stalled_pipe_takes_its_time_limit_only(pipe: tuple[IO[bytes], IO[bytes]]) -> None:
     _, sink = pipe
-    log = EventLog(sink)
+    log = LogSink(sink)
     for _ in range(2_000):
         log.event("info", "filler", text="x" * 50)
     watch = Stopwatch()
@@ -119,7 +119,7 @@ def test_row_116_closing_a_stalled_pipe_takes_its_time_limit_only(pipe: tuple[IO
 def test_row_116_a_full_disk_is_tried_again_and_loses_nothing_that_fits(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.symlink_to("/dev/full")
-    log = EventLog(path)
+    log = LogSink(path)
     log.event("info", "one")
     log.event("info", "two")
     path.unlink()
@@ -131,7 +131,7 @@ def test_row_116_a_full_disk_is_tried_again_and_loses_nothing_that_fits(tmp_path
 
 def test_row_116_a_full_disk_fills_the_queue_and_then_drops(tmp_path: Path) -> None:
     with open("/dev/full", "wb", buffering=0) as sink:
-        log = EventLog(sink, capacity_bytes=500)
+        log = LogSink(sink, capacity_bytes=500)
         for _ in range(100):
             log.event("info", "filler")
         assert log.dropped > 80
@@ -142,7 +142,7 @@ def test_row_116_a_full_disk_fills_the_queue_and_then_drops(tmp_path: Path) -> N
 def test_a_reader_that_went_away_is_a_failed_sink(pipe: tuple[IO[bytes], IO[bytes]]) -> None:
     reader, sink = pipe
     reader.close()
-    log = EventLog(sink, capacity_bytes=500)
+    log = LogSink(sink, capacity_bytes=500)
     for _ in range(100):
         log.event("info", "filler")
     log.close(0.01)
@@ -150,7 +150,7 @@ def test_a_reader_that_went_away_is_a_failed_sink(pipe: tuple[IO[bytes], IO[byte
 
 
 def test_a_line_longer_than_the_queue_is_dropped_and_reported(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "log", capacity_bytes=500)
+    log = LogSink(tmp_path / "log", capacity_bytes=500)
     log.event("info", "long", text="x" * 500)
     log.event("info", "short")
     log.close()
@@ -159,7 +159,7 @@ def test_a_line_longer_than_the_queue_is_dropped_and_reported(tmp_path: Path) ->
 
 def test_reopen_goes_on_in_the_new_file(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    log = EventLog(path)
+    log = LogSink(path)
     log.event("info", "before")
     lines_of(path, 1)
     path.rename(tmp_path / "log.1")
@@ -174,7 +174,7 @@ def test_reopen_that_fails_keeps_the_old_file_and_says_so(tmp_path: Path) -> Non
     folder = tmp_path / "logs"
     folder.mkdir()
     path = folder / "log"
-    log = EventLog(path)
+    log = LogSink(path)
     kept = tmp_path / "kept"
     path.rename(kept)
     folder.rmdir()
@@ -189,8 +189,8 @@ def test_reopen_that_fails_keeps_the_old_file_and_says_so(tmp_path: Path) -> Non
 def test_another_log_tells_of_a_reopen_that_failed(tmp_path: Path) -> None:
     """The old file may be one that nobody finds any more."""
     application, path = tmp_path / "log", tmp_path / "access"
-    log = EventLog(application)
-    access = EventLog(path, failures=log)
+    log = LogSink(application)
+    access = LogSink(path, failures=log)
     path.unlink()
     path.mkdir()
     access.reopen()
@@ -202,7 +202,7 @@ def test_another_log_tells_of_a_reopen_that_failed(tmp_path: Path) -> None:
 
 def test_a_stream_stays_open_and_reopen_leaves_it_alone(tmp_path: Path) -> None:
     with open(tmp_path / "out", "wb") as stream:
-        log = EventLog(stream)
+        log = LogSink(stream)
         log.reopen()
         log.event("info", "one")
         log.close()
@@ -216,7 +216,7 @@ def test_neither_much_that_waits_nor_the_end_waits_for_more_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "GATHER_S", 600)
-    log = EventLog(tmp_path / "log", capacity_bytes=10_000)
+    log = LogSink(tmp_path / "log", capacity_bytes=10_000)
     for number in range(50):
         log.event("info", "filler", number=number)
     assert len(lines_of(tmp_path / "log", 25)) >= 25
@@ -228,7 +228,7 @@ def test_neither_much_that_waits_nor_the_end_waits_for_more_lines(
 
 def test_a_file_opened_anew_does_not_wait_for_more_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "GATHER_S", 600)
-    log = EventLog(tmp_path / "log")
+    log = LogSink(tmp_path / "log")
     log.event("info", "one")
     assert len(lines_of(tmp_path / "log", 1)) == 1, "a line alone waits for nothing"
     log.event("info", "two")
@@ -249,7 +249,7 @@ def test_a_pipe_gets_whole_lines_in_each_write(
         return write(fd, data)
 
     monkeypatch.setattr(os, "write", recorded)
-    log = EventLog(sink)
+    log = LogSink(sink)
     for number in range(200):
         log.event("info", "filler", number=number, text="x" * (number % 70))
     log.close()

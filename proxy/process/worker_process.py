@@ -1,4 +1,4 @@
-"""One worker process as the supervisor sees it."""
+"""A worker process as the supervisor sees it."""
 
 import asyncio
 import itertools
@@ -18,15 +18,18 @@ ANSWER_TIMEOUT = 1.0
 _GATHER = 0.01  # seconds; at a thousand associations per second thirty messages are read at once
 
 
-class Child:
-    """A worker process: started, spoken to, and watched until it is gone.
+class WorkerProcess:
+    """Starts a worker, exchanges messages with it, and watches it until it has ended.
 
-    `ready` is set when it serves, `gone` when the process has ended and its channel was read to the end, or when it
-    could not be started. `open` holds the records of the associations that it has not closed yet.
+    `ready` is set once the worker serves; `idle` once it drains and has no association left; `gone` when the process
+    has ended and its channel was read to the end, or when it could not be started. `open` holds the records of the
+    associations that it has not closed yet, by id.
+
+    `write_line(access, line)` gets its log lines; `ended` is called once, when `gone` is set.
     """
 
     def __init__(
-        self, start: Start, write_line: Callable[[bool, bytes], None], ended: Callable[["Child"], None]
+        self, start: Start, write_line: Callable[[bool, bytes], None], ended: Callable[["WorkerProcess"], None]
     ) -> None:
         self.start = start
         self.ready = asyncio.Event()
@@ -36,11 +39,11 @@ class Child:
         self.expected_to_end = False
         self.draining = False
         self.missed_beats = 0
-        self.ready_at: float | None = None
+        self.ready_at: float | None = None  # by the clock of the event loop
         self.open: dict[str, OpenRecord] = {}
-        self.snapshot: Snapshot = {}
+        self.snapshot: Snapshot = {}  # its last metrics
         self.returncode: int | None = None
-        self.silent = False
+        self.silent = False  # it has not answered the last question for metrics
         self._write_line = write_line
         self._ended = ended
         self._numbers = itertools.count()
@@ -48,35 +51,36 @@ class Child:
         self._channel_lost = asyncio.Event()
         self._channel = Channel(self._received, self._channel_lost.set, gather=_GATHER)
         self._process: asyncio.subprocess.Process | None = None
-        self._early: list[tuple[Order, Any]] | None = []  # orders given before it could be told any
+        self._early: list[tuple[Order, Any]] | None = []  # orders from before START was sent
         self._killed = False
         self._life: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
-        """Of the process; 0 before it is started."""
+        """Return the process id; 0 before the process is started."""
         return self._process.pid if self._process is not None else 0
 
     @property
     def state(self) -> str:
-        """For the `workers` metric."""
-        if not self.ready.is_set() or self.gone.is_set():  # gone: its replacement is on the way
+        """Return the state in the `workers` metric: starting, running, draining or silent."""
+        if not self.ready.is_set() or self.gone.is_set():  # gone: its replacement is about to be started
             return "starting"
         if self.silent:
             return "silent"
         return "draining" if self.draining else "running"
 
     def begin(self) -> None:
-        """Start the process and hand it everything. What becomes of it is seen by `ready` and `gone`."""
+        """Start the process. Success and failure are shown by `ready` and `gone`."""
         self._life = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
         try:
             process = await self._spawn()
             self.returncode = await process.wait()
+            # What the worker wrote before its end may still be in the channel: records, and the close of associations.
             await self._channel_lost.wait()
         except (OSError, MemoryError) as error:
-            self.kill()  # one that was started, and could not be told what to do
+            self.kill()  # the process may have been started before START could not be sent
             why = error.strerror if isinstance(error, OSError) else "no memory"
             self.failure = f"no process could be started: {why or error}"
         self.gone.set()
@@ -107,8 +111,16 @@ class Child:
             self._channel.send(order, value)
         return self._process
 
+    async def ready_or_gone(self, patience: float) -> None:
+        """Wait until the worker serves or has ended, for at most `patience` seconds."""
+        await _any_of(self.ready, self.gone, patience=patience)
+
+    async def idle_or_gone(self) -> None:
+        """Wait until the worker has no association left or has ended."""
+        await _any_of(self.idle, self.gone)
+
     def send(self, order: Order, value: Any = None) -> None:
-        """Give an order; one to a process that is gone is lost."""
+        """Give an order. It waits while the process is being started, and is lost once it has ended."""
         self.expected_to_end |= order in (Order.STOP, Order.RETIRE)
         self.draining |= order in (Order.STOP, Order.RETIRE, Order.DRAIN)
         if self._early is not None:
@@ -117,7 +129,7 @@ class Child:
             self._channel.send(order, value)
 
     async def ask(self, question: Question, value: Any = None) -> Any:
-        """Ask; None where no answer comes within ANSWER_TIMEOUT."""
+        """Ask a question and return the answer; None if there is none within ANSWER_TIMEOUT."""
         if not self.ready.is_set() or self.gone.is_set():
             return None
         number = next(self._numbers)
@@ -132,7 +144,7 @@ class Child:
             del self._questions[number]
 
     def kill(self) -> None:
-        """End the process now, whatever it does; one that is just being started too."""
+        """Kill the process now; one that is being started is killed as soon as it exists."""
         self._killed = True
         if self._process is not None and not self.gone.is_set():
             try:
@@ -141,11 +153,11 @@ class Child:
                 pass
 
     def _received(self, kind: str, value: Any) -> None:
-        self.missed_beats = 0
+        self.missed_beats = 0  # any message proves that the event loop of the worker runs
         self.silent = False
         if kind == Report.LINE:
             id, line = value
-            # In one step: a worker killed behind this message must not get a second record for the association.
+            # Closed and written in one step: a worker killed right after this message must not get a second record.
             self.open.pop(id, None)
             self._write_line(id is not None, line)
         elif kind == Report.OPENED:
@@ -160,7 +172,11 @@ class Child:
             answer = self._questions.get(value[0])
             if answer is not None and not answer.done():
                 answer.set_result(value[1])
-        elif kind == Report.READY:
+        else:
+            self._state_reported(kind, value)
+
+    def _state_reported(self, kind: str, value: Any) -> None:
+        if kind == Report.READY:
             self.ready_at = asyncio.get_running_loop().time()
             self.ready.set()
         elif kind == Report.FAILED:
@@ -169,3 +185,12 @@ class Child:
             self.idle.set()
         elif kind == Report.LEAVING:
             self.snapshot = value
+
+
+async def _any_of(*events: asyncio.Event, patience: float | None = None) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -3,14 +3,14 @@
 import pytest
 
 from proxy.observe.access import AccessRecord
-from proxy.process.child import Child
 from proxy.process.messages import OPENED_AT, Order, Report, Start, changes, open_record, read_record
+from proxy.process.worker_process import WorkerProcess
 
 
-def child() -> Child:
+def child() -> WorkerProcess:
     """One that serves, without a process."""
     start = Start(config=None, sockets={}, table=(0, 0, 0), slot=0, siblings=(0,), log_format="json")  # type: ignore[arg-type]
-    child = Child(start, lambda access, line: None, lambda child: None)
+    child = WorkerProcess(start, lambda access, line: None, lambda child: None)
     child.ready.set()
     return child
 

@@ -4,8 +4,8 @@ from typing import Any, cast
 
 from proxy.observe.access import AccessRecord
 from proxy.process.channel import Channel
+from proxy.process.channel_journal import ChannelJournal
 from proxy.process.messages import Report, read_record
-from proxy.process.serving import WorkerJournal
 
 
 class Wire:
@@ -28,8 +28,8 @@ class Wire:
         return [kind for kind, _ in self.sent]
 
 
-def journal(wire: Wire) -> WorkerJournal:
-    return WorkerJournal(cast(Channel, wire), "info", "json")
+def journal(wire: Wire) -> ChannelJournal:
+    return ChannelJournal(cast(Channel, wire), "info", "json")
 
 
 def record(id: str) -> AccessRecord:

@@ -1,7 +1,7 @@
-"""What walks through the stages of an association: one wait and one deadline at a time, interrupted from outside.
+"""Runs the stages of an association in a coroutine: one wait and one deadline at a time, interrupted from outside.
 
-A deadline is set when its stage begins and not moved by bytes that trickle in. Whatever ends the stages (a deadline, a
-requestor that leaves, an operator) cancels the coroutine and leaves the reason in `_interruption`.
+A deadline is set when its stage begins, and bytes that trickle in do not move it. A deadline, a requestor that leaves
+or an operator ends the stages in the same way: the coroutine is cancelled, and `_interruption` holds the reason.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from proxy.net.refused import Refused
 from proxy.policy import Reason
 
 
-class Walker:
-    """The coroutine of an association (`stages.Conversation`), until the relay takes over."""
+class StageRunner:
+    """The coroutine of an association (a `stages.Conversation`), until the relay takes over."""
 
-    __slots__ = ("_awaited", "_deadline", "_interruption", "_loop", "_task", "_waiter", "_walking")
+    __slots__ = ("_awaited", "_deadline", "_interruption", "_loop", "_running", "_task", "_waiter")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._task: asyncio.Task[None] | None = None
-        self._walking = False
+        self._running = False
         self._waiter: asyncio.Future[None] | None = None
         self._awaited: Leg | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -31,8 +31,8 @@ class Walker:
         self._task = self._loop.create_task(stages)
 
     def _set_out(self) -> None:
-        """The first step of the task; one that was cancelled before it would never be heard of."""
-        self._walking = True
+        """Begin to run. A task cancelled before its first step never runs its handlers: hence raised here."""
+        self._running = True
         if self._interruption is not None:
             raise self._interruption
 
@@ -46,7 +46,7 @@ class Walker:
             self._waiter = self._awaited = None
 
     def _within(self, seconds: float | None, reason: Reason = Reason.INTERNAL, detail: str = "") -> None:
-        """Begin a stage that may take `seconds`; None: no deadline."""
+        """Replace the deadline: the stage may take `seconds`, None: any time."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -60,10 +60,10 @@ class Walker:
         """End the stages from outside the coroutine."""
         if self._task is not None and self._interruption is None:
             self._interruption = refused
-            if self._walking:
+            if self._running:
                 self._task.cancel()
 
     def _wake(self, leg: Leg) -> None:
-        """Something has happened on `leg`."""
+        """Go on, if the stage waits for `leg`."""
         if leg is self._awaited and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""The application log and the access log: events with a stable name, UTC times, one line each."""
+"""A log: events with a stable name, access records, UTC times, one line each."""
 
 import time
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 CAPACITY = 1024 * 1024
 
 
-class EventLog:
-    """Events and access records to one sink: a path, or a stream that has a descriptor (standard output).
+class LogSink:
+    """Writes events and access records to one sink: a path, or a stream that has a descriptor (standard output).
 
-    `format` is json or console. `failures` is the log that tells that this one's file could not be opened anew: nobody
-    may be able to read the old one any more. No call waits for the sink but `close`. Raises OSError where the file
-    cannot be opened.
+    `format` is json or console. `failures` gets the event that the file of this log could not be reopened: after a
+    rotation the old file may be unreadable. Only `close` waits for the sink. Raises OSError if the file cannot be
+    opened.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class EventLog:
         format: str = "json",
         level: str = "info",
         capacity_bytes: int = CAPACITY,
-        failures: "EventLog | None" = None,
+        failures: "LogSink | None" = None,
     ) -> None:
         self._format = console_line if format == "console" else json_line
         self._threshold = LEVELS[level]
@@ -43,15 +43,15 @@ class EventLog:
 
     @property
     def dropped(self) -> int:
-        """Lines lost since the start: for `log_dropped_total`."""
+        """Return the number of lines lost since the start, for `log_dropped_total`."""
         return self._writer.dropped
 
     def enabled(self, level: str) -> bool:
-        """Whether events of this level are written: ask before making one that costs something."""
+        """Return whether events of this level are written: ask before preparing a costly one."""
         return LEVELS[level] >= self._threshold
 
     def event(self, level: str, name: str, /, **fields: object) -> None:
-        """Write an event if its level is enabled. Fields that are None are left out."""
+        """Write an event of the table `events.EVENTS` if its level is enabled. Fields that are None are left out."""
         if self.enabled(level):
             self._writer.put(self._line(event_record(level, name, fields)))
 
@@ -64,11 +64,11 @@ class EventLog:
         self._writer.put(line)
 
     def reopen(self) -> None:
-        """Open the file anew before the next line (SIGUSR1, after log rotation)."""
+        """Reopen the file before the next line (SIGUSR1, after a log rotation)."""
         self._writer.reopen()
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what waits, for at most `timeout` seconds; what is left then is dropped and counted."""
+        """Write what waits, for at most `timeout` seconds; the rest is dropped and counted."""
         self._writer.close(timeout)
 
     def _line(self, record: Mapping[str, object]) -> bytes:
@@ -76,5 +76,6 @@ class EventLog:
 
 
 def event_record(level: str, name: str, fields: Mapping[str, object]) -> dict[str, object]:
+    """Return an event as the fields of its line."""
     known = {key: value for key, value in fields.items() if value is not None}
     return {"ts": rfc3339(time.time()), "level": level, "event": name, **known}

@@ -1,0 +1,59 @@
+"""The check that tenants of a listener can be told apart where no SNI selects one."""
+
+import itertools
+from collections.abc import Iterator
+
+from proxy.config.compile import Compiled, Reached
+from proxy.config.material import Material
+from proxy.config.models_root import Configuration
+from proxy.config.models_tenant import TenantModel
+from proxy.config.networks import overlap
+
+
+def check_ambiguity(configuration: Configuration, compiled: Compiled, material: Material) -> None:
+    """Report pairs of tenants that one request could match: the decision refuses it as `tenant_ambiguous`."""
+    for listener in configuration.listeners:
+        _check_listener(listener, configuration, compiled, material)
+
+
+def _check_listener(name: str, configuration: Configuration, compiled: Compiled, material: Material) -> None:
+    """Without SNI a tenant is found by source address, client certificate and called AE title."""
+    if configuration.listeners[name].without_sni == "reject" and name in compiled.listener_tls:
+        return
+    asks = name in compiled.listener_tls and compiled.listener_tls[name].trust.mode != "none"
+    candidates = [
+        item for item in compiled.reached if item.listener == name and (asks or item.tls.trust.mode != "required")
+    ]
+    for one, other in itertools.combinations(candidates, 2):
+        titles = list(_common_titles(configuration.tenants[one.tenant], configuration.tenants[other.tenant]))
+        networks = configuration.tenants[one.tenant].networks, configuration.tenants[other.tenant].networks
+        if titles and overlap(*networks) and not _told_apart_by_ca(one, other):
+            what = "their called AE titles and networks overlap"
+            material.tell(
+                "W201",
+                ("listeners", name),
+                f"without SNI nothing tells tenants {one.tenant} and {other.tenant} apart for {titles[0]}: {what}",
+            )
+
+
+def _common_titles(one: TenantModel, other: TenantModel) -> Iterator[str]:
+    if one.called_aets is None or other.called_aets is None:
+        named = other.called_aets if one.called_aets is None else one.called_aets
+        yield "any called AE title" if named is None else f"called AE title {named[0]}"
+        return
+    fold = "fold" in (one.aet_case, other.aet_case)
+    sides = [
+        {title.upper() if fold else title for title in (*(tenant.called_aets or ()), *(tenant.routes or ()))}
+        for tenant in (one, other)
+    ]
+    yield from (f"called AE title {title}" for title in sorted(sides[0] & sides[1]))
+
+
+def _told_apart_by_ca(one: Reached, other: Reached) -> bool:
+    trusts = one.tls.trust, other.tls.trust
+    if any(trust.mode != "required" for trust in trusts):
+        return False
+    anchors = [
+        {ca.sha256 for ca in trust.authorities} | {p.certificate.sha256 for p in trust.pinned} for trust in trusts
+    ]
+    return not anchors[0] & anchors[1]

@@ -1,0 +1,88 @@
+"""One connection to one address of an upstream's server: TCP, the PROXY header where one is sent, and TLS."""
+
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.config.values import Server, Upstream
+from proxy.net.leg import Leg, LegOwner
+from proxy.net.linger import linger
+from proxy.net.stages import Conversation, shake_hands
+from proxy.net.station import Station
+from proxy.net.tcp import tune
+from proxy.shared.counts import Claim
+from proxy.tls.handshake_words import explain_client_failure
+from proxy.tls.upstreams import UpstreamContext
+from proxy.upstream.dialling import Destination, begin_connect, connect_error
+
+
+class TlsFailed(Exception):
+    """TCP is connected and the TLS handshake failed. The text says why."""
+
+
+class Dialler(Conversation, LegOwner, Protocol):
+    """The association that dials: waits for the connection and owns its leg."""
+
+    claim: Claim
+
+    def proxy_header(self, version: int) -> bytes:
+        """The PROXY header that names the requestor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One address of one server, to be dialled for a request. `request` is the A-ASSOCIATE-RQ as it is forwarded."""
+
+    dialler: Dialler
+    station: Station
+    upstream: Upstream
+    request: bytes
+    server: Server
+    destination: Destination
+
+
+async def connect(attempt: Attempt) -> Leg:
+    """Return a connected leg that is read from now on; the PROXY header is sent, if the upstream wants one.
+
+    Raises OSError with the errno of the failed connect.
+    """
+    dialler, station, upstream = attempt.dialler, attempt.station, attempt.upstream
+    sock = begin_connect(attempt.destination, upstream.source_address)
+    try:
+        tune(sock, station.config.timeouts.unacknowledged)
+        leg = Leg(sock, station.poller, dialler, connecting=True)
+    except BaseException:  # no memory for another descriptor to be watched
+        sock.close()
+        raise
+    try:
+        await dialler.event_on(leg)
+        error = connect_error(sock)
+        if error:
+            raise OSError(error, os.strerror(error))
+        if upstream.send_proxy_protocol is not None:
+            leg.send_raw(dialler.proxy_header(upstream.send_proxy_protocol))
+    except BaseException:
+        leg.close()
+        raise
+    leg.set_reading(True)
+    return leg
+
+
+async def secure(attempt: Attempt, leg: Leg, tls: UpstreamContext) -> None:
+    """Do the TLS handshake on a connected leg, which speaks TLS from then on. Raises `TlsFailed` and closes the leg."""
+    endpoint = tls.endpoint(attempt.server)
+    try:
+        await shake_hands(attempt.dialler, leg, endpoint, b"")
+        leg.tls = endpoint
+        weak = tls.weakness(endpoint.object)
+        problem = None if weak is None else f"the server's certificate is too weak: {weak}"
+    except OSError as error:  # ssl.SSLError is one
+        problem = explain_client_failure(error)
+    except BaseException:
+        leg.close()
+        raise
+    if problem is not None:
+        station = attempt.station
+        # The alert, or close_notify, must reach the server before the connection closes.
+        linger(leg, station.loop, station.config.timeouts.close, 0, lambda: None)
+        raise TlsFailed(problem)

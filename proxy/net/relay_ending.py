@@ -1,0 +1,190 @@
+"""The end of a relay: A-ABORT, FIN or RST for each leg, and the time that this may take (invariant 4).
+
+The picture of the states is in proxy/net/relay.py.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from proxy.net.association_end import AssociationEnd
+from proxy.net.flow import Flow, FlowState
+from proxy.net.linger import linger, reset_when_delivered
+from proxy.pdu import AbortReason, AbortSource, encode_abort
+from proxy.policy import Ended, Reason
+
+
+class RelayEnding:
+    """Ends the two flows of one relay, closes their legs and reports the first cause. Holds no byte of a peer."""
+
+    __slots__ = (
+        "_close_timeout",
+        "_closing",
+        "_deadline",
+        "_end",
+        "_flows",
+        "_loop",
+        "_open_legs",
+        "_report",
+        "_unacknowledged",
+        "abort_reason",
+    )
+
+    def __init__(
+        self,
+        flows: tuple[Flow, Flow],
+        report: Callable[[AssociationEnd], None],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        close_timeout: float,
+        unacknowledged: float,
+    ) -> None:
+        self._flows = flows
+        self._report = report  # called once, when both legs are closed
+        self._loop = loop
+        self._close_timeout = close_timeout
+        self._unacknowledged = unacknowledged
+        self._end: AssociationEnd | None = None
+        self.abort_reason = AbortReason.NOT_SPECIFIED  # of the A-ABORTs to come (PS3.8 Table 9-26)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._open_legs = len(flows)
+
+    @property
+    def decided(self) -> bool:
+        """True once the cause of the end is known, even if bytes still flow."""
+        return self._end is not None
+
+    @property
+    def closing(self) -> bool:
+        """True once both flows are done."""
+        return self._closing
+
+    # --- ends caused by the gateway ---------------------------------------------------------------------------------
+
+    def abort(self, end: AssociationEnd) -> None:
+        """Send each leg an A-ABORT at its next PDU boundary, or reset it if no boundary comes in time."""
+        self.decide(end)
+        for flow in self._flows:
+            self.end_at_boundary(flow)
+
+    def abort_now(self, end: AssociationEnd) -> None:
+        """End both flows without waiting for a boundary."""
+        self.decide(end)
+        for flow in self._flows:
+            self.cut(flow)
+
+    def crashed(self, error: Exception) -> None:
+        """End by resets after a bug: the state of this association cannot be trusted."""
+        self.decide(AssociationEnd(Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL, f"{type(error).__name__}: {error}"))
+        self.drop()
+        self._loop.call_exception_handler(
+            {"message": "an association failed on a bug of the gateway", "exception": error}
+        )
+
+    def drop(self) -> None:
+        """Reset both legs now, and report unless that was done before."""
+        self._closing = True
+        for flow in self._flows:
+            flow.source.close(reset=True)
+        if self._open_legs:
+            self._open_legs = 0
+            self._report_end()
+
+    # --- the steps of an end ----------------------------------------------------------------------------------------
+
+    def decide(self, end: AssociationEnd) -> None:
+        """Record the cause of the end. The first cause stands: what follows from it does not replace it."""
+        if self._end is None:
+            self._end = end
+
+    def end_at_boundary(self, flow: Flow) -> None:
+        """Send the sink an A-ABORT once the PDU that it is receiving is complete."""
+        if flow.state is not FlowState.RUNNING:
+            return
+        flow.state = FlowState.ENDING
+        if flow.walk.boundary:
+            self.finish(flow, abort=True)
+        else:
+            self.await_close()
+
+    def cut(self, flow: Flow) -> None:
+        """End a flow whose source sends nothing more that could be forwarded.
+
+        Inside a PDU the sink is reset: it would take an A-ABORT for data of that PDU, and might store the object.
+        """
+        if flow.state is FlowState.DONE:
+            return
+        if flow.walk.boundary:
+            self.finish(flow, abort=not flow.walk.aborted)
+        else:
+            flow.reset_sink = True
+            self.finish(flow)
+
+    def finish(self, flow: Flow, *, abort: bool = False) -> None:
+        """Send the sink nothing more, except an A-ABORT if `abort`, and FIN."""
+        if flow.state is FlowState.DONE:
+            return
+        flow.state = FlowState.DONE
+        flow.held_back = b""
+        if abort:
+            flow.sink.send(encode_abort(AbortSource.SERVICE_PROVIDER, self.abort_reason))
+        if not flow.reset_sink:
+            flow.sink.finish()
+        flow.source.set_blocked(False)  # what it still sends is read and dropped: unread input would turn FIN into RST
+        self.close_when_done()
+
+    def close_when_done(self) -> None:
+        """Close the legs if both flows are done."""
+        if self._closing or any(flow.state is not FlowState.DONE for flow in self._flows):
+            return
+        self._closing = True
+        self._disarm()
+        for flow in self._flows:
+            sink = flow.sink
+            if flow.reset_sink:
+                reset_when_delivered(sink, self._loop, self._unacknowledged, self._leg_closed)
+            else:
+                # After a TLS failure do not wait for ACKs: the peer could hold the connection open by not reading.
+                patience = 0 if sink.tls_failure is not None else self._unacknowledged
+                linger(sink, self._loop, self._close_timeout, patience, self._leg_closed)
+
+    def await_close(self) -> None:
+        """Start `timeouts.close`, within which a boundary, an A-RELEASE-RP or an EOF must come."""
+        if self._deadline is None:
+            self._deadline = self._loop.call_later(self._close_timeout, self._expired)
+
+    # --- time and report --------------------------------------------------------------------------------------------
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _expired(self) -> None:
+        self._deadline = None
+        try:
+            self._give_up_waiting()
+        # Nothing above a timer catches: an exception that escapes would leave the association open for ever.
+        except Exception as error:  # noqa: BLE001
+            self.crashed(error)
+
+    def _give_up_waiting(self) -> None:
+        self.decide(AssociationEnd(Ended.TIMEOUT, None, "the A-RELEASE-RQ was not answered"))
+        released = self._end is not None and self._end.ended is Ended.RELEASED
+        for flow in self._flows:
+            if released and flow.walk.boundary:
+                self.finish(flow)
+            else:
+                self.cut(flow)
+
+    def _leg_closed(self) -> None:
+        if self._open_legs:
+            self._open_legs -= 1
+            if not self._open_legs:
+                self._report_end()
+
+    def _report_end(self) -> None:
+        self._disarm()
+        for flow in self._flows:
+            flow.walk.opposite = None  # the walks refer to each other: otherwise only the garbage collector frees them
+        self._report(self._end or AssociationEnd(Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL, "no cause was recorded"))

@@ -1,0 +1,84 @@
+"""Rows of values in shared memory, found by a key.
+
+Each kind of value has a column of its own, so that a key is found by one search through the bytes of all keys.
+"""
+
+import mmap
+from typing import TypeVar
+
+#: Bytes of a key.
+KEY = 16
+_FREE = bytes(KEY)
+_Value = TypeVar("_Value", int, float)
+
+
+class Columns:
+    """`rows` rows that begin at `start`: the keys, then one column for each call of `doubles`, `counts` and `flags`.
+
+    All processes of one version make the same calls, and so agree where a value lies. Call `claim`, `publish` and
+    `erase` under the table's lock. A key is written last and erased first: a process that is killed in between leaves
+    a row that nobody finds, never half a row. Reading takes no lock, so a value may be one change old.
+    """
+
+    def __init__(self, memory: mmap.mmap, start: int, rows: int) -> None:
+        self._memory = memory
+        self._start = start
+        self._keys_end = self.end = start + rows * KEY
+        self._columns: list[memoryview[int] | memoryview[float]] = []
+        self.rows = rows
+
+    def doubles(self) -> "memoryview[float]":
+        """A column of times. Call it before the others: 8 bytes that are not aligned may be read half written."""
+        return self._add(self._next(8).cast("d"))
+
+    def counts(self) -> memoryview:
+        """A column of 4-byte integers."""
+        return self._add(self._next(4).cast("I"))
+
+    def flags(self) -> memoryview:
+        """A column of bytes."""
+        return self._add(self._next(1))
+
+    def _next(self, size: int) -> memoryview:
+        start, self.end = self.end, self.end + self.rows * size
+        assert start % size == 0 and self.end <= len(self._memory)
+        return memoryview(self._memory)[start : self.end]
+
+    def _add(self, column: "memoryview[_Value]") -> "memoryview[_Value]":
+        self._columns.append(column)
+        return column
+
+    def find(self, key: bytes) -> int | None:
+        """Return the row of a key."""
+        return find_key(self._memory, key, self._start, self._keys_end)
+
+    def claim(self) -> int | None:
+        """Return a free row with all values zero, or None. It has no key until `publish`."""
+        row = self.find(_FREE)
+        if row is not None:
+            for column in self._columns:
+                column[row] = 0
+        return row
+
+    def publish(self, row: int, key: bytes) -> None:
+        """Give a row its key, once its values are complete."""
+        start = self._start + row * KEY
+        self._memory[start : start + KEY] = key
+
+    def erase(self, row: int) -> None:
+        """Free a row."""
+        self.publish(row, _FREE)
+
+    def used(self) -> list[tuple[int, bytes]]:
+        """Return the rows in use, with their keys."""
+        keys = self._memory[self._start : self._keys_end]
+        named = ((row, keys[row * KEY : (row + 1) * KEY]) for row in range(self.rows))
+        return [(row, key) for row, key in named if key != _FREE]
+
+
+def find_key(memory: mmap.mmap, key: bytes, start: int, end: int) -> int | None:
+    """Return the row of `key` in a column of keys from `start` to `end`."""
+    at = memory.find(key, start, end)
+    while at != -1 and (at - start) % KEY:  # the end of one key and the beginning of the next
+        at = memory.find(key, at + 1, end)
+    return None if at == -1 else (at - start) // KEY

@@ -1,0 +1,66 @@
+"""docs/refusals.md, generated from the manual: `python -m tests.support.refusals_document > docs/refusals.md`."""
+
+import sys
+from collections.abc import Iterator
+
+from proxy.explain.manual.connection import CONNECTION
+from proxy.explain.manual.request import REQUEST
+from proxy.explain.manual.tls import TLS
+from proxy.explain.manual.upstream import UPSTREAM
+from proxy.explain.refusals import DescribedReason, describe_reason
+from proxy.policy import Reason
+
+_CHAPTERS = {
+    "Connection": CONNECTION,
+    "TLS": TLS,
+    "Request and decision": REQUEST,
+    "PACS and open association": UPSTREAM,
+}
+_HEAD = """\
+# Refusals: what each reason means, and what to do
+
+The access record (`reason`), the metrics, the log and `dicomgate explain` use the same word. Find the word here, or run
+`dicomgate explain REASON`, which prints the same text.
+
+- *On the wire* is the gateway's answer. With `uniform_rejects`, permanent rejections by policy are 1/1/1 on the wire;
+  the record keeps the true reason.
+- *The sender sees* this, in most cases.
+- An *observable* reason lets the request pass while the tenant's `observe_until` lasts, and is counted as
+  `would_refuse`.
+
+## From the answer to the reason
+
+| On the wire | Reasons |
+|---|---|"""
+
+
+def markdown() -> str:
+    """Return the document."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield _HEAD
+    answers = dict[str, list[str]]()
+    for reason in Reason:
+        answers.setdefault(describe_reason(reason).answer, []).append(f"[`{reason}`](#{reason})")
+    for answer, reasons in answers.items():
+        yield f"| {answer} | {', '.join(reasons)} |"
+    yield ""
+    for title, chapter in _CHAPTERS.items():
+        yield f"## {title}\n"
+        for reason in chapter:
+            yield from _entry(describe_reason(reason))
+
+
+def _entry(described: DescribedReason) -> Iterator[str]:
+    yield f"### {described.reason}\n"
+    yield f"{described.meaning}{' *Observable.*' if described.observable else ''}\n"
+    yield f"- On the wire: {described.answer}"
+    yield f"- The sender sees: {described.sender}"
+    yield f"- Check first: {described.check}"
+    yield f"- To change: {described.change}\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
