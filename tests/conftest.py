@@ -1,6 +1,8 @@
-"""Shared by all tests: real peers are needed or skipped by a marker; a gateway ends with the test that started it."""
+"""Shared by all tests: missing peers, coroutine tests, and a gateway that ends with the test that started it."""
 
+import asyncio
 import gc
+import inspect
 import os
 import shutil
 import sys
@@ -18,6 +20,7 @@ from tests.support.soak import SOAK
 #: The programs that tests start, of Debian's dcmtk, and of its orthanc, openssl and gnutls-bin.
 DCMTK = ("echoscu", "storescu", "findscu", "movescu", "getscu", "storescp")
 PEERS = (*DCMTK, "Orthanc", "openssl", "gnutls-cli", "certtool")
+LONGEST_COROUTINE = 10.0  # seconds for an `async def test_`
 
 # No deadline: the machine may be shared, and how long one example takes is not what these tests are about.
 hypothesis.settings.register_profile("quick", deadline=None)
@@ -42,6 +45,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     skip = pytest.mark.skip(reason=f"not installed: {', '.join(missing)}")
     for item in concerned:
         item.add_marker(skip)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def test_` on an event loop of its own, which ends with it."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    test = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+    asyncio.run(asyncio.wait_for(test, LONGEST_COROUTINE))
+    return True
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,8 +14,9 @@ from proxy.cli.output import NO, OK, UNREACHABLE, CommandError, Format, FormatOp
 if TYPE_CHECKING:
     import ssl
 
-    from proxy.upstream.tls_facts import ChainCertificate, TlsFacts
+    from proxy.upstream.tls_facts import TlsFacts
     from proxy.upstream.verification import Verification
+    from proxy.x509.certificate import Certificate
 
 _DETAILS = " " * 25  # the column of the remarks
 
@@ -113,7 +114,8 @@ def _context(
 
 def _key_pair(cert: Path, key: Path | None) -> tuple[bytes, bytes]:
     """Return the client certificate with its chain, and its key. Raises CommandError unless they belong together."""
-    from proxy.config.x509_facts import public_key_of, read_certificates
+    from proxy.x509.files import read_certificates
+    from proxy.x509.keys import public_key_of
 
     chain, secret = read_file(cert), read_file(key or cert)
     named = f"--cert {cert}"
@@ -122,7 +124,7 @@ def _key_pair(cert: Path, key: Path | None) -> tuple[bytes, bytes]:
         if key is None and b"PRIVATE KEY-----" not in secret:
             raise CommandError(f"{named}: holds no key: name its file with --key")
         named = f"--key {key}" if key else named
-        if public_key_of(secret) != leaf.public_key:
+        if public_key_of(secret) != leaf.key.spki:
             raise CommandError(f"{named}: is not the key of the certificate in {cert}")
     except ValueError as error:
         raise CommandError(f"{named}: {error}") from None
@@ -166,9 +168,9 @@ def _print_chain(tls: "TlsFacts", *, verified: bool) -> None:
         say(f"{_DETAILS}NOT VERIFIED (--insecure)", "yellow")
 
 
-def _print_certificate(certificate: "ChainCertificate") -> None:
+def _print_certificate(certificate: "Certificate") -> None:
     from proxy.explain.certificates import validity
 
     until, style = validity(certificate.not_after, datetime.datetime.now(datetime.UTC))
-    say(f"{_DETAILS}{printable(certificate.subject)}, {until}", style)
-    say(f"{_DETAILS}  issued by {printable(certificate.issuer)}, sha256 {certificate.sha256}")
+    say(f"{_DETAILS}{printable(certificate.subject.text)}, {until}", style)
+    say(f"{_DETAILS}  issued by {printable(certificate.issuer.text)}, sha256 {certificate.sha256}")

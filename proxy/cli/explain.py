@@ -15,11 +15,10 @@ from proxy.cli.loading import ConfigOption, load_config
 from proxy.cli.output import NO, CommandError, Format, FormatOption, note, printable, say, say_json
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from proxy.config.values import Config, Listener
     from proxy.explain.simulate import Explanation, Sender
     from proxy.policy import Refuse
+    from proxy.x509.certificate import Certificate
 
 _STYLES = {"pass": "green", "fail": "bold red", "would_refuse": "yellow", "skip": "dim"}
 
@@ -112,7 +111,7 @@ def _sender(
         address = normalize(source)
     except ValueError:
         raise CommandError(f"--from {source}: not an IP address; names are not looked up") from None
-    return Sender(address, calling, called, sni, tuple(_read_chain(cert)) if cert is not None else ())
+    return Sender(address, calling, called, sni, _read_chain(cert) if cert is not None else ())
 
 
 def _with_proposals(
@@ -137,7 +136,7 @@ def _with_proposals(
     return replace(sender, proposals=proposals, asks=asks, move_destination=move_destination)
 
 
-def _read_chain(path: Path) -> "list[x509.Certificate]":
+def _read_chain(path: Path) -> "tuple[Certificate, ...]":
     from proxy.explain.presenting import read_chain
 
     try:

@@ -158,10 +158,8 @@ def _trust(
     orthanc: "Orthanc", base: Path, output: Path | None, folder: Path | None
 ) -> tuple["Bundle", "Trust", dict[Path, bytes]]:
     """What DicomTlsTrustedCertificates comes to, and the files to write for it."""
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    from proxy.config.x509_facts import read_certificates
     from proxy.orthanc.trust import Bundle, Trust, file_name, make_trust, sort_bundle
+    from proxy.x509.files import read_certificates
 
     if orthanc.tls is None or not orthanc.tls.certificate_required:
         return Bundle(), Trust(), {}
@@ -176,11 +174,11 @@ def _trust(
         folder = output.parent / _DEFAULT_FOLDER
     if folder is None:
         raise CommandError(f"{path} makes files of their own: give --output FILE or --certificates DIR")
-    files = {folder / file_name(item): item.certificate.public_bytes(Encoding.PEM) for item in bundle.devices}
+    files = {folder / file_name(item): item.pem for item in bundle.devices}
     pinned = {item.sha256: _from_output(folder / file_name(item), output) for item in bundle.devices}
     ca_file = ""
     if bundle.authorities:
-        files[folder / "ca.pem"] = b"".join(item.certificate.public_bytes(Encoding.PEM) for item in bundle.authorities)
+        files[folder / "ca.pem"] = b"".join(item.pem for item in bundle.authorities)
         ca_file = _from_output(folder / "ca.pem", output)
     return bundle, make_trust(bundle, orthanc.modalities, pinned, ca_file), files
 

@@ -173,7 +173,7 @@ def inspect(
             for label, value, style in describe(facts, _now()):
                 say(f"{label:<14}{printable(value)}", style)
             say()
-    if any(isinstance(f, inspection.CertificateFacts) and not any(use.possible for use in f.uses) for f in found):
+    if any(isinstance(f, inspection.ShownCertificate) and not any(use.possible for use in f.uses) for f in found):
         raise typer.Exit(NO)
 
 
@@ -246,7 +246,7 @@ def _try(action: Callable[[], T]) -> T:
         raise CommandError(f"{error.filename}: {error.strerror}") from None
 
 
-def _jsonable(facts: inspection.Facts) -> dict[str, Any]:
-    kind = type(facts).__name__.removesuffix("Facts").lower()
+def _jsonable(facts: inspection.Shown) -> dict[str, Any]:
+    kind = type(facts).__name__.removeprefix("Shown").lower()
     values = {k: v.isoformat() if isinstance(v, datetime.datetime) else v for k, v in dataclasses.asdict(facts).items()}
     return {"type": kind, **values}

@@ -8,7 +8,7 @@ from proxy.config.findings import KeyPath
 from proxy.config.material import Material
 from proxy.config.models import LEGACY_PROFILES
 from proxy.config.models_root import Configuration
-from proxy.config.x509_facts import CrlFacts
+from proxy.x509.crl import Crl
 
 _STRICTNESS = {"none": 0, "optional": 1, "required": 2}
 
@@ -71,7 +71,7 @@ def _check_asked(item: Reached, listener: CompiledTls, material: Material) -> No
 def _check_names_covered(configuration: Configuration, item: Reached, material: Material) -> None:
     names = configuration.tenants[item.tenant].server_names or []
     for certificate in item.tls.certificates:
-        covered = {name.lower() for name in certificate.chain[0].dns_names}
+        covered = {name.lower() for name in certificate.chain[0].names.dns}
         for index, name in enumerate(names):
             wildcard = "*." + name.partition(".")[2]
             if name not in covered and wildcard not in covered:
@@ -125,7 +125,7 @@ def _check_not_weaker_without_name(
 
 def _check_crls(effective: Iterable[CompiledTls], material: Material) -> None:
     """Every CRL must be signed by a CA that is trusted somewhere where it applies."""
-    found: dict[tuple[KeyPath, int], tuple[CrlFacts, str, list[CompiledTls]]] = {}
+    found: dict[tuple[KeyPath, int], tuple[Crl, str, list[CompiledTls]]] = {}
     for tls in effective:
         for path, crl_file in tls.trust.crls:
             for index, crl in enumerate(crl_file.crls):

@@ -8,9 +8,9 @@ from proxy.config.material import CaFile, CrlFile, Material, OwnCertificate, Pin
 from proxy.config.models import LEGACY_PROFILES, ClientAuthModel, ClientCa, ListenerTlsModel, TenantTlsModel
 from proxy.config.models_tenant import TenantModel
 from proxy.config.values import ClientAuthSettings, File, KeyPair, TlsSettings
-from proxy.config.x509_facts import CertificateFacts
 from proxy.policy import ClientAuth as ClientAuthPolicy
 from proxy.policy import ClientAuthMode
+from proxy.x509.certificate import Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ClientTrust:
     tenants: "tuple[ClientTrust, ...]" = ()
 
     @property
-    def authorities(self) -> list[CertificateFacts]:
+    def authorities(self) -> list[Certificate]:
         """Every CA certificate that is trusted."""
         return [certificate for file in self.ca.values() for certificate in file.certificates]
 

@@ -11,14 +11,11 @@ from proxy.config.findings import KeyPath, Report, locate
 from proxy.config.models import CertificateModel, Secret
 from proxy.config.tree import Block
 from proxy.config.values import File, KeyPair
-from proxy.config.x509_facts import (
-    CertificateFacts,
-    CrlFacts,
-    EncryptedKey,
-    public_key_of,
-    read_certificates,
-    read_crls,
-)
+from proxy.x509 import certificate as x509
+from proxy.x509.crl import Crl, read_crls
+from proxy.x509.files import read_certificates
+from proxy.x509.keys import EncryptedKey, public_key_of
+from proxy.x509.strength import weakness
 
 EXPIRES_SOON = datetime.timedelta(days=30)
 
@@ -28,7 +25,7 @@ class OwnCertificate:
     """A key pair of the gateway, and what is known of its chain (leaf first)."""
 
     pair: KeyPair
-    chain: tuple[CertificateFacts, ...]
+    chain: tuple[x509.Certificate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class CaFile:
     """A PEM file of CAs."""
 
     file: File
-    certificates: tuple[CertificateFacts, ...]
+    certificates: tuple[x509.Certificate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Pinned:
     """The one device certificate of a file."""
 
     file: File
-    certificate: CertificateFacts
+    certificate: x509.Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class CrlFile:
     """A file of CRLs."""
 
     file: File
-    crls: tuple[CrlFacts, ...]
+    crls: tuple[Crl, ...]
 
 
 @dataclass(slots=True)
@@ -85,7 +82,7 @@ class Material:
             return None
         return File(file.path, content.data, "" if file.mark is None else file.mark.file_and_line)
 
-    def _certificates(self, file: FilePath, path: KeyPath) -> tuple[File, tuple[CertificateFacts, ...]] | None:
+    def _certificates(self, file: FilePath, path: KeyPath) -> tuple[File, tuple[x509.Certificate, ...]] | None:
         content = self.read(file, path)
         if content is None:
             return None
@@ -178,19 +175,19 @@ class Material:
         except ValueError as error:
             self.tell("E305" if isinstance(error, EncryptedKey) else "E302", (*path, "key"), f"{key.path} {error}")
             return None
-        if public_key != certificates[0].public_key:
+        if public_key != certificates[0].key.spki:
             self.tell("E303", path, f"the certificate in {chain.path} does not belong to the key in {key.path}")
             return None
         return OwnCertificate(KeyPair(chain, key), certificates)
 
-    def _check_own_leaf(self, leaf: CertificateFacts, file: str, path: KeyPath) -> None:
+    def _check_own_leaf(self, leaf: x509.Certificate, file: str, path: KeyPath) -> None:
         if leaf.not_after <= self.now:
             self.tell("E306", path, f"{file}: expired on {leaf.not_after:%Y-%m-%d}")
         elif leaf.not_before > self.now:
             self.tell("E306", path, f"{file}: not valid before {leaf.not_before:%Y-%m-%d %H:%M} UTC")
         elif leaf.not_after <= self.now + EXPIRES_SOON:
             self.tell("W301", path, f"{file}: expires on {leaf.not_after:%Y-%m-%d}")
-        if leaf.is_edwards:
+        if leaf.key.is_edwards:
             self.tell(
                 "W303", path, f"{file}: DCMTK and what is built on it cannot verify Ed25519 and Ed448 certificates"
             )
@@ -198,8 +195,8 @@ class Material:
     def check_strength(self, certificate: OwnCertificate, path: KeyPath) -> None:
         """Outside the legacy profiles the chain must be as strong as they ask of clients."""
         for link in certificate.chain:
-            if link.weak:
-                self.tell("E307", path, f"{certificate.pair.chain.path}: {link.subject}: {link.weak}")
+            if weak := weakness(link):
+                self.tell("E307", path, f"{certificate.pair.chain.path}: {link.subject}: {weak}")
 
     def ca_file(self, file: FilePath, path: KeyPath) -> CaFile | None:
         """CAs of client certificates: every certificate of the file must be one."""
@@ -258,14 +255,14 @@ class Material:
             self.tell("W304", path, f"{file.path}: {certificate.subject} will be refused: {why}")
         return Pinned(content, certificate)
 
-    def _why_refused(self, certificate: CertificateFacts) -> str:
+    def _why_refused(self, certificate: x509.Certificate) -> str:
         if certificate.not_after <= self.now:
             return f"expired on {certificate.not_after:%Y-%m-%d}"
         if certificate.not_before > self.now:
             return f"not valid before {certificate.not_before:%Y-%m-%d %H:%M} UTC"
         if not certificate.for_clients:
             return "its extended key usage is without clientAuth"
-        return certificate.weak
+        return weakness(certificate, anchor=True) or ""
 
     def crl_file(self, file: FilePath, path: KeyPath) -> CrlFile | None:
         """CRLs, PEM or DER."""

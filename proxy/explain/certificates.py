@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Iterator
 
-from proxy.pki.inspection import CertificateFacts, CrlFacts, Facts, RequestFacts
+from proxy.pki.inspection import Shown, ShownCertificate, ShownCrl, ShownRequest
 
 EXPIRY_WARNING = datetime.timedelta(days=30)
 
@@ -17,11 +17,11 @@ def validity(not_after: datetime.datetime, now: datetime.datetime) -> tuple[str,
     return text, "yellow" if left < EXPIRY_WARNING else ""
 
 
-def describe(facts: Facts, now: datetime.datetime) -> Iterator[tuple[str, str, str]]:
+def describe(facts: Shown, now: datetime.datetime) -> Iterator[tuple[str, str, str]]:
     """Label, value and style of each line."""
-    if isinstance(facts, CertificateFacts):
+    if isinstance(facts, ShownCertificate):
         yield from _certificate(facts, now)
-    elif isinstance(facts, CrlFacts):
+    elif isinstance(facts, ShownCrl):
         yield "CRL of", facts.issuer, "bold"
         yield "number", str(facts.number) if facts.number is not None else "-", ""
         yield "from", f"{facts.last_update:%Y-%m-%d %H:%M} UTC", ""
@@ -34,7 +34,7 @@ def describe(facts: Facts, now: datetime.datetime) -> Iterator[tuple[str, str, s
         yield "signature", *(("verifies", "") if facts.signature_valid else ("DOES NOT VERIFY", "bold red"))
 
 
-def _certificate(facts: CertificateFacts, now: datetime.datetime) -> Iterator[tuple[str, str, str]]:
+def _certificate(facts: ShownCertificate, now: datetime.datetime) -> Iterator[tuple[str, str, str]]:
     yield "subject", facts.subject or "(empty)", "bold"
     yield "issuer", facts.issuer if facts.issuer != facts.subject else "itself", ""
     yield from _names(facts)
@@ -47,12 +47,14 @@ def _certificate(facts: CertificateFacts, now: datetime.datetime) -> Iterator[tu
     yield "serial", facts.serial, ""
     yield "sha256", facts.sha256, ""
     yield "spki_sha256", facts.spki_sha256, ""
+    for field, why in facts.unreadable.items():
+        yield "unreadable", f"{field}: {why}", "yellow"
     for use in facts.uses:
         answer = "yes" if use.possible else "no"
         yield f"  {answer}", use.place + (f": {use.detail}" if use.detail else ""), "" if use.possible else "yellow"
 
 
-def _names(facts: CertificateFacts | RequestFacts) -> Iterator[tuple[str, str, str]]:
+def _names(facts: ShownCertificate | ShownRequest) -> Iterator[tuple[str, str, str]]:
     for label, values in (("san_dns", facts.dns), ("san_uri", facts.uri), ("san_ip", facts.ip)):
         if values:
             yield label, ", ".join(values), ""

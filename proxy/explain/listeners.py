@@ -10,13 +10,14 @@ from proxy.config.findings import Finding
 from proxy.config.values import ClientAuthSettings, Config, KeyPair, Listener, ProxyProtocol, TlsSettings
 from proxy.explain.permissions import EffectivePeer, describe_peers
 from proxy.explain.sni_table import SniRow, describe_sni
-from proxy.pki.inspection import CertificateFacts, CrlFacts, inspect
 from proxy.policy import ClientAuthMode, Entrance, Network
 from proxy.policy.addresses import format_endpoint
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.profiles import PROFILES, Profile, missing_suites
 from proxy.tls.upstreams import upstream_contexts
+from proxy.x509.crl import read_crls
+from proxy.x509.files import read_certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,26 +168,24 @@ def _tls(settings: TlsSettings) -> EffectiveListenerTls:
 
 
 def _revocation(auth: ClientAuthSettings) -> EffectiveRevocation:
-    now = datetime.datetime.now(datetime.UTC)
     crls = [
         EffectiveCrl(
             file.path,
-            facts.issuer,
-            len(facts.revoked),
-            facts.next_update.isoformat(timespec="seconds") if facts.next_update is not None else None,
+            crl.issuer,
+            len(crl.serials),
+            crl.next_update.isoformat(timespec="seconds") if crl.next_update is not None else None,
         )
         for file in auth.crl
-        for facts in inspect(file.data, now)
-        if isinstance(facts, CrlFacts)
+        for crl in read_crls(file.data)
     ]
     return EffectiveRevocation(tuple(crls), auth.crl_expired, tuple(sorted(auth.revoked)))
 
 
 def describe_certificate(pair: KeyPair) -> EffectiveCertificate:
     """Describe a certificate of the gateway. Loading the configuration has checked that it is readable."""
-    now = datetime.datetime.now(datetime.UTC)
-    leaf = next(facts for facts in inspect(pair.chain.data, now) if isinstance(facts, CertificateFacts))
-    return EffectiveCertificate(pair.chain.path, leaf.dns, leaf.key, leaf.not_after.isoformat(timespec="seconds"))
+    leaf = read_certificates(pair.chain.data)[0]
+    not_after = leaf.not_after.isoformat(timespec="seconds")
+    return EffectiveCertificate(pair.chain.path, leaf.names.dns, str(leaf.key), not_after)
 
 
 def _tenant(listener: Listener, entrance: Entrance) -> EffectiveTenant:

@@ -8,20 +8,17 @@ import ssl
 import time
 from collections.abc import Sequence
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from proxy.policy import Certificate, Reason
-from proxy.tls.certificates import UNREADABLE, read_certificate
+from proxy.tls.certificates import for_policy
 from proxy.tls.contexts import ServerContext
 from proxy.tls.failures import explain_handshake_failure
 from proxy.tls.judging import CertificateJudge, verified_chain
-from proxy.tls.strength import MINIMUM_EC_BITS
 from proxy.tls.trust import TrustStore
+from proxy.x509 import certificate as x509
+from proxy.x509.files import read_leaf_first
 
 _ALERT, _HANDSHAKE, _TLS_1_2, _CERTIFICATE = b"\x15", b"\x16", b"\x03\x03", b"\x0b"
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)  # of OpenSSL's groups those that signatures are made on
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")  # of OpenSSL's groups those that signatures are made on
 _LONGEST_FRAGMENT = 16 * 1024  # RFC 5246 section 6.2.1
 
 
@@ -34,16 +31,10 @@ class Unaccepted(Exception):
         self.alert = alert
 
 
-def read_chain(data: bytes) -> list[x509.Certificate]:
+def read_chain(data: bytes) -> tuple[x509.Certificate, ...]:
     """The certificates of a file, PEM (leaf first) or DER. Raises ValueError where the leaf cannot be read in full."""
-    if b"-----BEGIN" in data:
-        chain = x509.load_pem_x509_certificates(data)
-    else:
-        chain = [x509.load_der_x509_certificate(data)]
-    try:
-        read_certificate(chain[0])
-    except UNREADABLE as error:
-        raise ValueError(str(error)) from None
+    chain = read_leaf_first(data)
+    for_policy(chain[0])
     return chain
 
 
@@ -53,7 +44,7 @@ def present(context: ServerContext, chain: Sequence[x509.Certificate]) -> Certif
     `context` serves nobody afterwards: it has other suites then.
     """
     server, to_server, to_client = _await_certificate(context)
-    message = _certificate_message([certificate.public_bytes(Encoding.DER) for certificate in chain])
+    message = _certificate_message([certificate.der for certificate in chain])
     for start in range(0, len(message), _LONGEST_FRAGMENT):
         fragment = message[start : start + _LONGEST_FRAGMENT]
         to_server.write(_HANDSHAKE + _TLS_1_2 + len(fragment).to_bytes(2, "big") + fragment)
@@ -68,13 +59,12 @@ def present(context: ServerContext, chain: Sequence[x509.Certificate]) -> Certif
         raise Unaccepted(reason, detail, alert) from None
     if not chain:
         return None
-    key = chain[0].public_key()
-    if isinstance(key, ec.EllipticCurvePublicKey) and not isinstance(key.curve, _CURVES):
+    key = chain[0].key
+    if key.kind == "EC" and key.curve not in _CURVES:
         # Found when the client proves that it has the key, which does not happen here.
-        words = f"the key of the client certificate is on curve {key.curve.name}, which is not allowed"
+        words = f"the key of the client certificate is on curve {key.curve}, which is not allowed"
         raise Unaccepted(Reason.CLIENT_CERTIFICATE_WEAK, words, None)
-    minimum_ec_bits = MINIMUM_EC_BITS if context.profile.checks_strength else None
-    judge = CertificateJudge(TrustStore(context.settings.client_auth), minimum_ec_bits)
+    judge = CertificateJudge(TrustStore(context.settings.client_auth), checks_strength=context.profile.checks_strength)
     return judge.judge(verified_chain(server), time.time())
 
 

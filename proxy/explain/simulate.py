@@ -37,12 +37,12 @@ from proxy.policy import (
 from proxy.policy.addresses import contains
 from proxy.policy.tenants import describe_networks
 from proxy.policy.trace import Trace
-from proxy.tls.certificates import read_certificate
+from proxy.tls.certificates import for_policy
 from proxy.tls.contexts import ListenerTls
 from proxy.tls.hello import ClientHelloMalformed, normalize_server_name
 
 if TYPE_CHECKING:
-    from cryptography import x509
+    from proxy.x509 import certificate as x509
 
 _SHOWN_SUBJECT = 80  # characters: a subject may be of any length
 
@@ -69,7 +69,7 @@ class Sender:
         sni = f"SNI {self.sni}" if self.sni is not None else "no SNI"
         certificate = "no certificate"
         if self.chain:
-            certificate = f"certificate {self.chain[0].subject.rfc4514_string()[:_SHOWN_SUBJECT]}"
+            certificate = f"certificate {self.chain[0].subject.text[:_SHOWN_SUBJECT]}"
         return f"{self.calling} calls {self.called} from {self.address}, {sni}, {certificate}"
 
 
@@ -229,7 +229,7 @@ def _secure(listener: Listener, sender: Sender, trace: Trace) -> tuple[Entrance 
     mode, where = context.client_auth_mode, context.settings.where
     if mode is ClientAuthMode.NONE:
         trace.passed("tls", f"profile {context.profile.name}; no client certificate is asked for", where)
-        return entrance, read_certificate(sender.chain[0]) if sender.chain else None
+        return entrance, for_policy(sender.chain[0]) if sender.chain else None
     try:
         certificate = present(context, sender.chain)
     except Unaccepted as error:

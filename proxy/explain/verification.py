@@ -94,8 +94,8 @@ def _tls_to_dict(result: Verification) -> dict[str, Any] | None:
     now = datetime.datetime.now(datetime.UTC)
     chain = [
         {
-            "subject": certificate.subject,
-            "issuer": certificate.issuer,
+            "subject": certificate.subject.text,
+            "issuer": certificate.issuer.text,
             "not_after": certificate.not_after.isoformat(),
             "days_left": (certificate.not_after - now).days,
             "sha256": certificate.sha256,

@@ -7,7 +7,9 @@ upstream; a CA of clients by its name under `client_auth.ca`, a pinned device ce
 from collections.abc import Mapping
 
 from proxy.config.values import ClientAuthSettings, Config, UpstreamTls
-from proxy.config.x509_facts import CertificateFacts, read_certificates, read_crls
+from proxy.x509.certificate import Certificate
+from proxy.x509.crl import read_crls
+from proxy.x509.files import read_certificates
 
 NOT_AFTER = "tls_certificate_not_after_timestamp_seconds"
 NEXT_UPDATE = "crl_next_update_timestamp_seconds"
@@ -72,8 +74,8 @@ def crl_series(settings: ClientAuthSettings) -> Series:
     return series
 
 
-def _validity(use: str, name: str, certificate: CertificateFacts) -> Series:
-    labels = (use, name, f"{certificate.certificate.serial_number:x}")
+def _validity(use: str, name: str, certificate: Certificate) -> Series:
+    labels = (use, name, certificate.serial_hex)
     return {
         (NOT_AFTER, labels): certificate.not_after.timestamp(),
         ("tls_certificate_not_before_timestamp_seconds", labels): certificate.not_before.timestamp(),

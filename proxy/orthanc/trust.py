@@ -10,13 +10,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.x509.oid import NameOID
-
-from proxy.config.x509_facts import CertificateFacts
 from proxy.orthanc.model import Modality
 from proxy.policy.patterns import fold_title
+from proxy.x509.certificate import Certificate
 
 CA_NAME = "default"  # what the one file under client_auth.ca is called
 
@@ -27,9 +23,9 @@ Binding = Mapping[str, tuple[str, ...]]
 class Bundle:
     """The certificates of the file by what becomes of them. `ignored` neither Orthanc nor OpenSSL counts for a root."""
 
-    authorities: tuple[CertificateFacts, ...] = ()
-    devices: tuple[CertificateFacts, ...] = ()
-    ignored: tuple[CertificateFacts, ...] = ()
+    authorities: tuple[Certificate, ...] = ()
+    devices: tuple[Certificate, ...] = ()
+    ignored: tuple[Certificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +51,9 @@ class Trust:
         return {"file": tuple(self.files[digest] for digest in digests)}
 
 
-def sort_bundle(certificates: Sequence[CertificateFacts]) -> Bundle:
+def sort_bundle(certificates: Sequence[Certificate]) -> Bundle:
     """Tell CAs from devices: a root that says it signs certificates is a CA, any other self-signed one a device's."""
-    authorities, devices, ignored = list[CertificateFacts](), list[CertificateFacts](), list[CertificateFacts]()
+    authorities, devices, ignored = list[Certificate](), list[Certificate](), list[Certificate]()
     for certificate in {item.sha256: item for item in certificates}.values():
         if certificate.is_ca and (not _is_self_signed(certificate) or _signs_certificates(certificate)):
             authorities.append(certificate)
@@ -80,51 +76,32 @@ def make_trust(bundle: Bundle, modalities: Sequence[Modality], files: Mapping[st
     return Trust(ca_file, files, by_title, tuple(unclaimed))
 
 
-def file_name(certificate: CertificateFacts) -> str:
+def file_name(certificate: Certificate) -> str:
     """For a file of its own: something to recognise it by, and what makes it unique."""
-    common_name = next(iter(_common_names(certificate)), "certificate")
+    common_name = next(iter(certificate.subject.common_names), "certificate")
     slug = re.sub(r"[^A-Za-z0-9]+", "-", common_name).strip("-").lower()[:32] or "certificate"
     return f"{slug}-{certificate.sha256[:8]}.pem"
 
 
-def _is_self_signed(certificate: CertificateFacts) -> bool:
-    if not certificate.is_self_issued:
-        return False
-    try:
-        certificate.certificate.verify_directly_issued_by(certificate.certificate)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
+def _is_self_signed(certificate: Certificate) -> bool:
+    return certificate.issued(certificate)
 
 
-def _signs_certificates(certificate: CertificateFacts) -> bool:
+def _signs_certificates(certificate: Certificate) -> bool:
     """RFC 5280 4.2.1.3: a CA says so in its key usage, which `openssl req -x509` leaves out."""
-    try:
-        usage = certificate.certificate.extensions.get_extension_for_class(x509.KeyUsage)
-    except x509.ExtensionNotFound:
-        return False
-    return usage.value.key_cert_sign
+    return certificate.key_usage is not None and certificate.may("keyCertSign")
 
 
-def _names(certificate: CertificateFacts) -> set[str]:
+def _names(certificate: Certificate) -> set[str]:
     """What it is called, in upper case: common names, DNS names and their first labels, addresses."""
-    try:
-        names = certificate.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
-    except x509.ExtensionNotFound:
-        addresses = set()
-    whole = {*_common_names(certificate), *certificate.dns_names}
+    whole = {*certificate.subject.common_names, *certificate.names.dns}
     labels = {name.partition(".")[0] for name in whole if not _is_address(name)}
-    return {name.upper() for name in whole | labels | addresses} - {"LOCALHOST", "127.0.0.1", "::1"}
+    names = whole | labels | set(certificate.names.ip)
+    return {name.upper() for name in names} - {"LOCALHOST", "127.0.0.1", "::1"}
 
 
 def _names_of(modality: Modality) -> set[str]:
     return {name.upper() for name in (modality.aet, modality.name, modality.host) if name}
-
-
-def _common_names(certificate: CertificateFacts) -> list[str]:
-    found = certificate.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return [str(attribute.value) for attribute in found]
 
 
 def _is_address(name: str) -> bool:

@@ -18,6 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from proxy.x509.der import DerError, read_element
+from proxy.x509.keys import read_key
+from proxy.x509.requests import read_request
+from proxy.x509.strength import key_weakness
+
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 KeyType = Literal["ec", "rsa"]
@@ -28,8 +33,6 @@ SERVER_DAYS = 397  # what browsers and operating systems accept of a server at m
 CLIENT_DAYS = 825  # a device is touched rarely; what Apple's platforms accept of any certificate at most
 CLOCK_SKEW = datetime.timedelta(hours=1)  # clocks of modalities are late
 
-MIN_RSA_BITS = 2048  # PS3.15 B.13; so are 256 bits for EC
-MIN_EC_BITS = 256
 RSA_CA_BITS = 3072  # lives ten years
 RSA_LEAF_BITS = 2048  # signs at every handshake
 
@@ -167,11 +170,11 @@ def request_key(data: bytes) -> PublicKey:
     Nothing else of the request is read: names are given by who issues, not by who asks. Raises IssuingError.
     """
     try:
-        request = x509.load_pem_x509_csr(data) if data.lstrip().startswith(b"-----") else x509.load_der_x509_csr(data)
-        signed, key = request.is_signature_valid, request.public_key()
+        request = read_request(data)
+        key = request.parsed.public_key()
     except ValueError as error:
         raise IssuingError(f"not a certificate signing request: {error}") from None
-    if not signed:
+    if not request.signature_valid:
         raise IssuingError("the signature of the request does not verify")
     if not isinstance(key, PublicKey):
         raise IssuingError("the key of the request is neither RSA nor EC; DCMTK reads no other")
@@ -179,10 +182,14 @@ def request_key(data: bytes) -> PublicKey:
 
 
 def check_key_strength(key: PublicKey) -> None:
-    """RSA from 2048 bits, EC from 256 (PS3.15 B.13). Raises IssuingError."""
-    kind, least = ("RSA", MIN_RSA_BITS) if isinstance(key, rsa.RSAPublicKey) else ("EC", MIN_EC_BITS)
-    if key.key_size < least:
-        raise IssuingError(f"{kind} key of {key.key_size} bits; at least {least} are needed")
+    """Raise IssuingError for a key that the gateway would refuse."""
+    spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    try:
+        weak = key_weakness(read_key(read_element(spki)))
+    except DerError as error:
+        weak = f"the key cannot be read: {error}"
+    if weak is not None:
+        raise IssuingError(weak)
 
 
 def build_crl(

@@ -1,51 +1,28 @@
-"""What policy reads of a certificate, taken from its DER."""
+"""What policy compares of a client certificate, taken from the value of the one reader (`proxy.x509`)."""
 
-import base64
-import hashlib
+from proxy import policy
+from proxy.x509.certificate import Certificate, Unreadable
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
-
-from proxy.policy import Certificate
-
-#: What `cryptography` raises for a certificate that OpenSSL took but that cannot be read in full.
-UNREADABLE = (
-    ValueError,
-    TypeError,  # a name of a type that its attribute cannot have
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
+# Policy compares neither, and OpenSSL has used both.
+_NOT_COMPARED = frozenset({"issuer", "signature algorithm"})
 
 
-def fingerprint(der: bytes) -> str:
-    """SHA-256 of a DER certificate, lower-case hex."""
-    return hashlib.sha256(der).hexdigest()
+def for_policy(certificate: Certificate) -> policy.Certificate:
+    """Return the facts of one certificate, without its issuers and without a problem.
 
-
-def read_certificate(certificate: x509.Certificate) -> Certificate:
-    """The facts of one certificate, without issuers or problem. Raises one of `UNREADABLE`."""
-    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    dns: tuple[str, ...] = ()
-    uri: tuple[str, ...] = ()
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        pass
-    else:
-        dns = tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))
-        uri = tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
-    common_names = [name.value for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    return Certificate(
-        sha256=fingerprint(certificate.public_bytes(Encoding.DER)),
-        spki_sha256=base64.b64encode(hashlib.sha256(spki).digest()).decode("ascii"),
-        subject=certificate.subject.rfc4514_string(),
-        subject_cn=tuple(name for name in common_names if isinstance(name, str)),
-        san_dns=dns,
-        san_uri=uri,
-        serial=f"{certificate.serial_number:x}",
-        not_after=certificate.not_valid_after_utc.timestamp(),
+    Raises Unreadable where `cryptography` refuses one of its fields: OpenSSL may have read the field otherwise than we
+    did, so it must not match anything.
+    """
+    for name, why in certificate.unreadable.items():
+        if name not in _NOT_COMPARED:
+            raise Unreadable(f"{name}: {why}")
+    return policy.Certificate(
+        sha256=certificate.sha256,
+        spki_sha256=certificate.spki_sha256,
+        subject=certificate.subject.text,
+        subject_cn=certificate.subject.common_names,
+        san_dns=tuple(name.lower() for name in certificate.names.dns),
+        san_uri=certificate.names.uri,
+        serial=certificate.serial_hex,
+        not_after=certificate.not_after.timestamp(),
     )

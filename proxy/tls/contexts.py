@@ -15,7 +15,6 @@ from proxy.tls.hello import ClientHelloMalformed, normalize_server_name
 from proxy.tls.judging import CertificateJudge
 from proxy.tls.memory_file import load_key_pair
 from proxy.tls.profiles import PROFILES
-from proxy.tls.strength import MINIMUM_EC_BITS
 from proxy.tls.trust import TrustStore
 
 ALPN = "dicom"  # IANA, TLS ALPN protocol ids
@@ -48,7 +47,7 @@ class ServerContext:
         self.client_auth_mode = ClientAuthMode(settings.client_auth.mode)
         self.profile = PROFILES[settings.profile]
         self._trust = TrustStore(settings.client_auth)
-        self._judge = CertificateJudge(self._trust, MINIMUM_EC_BITS if self.profile.checks_strength else None)
+        self._judge = CertificateJudge(self._trust, checks_strength=self.profile.checks_strength)
         self._handshakes = 0
         self.ssl = self._build()
 

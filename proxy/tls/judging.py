@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from ssl import SSLObject
 from typing import Any, cast
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from proxy.policy import Certificate, Reason
-from proxy.tls.certificates import UNREADABLE, fingerprint, read_certificate
+from proxy.tls.certificates import for_policy
 from proxy.tls.revocation import RevocationStatus
-from proxy.tls.strength import weakness
 from proxy.tls.trust import TrustStore
+from proxy.x509.certificate import Unreadable, fingerprint, read
+from proxy.x509.strength import chain_weakness
 
 #: Judged leaf certificates that are remembered per context; a hospital has some hundred devices.
 MAX_REMEMBERED = 1024
@@ -49,10 +47,10 @@ class _Judged:
 class CertificateJudge:
     """Reads and judges the client certificates of one context."""
 
-    def __init__(self, trust: TrustStore, minimum_ec_bits: int | None) -> None:
-        """`minimum_ec_bits` None: OpenSSL's security level has said what is too weak."""
+    def __init__(self, trust: TrustStore, *, checks_strength: bool) -> None:
+        """Without `checks_strength` OpenSSL's security level has refused what is too weak."""
         self._trust = trust
-        self._minimum_ec_bits = minimum_ec_bits
+        self._checks_strength = checks_strength
         self._remembered: dict[str, _Judged] = {}
 
     def certificate(self, ssl_object: SSLObject, now: float) -> Certificate | None:
@@ -98,23 +96,25 @@ class CertificateJudge:
     def _judge_chain(self, chain: Sequence[bytes], fingerprints: tuple[str, ...], now: float) -> _Judged:
         anchored = self._anchored(fingerprints)
         try:
-            certificates = tuple(map(x509.load_der_x509_certificate, chain[: max(1, anchored)]))
-            weak = None if self._minimum_ec_bits is None else weakness(certificates, self._minimum_ec_bits)
+            certificates = tuple(map(read, chain[: max(1, anchored)]))
+            for one in certificates:
+                _ = one.parsed  # what `cryptography` cannot load at all vouches for nobody
+            weak = chain_weakness(certificates) if self._checks_strength else None
             if anchored > 1:
                 certificates = self._trust.with_higher_authorities(certificates, now)
             revoking = self._trust.with_revoking_authorities(certificates)
             crl = self._trust.revocation.status(revoking)
-            certificate = read_certificate(certificates[0])
-        except UNREADABLE as error:
+            certificate = for_policy(certificates[0])
+        except Unreadable as error:
             unreadable = Certificate(fingerprints[0], "")
             refused = _refuse(unreadable, Reason.CLIENT_CERTIFICATE_UNTRUSTED, f"cannot be read ({error})")
             return _Judged(fingerprints, refused, RevocationStatus())
-        issuers = tuple(map(_fingerprint, certificates[1:]))
+        issuers = tuple(one.sha256 for one in certificates[1:])
         certificate = replace(certificate, issuers=issuers)
         if not anchored:
             detail = "issued by a pinned certificate, which may not issue, or by no CA of these settings"
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WRONG_CA, detail)
-        elif listed := self._trust.revoked.intersection(map(_fingerprint, revoking)):
+        elif listed := self._trust.revoked.intersection(one.sha256 for one in revoking):
             detail = f"{min(listed)} is listed under `revoked`"
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
         elif crl.revoked_by is not None:
@@ -122,7 +122,7 @@ class CertificateJudge:
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
         elif weak is not None:
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WEAK, weak)
-        until = min((one.not_valid_after_utc.timestamp() for one in certificates[1:]), default=math.inf)
+        until = min((one.not_after.timestamp() for one in certificates[1:]), default=math.inf)
         return _Judged(fingerprints, certificate, crl, until)
 
     def _anchored(self, fingerprints: tuple[str, ...]) -> int:
@@ -135,10 +135,6 @@ class CertificateJudge:
         if self._trust.authorities.keys() & set(fingerprints[1:count]):
             return count
         return 1 if fingerprints[0] in self._trust.pinned else 0
-
-
-def _fingerprint(certificate: x509.Certificate) -> str:
-    return fingerprint(certificate.public_bytes(Encoding.DER))
 
 
 def _refuse(certificate: Certificate, reason: Reason, detail: str) -> Certificate:

@@ -1,53 +1,31 @@
 """Whether a CA stands above a chain that OpenSSL has verified up to one of its own anchors (RFC 5280 section 6.1)."""
 
-from typing import TypeVar
+from proxy.x509.certificate import Certificate
+from proxy.x509.extensions import CLIENT_AUTH
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.x509.oid import ExtendedKeyUsageOID
-
-Chain = tuple[x509.Certificate, ...]
+Chain = tuple[Certificate, ...]
 
 
-def stands_above(authority: x509.Certificate, chain: Chain, now: float) -> bool:
-    """Whether `authority` issued the last certificate of `chain` (leaf first), may have done so, and is valid `now`.
+def stands_above(authority: Certificate, chain: Chain, now: float) -> bool:
+    """Return whether `authority` issued the last certificate of `chain` (leaf first), may have, and is valid `now`.
 
-    An authority that limits names does not count: whether the chain keeps to them is not looked at here.
+    An authority that limits names does not count: whether the chain keeps to the limits is not checked here, and
+    OpenSSL, which would check it, has stopped below. Raises Unreadable.
     """
-    if not issued(authority, chain[-1]):
+    if not authority.issued(chain[-1]):
         return False
-    if not authority.not_valid_before_utc.timestamp() <= now <= authority.not_valid_after_utc.timestamp():
+    if not authority.not_before.timestamp() <= now <= authority.not_after.timestamp():
         return False
-    constraints = _extension(authority, x509.BasicConstraints)
-    key_usage = _extension(authority, x509.KeyUsage)
-    usages = _extension(authority, x509.ExtendedKeyUsage)
-    intermediates = sum(one.subject != one.issuer for one in chain[1:])
+    constraints, usages = authority.basic_constraints, authority.extended_key_usage
+    for one in chain[1:]:
+        one.require("subject", "issuer")
+    # A self-issued certificate (a CA's new key) does not count for the length of the path: RFC 5280 section 4.2.1.9.
+    intermediates = sum(not one.is_self_issued for one in chain[1:])
     return (
         constraints is not None
-        and constraints.ca
+        and constraints.is_ca
         and (constraints.path_length is None or intermediates <= constraints.path_length)
-        and (key_usage is None or key_usage.key_cert_sign)
-        and (usages is None or ExtendedKeyUsageOID.CLIENT_AUTH in usages)
-        and _extension(authority, x509.NameConstraints) is None
+        and authority.may("keyCertSign")
+        and (usages is None or CLIENT_AUTH in usages)
+        and not authority.limits_names
     )
-
-
-def issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Whether `authority` has the name and the key by which `certificate` was issued, be it valid or not."""
-    if authority.subject != certificate.issuer:
-        return False
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
-
-
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
-
-
-def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None

@@ -1,13 +1,11 @@
 """Whom one `client_auth` trusts: its CAs, the certificates pinned as themselves, its revocation lists."""
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from proxy.config.values import ClientAuthSettings, File
-from proxy.tls.certificates import fingerprint
 from proxy.tls.errors import TlsSetupError
-from proxy.tls.paths import Chain, issued, stands_above
+from proxy.tls.paths import Chain, stands_above
 from proxy.tls.revocation import RevocationLists
+from proxy.x509.certificate import Certificate
+from proxy.x509.files import read_certificates
 
 
 class TrustStore:
@@ -18,10 +16,10 @@ class TrustStore:
 
     def __init__(self, settings: ClientAuthSettings) -> None:
         """Raises `TlsSetupError`."""
-        self.authorities: dict[str, x509.Certificate] = {}
+        self.authorities: dict[str, Certificate] = {}
         for file in settings.ca.values():
             self.authorities |= _load(file)
-        pinned: dict[str, x509.Certificate] = {}
+        pinned: dict[str, Certificate] = {}
         for file in settings.pinned:
             pinned |= _load(file)
         self.anchors = self.authorities | pinned
@@ -36,7 +34,7 @@ class TrustStore:
     @property
     def der(self) -> bytes:
         """All anchors one behind the other, as `SSLContext.load_verify_locations(cadata=...)` takes them."""
-        return b"".join(certificate.public_bytes(Encoding.DER) for certificate in self.anchors.values())
+        return b"".join(certificate.der for certificate in self.anchors.values())
 
     def with_higher_authorities(self, chain: Chain, now: float) -> Chain:
         """`chain`, which ends at one of the authorities, and those above it.
@@ -51,15 +49,14 @@ class TrustStore:
     def with_revoking_authorities(self, chain: Chain) -> Chain:
         """`chain` and the CAs that may revoke its end: one that has expired or limits names still does."""
         for authority in self._issuers.values():
-            if authority not in chain and issued(authority, chain[-1]):
+            if authority not in chain and authority.issued(chain[-1]):
                 return self.with_revoking_authorities((*chain, authority))
         return chain
 
 
-def _load(file: File) -> dict[str, x509.Certificate]:
+def _load(file: File) -> dict[str, Certificate]:
     """The certificates of a PEM file by fingerprint."""
     try:
-        certificates = x509.load_pem_x509_certificates(file.data)
+        return {certificate.sha256: certificate for certificate in read_certificates(file.data)}
     except ValueError as error:
-        raise TlsSetupError(file, f"holds no PEM certificate that can be read ({error})") from None
-    return {fingerprint(certificate.public_bytes(Encoding.DER)): certificate for certificate in certificates}
+        raise TlsSetupError(file, str(error)) from None

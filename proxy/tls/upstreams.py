@@ -7,17 +7,15 @@ import os
 import ssl
 from collections.abc import Iterable
 
-from cryptography import x509
-
 from proxy.config.values import Server, Upstream, UpstreamTls
-from proxy.tls.certificates import UNREADABLE
 from proxy.tls.client import client_context
 from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.judging import verified_chain
 from proxy.tls.memory_file import load_key_pair
 from proxy.tls.profiles import PROFILES
-from proxy.tls.strength import MINIMUM_EC_BITS, weakness
+from proxy.x509.certificate import Unreadable, read
+from proxy.x509.strength import chain_weakness
 
 
 class UpstreamContext:
@@ -37,9 +35,8 @@ class UpstreamContext:
         if not self._checks_strength:
             return None
         try:
-            chain = [x509.load_der_x509_certificate(der) for der in verified_chain(ssl_object)]
-            return weakness(chain, MINIMUM_EC_BITS)
-        except UNREADABLE as error:
+            return chain_weakness([read(der) for der in verified_chain(ssl_object)])
+        except Unreadable as error:
             return f"cannot be read ({error})"
 
 

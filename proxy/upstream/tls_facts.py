@@ -1,25 +1,13 @@
 """What became of a TLS handshake of ours: version, cipher, ALPN, and the chain that the server sent."""
 
-import datetime
 import sys
 from dataclasses import dataclass
 from ssl import SSLObject
 from typing import Any, cast
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from proxy.x509.certificate import Certificate, read
 
 _DER = 2  # _ssl.ENCODING_DER
-
-
-@dataclass(frozen=True, slots=True)
-class ChainCertificate:
-    """One certificate of the server's chain. `sha256` is lower-case hex."""
-
-    subject: str
-    issuer: str
-    not_after: datetime.datetime
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +17,7 @@ class TlsFacts:
     version: str
     cipher: str
     alpn: str | None
-    chain: tuple[ChainCertificate, ...]
+    chain: tuple[Certificate, ...]
 
 
 def tls_facts(ssl_object: SSLObject) -> TlsFacts:
@@ -39,7 +27,7 @@ def tls_facts(ssl_object: SSLObject) -> TlsFacts:
         version=ssl_object.version() or "",
         cipher=cipher[0] if cipher else "",
         alpn=ssl_object.selected_alpn_protocol(),
-        chain=tuple(_facts(der) for der in _sent_chain(ssl_object)),
+        chain=tuple(map(read, _sent_chain(ssl_object))),
     )
 
 
@@ -49,13 +37,3 @@ def _sent_chain(ssl_object: SSLObject) -> list[bytes]:
     # Python 3.11 and 3.12 have the very function, one layer below its public name.
     chain = cast(Any, ssl_object)._sslobj.get_unverified_chain()
     return [certificate.public_bytes(_DER) for certificate in chain or ()]
-
-
-def _facts(der: bytes) -> ChainCertificate:
-    certificate = x509.load_der_x509_certificate(der)
-    return ChainCertificate(
-        subject=certificate.subject.rfc4514_string(),
-        issuer=certificate.issuer.rfc4514_string(),
-        not_after=certificate.not_valid_after_utc,
-        sha256=certificate.fingerprint(hashes.SHA256()).hex(),
-    )

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from proxy.pdu import PduType
+from tests.bad_inputs.clock import Clock
 from tests.support import certs
 from tests.support.archive import Archive
 from tests.support.attempts import echo_once
 from tests.support.client import associate, client_context, connect, echo, release, request
-from tests.support.clock import Clock
 from tests.support.configs import write_pair
 from tests.support.gateway import Gateway, soon
 from tests.support.pacs import Pacs, Visit

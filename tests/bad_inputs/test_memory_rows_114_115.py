@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from proxy.pdu import PduType
+from tests.bad_inputs.memory_cgroup import memory_cgroup
 from tests.support.archive import Archive
 from tests.support.attempts import CUT, attempt, echo_once, seconds_to_be_served
 from tests.support.client import associate, client_context, connect, echo, p_data, release, request
 from tests.support.gateway import Gateway
-from tests.support.memory_cgroup import memory_cgroup
 from tests.support.pacs import Pacs
 from tests.support.processes import until
 from tests.support.sabotage import sabotage

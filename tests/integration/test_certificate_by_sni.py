@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support import certs, tools
+from tests.integration import tools
+from tests.support import certs
 from tests.support.gateway import Gateway, configuration
 from tests.support.ports import free_port
 from tests.support.site import Site

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import DOCUMENTS
-from tests.support.story import Story, needs_servers
+from tests.documents.blocks import DOCUMENTS
+from tests.documents.story import Story, needs_servers
 
 pytestmark = pytest.mark.peers
 

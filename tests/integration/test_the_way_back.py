@@ -8,13 +8,13 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, generate_uid
 
+from tests.integration.workstation import Workstation, workstation
 from tests.support import certs, dcmtk
 from tests.support.dicomfiles import write_ct
 from tests.support.gateway import Gateway, configuration
 from tests.support.orthanc import Orthanc, orthanc
 from tests.support.ports import free_port
 from tests.support.site import Site
-from tests.support.workstation import Workstation, workstation
 
 pytestmark = pytest.mark.peers
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import tools
+from tests.integration import tools
 from tests.support.gateway import Gateway
 from tests.support.ports import free_port
 from tests.support.site import Site, port_of

@@ -47,16 +47,17 @@ if os.path.exists("{held}"):
             time.sleep(0.01)
         sys.exit(1)
 """
-#: While `held` is there, one worker starts and ends again, and all others take longer to start.
+#: While `held` is there, one worker starts and ends again; all others start when the supervisor has seen that end.
 ONE_ENDS = """
 import threading
 import time
 if os.path.exists("{held}"):
     try:
-        os.mkdir("{holds}")
-        threading.Timer(1.5, os._exit, (1,)).start()
+        os.symlink(f"/proc/{{os.getpid()}}", "{holds}")
+        threading.Timer(1.5, os._exit, (1,)).start()  # it is up by then
     except FileExistsError:
-        time.sleep(3.0)
+        while os.path.exists("{holds}"):
+            time.sleep(0.01)
 """
 
 

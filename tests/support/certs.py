@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from proxy.x509.certificate import Certificate, read
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
@@ -63,6 +65,11 @@ class Issued:
     def der(self) -> bytes:
         """The certificate alone, DER."""
         return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    @property
+    def facts(self) -> Certificate:
+        """The certificate as the gateway reads it."""
+        return read(self.der)
 
     @property
     def sha256(self) -> str:

@@ -11,8 +11,10 @@ from proxy.cli.echo import exit_code
 from proxy.explain.verification import hint_for
 from proxy.policy import Reject
 from proxy.upstream import echo_client
-from proxy.upstream.tls_facts import ChainCertificate, TlsFacts
+from proxy.upstream.tls_facts import TlsFacts
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
+from proxy.x509.certificate import Certificate
+from proxy.x509.names import Name
 from tests.support import certs
 
 
@@ -102,7 +104,7 @@ def test_who_is_not_there_is_told_from_who_is_no_pacs(result: Verification, word
             ["--cert", "cert.pem", "--key", "other.pem"],
             "--key other.pem: is not the key of the certificate in cert.pem",
         ),
-        (["--cert", "cert.pem", "--key", "locked.pem"], "--key locked.pem: is encrypted, and nobody is there to type"),
+        (["--cert", "cert.pem", "--key", "locked.pem"], "--key locked.pem: is encrypted, and a service cannot ask"),
         (["--cert", "both.pem", "--profile", "none"], "--profile none"),
     ],
 )
@@ -127,7 +129,10 @@ def test_a_wrong_file_is_named_with_its_option(
 def test_names_of_strangers_cannot_drive_the_terminal(capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     now = datetime.datetime.now(datetime.UTC)
     soon, past = now + datetime.timedelta(days=5, hours=1), now - datetime.timedelta(days=1)
-    chain = (ChainCertificate("CN=\x1b[2J", "CN=CA", soon, "ab"), ChainCertificate("CN=CA", "CN=\u202e", past, "cd"))
+    chain = (
+        Certificate(b"", "ab", subject=Name("CN=\x1b[2J"), issuer=Name("CN=CA"), not_after=soon),
+        Certificate(b"", "cd", subject=Name("CN=CA"), issuer=Name("CN=\u202e"), not_after=past),
+    )
 
     async def verify(request: Request) -> Verification:
         assert (request.server.host, request.server_name, request.calling) == ("pacs", "gate", "DICOMGATE")

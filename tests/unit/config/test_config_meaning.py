@@ -189,13 +189,13 @@ CHAIN = "listeners.tls.tls.certificates.0"
          f"E302 config.yaml:6:45: {CHAIN}.key: pacs.key holds no PEM private key that can be read: it holds CERTIFICATE"),
         (lambda folder: (folder / "pacs.key").write_bytes(certs.ca("Other").key_pem), f"E303 config.yaml:6:22: {CHAIN}: the certificate in pacs.pem does not belong to the key in pacs.key"),
         (open_to_all, f"E304 config.yaml:6:45: {CHAIN}.key: pacs.key can be read by everybody: chmod o-rwx (on Kubernetes set defaultMode: 0440)"),
-        (encrypt, f"E305 config.yaml:6:45: {CHAIN}.key: pacs.key is encrypted, and nobody is there to type the password: "
+        (encrypt, f"E305 config.yaml:6:45: {CHAIN}.key: pacs.key is encrypted, and a service cannot ask for its password: "
          "decrypt it with `openssl pkey -in FILE -out NEW`"),
         (replace_server(valid=valid(-10, -1)), f"E306 config.yaml:6:22: {CHAIN}: pacs.pem: expired on {valid(-10, -1)[1]:%Y-%m-%d}"),
         (replace_server(valid=valid(2, 90)), f"E306 config.yaml:6:22: {CHAIN}: pacs.pem: not valid before {valid(2, 90)[0]:%Y-%m-%d %H:%M} UTC"),
         (replace_server(valid=valid(-1, 10)), f"W301 config.yaml:6:22: {CHAIN}: pacs.pem: expires on {valid(-1, 10)[1]:%Y-%m-%d}"),
-        (replace_server(valid=valid(-1, 90), kind="rsa1024"), f"E307 config.yaml:6:22: {CHAIN}: pacs.pem: CN=pacs: RSA key of 1024 bits; 2048 are needed"),
-        (replace_server(valid=valid(-1, 90), kind="p224"), f"E307 config.yaml:6:22: {CHAIN}: pacs.pem: CN=pacs: EC key of 224 bits; 256 are needed"),
+        (replace_server(valid=valid(-1, 90), kind="rsa1024"), f"E307 config.yaml:6:22: {CHAIN}: pacs.pem: CN=pacs: RSA key of 1024 bits; at least 2048 are needed"),
+        (replace_server(valid=valid(-1, 90), kind="p224"), f"E307 config.yaml:6:22: {CHAIN}: pacs.pem: CN=pacs: EC key of 224 bits; at least 256 are needed"),
         (replace_server(valid=valid(-1, 90), kind="ed25519"), f"W303 config.yaml:6:22: {CHAIN}: pacs.pem: DCMTK and what is built on it cannot verify Ed25519 and Ed448 certificates"),
         (replace_server(valid=valid(-1, 90), eku=(certs.CLIENT,)), f"W303 config.yaml:6:22: {CHAIN}: pacs.pem: its extended key usage is without serverAuth; many senders will refuse it"),
     ],
@@ -217,7 +217,7 @@ def test_a_sha1_signature_is_weak_on_a_certificate_but_not_on_a_root(folder: Pat
     sha1 = certs.sha1_signed(certs.leaf("pacs", root, eku=(certs.SERVER,), valid=valid(-1, 90)))
     write_pair(folder, sha1, "pacs")
     assert findings(folder, TLS) == [
-        f"E307 config.yaml:6:22: {CHAIN}: pacs.pem: CN=pacs: signed with SHA1; SHA-256 is needed"
+        f"E307 config.yaml:6:22: {CHAIN}: pacs.pem: CN=pacs: signed with SHA-1; SHA-2 is needed"
     ]
 
 
@@ -258,7 +258,7 @@ def test_crls_are_checked(folder: Path) -> None:
     ended = certs.now() - DAY
     for data, expected in (
         (certs.crl(devices), []),
-        (certs.crl(devices)[:200], [f"E309 {where}: crl.pem holds no CRL in PEM or DER"]),
+        (certs.crl(devices)[:200], [f"E309 {where}: crl.pem holds no CRL that can be read (the PEM block X509 CRL is cut off)"]),
         (certs.crl(certs.ca("Other")), [f"E309 {where}: crl.pem: the issuer of the CRL, CN=Other, is not among the CAs in client_auth.ca"]),
         (certs.crl(devices, signed_by=certs.ca("Other")), [f"E309 {where}: crl.pem: the CRL of CN=Devices is not signed by the CA of that name"]),
         (certs.crl(devices, last_update=ended - DAY, next_update=ended), [f"W305 {where}: crl.pem: the CRL of CN=Devices ended on {ended:%Y-%m-%d}; the certificates of this CA are refused"]),
@@ -273,7 +273,7 @@ def test_crls_are_checked(folder: Path) -> None:
         (lambda: certs.self_signed("CT1", valid=valid(-10, -1)), f"expired on {valid(-10, -1)[1]:%Y-%m-%d}"),
         (lambda: certs.self_signed("CT1", valid=valid(2, 9)), f"not valid before {valid(2, 9)[0]:%Y-%m-%d %H:%M} UTC"),
         (lambda: certs.leaf("CT1", certs.ca("X"), eku=(certs.SERVER,)), "its extended key usage is without clientAuth"),
-        (lambda: certs.self_signed("CT1", kind="rsa1024"), "RSA key of 1024 bits; 2048 are needed"),
+        (lambda: certs.self_signed("CT1", kind="rsa1024"), "RSA key of 1024 bits; at least 2048 are needed"),
     ],
 )  # fmt: skip
 def test_pinned_certificates_that_will_be_refused_are_told(

@@ -113,7 +113,7 @@ def old_ca(folder: Path) -> None:
         (open_key, "E304 config.yaml:16:51: {tls}.key: site.key can be read by everybody: chmod o-rwx (on Kubernetes set defaultMode: 0440)"),
         (other(valid=valid(-9, -1)), f"E306 config.yaml:16:36: {{tls}}.certificate: site.pem: expired on {valid(-9, -1)[1]:%Y-%m-%d}"),
         (other(valid=valid(-1, 9)), f"W301 config.yaml:16:36: {{tls}}.certificate: site.pem: expires on {valid(-1, 9)[1]:%Y-%m-%d}"),
-        (other(kind="rsa1024"), "E307 config.yaml:16:36: {tls}.certificate: site.pem: CN=site: RSA key of 1024 bits; 2048 are needed"),
+        (other(kind="rsa1024"), "E307 config.yaml:16:36: {tls}.certificate: site.pem: CN=site: RSA key of 1024 bits; at least 2048 are needed"),
         (other(eku=(certs.SERVER,)), "W303 config.yaml:16:36: {tls}.certificate: site.pem: its extended key usage is without clientAuth; most servers will refuse it"),
         (old_ca, f"W301 config.yaml:16:15: {{tls}}.ca: ca.pem: CN=Old expired on {valid(-9, -2)[1]:%Y-%m-%d}; what it vouches for is refused"),
     ],

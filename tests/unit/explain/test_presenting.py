@@ -48,9 +48,9 @@ def by_handshake(context: ServerContext, shown: certs.Issued | None) -> Certific
 
 
 def by_presenting(context: ServerContext, shown: certs.Issued | None) -> Certificate | Reason | None:
-    chain = [shown.certificate] if shown is not None else []
+    chain = [shown.facts] if shown is not None else []
     if shown is not None and shown.issuer is INTERMEDIATE:
-        chain.append(INTERMEDIATE.certificate)
+        chain.append(INTERMEDIATE.facts)
     try:
         return present(context, chain)
     except Unaccepted as error:
@@ -72,7 +72,7 @@ def test_an_ecdsa_certificate_of_ours_may_go_with_rsa_suites() -> None:
         ca={"devices": [AUTHORITY]},
         certificates=[certs.server("gate", server_root())],
     )
-    certificate = present(ServerContext(settings), [certs.leaf("CT1", AUTHORITY).certificate])
+    certificate = present(ServerContext(settings), [certs.leaf("CT1", AUTHORITY).facts])
     assert certificate is not None
     assert certificate.problem is None
 
@@ -80,12 +80,12 @@ def test_an_ecdsa_certificate_of_ours_may_go_with_rsa_suites() -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_curve_on_which_no_handshake_ends_is_refused(profile: str) -> None:
     with pytest.raises(Unaccepted) as caught:
-        present(context(profile, "required"), [certs.leaf("CT9", AUTHORITY, kind="p224").certificate])
+        present(context(profile, "required"), [certs.leaf("CT9", AUTHORITY, kind="p224").facts])
     assert caught.value.reason is Reason.CLIENT_CERTIFICATE_WEAK
 
 
 def test_a_chain_of_many_records_is_refused_as_openssl_does() -> None:
-    chain = [certs.leaf("CT1", AUTHORITY).certificate] * 400
+    chain = [certs.leaf("CT1", AUTHORITY).facts] * 400
     with pytest.raises(Unaccepted) as caught:
         present(context("bcp195-rfc8996", "required"), chain)
     assert caught.value.reason is Reason.TLS_FAILED

@@ -1,7 +1,6 @@
-"""The manual explains every reason, and docs/refusals.md says what `dicomgate explain REASON` says."""
+"""The manual explains every reason. docs/refusals.md is made from it (tests/unit/test_documents.py)."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,6 @@ from proxy.explain.manual.tls import TLS
 from proxy.explain.manual.upstream import UPSTREAM
 from proxy.explain.refusals import MANUAL, describe_reason
 from proxy.policy import Reason
-from tests.support.refusals_document import markdown
-
-DOCUMENT = Path(__file__).parents[3] / "docs" / "refusals.md"
 
 
 def test_every_reason_is_explained_once() -> None:
@@ -34,10 +30,6 @@ def test_every_entry_is_in_sentences_without_markup(reason: Reason) -> None:
 def test_only_what_is_not_built_is_never_given() -> None:
     not_given = {reason for reason, entry in MANUAL.items() if entry.change == NOT_GIVEN}
     assert not_given == {Reason.IDENTITY_REQUIRED, Reason.IDENTITY_REFUSED, Reason.IDENTITY_UNAVAILABLE}
-
-
-def test_the_document_is_current() -> None:
-    assert DOCUMENT.read_text() == markdown(), "python -m tests.support.refusals_document > docs/refusals.md"
 
 
 def test_a_reason_is_explained_by_its_word(capsys: pytest.CaptureFixture[str]) -> None:

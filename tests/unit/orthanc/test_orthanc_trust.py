@@ -5,9 +5,10 @@ import ipaddress
 import pytest
 from cryptography import x509
 
-from proxy.config.x509_facts import CertificateFacts, read_certificates
 from proxy.orthanc.model import Modality
 from proxy.orthanc.trust import Trust, file_name, make_trust, sort_bundle
+from proxy.x509.certificate import Certificate
+from proxy.x509.files import read_certificates
 from tests.support import certs
 from tests.support.orthanc_import import peers, values
 
@@ -15,7 +16,7 @@ CA = certs.ca("Hospital CA")
 ISSUING = certs.ca("Issuing CA", issuer=CA)
 
 
-def read(*issued: certs.Issued) -> tuple[CertificateFacts, ...]:
+def read(*issued: certs.Issued) -> tuple[Certificate, ...]:
     return read_certificates(b"".join(item.pem for item in issued))
 
 

@@ -10,17 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.pki import issuing
-from proxy.pki.inspection import CertificateFacts, CrlFacts, InspectionError, RequestFacts, inspect
-from proxy.tls.certificates import UNREADABLE, read_certificate
+from proxy.pki.inspection import InspectionError, ShownCertificate, ShownCrl, ShownRequest, inspect
+from proxy.tls.certificates import for_policy
+from proxy.x509.certificate import Unreadable, read
 from tests.support import certs
 
 SERVER, DEVICE, PINNED, CA = range(4)
 YEAR = datetime.timedelta(days=365)
 
 
-def facts(data: bytes) -> CertificateFacts:
+def facts(data: bytes) -> ShownCertificate:
     [found] = inspect(data, certs.now())
-    assert isinstance(found, CertificateFacts)
+    assert isinstance(found, ShownCertificate)
     return found
 
 
@@ -47,8 +48,8 @@ def test_a_certificate_is_told_whole() -> None:
         (issuing.build_authority("a", "ec", certs.now()), {CA}, "does not allow it to sign handshakes"),
         (certs.leaf("a", certs.ca(), kind="rsa1024"), set(), "RSA key of 1024 bits"),
         (certs.leaf("a", certs.ca(), kind="p224"), set(), "EC key of 224 bits"),
-        (certs.leaf("a", certs.ca(), kind="ed25519"), set(), "Ed25519 keys are not understood by DCMTK"),
-        (certs.sha1_signed(certs.leaf("a", certs.ca(kind="rsa2048"))), set(), "signed with sha1"),
+        (certs.leaf("a", certs.ca(), kind="ed25519"), {DEVICE, PINNED}, "Ed25519 keys are not understood by DCMTK"),
+        (certs.sha1_signed(certs.leaf("a", certs.ca(kind="rsa2048"))), {PINNED}, "signed with SHA-1"),
         (certs.leaf("a", certs.ca(), valid=(certs.now() - YEAR, certs.now() - certs.DAY)), set(), "expired on"),
         (certs.leaf("a", certs.ca(), valid=(certs.now() + certs.DAY, certs.now() + YEAR)), set(), "not valid before"),
     ],
@@ -63,14 +64,14 @@ def test_lists_and_requests_are_told_too() -> None:
     ca = certs.ca()
     revoked = certs.leaf("CT1", ca)
     crl, *_ = inspect(certs.crl(ca, [revoked]) + ca.pem, certs.now())
-    assert isinstance(crl, CrlFacts)
+    assert isinstance(crl, ShownCrl)
     assert crl.revoked == (f"{revoked.certificate.serial_number:x}",)
     request = issuing.build_request("MR1", issuing.generate_key("ec"), issuing.Names(dns=("mr1",)), ("client",))
     pem, der = (request.public_bytes(getattr(issuing.serialization.Encoding, name)) for name in ("PEM", "DER"))
     assert inspect(pem, certs.now()) == inspect(der, certs.now())
-    assert inspect(der, certs.now()) == [RequestFacts("CN=MR1", "EC P-256", True, ("mr1",), (), ())]
+    assert inspect(der, certs.now()) == [ShownRequest("CN=MR1", "EC P-256", True, ("mr1",), (), ())]
     der_crl = x509.load_pem_x509_crl(certs.crl(ca)).public_bytes(issuing.serialization.Encoding.DER)
-    assert isinstance(inspect(der_crl, certs.now())[0], CrlFacts)
+    assert isinstance(inspect(der_crl, certs.now())[0], ShownCrl)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +94,11 @@ def test_a_name_of_an_impossible_type_is_unreadable_wherever_it_is_read() -> Non
     der = certs.self_signed("CT1").der
     assert name in der
     der = der.replace(name, bytes.fromhex("0603550403 0303 00") + b"T1")
-    with pytest.raises(InspectionError):
-        inspect(der, certs.now())
-    with pytest.raises(UNREADABLE):
-        read_certificate(x509.load_der_x509_certificate(der))
+    told = facts(der)
+    assert list(told.unreadable) == ["issuer", "subject"]
+    assert not any(use.possible for use in told.uses)
+    with pytest.raises(Unreadable):
+        for_policy(read(der))
 
 
 @given(st.binary(max_size=200), st.integers(0, 400), st.booleans())

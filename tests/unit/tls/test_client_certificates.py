@@ -253,10 +253,10 @@ class TestStrength:
         context = required(profile=profile, ca={"hospital": [ROOT, rsa_root]})
         short = present(context, certs.leaf("CT1", ROOT, kind="rsa1024"))
         assert short.problem == "client_certificate_weak"
-        assert short.problem_detail == "CN=CT1: RSA key of 1024 bits, less than 2048"
+        assert short.problem_detail == "CN=CT1: RSA key of 1024 bits; at least 2048 are needed"
         old = present(context, certs.sha1_signed(certs.leaf("CT1", rsa_root, kind="rsa2048")))
         assert old.problem == "client_certificate_weak"
-        assert old.problem_detail == "CN=CT1: signed with MD5 or SHA-1"
+        assert old.problem_detail == "CN=CT1: signed with SHA-1; SHA-2 is needed"
         assert present(context, certs.leaf("CT1", rsa_root, kind="rsa2048")).problem is None
 
     def test_b13_refuses_p224_that_level_2_lets_pass(self) -> None:
@@ -265,12 +265,12 @@ class TestStrength:
         assert present(required(ca={"hospital": [weak]}), leaf).problem is None
         certificate = present(required(profile="bcp195-rfc8996-modified", ca={"hospital": [weak]}), leaf)
         assert certificate.problem == "client_certificate_weak"
-        assert certificate.problem_detail == "CN=P-224 CA: EC key of 224 bits, less than 256"
+        assert certificate.problem_detail == "CN=P-224 CA: EC key of 224 bits; at least 256 are needed"
 
     def test_b13_refuses_a_p224_leaf(self) -> None:
         settings = server_settings(mode="required", ca={"hospital": [ROOT]})
         leaf = certs.leaf("CT1", ROOT, kind="p224")
-        judge = CertificateJudge(TrustStore(settings.client_auth), minimum_ec_bits=256)
+        judge = CertificateJudge(TrustStore(settings.client_auth), checks_strength=True)
         assert judge.judge([leaf.der, ROOT.der], NOW).problem == "client_certificate_weak"
 
     @pytest.mark.parametrize("kind", ["p256", "p384", "p521", "rsa2048", "rsa3072", "ed25519"])
@@ -367,7 +367,7 @@ class TestRevocation:
 class TestMemory:
     def test_it_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(judging, "MAX_REMEMBERED", 2)
-        judge = CertificateJudge(TrustStore(server_settings(ca={"a": [ROOT]}).client_auth), None)
+        judge = CertificateJudge(TrustStore(server_settings(ca={"a": [ROOT]}).client_auth), checks_strength=False)
         leaves = [certs.leaf(f"CT{number}", ROOT) for number in range(4)]
         first = [judge.judge([leaf.der, ROOT.der], NOW) for leaf in leaves]
         assert len(judge._remembered) == 2
@@ -376,13 +376,13 @@ class TestMemory:
 
     def test_another_chain_of_the_same_leaf_is_judged_anew(self) -> None:
         settings = server_settings(ca={"a": [ROOT]}, pinned=[ORTHANC])
-        judge = CertificateJudge(TrustStore(settings.client_auth), None)
+        judge = CertificateJudge(TrustStore(settings.client_auth), checks_strength=False)
         assert judge.judge([CT1.der, ROOT.der], NOW).problem is None
         assert judge.judge([CT1.der, ORTHANC.der], NOW).problem == "client_certificate_wrong_ca"
         assert judge.judge([CT1.der, ROOT.der], NOW).problem is None
 
     def test_a_certificate_that_cannot_be_read_is_refused(self) -> None:
-        judge = CertificateJudge(TrustStore(server_settings(ca={"a": [ROOT]}).client_auth), None)
+        judge = CertificateJudge(TrustStore(server_settings(ca={"a": [ROOT]}).client_auth), checks_strength=False)
         broken = CT1.der.replace(b"CT1.Rad.Example.ORG", b"CT1.Rad.Example.\xff\xff\xff")
         certificate = judge.judge([broken, ROOT.der], NOW)
         assert certificate.problem == "client_certificate_untrusted"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.tls import PROFILES, client_context
+from proxy.tls.client import client_context
 from proxy.tls.handshake_words import explain_client_failure
+from proxy.tls.profiles import PROFILES
 from tests.support import certs
 
 CA = certs.ca("CA")

@@ -4,15 +4,16 @@ import pytest
 from cryptography import x509
 
 from proxy.tls.paths import stands_above
+from proxy.x509.certificate import Certificate
 from tests.support import certs
 from tests.support.certs import ANY, CLIENT, DAY, SERVER, Issued
 
 NOW = certs.now().timestamp()
 
 
-def chain_below(root: Issued) -> tuple[x509.Certificate, ...]:
+def chain_below(root: Issued) -> tuple[Certificate, ...]:
     issuing = certs.ca("Issuing", issuer=root)
-    return certs.leaf("CT1", issuing).certificate, issuing.certificate
+    return certs.leaf("CT1", issuing).facts, issuing.facts
 
 
 def root_with(*extra: x509.ExtensionType, pathlen: int | None = None) -> Issued:
@@ -38,17 +39,17 @@ def root_with(*extra: x509.ExtensionType, pathlen: int | None = None) -> Issued:
     ],
 )
 def test_an_authority_above(root: Issued, stands: bool) -> None:
-    assert stands_above(root.certificate, chain_below(root), NOW) is stands
+    assert stands_above(root.facts, chain_below(root), NOW) is stands
 
 
 @pytest.mark.parametrize(
     "stranger", [certs.ca("Other"), certs.ca("Root", slot="other key"), certs.ca("Root", kind="rsa2048")]
 )
 def test_a_stranger(stranger: Issued) -> None:
-    assert not stands_above(stranger.certificate, chain_below(certs.ca("Root")), NOW)
+    assert not stands_above(stranger.facts, chain_below(certs.ca("Root")), NOW)
 
 
 def test_a_signature_with_sha_1_counts_for_nothing() -> None:
     root = certs.ca("Root", kind="rsa2048")
     chain: Sequence[Issued] = (certs.sha1_signed(certs.leaf("CT1", root)),)
-    assert not stands_above(root.certificate, tuple(one.certificate for one in chain), NOW)
+    assert not stands_above(root.facts, tuple(one.facts for one in chain), NOW)

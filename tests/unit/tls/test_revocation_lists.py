@@ -17,11 +17,11 @@ CT1, MR1, US1 = (certs.leaf(name, ROOT) for name in ("CT1", "MR1", "US1"))
 
 
 def lists(*crls: bytes, authorities: tuple[Issued, ...] = (ROOT, OTHER)) -> RevocationLists:
-    return RevocationLists([file(crl, "crl.pem") for crl in crls], [one.certificate for one in authorities])
+    return RevocationLists([file(crl, "crl.pem") for crl in crls], [one.facts for one in authorities])
 
 
 def is_revoked(found: RevocationLists, leaf: Issued, issuer: Issued = ROOT) -> bool:
-    return found.status([leaf.certificate, issuer.certificate]).revoked_by is not None
+    return found.status([leaf.facts, issuer.facts]).revoked_by is not None
 
 
 def extended(extension: x509.ExtensionType, *, critical: bool = True) -> bytes:
@@ -46,20 +46,20 @@ def test_der() -> None:
 
 
 def test_without_lists_nothing_is_revoked() -> None:
-    status = lists().status([CT1.certificate, ROOT.certificate])
+    status = lists().status([CT1.facts, ROOT.facts])
     assert (status.revoked_by, status.first_to_end) == (None, None)
 
 
 def test_the_list_that_ends_first_is_named() -> None:
     soon = certs.now() + certs.DAY
     found = lists(certs.crl(ROOT), certs.crl(ROOT, next_update=soon))
-    first = found.status([CT1.certificate, ROOT.certificate]).first_to_end
+    first = found.status([CT1.facts, ROOT.facts]).first_to_end
     assert first is not None
     assert first.next_update == soon.timestamp()
 
 
 def test_a_leaf_alone_has_no_issuer_to_ask() -> None:
-    assert not lists(certs.crl(ROOT, [CT1])).status([CT1.certificate]).revoked_by
+    assert not lists(certs.crl(ROOT, [CT1])).status([CT1.facts]).revoked_by
 
 
 PARTIAL = {
@@ -81,9 +81,9 @@ def test_a_distribution_point_alone_is_no_obstacle() -> None:
 @pytest.mark.parametrize(
     ("crl", "problem"),
     [
-        (b"", "crl.pem: holds no CRL that can be read"),
-        (b"rubbish", "crl.pem: holds no CRL that can be read"),
-        (certs.crl(ROOT)[:-30], "crl.pem: a CRL is cut off"),
+        (b"", "crl.pem: holds no CRL in PEM or DER"),
+        (b"rubbish", "crl.pem: holds no CRL in PEM or DER"),
+        (certs.crl(ROOT)[:-30], "crl.pem: holds no CRL that can be read (the PEM block X509 CRL is cut off)"),
         (certs.crl(ROOT)[:100] + b"\n-----END X509 CRL-----\n", "crl.pem: holds no CRL that can be read"),
         (certs.crl(certs.ca("Nobody")), "the CRL is issued by CN=Nobody, which is not among the CAs here"),
         (certs.crl(ROOT, signed_by=OTHER), "the CRL of CN=Hospital root is not signed by that CA's key"),

@@ -1,6 +1,5 @@
-"""docs/refusals.md, generated from the manual: `python -m tests.support.refusals_document > docs/refusals.md`."""
+"""docs/refusals.md, from the manual of refusals in `proxy/explain/manual`."""
 
-import sys
 from collections.abc import Iterator
 
 from proxy.explain.manual.connection import CONNECTION
@@ -34,8 +33,8 @@ The access record (`reason`), the metrics, the log and `dicomgate explain` use t
 |---|---|"""
 
 
-def markdown() -> str:
-    """Return the document."""
+def refusals() -> str:
+    """The page."""
     return "\n".join(_lines())
 
 
@@ -60,7 +59,3 @@ def _entry(described: DescribedReason) -> Iterator[str]:
     yield f"- The sender sees: {described.sender}"
     yield f"- Check first: {described.check}"
     yield f"- To change: {described.change}\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown())

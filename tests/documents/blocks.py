@@ -168,12 +168,6 @@ def links(document: str) -> Iterator[str]:
             yield target
 
 
-def anchors(document: str) -> set[str]:
-    """The anchors of the headings of a document, as GitHub makes them."""
-    headings = re.findall(r"^#{1,6} +(.+?)\s*$", prose(document), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
 def typed(document: str) -> list[Command]:
     """Every command of the blocks of a document."""
     return [command for block in blocks(document) if block.language == "console" for command in block.commands]

@@ -3,7 +3,7 @@
 Offline, commands that need a running server are left to the integration test; all others are typed. A document begins
 in an empty folder, or, with `<!-- begins: where the README ends -->`, in the folder that the README leaves.
 
-`python -m tests.support.story README.md docs/*.md` writes the outputs of the day into the documents, where they differ.
+`python -m tests.documents.story README.md docs/*.md` writes outputs that differ into the documents.
 """
 
 import contextlib
@@ -23,8 +23,9 @@ import yaml
 
 from proxy.cli.__main__ import main
 from proxy.config.load import load
-from tests.support import balancers, documents
-from tests.support.documents import REPOSITORY, Block, Command
+from tests.documents import blocks as documents
+from tests.documents.blocks import REPOSITORY, Block, Command
+from tests.support import balancers
 from tests.support.listening import is_listening
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Child, clean_environment, until

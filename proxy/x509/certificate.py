@@ -1,0 +1,318 @@
+"""One certificate: every field that can be read, and the name of every field that cannot.
+
+Two readers look at the same bytes, for two questions:
+- our own (`der`) gives the values. It is as tolerant as OpenSSL, which has verified the chain: a T61String, an `@` in a
+  PrintableString or a time without seconds is read and shown;
+- `cryptography` is asked for a second opinion. A field that it refuses is listed in `Certificate.unreadable` with the
+  reason, though its value may be there. **Such a value is for people: no decision may match it**, because another
+  program could read it otherwise.
+
+So tolerance never admits anybody: whoever decides asks for `unreadable` first. A test holds both readers against each
+other over mutated certificates: where `cryptography` reads a field, ours gives the same.
+"""
+
+import base64
+import datetime
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from proxy.x509.der import DerError, Element, Tag, read_element
+from proxy.x509.extensions import (
+    CLIENT_AUTH,
+    NAME_CONSTRAINTS,
+    SERVER_AUTH,
+    BasicConstraints,
+    Extensions,
+    read_extensions,
+)
+from proxy.x509.keys import NO_KEY, Key, read_key
+from proxy.x509.names import NO_NAME, NO_NAMES, AlternativeNames, Name, read_name
+from proxy.x509.signatures import read_hash
+
+#: What `cryptography` raises for a certificate or a field that it does not read.
+REFUSALS = (
+    ValueError,
+    TypeError,  # a name of a type that its attribute cannot have
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
+# A time that cannot be read makes the certificate one that is never valid.
+_NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC), datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
+
+class Unreadable(ValueError):
+    """A certificate, or a field of it that is needed, cannot be read; says which and why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Certificate:
+    """One certificate. Two are equal if their bytes are.
+
+    `unreadable`: field -> why, for each field that is not well-formed or that `cryptography` refuses. Fields: version,
+    serial, signature algorithm, issuer, validity, subject, public key; subjectAltName and the other extensions by their
+    names in RFC 5280, those that are not looked at here by their OID; extensions or certificate where `cryptography`
+    refuses the whole. A certificate without readable times is never valid.
+    """
+
+    der: bytes = field(repr=False)
+    sha256: str  # lower-case hex
+    version: int = 1
+    serial: int = 0
+    signature_hash: str | None = None  # sha256 etc., None where the algorithm has none (Ed25519) or is unknown
+    issuer: Name = NO_NAME
+    subject: Name = NO_NAME
+    not_before: datetime.datetime = _NEVER[0]
+    not_after: datetime.datetime = _NEVER[1]
+    key: Key = NO_KEY
+    names: AlternativeNames = NO_NAMES
+    key_usage: frozenset[str] | None = None  # keyCertSign etc.; None without the extension
+    extended_key_usage: tuple[str, ...] | None = None  # OIDs; None without the extension
+    basic_constraints: BasicConstraints | None = None
+    subject_key_identifier: bytes | None = None
+    authority_key_identifier: bytes | None = None
+    extensions: frozenset[str] = frozenset()  # OIDs of all
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    _parsed: x509.Certificate | None = field(default=None, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Certificate) and self.der == other.der
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    @property
+    def parsed(self) -> x509.Certificate:
+        """As `cryptography` has it. Raises Unreadable where it has not."""
+        if self._parsed is None:
+            raise Unreadable(self.why_unreadable)
+        return self._parsed
+
+    def require(self, *names: str) -> None:
+        """Raise Unreadable if one of these fields is unreadable."""
+        for name in names:
+            if name in self.unreadable:
+                raise Unreadable(f"{name}: {self.unreadable[name]}")
+
+    @property
+    def why_unreadable(self) -> str:
+        """Every unreadable field with its reason, in one line; empty where there is none."""
+        return "; ".join(f"{name}: {why}" for name, why in self.unreadable.items())
+
+    @property
+    def pem(self) -> bytes:
+        """Raises Unreadable where `cryptography` cannot load it."""
+        return self.parsed.public_bytes(Encoding.PEM)
+
+    @property
+    def serial_hex(self) -> str:
+        return f"{self.serial:x}"
+
+    @property
+    def spki_sha256(self) -> str:
+        """SHA-256 of the public key, base64, as `peers[].cert.spki_sha256` has it."""
+        return base64.b64encode(hashlib.sha256(self.key.spki).digest()).decode()
+
+    @property
+    def is_self_issued(self) -> bool:
+        return self.issuer.is_same(self.subject)
+
+    @property
+    def is_ca(self) -> bool:
+        """Whether OpenSSL takes it for a CA: a self-issued version 1 certificate too, which has no constraints."""
+        if self.basic_constraints is not None:
+            return self.basic_constraints.is_ca
+        return self.version == 1 and self.is_self_issued
+
+    @property
+    def for_clients(self) -> bool:
+        """Whether the extended key usage admits TLS clients. OpenSSL does not count anyExtendedKeyUsage."""
+        return self.extended_key_usage is None or CLIENT_AUTH in self.extended_key_usage
+
+    @property
+    def for_servers(self) -> bool:
+        """As `for_clients`, for TLS servers."""
+        return self.extended_key_usage is None or SERVER_AUTH in self.extended_key_usage
+
+    @property
+    def limits_names(self) -> bool:
+        """Whether it has name constraints."""
+        return NAME_CONSTRAINTS in self.extensions
+
+    def may(self, usage: str) -> bool:
+        """Whether the key usage, if there is any, has this bit: digitalSignature, keyCertSign, ..."""
+        return self.key_usage is None or usage in self.key_usage
+
+    def issued(self, other: "Certificate") -> bool:
+        """Whether this name and this key have signed `other`, be it valid or not. Raises Unreadable.
+
+        An unreadable name is an error, not a "no": the issuer might have revoked `other`.
+        """
+        self.require("subject")
+        other.require("issuer")
+        if not self.subject.is_same(other.issuer):
+            return False
+        try:
+            other.parsed.verify_directly_issued_by(self.parsed)
+        except Unreadable:
+            raise
+        except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+            return False
+        return True
+
+
+def fingerprint(der: bytes) -> str:
+    """SHA-256 of a DER certificate, lower-case hex."""
+    return hashlib.sha256(der).hexdigest()
+
+
+def read(source: bytes | x509.Certificate) -> Certificate:
+    """Read a certificate (DER). Raises Unreadable where not even its fields can be told apart."""
+    der = source if isinstance(source, bytes) else source.public_bytes(Encoding.DER)
+    try:
+        certificate, odd = _read_fields(der)
+    except DerError as error:
+        raise Unreadable(f"not a certificate in DER: {error}") from None
+    parsed, refused = _second_opinion(der)
+    if parsed is not None and "public key" not in refused:
+        # Written again: a key has one form then (named algorithm, uncompressed point), by which it is pinned.
+        spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        certificate = replace(certificate, key=replace(certificate.key, spki=spki))
+    return replace(certificate, unreadable=_merge(odd, refused), _parsed=parsed)
+
+
+def _merge(odd: dict[str, str], refused: dict[str, str]) -> dict[str, str]:
+    """What is unreadable: `odd` (field by field, by our reader) and what `cryptography` has refused.
+
+    Our reader names the field where `cryptography` says only that it cannot load the certificate or its extensions.
+    """
+    merged = dict(odd)
+    for name, why in refused.items():
+        narrower = {"certificate": odd.keys(), "extensions": odd.keys() - _SECOND_OPINIONS.keys()}.get(name)
+        if not narrower:
+            merged.setdefault(name, why)
+    return merged
+
+
+class _Fields:
+    """Collects the values of the fields, and the oddities of those that are not well-formed."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.odd: dict[str, str] = {}
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except DerError as error:
+            self.odd[name] = str(error)
+
+
+def _read_fields(der: bytes) -> tuple[Certificate, dict[str, str]]:
+    """RFC 5280 section 4.1. Raises DerError where the fields cannot be told apart."""
+    outer = read_element(der).expect(Tag.SEQUENCE).reader()
+    tbs = outer.next(Tag.SEQUENCE).reader()
+    algorithm = outer.next()
+    outer.next(Tag.BIT_STRING)
+    outer.expect_end()
+    version = tbs.optional(0xA0)
+    serial, _, issuer, validity, subject, key = (tbs.next() for _ in range(6))
+    rest = {element.tag: element for element in tbs.elements()}
+    fields = _Fields()
+    values = fields.values
+    with fields.reading("version"):
+        values["version"] = _version(version)
+    with fields.reading("serial"):
+        values["serial"] = serial.integer()
+        if not serial.is_minimal:
+            raise DerError("more octets than the number needs")
+    with fields.reading("signature algorithm"):
+        values["signature_hash"] = read_hash(algorithm)
+    with fields.reading("validity"):
+        times = validity.expect(Tag.SEQUENCE).reader()
+        for key_name in ("not_before", "not_after"):
+            time = times.next()
+            values[key_name] = time.time()
+            if len(time.content) != (13 if time.tag == Tag.UTC_TIME else 15):
+                raise DerError("a time without seconds, with a fraction or with a zone (RFC 5280 section 4.1.2.5)")
+    with fields.reading("public key"):
+        values["key"] = read_key(key)
+    for name, element in (("issuer", issuer), ("subject", subject)):
+        with fields.reading(name):
+            values[name] = read_name(element)
+            if values[name].problem:
+                raise DerError(values[name].problem)
+    if 0xA3 in rest:
+        with fields.reading("extensions"):
+            _add_extensions(fields, read_extensions(rest[0xA3]))
+    return Certificate(der, fingerprint(der), **values), fields.odd
+
+
+def _version(element: Element | None) -> int:
+    if element is None:
+        return 1
+    version = read_element(element.content).integer() + 1
+    if version not in (1, 2, 3):
+        raise DerError(f"version {version} does not exist")
+    if version == 1:
+        raise DerError("version 1 is written out, which DER leaves out")
+    return version
+
+
+def _add_extensions(fields: _Fields, found: Extensions) -> None:
+    fields.odd.update(found.problems)
+    fields.values.update(
+        names=found.names,
+        key_usage=found.key_usage,
+        extended_key_usage=found.extended_key_usage,
+        basic_constraints=found.basic_constraints,
+        subject_key_identifier=found.subject_key_identifier,
+        authority_key_identifier=found.authority_key_identifier,
+        extensions=found.present,
+    )
+
+
+_SECOND_OPINIONS: dict[str, Callable[[x509.Certificate], object]] = {
+    "serial": lambda certificate: certificate.serial_number,
+    "signature algorithm": lambda certificate: certificate.signature_hash_algorithm,
+    "issuer": lambda certificate: certificate.issuer.rfc4514_string(),
+    "validity": lambda certificate: (certificate.not_valid_before_utc, certificate.not_valid_after_utc),
+    "subject": lambda certificate: certificate.subject.rfc4514_string(),
+    "public key": lambda certificate: certificate.public_key().public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    ),
+    "extensions": lambda certificate: certificate.extensions,
+}
+
+
+def _second_opinion(der: bytes) -> tuple[x509.Certificate | None, dict[str, str]]:
+    """What `cryptography` makes of it: the certificate, and the fields that it refuses with its reasons."""
+    refused: dict[str, str] = {}
+    with warnings.catch_warnings():
+        # It warns of old devices' certificates (a serial of zero, a country of three letters), on standard error.
+        warnings.simplefilter("ignore")
+        try:
+            parsed = x509.load_der_x509_certificate(der)
+        except REFUSALS as error:
+            return None, {"certificate": _in_one_line(error)}
+        for name, look in _SECOND_OPINIONS.items():
+            try:
+                look(parsed)
+            except REFUSALS as error:
+                refused[name] = _in_one_line(error)
+    return parsed, refused
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,104 @@
+"""Certificate revocation lists (RFC 5280 section 5), as `cryptography` reads them: a list must be well-formed.
+
+A list is not read tolerantly: one entry that was passed over would let in what it revokes.
+"""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from proxy.x509.certificate import REFUSALS, Certificate
+from proxy.x509.files import blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Crl:
+    """One list. `issuer` is RFC 4514."""
+
+    parsed: x509.CertificateRevocationList = field(repr=False)
+    issuer: str
+    last_update: datetime.datetime
+    next_update: datetime.datetime | None
+    _verdicts: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)  # a large list is hashed once
+
+    @property
+    def pem(self) -> bytes:
+        return self.parsed.public_bytes(Encoding.PEM)
+
+    @property
+    def number(self) -> int | None:
+        """RFC 5280 section 5.2.3. Raises ValueError where the extensions are broken."""
+        try:
+            return self.parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        except x509.ExtensionNotFound:
+            return None
+
+    @property
+    def serials(self) -> tuple[int, ...]:
+        """Of the certificates that it revokes, in its order. Raises ValueError where an entry is broken."""
+        return tuple(entry.serial_number for entry in self.parsed)
+
+    @property
+    def partial(self) -> str | None:
+        """The OID of a critical extension that makes the list one of some certificates alone, or None."""
+        for extension in self.parsed.extensions:
+            scope = extension.value
+            whole = isinstance(scope, x509.IssuingDistributionPoint) and not (
+                scope.indirect_crl
+                or scope.only_some_reasons
+                or scope.only_contains_ca_certs
+                or scope.only_contains_user_certs
+                or scope.only_contains_attribute_certs
+            )
+            if extension.critical and not whole:
+                return str(extension.oid.dotted_string)
+        return None
+
+    def is_named_for(self, ca: Certificate) -> bool:
+        """Whether `ca` has the name of its issuer."""
+        return self.parsed.issuer == ca.parsed.subject
+
+    def is_of(self, ca: Certificate) -> bool:
+        """Whether `ca` issued it: name and signature."""
+        if ca.sha256 not in self._verdicts:
+            self._verdicts[ca.sha256] = self.is_named_for(ca) and self._is_signed_by(ca)
+        return self._verdicts[ca.sha256]
+
+    def _is_signed_by(self, ca: Certificate) -> bool:
+        try:
+            # A key of another kind (X25519) raises TypeError.
+            return self.parsed.is_signature_valid(ca.parsed.public_key())  # type: ignore[arg-type]
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            return False
+
+
+def read_crl(der: bytes) -> Crl:
+    """Raises ValueError with what is wrong."""
+    try:
+        crl = x509.load_der_x509_crl(der)
+        return Crl(crl, crl.issuer.rfc4514_string(), crl.last_update_utc, crl.next_update_utc)
+    except REFUSALS as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> ValueError:
+    return ValueError(f"holds no CRL that can be read ({' '.join(str(error).split())})")
+
+
+def read_crls(data: bytes) -> tuple[Crl, ...]:
+    """The lists of a PEM file, or the one of a DER file. Raises ValueError with what is wrong."""
+    return tuple(read_crl(der) for der in _lists(data))
+
+
+def _lists(data: bytes) -> Iterator[bytes]:
+    try:
+        found = [der for label, der in blocks(data) if label == "X509 CRL"]
+    except ValueError as error:
+        raise _unreadable(error) from None
+    if not found and data[:1] != b"\x30":
+        raise ValueError("holds no CRL in PEM or DER")
+    yield from found or [data]

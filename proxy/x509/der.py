@@ -1,0 +1,213 @@
+"""A reader of DER (X.690): as much of it as certificates need, over bytes that a peer may have sent.
+
+`cryptography` reads certificates by the letter. OpenSSL, which verifies them, does not: it accepts a T61String in
+Latin-1, an `@` in a PrintableString, a serial number of zero. Both answers have to be explained, so the fields are read
+here. `asn1crypto` was the alternative: it has had no release since March 2022, recurses without a limit, and raises
+whatever a malformed value happens to provoke.
+
+Three properties make this reader safe, and none of them is checked by a caller:
+- an element cannot pass the element that holds it: the end of the parent is fixed before its children are read;
+- nothing is allocated from a length: a length only moves a cursor inside bytes that exist;
+- there is no recursion: a caller descends one level by one call, so the depth is that of the caller's own code.
+
+Only `DerError` is raised.
+"""
+
+import datetime
+import enum
+import re
+from collections.abc import Iterator
+
+# X.509 has no longer identifier in use. An arc of unlimited size would be converted to decimal in quadratic time.
+_LONGEST_OID = 128  # bytes
+_LONGEST_LENGTH = 4  # octets of a length, so 4 GiB
+
+_TIME = re.compile(rb"(\d{2}|\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?(?:\.\d{1,9})?(Z|[+-]\d{4})?")
+
+
+class DerError(ValueError):
+    """The bytes are not what they should be at this place."""
+
+
+class Tag(enum.IntEnum):
+    """Identifier octets (X.680 section 8.6). All of X.509 fits into one octet."""
+
+    BOOLEAN = 0x01
+    INTEGER = 0x02
+    BIT_STRING = 0x03
+    OCTET_STRING = 0x04
+    OBJECT_IDENTIFIER = 0x06
+    UTF8_STRING = 0x0C
+    NUMERIC_STRING = 0x12
+    PRINTABLE_STRING = 0x13
+    T61_STRING = 0x14
+    IA5_STRING = 0x16
+    UTC_TIME = 0x17
+    GENERALIZED_TIME = 0x18
+    VISIBLE_STRING = 0x1A
+    UNIVERSAL_STRING = 0x1C
+    BMP_STRING = 0x1E
+    SEQUENCE = 0x30
+    SET = 0x31
+
+
+class Element:
+    """One element: its tag, and where its content lies in the bytes."""
+
+    __slots__ = ("_body", "_data", "_end", "_start", "tag")
+
+    def __init__(self, data: bytes, tag: int, start: int, body: int, end: int) -> None:
+        self._data, self.tag, self._start, self._body, self._end = data, tag, start, body, end
+
+    @property
+    def whole(self) -> bytes:
+        """Header and content."""
+        return self._data[self._start : self._end]
+
+    @property
+    def content(self) -> bytes:
+        return self._data[self._body : self._end]
+
+    def reader(self) -> "DerReader":
+        """A reader of the content."""
+        return DerReader(self._data, self._body, self._end)
+
+    def expect(self, tag: int) -> "Element":
+        """The element itself, if it has this tag."""
+        if self.tag != tag:
+            raise DerError(f"tag {self.tag:02X} where {tag:02X} is needed")
+        return self
+
+    def integer(self) -> int:
+        """Of an INTEGER. A needless leading zero is accepted."""
+        content = self.expect(Tag.INTEGER).content
+        if not content:
+            raise DerError("an INTEGER without content")
+        return int.from_bytes(content, "big", signed=True)
+
+    @property
+    def is_minimal(self) -> bool:
+        """Whether an INTEGER has no octet that it could do without (X.690 section 8.3.2)."""
+        content = self.content
+        return len(content) < 2 or not (content[0] in (0, 0xFF) and (content[0] ^ content[1]) < 0x80)
+
+    def boolean(self) -> bool:
+        """Of a BOOLEAN. DER knows 00 and FF; OpenSSL takes any other octet for true as well."""
+        content = self.expect(Tag.BOOLEAN).content
+        if len(content) != 1:
+            raise DerError(f"a BOOLEAN of {len(content)} bytes")
+        return content != b"\0"
+
+    def oid(self) -> str:
+        """Of an OBJECT IDENTIFIER, dotted (X.690 section 8.19)."""
+        content = self.expect(Tag.OBJECT_IDENTIFIER).content
+        if not content or len(content) > _LONGEST_OID or content[-1] & 0x80:
+            raise DerError("an OBJECT IDENTIFIER that is empty, too long or cut off")
+        arcs, arc = [], 0
+        for octet in content:
+            arc = arc << 7 | octet & 0x7F
+            if not octet & 0x80:
+                arcs.append(arc)
+                arc = 0
+        first = min(arcs[0] // 40, 2)  # the first two arcs share a number
+        return ".".join(map(str, [first, arcs[0] - 40 * first, *arcs[1:]]))
+
+    def bits(self) -> bytes:
+        """Of a BIT STRING that is made of whole octets."""
+        content = self.expect(Tag.BIT_STRING).content
+        if content[:1] != b"\0":
+            raise DerError("a BIT STRING that is empty or does not end at an octet")
+        return content[1:]
+
+    def flags(self) -> frozenset[int]:
+        """The numbers of the bits that are set in a BIT STRING, the first is 0. At most the first 32 are looked at."""
+        content = self.expect(Tag.BIT_STRING).content
+        if not content or content[0] > 7 or (content[0] and len(content) == 1):
+            raise DerError("a BIT STRING with a wrong count of unused bits")
+        return frozenset(
+            8 * at + bit for at, octet in enumerate(content[1:5]) for bit in range(8) if octet & (0x80 >> bit)
+        )
+
+    def time(self) -> datetime.datetime:
+        """Of a UTCTime or GeneralizedTime, in UTC. Seconds and zone may be missing, as BER allows."""
+        if self.tag not in (Tag.UTC_TIME, Tag.GENERALIZED_TIME):
+            raise DerError(f"tag {self.tag:02X} where a time is needed")
+        match = _TIME.fullmatch(self.content)
+        if match is None or (len(match[1]) == 2) is not (self.tag == Tag.UTC_TIME):
+            raise DerError("a time in no known form")
+        year, zone = int(match[1]), match[7] or b"Z"
+        if self.tag == Tag.UTC_TIME:
+            year += 1900 if year >= 50 else 2000  # RFC 5280 section 4.1.2.5.1
+        try:
+            month, day, hour, minute, second = (int(part or 0) for part in match.groups()[1:6])
+            when = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC)
+            if zone != b"Z":
+                offset = datetime.timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
+                when = when - offset if zone[:1] == b"+" else when + offset
+        except (ValueError, OverflowError):
+            raise DerError("a time that is in no calendar") from None
+        return when
+
+
+class DerReader:
+    """A cursor over the elements of `data[start:end]`."""
+
+    __slots__ = ("_at", "_data", "_end")
+
+    def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
+        self._data, self._at, self._end = data, start, len(data) if end is None else end
+
+    def next(self, tag: int | None = None) -> Element:
+        """The next element, which must have `tag` if one is given."""
+        data, start = self._data, self._at
+        body, length = self._header()
+        end = body + length
+        if end > self._end:
+            raise DerError(f"an element of {length} bytes where {self._end - body} are left")
+        element = Element(data, data[start], start, body, end)
+        if tag is not None:
+            element.expect(tag)
+        self._at = end
+        return element
+
+    def _header(self) -> tuple[int, int]:
+        """Where the content of the next element begins, and its length (X.690 section 8.1)."""
+        data, at, end = self._data, self._at, self._end
+        if at + 2 > end:
+            raise DerError("cut off in the header of an element")
+        if data[at] & 0x1F == 0x1F:
+            raise DerError("a tag of several octets")
+        first = data[at + 1]
+        body = at + 2
+        if first < 0x80:
+            return body, first
+        octets = first & 0x7F
+        if not octets:
+            raise DerError("an indefinite length, which DER does not have")
+        if octets > _LONGEST_LENGTH or body + octets > end:
+            raise DerError("a length that is too long or cut off")
+        return body + octets, int.from_bytes(data[body : body + octets], "big")
+
+    def optional(self, tag: int) -> Element | None:
+        """The next element if it has this tag; else None, and the cursor stays."""
+        if self._at < self._end and self._data[self._at] == tag:
+            return self.next()
+        return None
+
+    def elements(self) -> Iterator[Element]:
+        """All that are left."""
+        while self._at < self._end:
+            yield self.next()
+
+    def expect_end(self) -> None:
+        """Raise DerError if anything is left."""
+        if self._at != self._end:
+            raise DerError(f"{self._end - self._at} bytes too many")
+
+
+def read_element(data: bytes) -> Element:
+    """The one element that `data` consists of."""
+    reader = DerReader(data)
+    element = reader.next()
+    reader.expect_end()
+    return element

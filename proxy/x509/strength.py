@@ -1,0 +1,53 @@
+"""Which certificates are too weak: the one judge of it (PS3.15 B.13: RSA from 2048 bits, EC from 256, SHA-2).
+
+`check`, `pki inspect`, `pki issue` and the live path all ask here, so that they cannot disagree. SHA-224 is SHA-2.
+"""
+
+from collections.abc import Sequence
+
+from proxy.x509.certificate import Certificate
+from proxy.x509.keys import Key
+
+MINIMUM_RSA_BITS = 2048
+MINIMUM_EC_BITS = 256
+
+_BROKEN_HASHES = {"md2": "MD2", "md4": "MD4", "md5": "MD5", "sha1": "SHA-1"}
+
+
+def key_weakness(key: Key) -> str | None:
+    """Why the key is too weak or of a kind that is not accepted, or None."""
+    if key.is_edwards:
+        return None
+    if key.kind not in ("RSA", "EC"):
+        return f"a key of kind {key}; RSA or EC is needed"
+    least = MINIMUM_RSA_BITS if key.kind == "RSA" else MINIMUM_EC_BITS
+    return f"{key.kind} key of {key.bits} bits; at least {least} are needed" if key.bits < least else None
+
+
+def weakness(certificate: Certificate, *, anchor: bool | None = None) -> str | None:
+    """Why the certificate is too weak, or None.
+
+    The signature of an `anchor` proves nothing and is not looked at: the certificate is trusted as itself. None: it is
+    taken for an anchor if it is self-issued.
+    """
+    weak = key_weakness(certificate.key)
+    if weak is not None:
+        return weak
+    broken = _BROKEN_HASHES.get(certificate.signature_hash or "")
+    if broken is not None and not (certificate.is_self_issued if anchor is None else anchor):
+        return f"signed with {broken}; SHA-2 is needed"
+    return None
+
+
+def chain_weakness(chain: Sequence[Certificate]) -> str | None:
+    """What is too weak in a verified chain (leaf first, the last one is its anchor), with the subject; or None.
+
+    Raises Unreadable where a key or a signature algorithm is of no known kind.
+    """
+    for depth, certificate in enumerate(chain, 1):
+        anchor = depth == len(chain)
+        certificate.require("public key", *([] if anchor else ["signature algorithm"]))
+        weak = weakness(certificate, anchor=anchor)
+        if weak is not None:
+            return f"{certificate.subject.text}: {weak}"
+    return None
