@@ -1,7 +1,8 @@
 """The `dicomgate` command: finds the verb and runs it. One verb is one file of this folder.
 
 A verb's module has either `command`, a function with typer's annotations, or `app`, a typer application with verbs of
-its own. Only the module of the verb that was typed is imported, and a verb imports what is heavy where it is used.
+its own. Only the module of the typed verb is imported, and a verb imports heavy libraries where it uses them: so
+`dicomgate version` answers within 0.2 s of CPU time.
 """
 
 import importlib
@@ -9,16 +10,20 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
 
 VERBS = (
     "run", "check", "explain", "echo", "init", "pki", "import", "schema",
     "reload", "drain", "stop", "disconnect", "status", "top", "demo", "version",
 )  # fmt: skip
-_MODULES = {"import": "importing"}  # a word of Python's own names no module
+_MODULES = {"import": "importing"}  # `import` is a keyword of Python and names no module
 
 
 def module_of(verb: str) -> ModuleType:
-    """The module of a verb."""
+    """Return the module of a verb."""
     return importlib.import_module(f"proxy.cli.{_MODULES.get(verb, verb)}")
 
 
@@ -28,17 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
-    except OSError as error:  # verbs name their own files: what is left has nowhere to print to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries once more when it exits
+    except OSError as error:  # Verbs handle errors of their own files: this is standard output itself.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Else the interpreter flushes once more at exit, and fails.
         if isinstance(error, BrokenPipeError):
-            return 1  # the reader has seen enough
+            return 1  # the reader closed the pipe early, such as `head`
         sys.stderr.write(f"dicomgate: {error.filename or 'standard output'}: {error.strerror}\n")
         return 2
     return code
 
 
 def _open_standard_streams() -> None:
-    """Lead closed ones to /dev/null: else the next socket gets their descriptor, and what is printed with it."""
+    """Open closed standard streams on /dev/null. Else the next socket gets descriptor 1, and receives what we print."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
@@ -49,13 +54,25 @@ def _open_standard_streams() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments in (["version"], ["--version"]):  # without typer, which alone takes longer than all else here
+    if arguments in (["version"], ["--version"]):  # without typer: its import takes longer than the rest together
         importlib.import_module("proxy.cli.version").command()
         return 0
 
-    import typer
-
     from proxy.cli.output import CommandError, complain
+
+    try:
+        _application(arguments)(arguments, prog_name="dicomgate")
+    except CommandError as error:
+        complain(str(error))
+        return error.exit_code
+    except SystemExit as end:  # typer ends this way, with code 2 after a usage error
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _application(arguments: list[str]) -> "typer.Typer":
+    """Return the command line with the typed verb alone, or with all verbs for the help."""
+    import typer
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -69,14 +86,7 @@ def _run(arguments: list[str]) -> int:
             app.add_typer(module.app, name=verb)
         else:
             app.command(verb)(module.command)
-    try:
-        app(arguments, prog_name="dicomgate")
-    except CommandError as error:
-        complain(str(error))
-        return error.exit_code
-    except SystemExit as end:  # how typer ends, with 2 after a usage error
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return 0
+    return app
 
 
 if __name__ == "__main__":

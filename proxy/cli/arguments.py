@@ -1,4 +1,4 @@
-"""What several verbs take on the command line, read and checked. Every mistake is a CommandError."""
+"""Reading and checking arguments that several verbs share. A mistake raises CommandError."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from proxy.pdu.ae_title import check_ae_title
 
 
 def parse_target(text: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT."""
+    """Split HOST:PORT. An IPv6 address is in brackets."""
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -29,6 +29,7 @@ def require_ae_title(option: str, title: str) -> None:
 
 
 def read_file(path: Path) -> bytes:
+    """Read a whole file. Raises CommandError."""
     try:
         return path.read_bytes()
     except OSError as error:

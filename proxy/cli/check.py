@@ -1,6 +1,6 @@
-"""`dicomgate check`: every finding, and what the configuration comes to on each listener.
+"""`dicomgate check`: all findings, and the effective settings of each listener and upstream.
 
-`--format json`, the shape of which is stable:
+`--format json` has a stable shape:
 
     {config, ok, errors, warnings,
      findings: [{code, severity, where, path, message}],
@@ -22,8 +22,8 @@
                                certificate: null | {file, dns: [...], key, not_after}}}]}
 
 `revocation`: {crls: [{file, issuer, revoked, next_update}], crl_expired, revoked: [fingerprints]}; null for a tenant of
-a plaintext listener. `sender`: whose row it is: the SNI is known, unknown, none, or any where no tenant has a
-server name. `listeners` and `upstreams` are empty where the configuration has errors.
+a plaintext listener. `sender`: the kind of client that the row is for: its SNI is known, unknown or none; or any, where
+no tenant has a server name. `listeners` and `upstreams` are empty if the configuration has errors.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -45,10 +45,10 @@ _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 
 def command(
     config: ConfigOption = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 on warnings.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on warnings.")] = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Check the configuration and print what it means. Exit code: 0 good, 1 warnings with --strict, 2 errors."""
+    """Check the configuration and print its effect. Exit code: 0 good, 1 warnings with --strict, 2 errors."""
     from proxy.explain.listeners import describe_listeners, try_tls
     from proxy.explain.upstreams import describe_upstreams
 
@@ -78,7 +78,7 @@ def command(
             _print_upstream(upstream)
         _print_sum(errors, warnings)
         if not loaded.complete:
-            say("names, files and certificates are checked once these are corrected")
+            say("correct these first; names, files and certificates are checked then")
     if errors:
         raise typer.Exit(USAGE)
     if warnings and strict:
@@ -119,7 +119,7 @@ def _print_listener(listener: "EffectiveListener") -> None:
         if tls is not None and tenant.revocation is not None and tenant.revocation != tls.revocation:
             _print_revocation(tenant.revocation)
         if tenant.rewrite_called_aet is not None:
-            _row("", f"the upstream is called {tenant.rewrite_called_aet}")
+            _row("", f"called AE title sent to the upstream: {tenant.rewrite_called_aet}")
         for peer in tenant.peers:
             _row(f"  peer {peer.name}", f"may {peer.may}" if peer.action == "accept" else "is refused")
     if listener.sni:
@@ -133,9 +133,9 @@ def _print_listener(listener: "EffectiveListener") -> None:
 
 
 def _print_revocation(revocation: "EffectiveRevocation") -> None:
-    past = "all of this CA are refused" if revocation.crl_expired == "refuse" else "it is used on"
+    past = "every certificate of this CA is refused" if revocation.crl_expired == "refuse" else "still used"
     for crl in revocation.crls:
-        until = f"until {crl.next_update[:10]}, then {past}" if crl.next_update else "without end"
+        until = f"until {crl.next_update[:10]}, then {past}" if crl.next_update else "without a nextUpdate"
         _row("CRL", f"{crl.file}: {crl.issuer}, {crl.revoked} revoked, {until} (crl_expired: {revocation.crl_expired})")
     if revocation.revoked:
         _row(

@@ -1,4 +1,4 @@
-"""`dicomgate demo`: two PACS, a gateway before them, and what it does, on this machine alone."""
+"""`dicomgate demo`: two PACS with a gateway in front of them, on this machine alone."""
 
 import contextlib
 import signal
@@ -21,11 +21,11 @@ _WATCH = 0.5  # seconds
 
 
 def command(
-    once: Annotated[bool, typer.Option("--once", help="End after the show.")] = False,
-    folder: Annotated[Path, typer.Option("--dir", help="Where everything is put.")] = Path("demo-data"),
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of the gateway.")] = 2762,
+    once: Annotated[bool, typer.Option("--once", help="End after the tour.")] = False,
+    folder: Annotated[Path, typer.Option("--dir", help="Folder for all files of the demo.")] = Path("demo-data"),
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the gateway.")] = 2762,
 ) -> None:
-    """Show the gateway at work: C-ECHO, C-STORE over TLS, a refusal and its explanation, metrics."""
+    """Show the gateway at work: C-ECHO and C-STORE over TLS, a refusal and its explanation, metrics."""
     try:
         import pynetdicom  # noqa: F401
     except ImportError:
@@ -47,7 +47,7 @@ def command(
     except (GatewayFailed, TourFailed) as error:
         raise CommandError(f"{error}\nthe log of the gateway: {folder / 'gateway.log'}", NO) from None
     except PkiError as error:
-        raise CommandError(f"{error}; or begin anew: dicomgate demo --dir another-folder") from None
+        raise CommandError(f"{error}; or start over: dicomgate demo --dir another-folder") from None
     except OSError as error:
         raise CommandError(f"{error.filename or 'the demo'}: {error.strerror}") from None
 
@@ -68,7 +68,7 @@ def _show(site: "Site", north: "Pacs", south: "Pacs", *, once: bool) -> None:
             return
         say_commands(site, tour)
         note("")
-        note("the gateway and both PACS stay up until Ctrl-C")
+        note("the gateway and both PACS run until Ctrl-C")
         sys.stdout.flush()
         while True:
             gateway.wait(_WATCH)
@@ -92,7 +92,7 @@ def _pacs_of(site: "Site") -> "Iterator[tuple[Pacs, Pacs]]":
 
 @contextlib.contextmanager
 def _stop_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does, so that no process of it stays behind."""
+    """Make SIGTERM end the demo as Ctrl-C does, so that it leaves no process."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -9,13 +9,13 @@ from proxy.cli.output import NO, CommandError, printable, say
 
 
 def command(
-    id: Annotated[str | None, typer.Option("--id", help="One association, as `top` names it.")] = None,
+    id: Annotated[str | None, typer.Option("--id", help="One association, by its id in `top`.")] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", help="All associations of a tenant.")] = None,
     peer: Annotated[str | None, typer.Option("--peer", help="Only those of this peer of the tenant.")] = None,
     control: ControlOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """End open associations by an A-ABORT; their senders may come again at once.
+    """End open associations with an A-ABORT. Their senders may connect again at once.
 
     Exit code: 0 ended, 1 no such association is open, 2 usage, 3 no gateway answers.
     """
@@ -25,5 +25,5 @@ def command(
     ended = find_gateway(control, config).ask("disconnect", meant)["associations"]
     if not ended:
         named = " ".join(f"--{name} {printable(value)}" for name, value in meant.items())
-        raise CommandError(f"{named}: no such association is open; `dicomgate top` shows what is", NO)
+        raise CommandError(f"{named}: no such association is open; `dicomgate top` shows the open ones", NO)
     say(f"{counted(ended)} ended")

@@ -1,6 +1,6 @@
-"""`dicomgate import`: the configuration of a gateway that lets in whom an Orthanc lets in.
+"""`dicomgate import`: the configuration of a gateway that admits the senders that an Orthanc admits.
 
-Reading and deciding are pure and stand in proxy/config/orthanc_*.py; here are files, names and what is said.
+Reading and deciding are pure and live in proxy/orthanc; this file reads and writes files and looks names up.
 """
 
 import ipaddress
@@ -28,33 +28,37 @@ def command(
     source: Annotated[
         Path, typer.Argument(metavar="ORTHANC.JSON", help="Orthanc's configuration: a file or a folder.")
     ],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here, not to standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; default: standard output.")
+    ] = None,
     certificates: Annotated[
         Path | None,
         typer.Option(
             "--certificates",
             metavar="DIR",
-            help=f"For DicomTlsTrustedCertificates, a file each; default: {_DEFAULT_FOLDER} beside --output.",
+            help=f"Folder for DicomTlsTrustedCertificates, one file each; default: {_DEFAULT_FOLDER} beside --output.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     pacs: Annotated[
         str | None,
-        typer.Option("--pacs", metavar="HOST:PORT", help="Where Orthanc listens; default: 127.0.0.1:DicomPort."),
+        typer.Option("--pacs", metavar="HOST:PORT", help="Address of Orthanc; default: 127.0.0.1:DicomPort."),
     ] = None,
     listen: Annotated[
         str | None,
-        typer.Option("--listen", metavar="ADDRESS:PORT", help="For the gateway; default: 2762, or 11112 without TLS."),
+        typer.Option(
+            "--listen", metavar="ADDRESS:PORT", help="For the gateway; default: port 2762, or 11112 without TLS."
+        ),
     ] = None,
 ) -> None:
-    """Turn an Orthanc configuration into one that decides the same. Exit code 2: it is none, or has mistakes."""
+    """Convert an Orthanc configuration to one with the same decisions. Exit code 2: not Orthanc's, or it has errors."""
     from proxy.orthanc.model import read_orthanc
     from proxy.orthanc.peers import host_names, make_peers
     from proxy.orthanc.text import OrthancError
     from proxy.orthanc.yaml import Surroundings, default_bind, render
 
     if output is not None and not force and os.path.lexists(output):
-        raise CommandError(f"{output} is there already; --force replaces it")
+        raise CommandError(f"{output} exists already; --force replaces it")
     text = _read(source)
     try:
         orthanc = read_orthanc(text.values)
@@ -75,7 +79,7 @@ def command(
         _write(output, yaml.encode(), force)
         note(f"wrote {output}")
     for remark in urgent:
-        note(f"look at this: {remark}", "yellow")
+        note(f"check this: {remark}", "yellow")
     note(f"next: dicomgate check --config {shlex.quote(printable(str(output)) if output else 'FILE')}")
 
 
@@ -94,7 +98,7 @@ def _read(source: Path) -> "OrthancText":
 
 
 def _refusal(problems: Iterable[str]) -> CommandError:
-    """Tells all but the last problem, which is for who ends the command."""
+    """Print all problems but the last, and return the last as the error that ends the command."""
     *others, last = map(printable, problems)
     for problem in others:
         note(problem)
@@ -102,7 +106,7 @@ def _refusal(problems: Iterable[str]) -> CommandError:
 
 
 def _remarks(text: "OrthancText") -> tuple[str, ...]:
-    unset = [f"Environment variable {name} is not set; it is taken for empty, as Orthanc does." for name in text.unset]
+    unset = [f"Environment variable {name} is not set; it is read as empty, as by Orthanc." for name in text.unset]
     repeated = [f"Key {key} is there twice; the last one counts, as for Orthanc." for key in text.repeated]
     return (*unset, *repeated)
 
@@ -127,14 +131,14 @@ def _upstream(pacs: str | None, orthanc: "Orthanc", bind: str) -> str:
         raise CommandError(f"--pacs {error}") from None
     if port == parse_target(bind)[1] and host in ("127.0.0.1", "::1", "localhost"):
         raise CommandError(
-            f"the gateway would listen on port {port}, which is Orthanc's own: move DicomPort and say where to by "
-            "--pacs HOST:PORT, or give the gateway another port by --listen ADDRESS:PORT"
+            f"the gateway would listen on Orthanc's own port {port}: give Orthanc another DicomPort and name it with "
+            "--pacs HOST:PORT, or give the gateway another port with --listen ADDRESS:PORT"
         )
     return target
 
 
 def _resolve(host: str) -> list[str]:
-    """The addresses of a name, none where it has none."""
+    """Return the addresses of a name; an empty list if it does not resolve."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -144,9 +148,9 @@ def _resolve(host: str) -> list[str]:
 
 
 def _path(text: str, base: Path) -> str:
-    """Relative paths start where Orthanc was started, which nobody knows; here they start beside its configuration."""
+    """Resolve a path. Orthanc's relative paths start in its working directory, which is unknown: take `base`."""
     if not text.isprintable():
-        raise CommandError(f"{printable(text)!r}: a path of printable characters is needed")
+        raise CommandError(f"{printable(text)!r}: a path must consist of printable characters")
     return os.path.abspath(base / text)
 
 
@@ -157,7 +161,7 @@ def _own_certificate(tls: "DicomTls | None", base: Path) -> tuple[str, str]:
 def _trust(
     orthanc: "Orthanc", base: Path, output: Path | None, folder: Path | None
 ) -> tuple["Bundle", "Trust", dict[Path, bytes]]:
-    """What DicomTlsTrustedCertificates comes to, and the files to write for it."""
+    """Return what DicomTlsTrustedCertificates means here, and the files to write for it."""
     from proxy.orthanc.trust import Bundle, Trust, file_name, make_trust, sort_bundle
     from proxy.x509.files import read_certificates
 
@@ -169,11 +173,11 @@ def _trust(
     except ValueError as error:
         raise CommandError(f"{path} {error}") from None
     if not bundle.authorities and not bundle.devices:
-        raise CommandError(f"{path} holds neither a CA nor a self-signed certificate: nobody would be let in")
+        raise CommandError(f"{path} holds neither a CA nor a self-signed certificate: no sender would be admitted")
     if folder is None and output is not None:
         folder = output.parent / _DEFAULT_FOLDER
     if folder is None:
-        raise CommandError(f"{path} makes files of their own: give --output FILE or --certificates DIR")
+        raise CommandError(f"{path} becomes separate files: give --output FILE or --certificates DIR")
     files = {folder / file_name(item): item.pem for item in bundle.devices}
     pinned = {item.sha256: _from_output(folder / file_name(item), output) for item in bundle.devices}
     ca_file = ""
@@ -184,7 +188,7 @@ def _trust(
 
 
 def _from_output(path: Path, output: Path | None) -> str:
-    """As the configuration names it: relative to itself, where it is known where it will be."""
+    """Return the path as the configuration names it: relative to the configuration if its place is known."""
     return os.path.abspath(path) if output is None else os.path.relpath(path, output.parent)
 
 
@@ -204,6 +208,6 @@ def _write(path: Path, data: bytes, force: bool) -> None:
     try:
         (replace if force else write_new)(path, data)
     except FileExistsError:
-        raise CommandError(f"{path} is there already; --force replaces it") from None
+        raise CommandError(f"{path} exists already; --force replaces it") from None
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None

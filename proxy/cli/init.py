@@ -1,4 +1,4 @@
-"""`dicomgate init`: a first configuration that works at once on this machine, and opens nothing to others."""
+"""`dicomgate init`: a first configuration that works on this machine at once, and admits no other."""
 
 import datetime
 import ipaddress
@@ -29,25 +29,25 @@ listeners:
   dicom-tls:
     bind: ["0.0.0.0:$port"]
     tls:
-      # Both kinds: old devices have RSA suites only, ECDSA costs less. Valid for 397 days; a new pair:
+      # Two kinds: old devices have RSA suites only, ECDSA costs less CPU. Valid for 397 days; to renew one:
       # dicomgate pki issue gateway --renew --server --dns ... --dir $pki   (and gateway-rsa with --rsa)
       certificates:
         - {chain: pki/issued/gateway/chain.pem, key: {file: pki/issued/gateway/key.pem}}
         - {chain: pki/issued/gateway-rsa/chain.pem, key: {file: pki/issued/gateway-rsa/key.pem}}
       client_auth:
-        mode: optional            # a device may send a certificate; one that does not verify is refused
+        mode: optional            # a device may send a certificate; an invalid one is refused
         ca: pki/ca.pem
-        # Refuses what `dicomgate pki revoke` took out of use. Past its nextUpdate (30 days, `dicomgate pki crl`)
-        # every certificate of this CA is refused.
+        # Refuses certificates that `dicomgate pki revoke` revoked. The CRL is valid for 30 days (`dicomgate pki crl`
+        # renews it); after that every certificate of this CA is refused.
         # crl: pki/crl.pem
 
 tenants:
   hospital:
     called_aets: [$aet]
     upstream: pacs
-    # Who may come; the first match wins, who is not listed is refused.
+    # Allowed senders: the first match wins, all others are refused.
     peers:
-      # This machine alone, for `dicomgate echo` and a first test.
+      # This machine, for `dicomgate echo` and a first test.
       - {name: this-machine, aet: $calling, from: [127.0.0.1], allow: [all]}
       # A device with a certificate (dicomgate pki issue CT1 prints such a line):
       # - {aet: CT1, cert: {san_dns: [ct1]}, allow: [modality]}
@@ -60,11 +60,11 @@ upstreams:
 
 
 def command(
-    pacs: Annotated[str, typer.Option("--pacs", metavar="HOST:PORT", help="Where the PACS listens for plain DICOM.")],
-    aet: Annotated[str, typer.Option("--aet", metavar="TITLE", help="The AE title of the PACS.")],
+    pacs: Annotated[str, typer.Option("--pacs", metavar="HOST:PORT", help="Address of the PACS, for plain DICOM.")],
+    aet: Annotated[str, typer.Option("--aet", metavar="TITLE", help="AE title of the PACS.")],
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write; default: here.")] = Path("."),
-    dns: Annotated[list[str] | None, typer.Option("--dns", help="Name by which devices call the gateway.")] = None,
-    ip: Annotated[list[str] | None, typer.Option("--ip", help="Address by which devices call the gateway.")] = None,
+    dns: Annotated[list[str] | None, typer.Option("--dns", help="DNS name by which devices call the gateway.")] = None,
+    ip: Annotated[list[str] | None, typer.Option("--ip", help="IP address by which devices call the gateway.")] = None,
 ) -> None:
     """Write a first configuration, a PKI and a certificate for the gateway."""
     from proxy.pki.authority import PkiError
@@ -74,15 +74,15 @@ def command(
     host, port = parse_target(pacs)
     if port == PORT and _is_this_machine(host):
         raise CommandError(
-            f"--pacs {pacs}: port {PORT} of this machine will be the gateway's own; move the PACS to 104"
+            f"--pacs {pacs}: the gateway itself will listen on port {PORT} of this machine; move the PACS to port 104"
         )
     require_ae_title("--aet", aet)
     if "*" in aet or "?" in aet:
-        raise CommandError(f"--aet {aet!r}: the title of one PACS is needed, not a pattern")
+        raise CommandError(f"--aet {aet!r}: not a pattern but the AE title of one PACS is needed")
     config, pki_folder = folder / "config.yaml", folder / "pki"
     for path in (config, pki_folder):
         if path.exists() or path.is_symlink():
-            raise CommandError(f"{path} is there already, and nothing is overwritten; name another folder")
+            raise CommandError(f"{path} exists already and is not overwritten; name another folder")
     text = _CONFIGURATION.substitute(
         aet=yaml_text(aet),
         aet_comment=aet,
@@ -124,7 +124,7 @@ def _own_names() -> list[str]:
 
     try:
         return list(Names.parse([socket.gethostname()]).dns)
-    except IssuingError:  # a host name need not be a DNS name
+    except IssuingError:  # the host name is not a legal DNS name
         return []
 
 

@@ -1,4 +1,4 @@
-"""Loading the configuration for a verb that reads it."""
+"""Loading the configuration, for the verbs that read it."""
 
 import os
 from pathlib import Path
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 ConfigOption = Annotated[
     str | None,
-    typer.Option("--config", "-c", help="Default: $DICOMGATE_CONFIG, then /etc/dicomgate/config.yaml."),
+    typer.Option("--config", "-c", help="Configuration. Default: $DICOMGATE_CONFIG, then /etc/dicomgate/config.yaml."),
 ]
 
 
 def load_with_findings(option: str | None) -> tuple[Path, "Loaded"]:
-    """The file, and what loading it gave, errors included. CommandError only where there is no file."""
+    """Return the file and the result of loading it, errors included. Raises CommandError if there is no file."""
     from proxy.config.load import ConfigNotFound, find_config, load
 
     try:
@@ -30,7 +30,7 @@ def load_with_findings(option: str | None) -> tuple[Path, "Loaded"]:
 
 
 def load_config(option: str | None) -> "Config":
-    """The configuration; where it has errors they are told, and CommandError raised."""
+    """Return the configuration. Prints its errors and raises CommandError if it has any."""
     _, loaded = load_with_findings(option)
     if loaded.config is None:
         for finding in loaded.findings:

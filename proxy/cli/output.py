@@ -1,4 +1,4 @@
-"""How every verb speaks: results on standard output, the rest on standard error, colour only on a terminal."""
+"""Output of all verbs: results on standard output, the rest on standard error, colour on a terminal only."""
 
 import enum
 import json
@@ -11,17 +11,17 @@ OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 
 class Format(enum.StrEnum):
-    """`--format` of every verb that reads."""
+    """`--format` of the verbs that print results."""
 
     TEXT = "text"
     JSON = "json"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="Format of the result.")]
 
 
 class CommandError(Exception):
-    """Ends the command. The text says what is wrong, where, and what to type next."""
+    """Ends the command with a message: what is wrong, where, and what to type next."""
 
     def __init__(self, message: str, exit_code: int = USAGE) -> None:
         super().__init__(message)
@@ -29,26 +29,27 @@ class CommandError(Exception):
 
 
 def say(text: str = "", style: str = "") -> None:
-    """One line of the result. `style` is rich's, e.g. "bold red"; it shows on a terminal only."""
+    """Print one line of the result. `style` is one of rich, such as "bold red", for terminals."""
     _print(text, style, to_error=False)
 
 
 def note(text: str, style: str = "") -> None:
-    """One line that is not the result: progress, warnings, what to type next."""
+    """Print one line that is not the result: progress, a warning, the next command."""
     _print(text, style, to_error=True)
 
 
 def complain(text: str) -> None:
+    """Print the error that ends the command."""
     note(f"dicomgate: {text}", "red")
 
 
 def say_json(value: Any) -> None:
-    """The result as one JSON document. ASCII, so that no terminal is told what a stranger's text would tell it."""
+    """Print the result as one JSON document, in ASCII: text of strangers must not control the terminal."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def printable(text: str) -> str:
-    """Text of strangers (names in certificates, AE titles) with control characters and the like escaped."""
+    """Escape control and other unprintable characters in text of strangers, such as AE titles and subjects."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

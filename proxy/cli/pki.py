@@ -1,4 +1,4 @@
-"""`dicomgate pki`: the certificates of a test bed or of one department (folder layout: proxy/pki/authority.py)."""
+"""`dicomgate pki`: certificates for a test bed or one department (folder layout: proxy/pki/authority.py)."""
 
 import dataclasses
 import datetime
@@ -23,10 +23,10 @@ from proxy.pki.issuing import IssuingError, KeyType, Names, Usage
 T = TypeVar("T")
 
 _P12_SOURCES = "random|prompt|none|pass:TEXT|env:NAME|file:PATH"
-_PASSWORD_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # noqa: S105 - no letters that look alike when typed off a screen
+_PASSWORD_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # noqa: S105 - no letters that look alike on a screen
 _PASSWORD_LENGTH = 16  # 79 bits
 
-app = typer.Typer(no_args_is_help=True, help="Make and look at the certificates of the gateway and of its devices.")
+app = typer.Typer(no_args_is_help=True, help="Make and inspect the certificates of the gateway and of its devices.")
 
 DirOption = Annotated[Path, typer.Option("--dir", help="The folder of the PKI.")]
 RsaOption = Annotated[bool, typer.Option("--rsa", help="RSA instead of EC P-256, for old devices.")]
@@ -35,22 +35,22 @@ UriOption = Annotated[list[str] | None, typer.Option("--uri", help="URI in the c
 IpOption = Annotated[list[str] | None, typer.Option("--ip", help="IP address in the certificate; may be repeated.")]
 ServerOption = Annotated[bool, typer.Option("--server", help="For a server: the gateway, or a PACS that speaks TLS.")]
 ClientOption = Annotated[
-    bool, typer.Option("--client", help="With --server: for both, e.g. a modality that also listens.")
+    bool, typer.Option("--client", help="With --server: for both roles, e.g. a modality that also listens.")
 ]
 
 
 @app.command()
 def init(
     folder: DirOption = Path("pki"),
-    name: Annotated[str, typer.Option(help="Begins the names of the two CAs.")] = "dicomgate",
+    name: Annotated[str, typer.Option(help="First word of the names of the two CAs.")] = "dicomgate",
     rsa: RsaOption = False,
 ) -> None:
-    """Make a new PKI: a root and an intermediate that issues."""
+    """Make a new PKI: a root CA, and an intermediate CA that issues certificates."""
     pki = _try(lambda: Pki.create(folder, name, _now(), key_type=_key_type(rsa)))
     say(f"made a PKI in {folder}")
     say(f"  client_auth.ca of the gateway, and the trusted CA of the devices:  {pki.ca}")
     say(f"  client_auth.crl of the gateway:                                    {pki.crl}")
-    note(f"keep {folder / 'root.key'} in a safe place off this machine: nothing below needs it")
+    note(f"keep {folder / 'root.key'} in a safe place off this machine: issuing does not need it")
     note(f"next: dicomgate pki issue pacs.example.org --server --dir {folder}")
     note(f"      dicomgate pki issue CT1 --dns ct1.example.org --dir {folder}")
 
@@ -67,7 +67,7 @@ def issue(
     rsa: RsaOption = False,
     days: Annotated[int | None, typer.Option(min=1, max=3652, help="Default: 397 for a server, else 825.")] = None,
     csr: Annotated[
-        Path | None, typer.Option("--csr", help="Certify the key of this request; its names are not read.")
+        Path | None, typer.Option("--csr", help="Certify the key of this request; its names do not count.")
     ] = None,
     p12: Annotated[
         str, typer.Option("--p12-password", metavar=_P12_SOURCES, help="Password of the PKCS#12 file.")
@@ -75,7 +75,7 @@ def issue(
     p12_legacy: Annotated[
         bool, typer.Option("--p12-legacy", help="PKCS#12 for Windows before 10 and old Java.")
     ] = False,
-    renew: Annotated[bool, typer.Option("--renew", help="Replace what has the name; the old one stays valid.")] = False,
+    renew: Annotated[bool, typer.Option("--renew", help="Replace the one of that name, which stays valid.")] = False,
 ) -> None:
     """Issue a certificate to a device or a server, as PEM and PKCS#12."""
     pki = _try(lambda: Pki.open(folder))
@@ -110,7 +110,7 @@ def issue(
     if "client" in usage:
         say("for peers of the tenant:")
         say(f"  {peer_line(issued.entry)}")
-        say(f"for client_auth.ca where it shall be trusted:  {pki.ca}")
+        say(f"for client_auth.ca where it must be trusted:  {pki.ca}")
 
 
 @app.command()
@@ -124,7 +124,7 @@ def csr(
     client: ClientOption = False,
     rsa: RsaOption = False,
 ) -> None:
-    """Make a key and a request, for the CA of the hospital."""
+    """Make a key and a certificate request for the hospital's CA."""
     names = _try(lambda: Names.parse(dns or (), uri or (), ip or ())) or _default_names(name)
     path = _try(lambda: create_request(folder, name, names, usage=_usage(server, client), key_type=_key_type(rsa)))
     say(f"  request:  {path}")
@@ -134,22 +134,22 @@ def csr(
 
 @app.command()
 def revoke(
-    name: Annotated[str, typer.Argument(help="Name as it was issued, or a serial in hex.")],
+    name: Annotated[str, typer.Argument(help="Name of the certificate, or its serial number in hex.")],
     folder: DirOption = Path("pki"),
 ) -> None:
-    """Take a certificate out of use and write the CRL."""
+    """Revoke a certificate and write the CRL."""
     pki = _try(lambda: Pki.open(folder))
     for entry in _try(lambda: pki.revoke(name, _now())):
         say(f"revoked {entry.name}, serial {entry.serial}")
-    note(f"the gateway refuses it once {pki.crl} is its client_auth.crl, and `dicomgate reload` takes it up at once")
+    note(f"the gateway refuses it if client_auth.crl is {pki.crl}; `dicomgate reload` loads the CRL at once")
 
 
 @app.command()
 def crl(
     folder: DirOption = Path("pki"),
-    days: Annotated[int, typer.Option(min=1, max=3652, help="Until its nextUpdate.")] = CRL_DAYS,
+    days: Annotated[int, typer.Option(min=1, max=3652, help="Days until its nextUpdate.")] = CRL_DAYS,
 ) -> None:
-    """Sign the CRL anew, before its nextUpdate is reached."""
+    """Sign the CRL again, before its nextUpdate."""
     pki = _try(lambda: Pki.open(folder))
     next_update = _try(lambda: pki.write_crl(_now(), days))
     revoked = sum(entry.revoked is not None for entry in pki.entries())
@@ -161,7 +161,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(help="Certificates, CRLs or requests, PEM or DER.")],
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Show what is in a file, and where in a configuration it could stand. Exit code 1: a certificate fits nowhere."""
+    """Show the contents of a file, and where a configuration can use it. Exit code 1: a certificate fits nowhere."""
     try:
         found = inspection.inspect(read_file(file), _now())
     except inspection.InspectionError as error:
@@ -178,7 +178,7 @@ def inspect(
 
 
 def peer_line(entry: Entry) -> str:
-    """The allowlist entry that binds a certificate to the AE title it was issued for."""
+    """Return the line for `peers` that binds a certificate to its AE title."""
     kinds = {"san_dns": entry.dns, "san_uri": entry.uri}
     cert = ", ".join(f"{kind}: [{', '.join(map(yaml_text, values))}]" for kind, values in kinds.items() if values)
     title = yaml_text(entry.name) if check_ae_title(entry.name) is None else "AE_TITLE"
@@ -186,12 +186,12 @@ def peer_line(entry: Entry) -> str:
 
 
 def _default_names(name: str) -> Names:
-    """Without any name given: the name itself as a DNS name, as far as one can be made of it."""
+    """Return a DNS name made of the certificate's name, for a command without --dns, --uri and --ip."""
     label = name.lower().replace("_", "-").replace(" ", "-")
     try:
         return Names.parse([label])
     except IssuingError:
-        raise CommandError(f"{name!r} makes no DNS name; give one: --dns, --uri or --ip") from None
+        raise CommandError(f"{name!r} is not a DNS name; give a name with --dns, --uri or --ip") from None
 
 
 def _password(source: str) -> str | None:
@@ -215,7 +215,7 @@ def _password(source: str) -> str | None:
     else:
         raise CommandError(f"--p12-password: one of {_P12_SOURCES} is needed")
     if not password:
-        raise CommandError(f"--p12-password {kind}: the password is empty; say none if there shall be none")
+        raise CommandError(f"--p12-password {kind}: the password is empty; for none, give: --p12-password none")
     return password
 
 

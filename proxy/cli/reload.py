@@ -3,16 +3,17 @@
 from proxy.cli.asking import ConfigOption, ControlOption, find_gateway
 from proxy.cli.output import NO, CommandError, printable, say
 
-# The gateway loads every file, shakes hands with itself and waits up to 30 s for its new workers.
+# The gateway loads every file, completes a TLS handshake with itself and waits up to 30 s for its new workers.
 _PATIENCE = 120.0  # seconds
 
 
 def command(control: ControlOption = None, config: ConfigOption = None) -> None:
-    """Have a running gateway load its configuration again. Open associations that it still allows go on.
+    """Make a running gateway reload its configuration. Open associations that it still allows continue.
 
-    Exit code: 0 it serves, 1 it has mistakes and the last good one serves on, 2 usage, 3 no gateway answers.
+    Exit code: 0 active, 1 the new configuration has errors and the previous one stays active, 2 usage, 3 no gateway
+    answers.
     """
     answer = find_gateway(control, config).ask("reload", patience=_PATIENCE)
     if not answer.get("ok"):
-        raise CommandError(printable(f"{answer.get('message')} (nothing has changed in what is served)"), NO)
+        raise CommandError(printable(f"{answer.get('message')} (the previous configuration stays active)"), NO)
     say(printable(str(answer["message"])))

@@ -10,7 +10,7 @@ from proxy.cli.output import CommandError, note
 
 def command(config: ConfigOption = None) -> None:
     """Serve until SIGTERM or SIGINT."""
-    # aiohttp makes TLS contexts when it is imported, and Python has those create the file of session keys named here.
+    # Importing aiohttp makes TLS contexts, and Python lets these create the key log file that this variable names.
     os.environ.pop("SSLKEYLOGFILE", None)
 
     from proxy.config.load import ConfigNotFound, find_config, load
@@ -22,9 +22,9 @@ def command(config: ConfigOption = None) -> None:
     for finding in loaded.findings:
         note(str(finding))
     if loaded.config is None:
-        raise CommandError("the configuration has errors: nothing was started. `dicomgate check` shows them all.")
+        raise CommandError("the configuration has errors, nothing was started; `dicomgate check` shows all findings")
 
-    # Behind that: aiohttp cannot be imported where OpenSSL does not work, which `load` says in so many words.
+    # After `load`: aiohttp fails to import where OpenSSL does not work, and `load` reports that with a clear error.
     from proxy.observe.admin import AdminError
     from proxy.process.control import ControlError
     from proxy.process.generation import StartFailed

@@ -3,10 +3,11 @@
 `--format json`: `{ok, started, time, draining, config, listeners: [name], workers: [{pid, generation, state,
 associations}], upstreams: [{name, balance, servers: [{server, weight, backup, state, failures, retry_in, associations,
 check}]}], associations: [{id, tenant, peer, calling_aet, called_aet, client, upstream, server, age, bytes_in,
-bytes_out, stored, worker, generation}]}`; times in seconds (since 1970, `age` since the connection), sizes in bytes,
-`stored` counts C-STORE requests, null where a worker gave no answer in time. `state` of a server: up, failing (the last
-`failures` attempts to connect in a row have failed; the next one is in `retry_in`) or down (by its health check).
-`check`: the last health check, `{type, time, outcome, failed_step, detail, seconds, implementation}`, or null.
+bytes_out, stored, worker, generation}]}`. Times are seconds since 1970, `age` is seconds since the connection, sizes
+are bytes, `stored` counts C-STORE requests; age, sizes and `stored` are null if a worker did not answer in time.
+`state` of a server: up; failing: the last `failures` attempts to connect failed, the next one is in `retry_in` seconds;
+or down, by its health check. `check`: the last health check, `{type, time, outcome, failed_step, detail, seconds,
+implementation}`, or null.
 """
 
 from collections import Counter
@@ -19,9 +20,9 @@ _STATE_STYLES = {"silent": "bold red", "starting": "yellow", "draining": "yellow
 
 
 def command(control: ControlOption = None, config: ConfigOption = None, format: FormatOption = Format.TEXT) -> None:
-    """Show the workers of a running gateway, and its open associations by tenant.
+    """Show the workers of a running gateway, its servers, and its open associations by tenant.
 
-    Exit code: 0 it answers, 2 usage, 3 no gateway answers.
+    Exit code: 0 answered, 2 usage, 3 no gateway answers.
     """
     answer = agreed(find_gateway(control, config).ask("status"))
     if format is Format.JSON:
@@ -32,7 +33,7 @@ def command(control: ControlOption = None, config: ConfigOption = None, format: 
 
 
 def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
-    """Each line with its style."""
+    """Yield each line with its style."""
     state = "draining: new associations are refused" if answer["draining"] else "serving"
     up = duration(answer["time"] - answer["started"])
     yield f"{answer['config']}  {state}, up {up}", "bold yellow" if answer["draining"] else "bold"
@@ -44,7 +45,7 @@ def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
             f"  worker        pid {worker['pid']}, {generation}, {worker['state']}, {counted(worker['associations'])}"
         )
         yield line, _STATE_STYLES.get(worker["state"], "")
-    for upstream in answer.get("upstreams", ()):  # of an older gateway
+    for upstream in answer.get("upstreams", ()):  # an older gateway sends none
         for server in upstream["servers"]:
             yield f"  upstream      {upstream['name']}, {_server(server, answer['time'])}", _state_style(server)
     yield f"  associations  {len(answer['associations'])}", ""
@@ -55,7 +56,7 @@ def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
 
 
 def _server(server: Answer, now: float) -> str:
-    """`pacs-1.example.org:104 (backup), up, 3 associations; echo check 4 s ago: it answers`."""
+    """Return e.g. `pacs-1.example.org:104 (backup), up, 3 associations; echo check 4 s ago: it answers`."""
     backup = " (backup)" if server["backup"] else ""
     state = server["state"]
     if server["failures"]:

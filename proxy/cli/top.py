@@ -1,4 +1,7 @@
-"""`dicomgate top`."""
+"""`dicomgate top`: the open associations of a `status` answer as a table.
+
+AE titles come from strangers: control characters are escaped, and rich does not read markup in them.
+"""
 
 import os
 import select
@@ -17,8 +20,8 @@ from proxy.policy.addresses import format_endpoint
 if TYPE_CHECKING:
     from rich.table import Table
 
-INTERVAL = 1.0  # seconds between two looks
-_WIDTH_OF_A_FILE = 200  # columns, where no terminal says how many there are
+INTERVAL = 1.0  # seconds between two answers
+_WIDTH_OF_A_FILE = 200  # columns, where no terminal has a width
 _FRAME = 4  # lines above and below the rows
 _MEGABYTE = 1_000_000
 _COLUMNS = ("id", "tenant", "peer", "AE titles", "age", "MB", "MB/s", "C-STOREs", "client", "server")
@@ -26,11 +29,11 @@ _NUMBERS = ("age", "MB", "MB/s", "C-STOREs")
 
 
 def command(
-    once: Annotated[bool, typer.Option("--once", help="Print one table, of what flowed in a second.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print one table, with the rates of one second.")] = False,
     control: ControlOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Show the open associations of a running gateway, anew every second. q or Ctrl-C ends it.
+    """Show the open associations of a running gateway, every second. q or Ctrl-C ends it.
 
     Exit code: 0 ok, 2 usage, 3 no gateway answers.
     """
@@ -80,7 +83,7 @@ def _headline(answer: Answer) -> str:
 
 
 def association_table(answer: Answer, before: Answer | None = None, *, rows: int | None = None) -> "Table":
-    """The busiest first, then the oldest; at most `rows`. MB/s is what flowed both ways since the answer `before`."""
+    """Return the table: the busiest first, then the oldest, at most `rows`. MB/s: both ways, since `before`."""
     from rich.table import Table
     from rich.text import Text
 
@@ -120,14 +123,14 @@ def _address(client: Answer) -> str:
 
 
 def _moved(one: Answer) -> int | None:
-    """Bytes both ways; None where the worker gave no answer in time."""
+    """Return the bytes in both directions, or None if the worker did not answer in time."""
     if one["bytes_in"] is None or one["bytes_out"] is None:
         return None
     return int(one["bytes_in"] + one["bytes_out"])
 
 
 def _rates(answer: Answer, before: Answer | None) -> dict[str, float]:
-    """Association id -> bytes a second since the answer `before`, where both know it."""
+    """Return bytes per second by association id, for associations that both answers have."""
     if before is None or (seconds := answer["time"] - before["time"]) <= 0:
         return {}
     earlier: dict[str, Any] = {one["id"]: _moved(one) for one in before["associations"]}
@@ -141,7 +144,7 @@ def _rates(answer: Answer, before: Answer | None) -> dict[str, float]:
 
 @contextmanager
 def _single_keys() -> Iterator[None]:
-    """Keys arrive one by one, without Enter and without being shown; Ctrl-C stays what it is."""
+    """Read keys one by one, without Enter and without echo. Ctrl-C still interrupts."""
     if not sys.stdin.isatty():
         yield
         return
@@ -157,7 +160,7 @@ def _single_keys() -> Iterator[None]:
 
 
 def _q_pressed(seconds: float) -> bool:
-    """Wait so long for the key; others are ignored."""
+    """Wait for the key q, for at most `seconds`. Other keys are ignored; a closed input counts as q."""
     if not sys.stdin.isatty():
         time.sleep(seconds)
         return False

@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from proxy.observe.access import AccessRecord, Json
+from proxy.observe.access import AccessRecord
+from proxy.observe.json_values import Json
 from proxy.observe.suppression import Key, RefusalLimiter
 from proxy.policy import Reason
 

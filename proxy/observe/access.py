@@ -5,57 +5,65 @@ passcode, a token or patient data. Text that a peer chose is cut to a fixed leng
 """
 
 import ipaddress
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache
 
 from proxy.observe.answers import describe_answer
+from proxy.observe.json_values import Json, known_fields
+from proxy.observe.times import rfc3339
 from proxy.pdu.model import PresentationContext, PresentationContextResult
 from proxy.policy import Answer, Certificate, Ended, Reason, Reject, Step
 
 SCHEMA_VERSION = 1
 EVENT = "association"
 
-#: The longest text of a peer's choice that is recorded: a certificate subject may be of any length.
-MAX_TEXT = 512
-#: The most names of one certificate that are recorded.
+#: Names of one certificate that are recorded at most.
 MAX_NAMES = 32
-#: The most refused presentation contexts that are listed: PS3.8 has odd ids from 1 to 255.
+#: Refused presentation contexts that are listed at most: PS3.8 allows odd ids from 1 to 255.
 MAX_CONTEXTS = 128
-#: The most transfer syntaxes that are listed of one proposed context.
+#: Transfer syntaxes of one proposed context that are listed at most.
 MAX_TRANSFER_SYNTAXES = 8
-
-Json = str | int | float | bool | list["Json"] | dict[str, "Json"]
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedContext:
-    """A presentation context that was not accepted. `result`: of the A-ASSOCIATE-AC (PS3.8 Table 9-18)."""
+    """A presentation context that was not accepted."""
 
     context_id: int
     abstract_syntax: str
     transfer_syntaxes: tuple[str, ...]
     by: str  # gateway | upstream
-    result: int | None = None
+    result: int | None = None  # of the A-ASSOCIATE-AC (PS3.8 Table 9-18)
 
 
 @dataclass(slots=True)
 class OperationCount:
-    """DIMSE requests of one kind, whoever sent them, and what became of them."""
+    """DIMSE requests of one service from either side, and their final responses by status class."""
 
     requests: int = 0
     ok: int = 0
     warnings: int = 0
     failures: int = 0
     refused: int = 0  # by the gateway
-    seconds: float = 0.0  # from requests to their final responses, all together
+    seconds: float = 0.0  # from a request to its final response, summed over the requests
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return the counts as they are logged."""
+        return known_fields(
+            {
+                "n": self.requests,
+                "ok": self.ok,
+                "warn": self.warnings,
+                "fail": self.failures,
+                "refused": self.refused,
+                "seconds": round(self.seconds, 6) or None,
+            }
+        )
 
 
 @dataclass(slots=True)
 class InstanceCount:
-    """C-STORE requests that were answered, whoever sent them; `bytes` of their data sets."""
+    """Answered C-STORE requests from either side, and the bytes of their data sets."""
 
     number: int = 0
     bytes: int = 0
@@ -63,13 +71,14 @@ class InstanceCount:
 
 @dataclass(slots=True)
 class AccessRecord:
-    """All that is known of one association; filled in as it goes. Times in seconds (`ts_start` since the epoch).
+    """Everything known about one association; filled in as the association proceeds.
 
-    `bytes_in` and `pdus_in` come from the requestor, `bytes_out` and `pdus_out` go to it.
+    `access_record.schema.json` says what each field means in the log. A field that is None, empty or absent there is
+    not known yet, or does not apply.
     """
 
     id: str
-    ts_start: float
+    ts_start: float  # seconds since the epoch
     listener: str
     tenant: str | None = None
     peer: str | None = None
@@ -77,12 +86,12 @@ class AccessRecord:
     rule: str | None = None  # the peer entry or the reason that decided
     reason: Reason | None = None
     detail: str | None = None
-    answer: Answer | None = None  # what the requestor was told, the upstream's own A-ASSOCIATE-RJ included
+    answer: Answer | None = None  # sent to the requestor; of the upstream, if that was passed on
     would_refuse: tuple[Reason, ...] = ()
     client_ip: ipaddress.IPv4Address | ipaddress.IPv6Address | str | None = None
     client_port: int | None = None
     client_via: str = "socket"  # socket | proxy_header
-    client_proxy: ipaddress.IPv4Address | ipaddress.IPv6Address | str | None = None  # who sent the PROXY header
+    client_proxy: ipaddress.IPv4Address | ipaddress.IPv6Address | str | None = None  # sender of the PROXY header
     sni: str | None = None
     tls_version: str | None = None
     tls_cipher: str | None = None
@@ -90,124 +99,149 @@ class AccessRecord:
     certificate_ca: tuple[str, ...] = ()  # configured names of the CA
     calling_aet: str | None = None  # as sent
     called_aet: str | None = None
-    forwarded_calling_aet: str | None = None  # as the upstream got it
+    forwarded_calling_aet: str | None = None  # as sent to the upstream
     forwarded_called_aet: str | None = None
     implementation_class_uid: str | None = None
     implementation_version_name: str | None = None
-    max_pdu: int | None = None
+    max_pdu: int | None = None  # bytes
     user_type: int | None = None  # PS3.7 Table D.3-14
     user_name: str | None = None  # verified
     contexts_proposed: int | None = None
-    contexts_kept: int = 0  # forwarded
+    contexts_kept: int = 0  # forwarded to the upstream
     contexts_accepted: int = 0  # by the upstream
     contexts_refused: Sequence[RefusedContext] = ()
     upstream: str | None = None
     server: str | None = None
     upstream_tls: tuple[str, str] | None = None  # version and cipher
-    bytes_in: int = 0
-    bytes_out: int = 0
+    bytes_in: int = 0  # plaintext, from the requestor
+    bytes_out: int = 0  # plaintext, to the requestor
     pdus_in: int = 0
     pdus_out: int = 0
     dimse: dict[str, OperationCount] = field(default_factory=dict)  # by service: C-STORE
     instances: dict[str, InstanceCount] = field(default_factory=dict)  # by group of SOP classes
-    refused_operations: tuple[str, ...] = ()  # what the gateway refused, in words
-    observed_operations: tuple[str, ...] = ()  # what it would have refused, were the tenant not only observed
+    refused_operations: tuple[str, ...] = ()  # in words
+    observed_operations: tuple[str, ...] = ()  # in words: refused without observe_until
     ended: Ended = Ended.REFUSED
     duration_s: float = 0.0
     upstream_setup_s: float | None = None
     trace: Sequence[Step] = field(default=())  # at log level debug
 
     def to_dict(self, now: float) -> dict[str, Json]:
-        """The record for the log, written at `now` (seconds since the epoch): JSON-able, without what is unknown."""
-        answer = self.answer
-        return _known(
+        """Return the record as it is logged at `now`, in seconds since the epoch. Unknown fields are left out."""
+        return known_fields(
             {
-                "ts": rfc3339(now),
-                "level": "info",
-                "event": EVENT,
-                "schema": SCHEMA_VERSION,
-                "id": self.id,
-                "ts_start": rfc3339(self.ts_start),
-                "duration_s": round(self.duration_s, 6),
-                "listener": self.listener,
-                "tenant": self.tenant,
-                "peer": self.peer,
-                "decision": self.decision,
-                "ended": str(self.ended),
-                "rule": self.rule,
-                "reason": None if self.reason is None else str(self.reason),
-                "detail": self.detail,
-                "answer": None if answer is None else describe_answer(answer),
-                "rj": {"result": answer.result, "source": answer.source, "reason": answer.reason}
-                if isinstance(answer, Reject)
-                else None,
-                "would_refuse": [str(reason) for reason in self.would_refuse],
-                "client": _known(
-                    {
-                        "ip": None if self.client_ip is None else str(self.client_ip),
-                        "port": self.client_port,
-                        "via": self.client_via,
-                        "proxy": None if self.client_proxy is None else str(self.client_proxy),
-                    }
-                ),
-                "sni": self.sni,
-                "tls": self._tls(),
-                "calling_aet": self.calling_aet,
-                "called_aet": self.called_aet,
-                "forwarded": _known(
-                    {"calling_aet": self.forwarded_calling_aet, "called_aet": self.forwarded_called_aet}
-                ),
-                "implementation": _known(
-                    {"class_uid": self.implementation_class_uid, "version_name": self.implementation_version_name}
-                ),
-                "max_pdu": self.max_pdu,
-                "user": _known({"type": self.user_type, "name": self.user_name}),
-                "contexts": self.contexts(),
-                "upstream": self.upstream,
-                "server": self.server,
-                "upstream_tls": None
-                if self.upstream_tls is None
-                else {"version": self.upstream_tls[0], "cipher": self.upstream_tls[1]},
-                "upstream_setup_s": None if self.upstream_setup_s is None else round(self.upstream_setup_s, 6),
-                "bytes_in": self.bytes_in,
-                "bytes_out": self.bytes_out,
-                "pdus_in": self.pdus_in,
-                "pdus_out": self.pdus_out,
-                "dimse": {
-                    name: _known(
-                        {
-                            "n": n.requests,
-                            "ok": n.ok,
-                            "warn": n.warnings,
-                            "fail": n.failures,
-                            "refused": n.refused,
-                            "seconds": round(n.seconds, 6) or None,
-                        }
-                    )
-                    for name, n in self.dimse.items()
-                },
-                "instances": {group: {"n": n.number, "bytes": n.bytes} for group, n in self.instances.items()},
-                "refused_operations": list(self.refused_operations),
-                "observed_operations": list(self.observed_operations),
+                **self._occasion(now),
+                **self._verdict(),
+                **self._sender(),
+                **self._request(),
+                **self._forwarding(),
+                **self._traffic(),
                 "trace": [
-                    _known({"rule": s.rule, "outcome": str(s.outcome), "detail": s.detail, "where": s.where or None})
+                    known_fields(
+                        {"rule": s.rule, "outcome": str(s.outcome), "detail": s.detail, "where": s.where or None}
+                    )
                     for s in self.trace
                 ],
             }
         )
+
+    def _occasion(self, now: float) -> dict[str, Json | None]:
+        """Return when and where the association was requested."""
+        return {
+            "ts": rfc3339(now),
+            "level": "info",
+            "event": EVENT,
+            "schema": SCHEMA_VERSION,
+            "id": self.id,
+            "ts_start": rfc3339(self.ts_start),
+            "duration_s": round(self.duration_s, 6),
+            "listener": self.listener,
+            "tenant": self.tenant,
+            "peer": self.peer,
+        }
+
+    def _verdict(self) -> dict[str, Json | None]:
+        """Return what was decided, why, and how the association ended."""
+        answer = self.answer
+        rejected: dict[str, Json] | None = None
+        if isinstance(answer, Reject):
+            rejected = {"result": answer.result, "source": answer.source, "reason": answer.reason}
+        return {
+            "decision": self.decision,
+            "ended": str(self.ended),
+            "rule": self.rule,
+            "reason": None if self.reason is None else str(self.reason),
+            "detail": self.detail,
+            "answer": None if answer is None else describe_answer(answer),
+            "rj": rejected,
+            "would_refuse": [str(reason) for reason in self.would_refuse],
+        }
+
+    def _sender(self) -> dict[str, Json | None]:
+        """Return where the connection came from, and its TLS."""
+        client: dict[str, Json | None] = {
+            "ip": None if self.client_ip is None else str(self.client_ip),
+            "port": self.client_port,
+            "via": self.client_via,
+            "proxy": None if self.client_proxy is None else str(self.client_proxy),
+        }
+        return {"client": known_fields(client), "sni": self.sni, "tls": self._tls()}
+
+    def _request(self) -> dict[str, Json | None]:
+        """Return the fields of the A-ASSOCIATE-RQ."""
+        forwarded: dict[str, Json | None] = {
+            "calling_aet": self.forwarded_calling_aet,
+            "called_aet": self.forwarded_called_aet,
+        }
+        implementation: dict[str, Json | None] = {
+            "class_uid": self.implementation_class_uid,
+            "version_name": self.implementation_version_name,
+        }
+        return {
+            "calling_aet": self.calling_aet,
+            "called_aet": self.called_aet,
+            "forwarded": known_fields(forwarded),
+            "implementation": known_fields(implementation),
+            "max_pdu": self.max_pdu,
+            "user": known_fields({"type": self.user_type, "name": self.user_name}),
+            "contexts": self.contexts(),
+        }
+
+    def _forwarding(self) -> dict[str, Json | None]:
+        """Return which server got the request."""
+        tls = self.upstream_tls
+        return {
+            "upstream": self.upstream,
+            "server": self.server,
+            "upstream_tls": None if tls is None else {"version": tls[0], "cipher": tls[1]},
+            "upstream_setup_s": None if self.upstream_setup_s is None else round(self.upstream_setup_s, 6),
+        }
+
+    def _traffic(self) -> dict[str, Json | None]:
+        """Return what was sent on the established association."""
+        return {
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "pdus_in": self.pdus_in,
+            "pdus_out": self.pdus_out,
+            "dimse": {name: count.to_dict() for name, count in self.dimse.items()},
+            "instances": {group: {"n": n.number, "bytes": n.bytes} for group, n in self.instances.items()},
+            "refused_operations": list(self.refused_operations),
+            "observed_operations": list(self.observed_operations),
+        }
 
     def _tls(self) -> dict[str, Json]:
         certificate = self.certificate
         names: list[Json] = []
         if certificate is not None:
             names.extend((*certificate.san_dns, *certificate.san_uri)[:MAX_NAMES])
-        return _known(
+        return known_fields(
             {
                 "version": self.tls_version,
                 "cipher": self.tls_cipher,
                 "client_cert": None
                 if certificate is None
-                else _known(
+                else known_fields(
                     {
                         "sha256": certificate.sha256,
                         "spki_sha256": certificate.spki_sha256,
@@ -222,11 +256,11 @@ class AccessRecord:
         )
 
     def contexts(self) -> dict[str, Json]:
-        """How many presentation contexts were proposed, kept and accepted, and which were refused and by whom."""
+        """Return the numbers of presentation contexts, and each that was refused with the refusing side."""
         if self.contexts_proposed is None:
             return {}
         refused: list[Json] = [
-            _known(
+            known_fields(
                 {
                     "id": context.context_id,
                     "abstract_syntax": context.abstract_syntax,
@@ -250,50 +284,17 @@ def refused_contexts(
     kept: frozenset[int] | None,
     results: Iterable[PresentationContextResult],
 ) -> tuple[RefusedContext, ...]:
-    """The contexts that were not accepted, and by whom. Those that were are only counted: 120 of them are usual."""
+    """Return the contexts that were not accepted. Accepted ones are only counted: 120 of them are usual.
+
+    `kept`: ids that were forwarded to the upstream, None: all. `results`: the upstream's answer.
+    """
     answers = {result.context_id: result.result for result in results}
     refused = []
     for context in proposed:
-        what = (context.context_id, context.abstract_syntax, context.transfer_syntaxes)
+        proposal = (context.context_id, context.abstract_syntax, context.transfer_syntaxes)
         result = answers.get(context.context_id)
         if kept is not None and context.context_id not in kept:
-            refused.append(RefusedContext(*what, by="gateway"))
+            refused.append(RefusedContext(*proposal, by="gateway"))
         elif result != 0:
-            refused.append(RefusedContext(*what, by="upstream", result=result))
+            refused.append(RefusedContext(*proposal, by="upstream", result=result))
     return tuple(refused)
-
-
-def rfc3339(seconds: float) -> str:
-    """Seconds since the epoch as UTC, RFC 3339 with milliseconds. Outside the years 1 to 9999: the nearest."""
-    try:
-        second = math.floor(seconds)
-        milliseconds = min(999, int((seconds - second) * 1000))  # a tiny negative time is rounded up to a whole second
-        return f"{_second_in_words(second)}.{milliseconds:03}Z"
-    except (ValueError, OverflowError, OSError):
-        return "9999-12-31T23:59:59.999Z" if seconds > 0 else "0001-01-01T00:00:00.000Z"
-
-
-@lru_cache(maxsize=64)  # many lines are written in one second
-def _second_in_words(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
-
-
-def _known(fields: dict[str, Json | None]) -> dict[str, Json]:
-    """Without what is None or empty; text is cut to MAX_TEXT."""
-    known: dict[str, Json] = {}
-    for key, value in fields.items():
-        if value:
-            # Nearly all is a number or a short text: a call for each of them would cost as much as the rest.
-            plain = type(value) is int or (type(value) is str and len(value) <= MAX_TEXT)
-            known[key] = value if plain else _bounded(value)
-        elif value == 0:  # a count, not what is missing
-            known[key] = value
-    return known
-
-
-def _bounded(value: Json) -> Json:
-    if isinstance(value, str):
-        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "..."
-    if isinstance(value, list):
-        return [_bounded(item) for item in value]
-    return value

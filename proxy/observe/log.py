@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from proxy.observe.access import rfc3339
 from proxy.observe.lines import console_line, json_line
+from proxy.observe.times import rfc3339
 from proxy.observe.writer import LineWriter
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

@@ -3,6 +3,7 @@
 `prometheus_client` stays out of the workers: its multiprocess mode forbids custom collectors and leaks files.
 """
 
+import functools
 import platform
 import ssl
 from bisect import bisect_left
@@ -109,8 +110,9 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
     return {name: list(children.items()) for name, children in totals.items()}
 
 
+@functools.cache
 def _uvloop_version() -> str:
-    """The version of uvloop, "none" where it is not installed."""
+    """Return the version of uvloop, "none" if it is not installed."""
     try:
         return metadata.version("uvloop")
     except metadata.PackageNotFoundError:

@@ -54,7 +54,6 @@ class RefusalLimiter:
         self._keys: OrderedDict[Key, _Bucket] = OrderedDict()
         self._addresses: OrderedDict[Key, _Bucket] = OrderedDict()
         self._forgotten = 0
-        self.overflowed = 0  # keys that were forgotten to make room
 
     def admit(self, key: Key, now: float) -> bool:
         """Whether this refusal is logged; if not, it is counted for the summary."""
@@ -99,7 +98,6 @@ class RefusalLimiter:
             if len(buckets) >= self._max_keys:
                 _, oldest = buckets.popitem(last=False)
                 self._forgotten += oldest.suppressed
-                self.overflowed += 1
             bucket = buckets[key] = _Bucket(rate.burst, now)
         else:
             buckets.move_to_end(key)

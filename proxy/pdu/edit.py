@@ -5,7 +5,6 @@ docs/architecture.md).
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 from proxy.pdu.associate import CALLED_AE_TITLE, CALLING_AE_TITLE, FIRST_ITEM, PDU_HEADER
 from proxy.pdu.encode import encode_ae_title, encode_context_result, encode_identity_response, encode_item
@@ -21,6 +20,7 @@ from proxy.pdu.model import (
     Span,
     UserInformation,
 )
+from proxy.pdu.splice import Patch, splice
 
 _USER_REJECTION = 1  # PS3.8 Table 9-18
 _ECHOED_FIELDS = slice(CALLED_AE_TITLE.start, FIRST_ITEM)  # titles and reserved bytes (PS3.8 Table 9-17, 11 to 74)
@@ -29,19 +29,6 @@ _ITEM_HEADER = 4
 _TRANSFER_SYNTAX = int(ItemType.TRANSFER_SYNTAX)  # as a member it would take as long as all else done per sub-item
 _LONGEST_ITEM = 0xFFFF
 _LONGEST_RESPONSE = _LONGEST_ITEM - 6  # alone in a User Information Item, behind its sub-item header and count
-
-
-@dataclass(frozen=True, slots=True)
-class _Patch:
-    """`pdu[start:end]` becomes `replacement`. Patches do not overlap; those at one place keep their order."""
-
-    start: int
-    end: int
-    replacement: bytes = b""
-
-    @property
-    def growth(self) -> int:
-        return len(self.replacement) - (self.end - self.start)
 
 
 def edit_associate_rq(
@@ -62,7 +49,7 @@ def edit_associate_rq(
     ValueError if one of them would lose all. `scp_roles` are the SOP classes for which the SCP role may be proposed;
     of another one the role selection says SCU alone, or goes.
     """
-    patches: list[_Patch] = []
+    patches: list[Patch] = []
     if called is not None:
         patches.append(_title_patch(CALLED_AE_TITLE, called))
     if calling is not None:
@@ -99,7 +86,7 @@ def rename_implementation(pdu: bytes, request: AAssociateRQ, name: str) -> bytes
             place = Span(at, at)
         at = behind
     item = encode_item(ItemType.IMPLEMENTATION_VERSION_NAME, name.encode("ascii"))
-    return _apply(pdu, (), information.span, [_Patch(place.start, place.end, item)])
+    return _apply(pdu, (), information.span, [Patch(place.start, place.end, item)])
 
 
 def restore_associate_ac(
@@ -126,9 +113,9 @@ def restore_associate_ac(
     """
     offered = tuple(context for context in request.presentation_contexts if context.context_id not in refused)
     _check_acceptances(accept, offered, transfer_syntaxes)
-    patches: list[_Patch] = []
+    patches: list[Patch] = []
     if titles:
-        patches.append(_Patch(_ECHOED_FIELDS.start, _ECHOED_FIELDS.stop, original_request[_ECHOED_FIELDS]))
+        patches.append(Patch(_ECHOED_FIELDS.start, _ECHOED_FIELDS.stop, original_request[_ECHOED_FIELDS]))
     if refused:
         patches += _refused_contexts(accept, request.presentation_contexts, refused)
     information = accept.user_information
@@ -140,23 +127,23 @@ def restore_associate_ac(
         theirs = information.user_identity_response_span
         if information.span.start == information.span.end:
             item = encode_item(ItemType.USER_INFORMATION, item)
-            patches.append(_Patch(information.span.start, information.span.end, item))
+            patches.append(Patch(information.span.start, information.span.end, item))
         elif theirs is not None:
-            inside.append(_Patch(theirs.start, theirs.end, item))
+            inside.append(Patch(theirs.start, theirs.end, item))
         else:
-            inside.append(_Patch(information.span.end, information.span.end, item))
+            inside.append(Patch(information.span.end, information.span.end, item))
     return _apply(pdu, patches, information.span, inside)
 
 
-def _title_patch(field: slice, title: str) -> _Patch:
-    return _Patch(field.start, field.stop, encode_ae_title(title))
+def _title_patch(field: slice, title: str) -> Patch:
+    return Patch(field.start, field.stop, encode_ae_title(title))
 
 
-def _cut(span: Span) -> _Patch:
-    return _Patch(span.start, span.end)
+def _cut(span: Span) -> Patch:
+    return Patch(span.start, span.end)
 
 
-def _transfer_syntax_patch(pdu: bytes, context: PresentationContext, keep: frozenset[str]) -> _Patch:
+def _transfer_syntax_patch(pdu: bytes, context: PresentationContext, keep: frozenset[str]) -> Patch:
     """The length and the body of a Presentation Context Item without the transfer syntaxes that are not kept."""
     if keep.isdisjoint(context.transfer_syntaxes):
         raise ValueError(f"context {context.context_id}: no transfer syntax would be left")
@@ -169,7 +156,7 @@ def _transfer_syntax_patch(pdu: bytes, context: PresentationContext, keep: froze
         if pdu[at] != _TRANSFER_SYNTAX or next(syntaxes) in keep:
             body += pdu[at:end]
         at = end
-    return _Patch(start + 2, stop, len(body).to_bytes(2, "big") + body)
+    return Patch(start + 2, stop, len(body).to_bytes(2, "big") + body)
 
 
 def _sop_classes(request: AAssociateRQ, kept: Collection[PresentationContext]) -> frozenset[str] | None:
@@ -181,9 +168,9 @@ def _sop_classes(request: AAssociateRQ, kept: Collection[PresentationContext]) -
 
 def _negotiation_patches(
     information: UserInformation, sop_classes: frozenset[str] | None, scp_roles: frozenset[str] | None
-) -> list[_Patch]:
+) -> list[Patch]:
     """Cuts what concerns other SOP classes (None: all are meant), and the SCP role of all but `scp_roles`."""
-    patches: list[_Patch] = []
+    patches: list[Patch] = []
     roles: Iterable[RoleSelection] = information.role_selections
     if sop_classes is not None:
         negotiations: tuple[RoleSelection | ExtendedNegotiation | CommonExtendedNegotiation, ...] = (
@@ -196,7 +183,7 @@ def _negotiation_patches(
     if scp_roles is not None:
         patches += [
             # The SCP role is the last byte (PS3.7 Table D.3-9). With no role left the default holds: SCU.
-            _Patch(role.span.end - 1, role.span.end, b"\0") if role.scu_role else _cut(role.span)
+            Patch(role.span.end - 1, role.span.end, b"\0") if role.scu_role else _cut(role.span)
             for role in roles
             if role.scp_role and role.sop_class_uid not in scp_roles
         ]
@@ -222,7 +209,7 @@ def _check_acceptances(
 
 def _refused_contexts(
     accept: AAssociateAC, proposed: Iterable[PresentationContext], refused: frozenset[int]
-) -> Iterable[_Patch]:
+) -> Iterable[Patch]:
     """Each refused context goes behind the answer to the one proposed before it, or in front of all answers.
 
     It replaces a refusal by the upstream, which was not asked.
@@ -233,12 +220,12 @@ def _refused_contexts(
         answer = answers.get(context.context_id)
         if context.context_id in refused:
             item = encode_context_result(context.context_id, _USER_REJECTION, context.transfer_syntaxes[0])
-            yield _Patch(place, place, item) if answer is None else _Patch(answer.start, answer.end, item)
+            yield Patch(place, place, item) if answer is None else Patch(answer.start, answer.end, item)
         if answer is not None:
             place = answer.end
 
 
-def _apply(pdu: bytes, patches: Iterable[_Patch], information: Span, inside: Iterable[_Patch]) -> bytes:
+def _apply(pdu: bytes, patches: Iterable[Patch], information: Span, inside: Iterable[Patch]) -> bytes:
     """Apply the patches, and those `inside` the User Information Item, and fix both lengths."""
     # What is added at the end of the User Information Item comes before an item that is added behind it.
     changes = [patch for patch in (*inside, *patches) if pdu[patch.start : patch.end] != patch.replacement]
@@ -249,12 +236,7 @@ def _apply(pdu: bytes, patches: Iterable[_Patch], information: Span, inside: Ite
         length = information.end - information.start - 4 + growth
         if length > _LONGEST_ITEM:
             raise InvalidPduParameter(f"user information item would grow to {length} bytes")
-        changes.append(_Patch(information.start + 2, information.start + 4, length.to_bytes(2, "big")))
-    pieces: list[bytes] = []
-    copied = PDU_HEADER
-    for patch in sorted(changes, key=lambda patch: patch.start):
-        pieces += (pdu[copied : patch.start], patch.replacement)
-        copied = patch.end
-    pieces.append(pdu[copied:])
-    body = b"".join(pieces)
-    return pdu[:2] + len(body).to_bytes(4, "big") + body
+        changes.append(Patch(information.start + 2, information.start + 4, length.to_bytes(2, "big")))
+    length = len(pdu) - PDU_HEADER + sum(patch.growth for patch in changes)
+    changes.append(Patch(PDU_HEADER - 4, PDU_HEADER, length.to_bytes(4, "big")))
+    return splice(pdu, sorted(changes, key=lambda patch: patch.start))

@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.observe.access import AccessRecord, Json
+from proxy.observe.access import AccessRecord
+from proxy.observe.json_values import Json
 from proxy.observe.lines import console_line, json_line
 from proxy.observe.log import LEVELS, event_record
 from proxy.process.channel import Channel

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from proxy.config.values import Config
-from proxy.observe.access import rfc3339
+from proxy.observe.times import rfc3339
 from proxy.policy import Ended
 from proxy.process.messages import OPENED_AT, Order, Start, read_record
 from proxy.process.worker_process import WorkerProcess

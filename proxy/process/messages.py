@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.config.values import Config
-from proxy.observe.access import AccessRecord, Json
+from proxy.observe.access import AccessRecord
+from proxy.observe.json_values import Json
 
 
 class Order(enum.StrEnum):

@@ -90,4 +90,4 @@ def _of_families(name: str, labels: Labels) -> Iterator[tuple[str, tuple[str, ..
     """A label that has another closed set in each family."""
     for family in FAMILIES:
         if name in family.labels:
-            yield family.name, labels._possible(family, name)
+            yield family.name, labels.possible(family.name, name)

@@ -1,12 +1,14 @@
 """What the documents say of the code is so: layers, stages, invariants, paths, tests, citations."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 from proxy.config.values import Timeouts
+from proxy.net.association import Association
 from proxy.policy import Reason
 from tests.documents.citations import cited_invariants, cited_rows, sources
 from tests.documents.files import ROOT, read
@@ -51,6 +53,13 @@ def test_the_layers_are_those_that_are_enforced() -> None:
 def test_every_reason_has_its_stage() -> None:
     named = column(section("The life of an association"), 4)
     assert sorted([*named, Reason.INTERNAL]) == sorted(Reason)
+
+
+def test_the_stages_are_those_of_the_code() -> None:
+    named = re.search(r"`Association\._walk`.*?: (.*?)\.\n", section("The life of an association"), re.DOTALL)
+    assert named
+    walked = re.findall(r"self\.(_\w+)\(", inspect.getsource(Association._walk))
+    assert re.findall(r"`(\w+)`", named[1]) == walked
 
 
 def test_the_deadlines_are_timeouts() -> None:

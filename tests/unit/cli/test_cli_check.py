@@ -72,8 +72,8 @@ def test_what_is_revoked_is_told(config: Write, capsys: Capture) -> None:
     out = capsys.readouterr().out
     until = f"{certs.now() + 7 * certs.DAY:%Y-%m-%d}"
     said = f"  CRL               crl.pem: CN=Device CA, 1 revoked, until {until}, then"
-    assert f"{said} all of this CA are refused (crl_expired: refuse)\n" in out
-    assert f"{said} it is used on (crl_expired: accept)\n" in out
+    assert f"{said} every certificate of this CA is refused (crl_expired: refuse)\n" in out
+    assert f"{said} still used (crl_expired: accept)\n" in out
     assert "  revoked           1 by fingerprint: abababababababab…\n" in out
     (listener,) = check_json(capsys)["listeners"]
     assert listener["tls"]["revocation"]["revoked"] == ["ab" * 32]
@@ -164,7 +164,7 @@ def test_each_peer_is_told_in_words(config: Write, capsys: Capture) -> None:
     ) in out
     assert "    peer MR1        may do everything (C-MOVE to self)\n" in out
     assert "    peer US1        is refused\n" in out
-    assert "                    the upstream is called ORTHANC\n" in out
+    assert "                    called AE title sent to the upstream: ORTHANC\n" in out
     north = check_json(capsys)["listeners"][0]["tenants"][0]
     (peer,) = north["peers"]
     assert list(peer) == [
@@ -181,7 +181,7 @@ def test_what_is_not_looked_at_yet_is_said(config: Write, capsys: Capture) -> No
     config(("version: 1", "version: one"))
     assert main(["check"]) == 2
     out = capsys.readouterr().out
-    assert out.endswith("1 error, 0 warnings\nnames, files and certificates are checked once these are corrected\n")
+    assert out.endswith("1 error, 0 warnings\ncorrect these first; names, files and certificates are checked then\n")
 
 
 def test_a_tenant_weaker_than_its_listener_is_a_warning(config: Write, capsys: Capture) -> None:

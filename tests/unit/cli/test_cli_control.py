@@ -133,7 +133,7 @@ def test_reload_tells_what_the_gateway_says(gateway: FakeGateway, capsys: Captur
 def test_a_reload_that_fails_exits_1_with_the_findings(gateway: FakeGateway, capsys: Capture) -> None:
     gateway.answers = [{"ok": False, "message": "config.yaml:15:12: tenants.a.peers.0.aet: longer than \x1b[1m"}]
     assert main(["reload"]) == 1
-    said = "config.yaml:15:12: tenants.a.peers.0.aet: longer than \\x1b[1m (nothing has changed in what is served)"
+    said = "config.yaml:15:12: tenants.a.peers.0.aet: longer than \\x1b[1m (the previous configuration stays active)"
     assert capsys.readouterr() == ("", f"dicomgate: {said}\n")
 
 

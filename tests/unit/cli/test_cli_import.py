@@ -35,7 +35,7 @@ def test_it_goes_to_standard_output_and_remarks_do_not(tmp_path: Path, capsys: p
     bare = [f"W203 tenants.orthanc.peers.{index}" for index in (1, 3, 4)]
     assert told(built(tmp_path / "config.yaml")) == bare
     assert "check warns of it (W203)" in captured.out
-    assert "look at this: DicomAlwaysAllowEhco: " in captured.err
+    assert "check this: DicomAlwaysAllowEhco: " in captured.err
     assert "next: dicomgate check --config FILE" in captured.err
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".yaml"] == ["orthanc.json"]
 
@@ -49,7 +49,7 @@ def test_to_a_file_and_never_over_one(tmp_path: Path, capsys: pytest.CaptureFixt
     assert f"next: dicomgate check --config {target}\n" in captured.err
     target.write_text("mine")
     assert main(["import", str(source), "-o", str(target)]) == 2
-    assert f"{target} is there already; --force replaces it" in capsys.readouterr().err
+    assert f"{target} exists already; --force replaces it" in capsys.readouterr().err
     assert target.read_text() == "mine"
     assert main(["import", str(source), "-o", str(target), "--force"]) == 0
     assert built(target).config is not None
@@ -125,7 +125,7 @@ def test_a_source_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtur
         (4242, [], 0, 'bind: ["0.0.0.0:11112"]'),
         (4242, [], 0, 'address: "127.0.0.1:4242"'),
         (4242, ["--pacs", "10.0.0.1:104", "--listen", "[::]:104"], 0, 'bind: ["[::]:104"]'),
-        (11112, [], 2, "the gateway would listen on port 11112, which is Orthanc's own"),
+        (11112, [], 2, "the gateway would listen on Orthanc's own port 11112"),
         (11112, ["--pacs", "localhost:11113"], 0, 'address: "localhost:11113"'),
         (11112, ["--listen", "0.0.0.0:104"], 0, 'address: "127.0.0.1:11112"'),
         (4242, ["--listen", "gate:104"], 2, "--listen 'gate:104': write an address and a port"),
@@ -161,7 +161,7 @@ def test_hosts_are_resolved_once_and_only_where_they_count(
     captured = capsys.readouterr()
     assert asked == ["ct", "gone"]
     assert captured.out.count("from: [10.0.0.7]") == 2
-    assert "look at this: Modality c: Host 'gone' did not resolve: left out" in captured.err
+    assert "check this: Modality c: Host 'gone' did not resolve: left out" in captured.err
 
 
 def test_an_address_resolves_to_itself_and_nonsense_to_nothing() -> None:
@@ -259,7 +259,7 @@ def test_certificates_go_where_they_are_told_and_over_nothing(
     assert main(arguments) == 0  # the same again
     path.write_bytes(b"mine")
     assert main(arguments) == 2
-    assert f"{path} is there already" in capsys.readouterr().err
+    assert f"{path} exists already" in capsys.readouterr().err
     assert path.read_bytes() == b"mine"
     assert main([*arguments, "--force"]) == 0
     assert path.read_bytes() == CT1.pem
@@ -269,7 +269,7 @@ def test_certificates_go_where_they_are_told_and_over_nothing(
     ("content", "words"),
     [
         (b"nothing", "trusted.crt holds no PEM certificate"),
-        (certs.leaf("CT1", CA).pem, "holds neither a CA nor a self-signed certificate: nobody would be let in"),
+        (certs.leaf("CT1", CA).pem, "holds neither a CA nor a self-signed certificate: no sender would be admitted"),
         (None, "trusted.crt: No such file or directory"),
     ],
 )

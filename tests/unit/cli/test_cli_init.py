@@ -44,7 +44,7 @@ def test_any_title_is_written_as_it_is_meant(tmp_path: Path, title: str) -> None
 def test_nothing_is_overwritten(tmp_path: Path, capsys, name: str) -> None:
     (tmp_path / name).symlink_to("/nonexistent")
     assert init(tmp_path) == 2
-    assert f"{tmp_path / name} is there already" in capsys.readouterr().err
+    assert f"{tmp_path / name} exists already" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -54,8 +54,8 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys, name: str) -> None:
         (["--pacs", "pacs", "--aet", "A"], "'pacs' is not HOST:PORT"),
         (["--pacs", "pacs:0", "--aet", "A"], "port '0' is not in 1..65535"),
         (["--pacs", "::1:104", "--aet", "A"], "written in brackets"),
-        (["--pacs", "127.0.0.1:2762", "--aet", "A"], "will be the gateway's own"),
-        (["--pacs", "localhost:2762", "--aet", "A"], "will be the gateway's own"),
+        (["--pacs", "127.0.0.1:2762", "--aet", "A"], "the gateway itself will listen on port 2762"),
+        (["--pacs", "localhost:2762", "--aet", "A"], "the gateway itself will listen on port 2762"),
         (["--pacs", "pacs:104", "--aet", "A" * 17], "1 to 16 printable ASCII characters"),
         (["--pacs", "pacs:104", "--aet", "A\\B"], "without backslash"),
         (["--pacs", "pacs:104", "--aet", "A*"], "not a pattern"),

@@ -25,7 +25,7 @@ def test_issue_prints_the_peer_line_and_a_password_that_opens_the_bundle(pki: Pa
     out = capsys.readouterr().out
     san = 'san_dns: [ct1.example.org], san_uri: ["spiffe://example.org/ct/1"]'
     assert f"  - {{aet: CT1, cert: {{{san}}}, allow: [modality]}}\n" in out
-    assert "client_auth.ca where it shall be trusted:  pki/ca.pem\n" in out
+    assert "client_auth.ca where it must be trusted:  pki/ca.pem\n" in out
     password = re.search(r"password: ([a-z2-9]{16})\n", out)
     assert password is not None
     assert pkcs12.load_pkcs12((pki / "issued/CT1/bundle.p12").read_bytes(), password[1].encode()).key is not None
@@ -79,12 +79,12 @@ def test_passwords_come_from_where_they_are_said_to(pki: Path, monkeypatch: pyte
             "one of random|prompt|none|pass:TEXT|env:NAME|file:PATH is needed",
         ),
         (["issue", "CT1", "--p12-password", "env:NOT_THERE"], "the environment has no NOT_THERE"),
-        (["issue", "CT1", "--p12-password", "pass:"], "the password is empty; say none"),
+        (["issue", "CT1", "--p12-password", "pass:"], "the password is empty; for none, give"),
         (["issue", "CT1", "--p12-password", "file:nowhere"], "nowhere: No such file"),
         (["issue", "CT1", "--p12-password", "prompt"], "there is no terminal to ask on"),
         (["issue", "CT1", "--dns", "a b"], "'a b' is not a DNS name"),
         (["issue", "+x+", "--dns", "x"], "cannot be the name"),
-        (["issue", "CT+1"], "makes no DNS name; give one: --dns, --uri or --ip"),
+        (["issue", "CT+1"], "is not a DNS name; give a name with --dns, --uri or --ip"),
         (["issue", "CT1", "--csr", "nowhere"], "nowhere: No such file"),
         (["issue", "CT1", "--csr", "pki/ca.pem"], "not a certificate signing request"),
         (["issue", "CT1", "--dir", "elsewhere"], "no PKI in elsewhere; make one: dicomgate pki init --dir elsewhere"),

@@ -16,7 +16,8 @@ from proxy.net.association_end import AssociationEnd
 from proxy.net.leg import Leg
 from proxy.net.poller import Handler, Poller
 from proxy.net.worker import Worker
-from proxy.observe.access import AccessRecord, Json
+from proxy.observe.access import AccessRecord
+from proxy.observe.json_values import Json
 from proxy.pdu import encode_abort
 from proxy.policy import Ended
 from proxy.shared.counts import Counts, table_for

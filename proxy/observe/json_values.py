@@ -1,0 +1,27 @@
+"""Values of a log line: JSON, without what is unknown, and of bounded length."""
+
+Json = str | int | float | bool | list["Json"] | dict[str, "Json"]
+
+#: Characters of a text that a peer chose, beyond which it is cut: a certificate subject may have any length.
+MAX_TEXT = 512
+
+
+def known_fields(fields: dict[str, Json | None]) -> dict[str, Json]:
+    """Return the fields that are neither None nor empty; text is cut to MAX_TEXT."""
+    known: dict[str, Json] = {}
+    for key, value in fields.items():
+        if value:
+            # Nearly all values are numbers or short texts: a call for each would double the cost of a record.
+            plain = type(value) is int or (type(value) is str and len(value) <= MAX_TEXT)
+            known[key] = value if plain else _bounded(value)
+        elif value == 0:  # a count of zero is known
+            known[key] = value
+    return known
+
+
+def _bounded(value: Json) -> Json:
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "..."
+    if isinstance(value, list):
+        return [_bounded(item) for item in value]
+    return value
