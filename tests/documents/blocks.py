@@ -101,6 +101,15 @@ class Command:
         """Whether `output` is what the document shows."""
         return _pattern(self.output).fullmatch(_stable(output)) is not None
 
+    def retold(self, output: str) -> str:
+        """`output` with the lines of the document in the place of those that they stand for."""
+        shown = [line for line in self.output.splitlines() if line != "..."]
+        lines = []
+        for line in output.splitlines():
+            stable = _stable(line).rstrip("\n")
+            lines.append(next((old for old in shown if _line(old).fullmatch(stable)), line))
+        return "".join(f"{line}\n" for line in lines)
+
     def printed_in(self, output: str) -> bool:
         """Whether the lines of the document come in `output`, in their order, with any others between them."""
         return all_in_order(self.output.splitlines(), output)

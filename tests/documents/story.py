@@ -127,7 +127,7 @@ class Story:
             return
         output = self._run(command, folder)
         if not command.printed(output):
-            self.outputs[command.place] = output
+            self.outputs[command.place] = command.retold(output)
 
     def _run(self, command: Command, folder: Path) -> str:
         text = self._here(command.text.replace("\\\n", " "))
