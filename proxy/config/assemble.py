@@ -1,4 +1,4 @@
-"""One tree from the configuration file and what it includes, `tenant_defaults` merged, the environment expanded."""
+"""One tree from the configuration file and its includes, with `tenant_defaults` merged and the environment expanded."""
 
 import glob
 import os
@@ -14,12 +14,12 @@ MAXIMUM_CONFIGURATION = 4 * 1024 * 1024
 MAXIMUM_INCLUDED = 1000
 INCLUDABLE = ("tenants", "upstreams", "identity_providers")
 
-#: Mappings of settings are merged key by key; any other (`ca`, `routes`) is one value, with names of its own in it.
+#: Mappings of `tenant_defaults` that are merged key by key. Others (`ca`, `routes`) are one value each.
 _MERGED = frozenset({"tls", "client_auth", "rewrite", "user_identity"})
 
 
 def assemble(path: str, environ: Mapping[str, str], files: Files, report: Report) -> Block | None:
-    """The whole configuration as one tree, or None where the file cannot be read at all."""
+    """Return the whole configuration as one tree, or None if the main file cannot be read."""
     root = _read(path, environ, files, report)
     if root is None:
         return None
@@ -43,17 +43,17 @@ def _read(
 ) -> Block | None:
     try:
         content = files.read(path, MAXIMUM_CONFIGURATION)
-    except FileProblem as problem:
-        report.add("E101", mark, "", str(problem))
+    except FileProblem as error:
+        report.add("E101", mark, "", str(error))
         return None
 
-    def tell(code: str, mark: Mark, message: str) -> None:
+    def problem(code: str, mark: Mark, message: str) -> None:
         report.add(code, mark, "", message)
 
-    root = parse(content.data, path, tell)
+    root = parse(content.data, path, problem)
     if root is None:
         return None
-    expanded = expand(root, environ, tell)
+    expanded = expand(root, environ, problem)
     assert isinstance(expanded, Block)
     return expanded
 
@@ -68,7 +68,10 @@ def _include(root: Block, pattern: Text, environ: Mapping[str, str], files: File
         report.add("E108", pattern.mark, "include", f"{shown(pattern)} matches no file")
     elif len(found) > MAXIMUM_INCLUDED:
         report.add(
-            "E108", pattern.mark, "include", f"{shown(pattern)} matches {len(found)} files; {MAXIMUM_INCLUDED} may be"
+            "E108",
+            pattern.mark,
+            "include",
+            f"{shown(pattern)} matches {len(found)} files; at most {MAXIMUM_INCLUDED} are read",
         )
     else:
         for path in found:
@@ -86,7 +89,7 @@ def _include_file(
         assert included is not None
         key_mark = included.key_marks[key]
         if key not in INCLUDABLE:
-            report.add("E108", key_mark, key, f"an included file may hold only {', '.join(INCLUDABLE)}")
+            report.add("E108", key_mark, key, f"an included file may contain only {', '.join(INCLUDABLE)}")
         elif not isinstance(section, Block):
             report.add("E110", section.mark, key, "must be a mapping")
         else:
@@ -121,7 +124,7 @@ def _merge(defaults: Block, block: Block) -> None:
 
 
 def without_defaults(root: Block) -> Block:
-    """The tree as the models take it: `tenant_defaults` has done its work."""
+    """Return the tree for the models, without `tenant_defaults`, which each tenant has by now."""
     rest = Block(root.mark)
     for key, node in root.items():
         if key != "tenant_defaults":

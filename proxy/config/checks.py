@@ -1,4 +1,4 @@
-"""Meaning checks of names, addresses and listeners: what is written well and still cannot be meant."""
+"""Meaning checks of names, addresses and listeners: values that are valid each, and wrong together."""
 
 import ipaddress
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from proxy.policy.addresses import connects_to
 
 
 def check_meaning(configuration: Configuration, compiled: Compiled, material: Material) -> None:
-    """Every check that needs more than one value; findings go to the report of `material`."""
+    """All checks that need more than one value. Findings go to the report of `material`."""
     _check_names(configuration, material)
     _check_addresses(configuration, material)
     for name, listener in configuration.listeners.items():
@@ -34,7 +34,7 @@ def check_meaning(configuration: Configuration, compiled: Compiled, material: Ma
 
 
 def _check_names(configuration: Configuration, material: Material) -> None:
-    """Everything that is named must be there, and an include file's own things are for its own tenants."""
+    """Every name must be defined; what an include file defines is for the tenants of that file only."""
     for name, listener in configuration.listeners.items():
         for index, tenant in enumerate(listener.tenants or ()):
             _known(tenant, configuration.tenants, "tenant", ("listeners", name, "tenants", index), material)
@@ -57,7 +57,7 @@ def _check_default(
     name: str, listener: ListenerModel, configuration: Configuration, path: KeyPath, material: Material
 ) -> None:
     if name not in reachable_tenants(configuration, listener):
-        material.tell("E201", path, f"tenant {name} is not reached through this listener")
+        material.tell("E201", path, f"this listener does not reach tenant {name}")
 
 
 def _upstreams_of(configuration: Configuration, name: str) -> Iterator[tuple[KeyPath, str]]:
@@ -71,8 +71,8 @@ def _known(name: str, among: Iterable[str], kind: str, path: KeyPath, material: 
     names = list(among)
     if name in names:
         return True
-    there = f"there are {', '.join(names[:10])}" if names else "there is none"
-    material.tell("E201", path, f"no {kind} is called {shown(name)}; {there}")
+    defined = f"defined: {', '.join(names[:10])}" if names else "none is defined"
+    material.tell("E201", path, f"no {kind} is called {shown(name)}; {defined}")
     return False
 
 
@@ -80,11 +80,11 @@ def _in_scope(tenant: str, section: str, name: str, path: KeyPath, material: Mat
     main = material.root.mark.file
     home = locate(material.root, (section, name), key=True)[0].file
     if home not in (main, locate(material.root, ("tenants", tenant), key=True)[0].file):
-        material.tell("E202", path, f"{name} stands in {home}, only the tenants of that file may name it")
+        material.tell("E202", path, f"{name} is defined in {home}: only tenants of that file may name it")
 
 
 def _check_addresses(configuration: Configuration, material: Material) -> None:
-    """No address is bound twice, and no upstream is the gateway."""
+    """No address may be bound twice, and no upstream may be the gateway itself."""
     bound = list[tuple[str, tuple[str, int]]]()
     places: list[tuple[KeyPath, str, tuple[str, int]]] = [
         (("listeners", name, "bind", index), f"listeners.{name}.bind", address)
@@ -96,14 +96,14 @@ def _check_addresses(configuration: Configuration, material: Material) -> None:
     for path, who, address in places:
         taken = next((other for other, known in bound if _collide(known, address)), None)
         if taken is not None:
-            material.tell("E205", path, f"port {address[1]} of this address is bound by {taken} already")
+            material.tell("E205", path, f"{taken} already binds port {address[1]} of this address")
         bound.append((who, address))
     for name, upstream in configuration.upstreams.items():
         for index, server in enumerate(upstream.servers):
             own = next((who for who, address in bound if _reaches(server.address, address)), None)
             if own is not None:
                 path = ("upstreams", name, "servers", index, "address")
-                material.tell("E209", path, f"this is the gateway itself ({own}): requests would go round in circles")
+                material.tell("E209", path, f"this is the gateway itself ({own}): requests would loop")
 
 
 def _collide(one: tuple[str, int], other: tuple[str, int]) -> bool:
@@ -114,7 +114,7 @@ def _collide(one: tuple[str, int], other: tuple[str, int]) -> bool:
 
 
 def _reaches(server: tuple[str, int], bound: tuple[str, int]) -> bool:
-    """Whether dialling `server` surely ends at `bound`."""
+    """Return whether a connection to `server` certainly arrives at `bound`; of host names only localhost does."""
     if server[1] != bound[1]:
         return False
     if server[0].lower().removesuffix(".") == "localhost":
@@ -127,43 +127,54 @@ def _reaches(server: tuple[str, int], bound: tuple[str, int]) -> bool:
 
 
 def _check_listener(name: str, listener: ListenerModel, configuration: Configuration, material: Material) -> None:
-    path = ("listeners", name)
-    if listener.tls is None and listener.tenants is None:
-        material.tell(
-            "E206", path, "a plaintext listener must list its `tenants`: nothing but the network protects them"
-        )
     reachable = reachable_tenants(configuration, listener)
-    if listener.networks is None or any(holds_everything(network) for network in listener.networks):
-        if listener.tls is not None and listener.tls.profile in LEGACY_PROFILES:
-            material.tell("E207", (*path, "tls", "profile"), f"{listener.tls.profile} needs `networks` on the listener")
-        for tenant in reachable:
-            tls = configuration.tenants[tenant].tls
-            if listener.tls is not None and tls is not None and tls.profile in LEGACY_PROFILES:
-                material.tell(
-                    "E207",
-                    ("tenants", tenant, "tls", "profile"),
-                    f"{tls.profile} needs `networks` on the listener; {name} has none",
-                )
+    if listener.tls is None and listener.tenants is None:
+        message = "a plaintext listener must list its `tenants`: only the network protects them"
+        material.tell("E206", ("listeners", name), message)
+    _check_legacy_profiles(name, listener, reachable, configuration, material)
     named = any(configuration.tenants[tenant].server_names for tenant in reachable)
     if listener.tls is not None and listener.without_sni == "reject" and not named:
-        message = "no tenant here has server_names, so that everybody is rejected"
-        material.tell("W206", (*path, "without_sni"), message)
+        message = "no tenant of this listener has server_names: every client is rejected"
+        material.tell("W206", ("listeners", name, "without_sni"), message)
+    _check_server_names(name, reachable, configuration, material)
+    listed = set[str]()
+    for index, tenant in enumerate(listener.tenants or ()):
+        if tenant in listed:
+            material.tell("E203", ("listeners", name, "tenants", index), f"tenant {tenant} is listed twice")
+        listed.add(tenant)
+
+
+def _check_legacy_profiles(
+    name: str, listener: ListenerModel, reachable: Iterable[str], configuration: Configuration, material: Material
+) -> None:
+    """A legacy profile, of the listener or of a tenant, is for known devices: `networks` must limit the listener."""
+    if listener.tls is None:
+        return
+    if listener.networks is not None and not any(holds_everything(network) for network in listener.networks):
+        return
+    if listener.tls.profile in LEGACY_PROFILES:
+        message = f"{listener.tls.profile} needs `networks` on the listener"
+        material.tell("E207", ("listeners", name, "tls", "profile"), message)
+    for tenant in reachable:
+        tls = configuration.tenants[tenant].tls
+        if tls is not None and tls.profile in LEGACY_PROFILES:
+            message = f"{tls.profile} needs `networks` on the listener; {name} has none"
+            material.tell("E207", ("tenants", tenant, "tls", "profile"), message)
+
+
+def _check_server_names(name: str, reachable: Iterable[str], configuration: Configuration, material: Material) -> None:
+    """On one listener a server name selects one tenant."""
     names: dict[str, str] = {}
     for tenant in reachable:
         for index, server_name in enumerate(configuration.tenants[tenant].server_names or ()):
             first = names.setdefault(server_name, tenant)
             if first != tenant:
-                where = ("tenants", tenant, "server_names", index)
-                material.tell("E204", where, f"on listener {name} this is a name of tenant {first} already")
-    listed = set[str]()
-    for index, tenant in enumerate(listener.tenants or ()):
-        if tenant in listed:
-            material.tell("E203", (*path, "tenants", index), f"tenant {tenant} is listed twice")
-        listed.add(tenant)
+                message = f"tenant {first} already has this name on listener {name}"
+                material.tell("E204", ("tenants", tenant, "server_names", index), message)
 
 
 def _check_reach(configuration: Configuration, material: Material) -> None:
-    """Tenants that nobody can come to, and upstreams that nobody can be sent to, are mostly spelling mistakes."""
+    """Each tenant must be reachable; one that is not is usually a spelling mistake in `tenants` of a listener."""
     reached = {name for each in configuration.listeners.values() for name in reachable_tenants(configuration, each)}
     for name in configuration.tenants:
         if name not in reached:
@@ -171,7 +182,7 @@ def _check_reach(configuration: Configuration, material: Material) -> None:
 
 
 def _check_ranges(configuration: Configuration, material: Material) -> None:
-    """A range of length zero says `any` in a way that is easily read as something narrower."""
+    """A range of prefix length zero means `any`, but is easily read as something narrower (10.0.0.0/0)."""
     ranges = list[tuple[KeyPath, object]]()
     for name, listener in configuration.listeners.items():
         ranges.append((("listeners", name, "networks"), listener.networks))
@@ -185,7 +196,7 @@ def _check_ranges(configuration: Configuration, material: Material) -> None:
         for index, network in enumerate(networks if isinstance(networks, list) else ()):
             if holds_everything(network):
                 if path[-1] == "trusted":
-                    message = f"{network}: everybody could claim any source address in a PROXY header"
+                    message = f"{network} contains every address: any client could claim any source in a PROXY header"
                 else:
-                    message = f"{network} holds every address; `any` says so"
+                    message = f"{network} contains every address: write `any` if that is meant"
                 material.tell("W204", (*path, index), message)

@@ -1,4 +1,4 @@
-"""The check that tenants of a listener can be told apart where no SNI selects one."""
+"""The check that source address, certificate or called AE title distinguish the tenants of a listener without SNI."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,13 +11,12 @@ from proxy.config.networks import overlap
 
 
 def check_ambiguity(configuration: Configuration, compiled: Compiled, material: Material) -> None:
-    """Report pairs of tenants that one request could match: the decision refuses it as `tenant_ambiguous`."""
+    """Report each pair of tenants that one request could match; the decision refuses it with `tenant_ambiguous`."""
     for listener in configuration.listeners:
         _check_listener(listener, configuration, compiled, material)
 
 
 def _check_listener(name: str, configuration: Configuration, compiled: Compiled, material: Material) -> None:
-    """Without SNI a tenant is found by source address, client certificate and called AE title."""
     if configuration.listeners[name].without_sni == "reject" and name in compiled.listener_tls:
         return
     asks = name in compiled.listener_tls and compiled.listener_tls[name].trust.mode != "none"
@@ -27,13 +26,9 @@ def _check_listener(name: str, configuration: Configuration, compiled: Compiled,
     for one, other in itertools.combinations(candidates, 2):
         titles = list(_common_titles(configuration.tenants[one.tenant], configuration.tenants[other.tenant]))
         networks = configuration.tenants[one.tenant].networks, configuration.tenants[other.tenant].networks
-        if titles and overlap(*networks) and not _told_apart_by_ca(one, other):
-            what = "their called AE titles and networks overlap"
-            material.tell(
-                "W201",
-                ("listeners", name),
-                f"without SNI nothing tells tenants {one.tenant} and {other.tenant} apart for {titles[0]}: {what}",
-            )
+        if titles and overlap(*networks) and not _have_separate_cas(one, other):
+            which = f"tenants {one.tenant} and {other.tenant} cannot be told apart for {titles[0]}"
+            material.tell("W201", ("listeners", name), f"without SNI {which}: their networks overlap")
 
 
 def _common_titles(one: TenantModel, other: TenantModel) -> Iterator[str]:
@@ -49,7 +44,7 @@ def _common_titles(one: TenantModel, other: TenantModel) -> Iterator[str]:
     yield from (f"called AE title {title}" for title in sorted(sides[0] & sides[1]))
 
 
-def _told_apart_by_ca(one: Reached, other: Reached) -> bool:
+def _have_separate_cas(one: Reached, other: Reached) -> bool:
     trusts = one.tls.trust, other.tls.trust
     if any(trust.mode != "required" for trust in trusts):
         return False

@@ -1,4 +1,4 @@
-"""Meaning checks of what peers may do: words without effect, SOP classes that cannot live, a syntax that is missing."""
+"""Meaning checks of operations: words without effect, SOP classes never permitted, a missing transfer syntax."""
 
 from proxy.config.dictionary import IMPLICIT_VR_LITTLE_ENDIAN, keyword_of, sop_classes
 from proxy.config.findings import KeyPath
@@ -10,7 +10,7 @@ from proxy.policy.contexts import SELF
 
 
 def check_operations(configuration: Configuration, material: Material) -> None:
-    """`allow`, `sop_classes`, `transfer_syntaxes` and `move_destinations` of every peer."""
+    """Check `allow`, `sop_classes`, `transfer_syntaxes` and `move_destinations` of every peer."""
     for name, tenant in configuration.tenants.items():
         for index, peer in enumerate(tenant.peers):
             path = ("tenants", name, "peers", index)
@@ -29,7 +29,7 @@ def _check_covered(peer: PeerModel, path: KeyPath, material: Material) -> None:
     for index, word in enumerate(words):
         place = (*path, "allow", index)
         if word in words[:index]:
-            material.tell("W209", place, f"{word} stands here twice")
+            material.tell("W209", place, f"{word} is listed twice")
         elif word != ALL and ALL in words:
             material.tell("W209", place, f"{word} adds nothing to {ALL}")
         elif word == Operation.STORE_STANDARD and Operation.STORE in expand(words):
@@ -41,16 +41,16 @@ def _check_sop_classes(peer: PeerModel, path: KeyPath, material: Material) -> No
     for index, uid in enumerate(peer.sop_classes or ()):
         operation = classify(uid, sop_classes()).operation
         if operation not in may.as_scu and operation not in may.as_scp:
-            message = f"allow never keeps {keyword_of(uid) or uid}: it needs {operation}"
+            message = f"allow never permits {keyword_of(uid) or uid}: add {operation}"
             material.tell("W210", (*path, "sop_classes", index), message)
 
 
 def _check_transfer_syntaxes(peer: PeerModel, path: KeyPath, material: Material) -> None:
     if peer.transfer_syntaxes is not None and IMPLICIT_VR_LITTLE_ENDIAN not in peer.transfer_syntaxes:
-        message = "without ImplicitVRLittleEndian, which is all that some devices can do (PS3.5 section 10.1)"
+        message = "ImplicitVRLittleEndian is missing: some devices support nothing else (PS3.5 section 10.1)"
         material.tell("W211", (*path, "transfer_syntaxes"), message)
 
 
 def _check_move_destinations(peer: PeerModel, path: KeyPath, material: Material) -> None:
     if peer.move_destinations != [SELF] and Operation.MOVE not in permitted(expand(peer.allow or ())).as_scu:
-        material.tell("W206", (*path, "move_destinations"), "without effect: allow does not hold move")
+        material.tell("W206", (*path, "move_destinations"), "without effect: allow does not contain move")

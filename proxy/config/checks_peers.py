@@ -45,7 +45,9 @@ def _check_peer_names(name: str, tenant: TenantModel, material: Material) -> Non
     for index, peer in enumerate(tenant.peers):
         if peer_name(peer) in seen:
             path = ("tenants", name, "peers", index)
-            material.tell("E203", path, f"a second peer is called {peer_name(peer)}: give it a `name` of its own")
+            material.tell(
+                "E203", path, f"another peer is already called {peer_name(peer)}: give this one a `name` of its own"
+            )
         seen.add(peer_name(peer))
 
 
@@ -58,7 +60,7 @@ def _is_pattern(title: str) -> bool:
 
 
 def _check_shadowed(name: str, tenant: TenantModel, material: Material) -> None:
-    """A peer all of whose titles go to earlier peers that ask for nothing more."""
+    """Report each peer all of whose AE titles earlier peers take, without asking for more than it does."""
     by_title: dict[str, list[PeerModel]] = {}
     for index, peer in enumerate(tenant.peers):
         titles = _titles(tenant, peer.aet)
@@ -69,15 +71,16 @@ def _check_shadowed(name: str, tenant: TenantModel, material: Material) -> None:
             material.tell(
                 "W202",
                 ("tenants", name, "peers", index),
-                f"can never match: peer {peer_name(tenant.peers[first])} in line {line} comes first",
+                f"can never match: peer {peer_name(tenant.peers[first])} in line {line} matches first",
             )
         for title in titles:
             by_title.setdefault(title, []).append(peer)
 
 
 def _taker(title: str, later: PeerModel, by_title: dict[str, list[PeerModel]]) -> PeerModel | None:
-    """The earlier peer that takes whoever comes as `title` and would match `later`."""
-    # A literal title is never matched by a pattern, so equal spelling is what counts; `*` takes every other pattern.
+    """The earlier peer that takes every request with this AE title that `later` would match, or None."""
+    # The decision never matches a pattern against a title that some peer names literally. Therefore only an equal
+    # spelling takes a literal title, while `*` also takes every other pattern.
     candidates = by_title.get(title, [])
     if _is_pattern(title) and title != "*":
         candidates = [*candidates, *by_title.get("*", [])]
@@ -109,18 +112,16 @@ def _check_certificate(place: PeerPlace, compiled: Compiled, material: Material)
         return
     path = (*place.path, "cert")
     if all(mode == "none" for mode in _asked(place, compiled)):
-        material.tell(
-            "W202", path, "can never match: no client_auth asks for certificates where this tenant is reached"
-        )
+        material.tell("W202", path, "can never match: no client_auth that applies to this tenant requests certificates")
     known = sorted({ca for item in place.reached for ca in item.tls.trust.ca})
     for number, ca in enumerate(place.peer.cert.ca or ()):
         if ca not in known and not material.incomplete:
-            there = f"there are {', '.join(known)}" if known else "there is none"
-            material.tell("E201", (*path, "ca", number), f"no CA of this tenant is called {ca}; {there}")
+            defined = f"defined: {', '.join(known)}" if known else "none is defined"
+            material.tell("E201", (*path, "ca", number), f"no CA of this tenant is called {ca}; {defined}")
 
 
 def _asked(place: PeerPlace, compiled: Compiled) -> list[str]:
-    """The client_auth modes of all contexts through which senders come to this peer."""
+    """The `client_auth.mode` of each TLS context that a sender of this peer may meet."""
     modes = list[str]()
     for item in place.reached:
         listener = compiled.listener_tls.get(item.listener)
@@ -132,6 +133,7 @@ def _asked(place: PeerPlace, compiled: Compiled) -> list[str]:
 
 
 def _check_bare_title(place: PeerPlace, configuration: Configuration, material: Material) -> None:
+    """An AE title proves nothing: something else must identify a peer that a public listener reaches."""
     peer = place.peer
     if peer.action == "refuse" or place.tenant.networks is not None:
         return
@@ -141,7 +143,9 @@ def _check_bare_title(place: PeerPlace, configuration: Configuration, material: 
         listener = configuration.listeners[item.listener]
         public = listener.networks is None and not all(_is_loopback(host) for host, _ in listener.bind)
         if public and item.tls.trust.mode != "required":
-            message = f"on listener {item.listener} anybody who says this AE title is let in: add `from` or `cert`"
+            message = (
+                f"on listener {item.listener} any client that claims this AE title is accepted: add `from` or `cert`"
+            )
             material.tell("W203", place.path, message)
             return
 

@@ -1,4 +1,4 @@
-"""Meaning checks of how upstreams are dialled."""
+"""Meaning checks of the servers of upstreams and the address that connections to them come from."""
 
 import ipaddress
 import socket
@@ -11,7 +11,7 @@ from proxy.policy.addresses import normalize
 
 
 def check_upstreams(configuration: Configuration, material: Material) -> None:
-    """No server stands twice; the address to dial from is one of this machine, and of the family of the servers."""
+    """No server may be listed twice; `source_address` must be one of this machine, of the IP version of the servers."""
     for name, upstream in configuration.upstreams.items():
         _check_twice(("upstreams", name, "servers"), upstream, material)
         if upstream.source_address is not None:
@@ -19,7 +19,7 @@ def check_upstreams(configuration: Configuration, material: Material) -> None:
 
 
 def _check_twice(path: KeyPath, upstream: UpstreamModel, material: Material) -> None:
-    """Both would share their associations, their failures and their health check."""
+    """The entries of one server would share its count of associations, its failures and its health check."""
     first: dict[tuple[str, int], int] = {}
     for index, server in enumerate(upstream.servers):
         host, port = server.address
@@ -44,7 +44,7 @@ def _check_source(path: KeyPath, upstream: UpstreamModel, source: str, material:
 
 
 def _version(host: str) -> int | None:
-    """4 or 6; None: a name, which may be of either."""
+    """4 or 6, or None for a host name, which may have addresses of both."""
     try:
         return ipaddress.ip_address(host).version
     except ValueError:

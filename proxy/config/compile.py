@@ -1,4 +1,4 @@
-"""From the models to the values that workers are handed."""
+"""From the models to the values that workers get: listeners, tenants and peers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from proxy.policy import Listener as ListenerPolicy
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A tenant as it is reached through a listener."""
+    """A tenant on a listener that reaches it, with its effective TLS there."""
 
     listener: str
     tenant: str
@@ -29,7 +29,7 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The values, and what the meaning checks want to know of how they came about."""
+    """The values, and the intermediate results that the meaning checks need."""
 
     config: Config
     listener_tls: Mapping[str, CompiledTls]
@@ -37,7 +37,7 @@ class Compiled:
 
 
 def compile_configuration(path: str, configuration: Configuration, root: Block, material: Material) -> Compiled:
-    """Build the values; what is wrong with a file is reported, and left out of them."""
+    """Return the values. A file that cannot be used is reported and left out."""
     pinned = {name: _pinned(name, tenant, material) for name, tenant in configuration.tenants.items()}
     tenants = {
         name: _tenant(name, tenant, root["tenants"], pinned[name]) for name, tenant in configuration.tenants.items()
@@ -74,13 +74,13 @@ def compile_configuration(path: str, configuration: Configuration, root: Block, 
 
 
 def reachable_tenants(configuration: Configuration, listener: models.ListenerModel) -> tuple[str, ...]:
-    """The tenants that may be reached through a listener, in the order of the file."""
+    """The defined tenants that a listener reaches, in the order of the file."""
     names = configuration.tenants if listener.tenants is None else listener.tenants
     return tuple(name for name in dict.fromkeys(names) if name in configuration.tenants)
 
 
 def _lines(root: Node, *path: str | int) -> dict[str, str]:
-    """Each key under `path` with its `file:line`; "" is the thing itself."""
+    """`file:line` of each key of the mapping at `path`; "" is that of the mapping itself."""
     lines = {"": locate(root, path, key=True)[0].file_and_line}
     node = root
     for step in path:
@@ -131,7 +131,7 @@ def _proxy_protocol(protocol: models.ProxyProtocolModel) -> ProxyProtocol:
 
 
 def _pinned(name: str, tenant: TenantModel, material: Material) -> list[list[Pinned]]:
-    """The pinned certificates of each peer."""
+    """The pinned certificates of each peer, in the order of the peers."""
     found = list[list[Pinned]]()
     for index, peer in enumerate(tenant.peers):
         files = list[Pinned]()
@@ -172,7 +172,7 @@ def _peer(peer: PeerModel, pinned: list[Pinned], where: str) -> Peer:
     return Peer(
         name=peer_name(peer),
         aet=tuple(peer.aet),
-        allow=expand(peer.allow or [ALL]),  # left out with action: refuse alone
+        allow=expand(peer.allow or [ALL]),  # `allow` may be left out only with action: refuse
         source=None if peer.source is None else tuple(peer.source),
         cert=_conditions(peer, pinned),
         user=None
@@ -190,7 +190,7 @@ def _peer(peer: PeerModel, pinned: list[Pinned], where: str) -> Peer:
 
 
 def peer_name(peer: PeerModel) -> str:
-    """Its name, or else its first title."""
+    """The name of a peer: its `name`, or its first AE title."""
     return peer.name if peer.name is not None else peer.aet[0]
 
 

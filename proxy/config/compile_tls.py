@@ -1,4 +1,4 @@
-"""The effective TLS of each listener, and of each tenant on it: what a tenant leaves out is the listener's."""
+"""The effective TLS of each listener, and of each tenant on it: keys that a tenant leaves out are the listener's."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,10 +15,10 @@ from proxy.x509.certificate import Certificate
 
 @dataclass(frozen=True, slots=True)
 class ClientTrust:
-    """Effective `client_auth` with what its files hold. `path` is where it is said.
+    """Effective `client_auth` with the content of its files. `path` is the block that findings refer to.
 
-    `tenants`, of a listener: the trust of each tenant there. Whoever sends no server name meets the listener's context,
-    and must not get round what a tenant revokes.
+    `tenants`, for a listener: the trust of each tenant on it. A client without SNI meets the context of the listener,
+    and must not evade what a tenant revokes by leaving out the name.
     """
 
     path: KeyPath
@@ -32,7 +32,7 @@ class ClientTrust:
 
     @property
     def authorities(self) -> list[Certificate]:
-        """Every CA certificate that is trusted."""
+        """All trusted CA certificates."""
         return [certificate for file in self.ca.values() for certificate in file.certificates]
 
     @property
@@ -41,7 +41,7 @@ class ClientTrust:
 
     @property
     def policy(self) -> ClientAuthPolicy:
-        """For the decision: which anchor has which names."""
+        """The form that the decision takes: each anchor with its names in the configuration."""
         names: dict[str, set[str]] = {}
         for name, file in self.ca.items():
             for certificate in file.certificates:
@@ -54,7 +54,7 @@ class ClientTrust:
 
     @property
     def settings(self) -> ClientAuthSettings:
-        """For the TLS layer."""
+        """The form that the TLS layer takes."""
         everybody = (self, *self.tenants)
         expired = {trust.crl_expired for trust in everybody if trust.crls} or {self.crl_expired}
         issuers = [ca.file for trust in self.tenants if trust.crls for ca in trust.ca.values()]
@@ -69,20 +69,20 @@ class ClientTrust:
         )
 
     def _own_crls(self) -> Iterator[File]:
-        """Of each file the CRLs of CAs trusted here: what is inherited may hold those of other tenants' CAs too."""
+        """The CRLs of CAs that are trusted here: an inherited file may also contain those of other tenants' CAs."""
         everybody = (self, *self.tenants)
         authorities = {ca.sha256: ca for trust in everybody for ca in trust.authorities}.values()
         for crl_file in {path: file for trust in everybody for path, file in trust.crls}.values():
             own = [crl.pem for crl in crl_file.crls if any(crl.is_of(ca) for ca in authorities)]
             if len(own) == len(crl_file.crls):
-                yield crl_file.file  # the bytes are shared: a list may be large, and the tenants many
+                yield crl_file.file  # shared, not copied: a CRL may be large, and many tenants may inherit it
             elif own:
                 yield replace(crl_file.file, data=b"".join(own))
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledTls:
-    """One effective `tls` block. `certificates` is empty on a plaintext listener."""
+    """Effective TLS of a listener, or of a tenant on one. `certificates` is empty on a plaintext listener."""
 
     path: KeyPath
     profile: str
@@ -90,44 +90,44 @@ class CompiledTls:
     trust: ClientTrust
 
     def settings(self, where: str) -> TlsSettings:
-        """For the TLS layer."""
+        """The form that the TLS layer takes. `where`: the `file:line` that messages name."""
         pairs: tuple[KeyPair, ...] = tuple(certificate.pair for certificate in self.certificates)
         return TlsSettings(self.profile, pairs, self.trust.settings, where)
 
 
 @dataclass(frozen=True, slots=True)
 class TlsPlace:
-    """A `tls` block and where it stands."""
+    """A `tls` block of the configuration and the path of its key."""
 
     path: KeyPath
     tls: TenantTlsModel
 
     def gives(self, key: str) -> bool:
-        """Whether the block says `key` itself."""
+        """Return whether the block sets `key` itself."""
         return key in self.tls.model_fields_set
 
     def gives_auth(self, key: str) -> bool:
-        """Whether its client_auth says `key` itself."""
+        """Return whether its `client_auth` sets `key` itself."""
         return self.gives("client_auth") and key in self.tls.client_auth.model_fields_set
 
 
 @dataclass(slots=True)
 class TlsCompiler:
-    """Builds effective TLS. `pinned`: the pinned certificates of each tenant."""
+    """Computes effective TLS. `pinned`: the pinned certificates of each tenant."""
 
     material: Material
     tenants: Mapping[str, TenantModel]
     pinned: Mapping[str, tuple[Pinned, ...]]
 
     def of_listener(self, name: str, tls: ListenerTlsModel, reachable: tuple[str, ...]) -> CompiledTls:
-        """What a client without server name meets; `from_tenants` are the CAs of all tenants that it may reach."""
+        """The TLS that a client without SNI meets. `from_tenants` stands for the CAs of all `reachable` tenants."""
         path = ("listeners", name, "tls")
         own = self._effective(path, (TlsPlace(path, tls),), reachable)
         tenants = tuple(self.of_tenant(tenant, name, tls).trust for tenant in reachable)
         return replace(own, trust=replace(own.trust, tenants=tenants))
 
     def of_tenant(self, name: str, listener: str, tls: ListenerTlsModel | None) -> CompiledTls:
-        """What a client meets that names this tenant on a listener. `tls` None: a plaintext listener."""
+        """The TLS that a client meets whose SNI selects this tenant. `tls` None: a plaintext listener."""
         own = self.tenants[name].tls
         path: KeyPath = ("tenants", name) if own is None else ("tenants", name, "tls")
         places = [] if own is None else [TlsPlace(path, own)]
@@ -179,14 +179,14 @@ class TlsCompiler:
         if ca is None or not ca.from_tenants:
             return self._ca_files(ca, path)
         if place.path[0] == "tenants":
-            self.material.tell("E110", path, "from_tenants is for listeners; name this tenant's own CAs")
+            self.material.tell("E110", path, "from_tenants is for listeners only: name the CAs of this tenant")
             return {}
         found: dict[str, CaFile] = {}
         for tenant in tenants:
             tls = self.tenants[tenant].tls
             own = None if tls is None else tls.client_auth.ca
             for name, file in self._ca_files(own, ("tenants", tenant, "tls", "client_auth", "ca")).items():
-                # Two tenants may give the same name to different CAs.
+                # Two tenants may give one name to different CAs; the second is known as tenant/name here.
                 known = found.setdefault(name, file)
                 if known.file.data != file.file.data:
                     found[f"{tenant}/{name}"] = file

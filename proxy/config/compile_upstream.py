@@ -1,4 +1,4 @@
-"""An upstream as the workers take it: its servers, and TLS with the files that it names."""
+"""Upstreams: from the model to the value for the workers, with the content of the files that `tls` names."""
 
 import ipaddress
 
@@ -12,7 +12,7 @@ from proxy.policy.addresses import normalize
 
 
 def compile_upstream(name: str, upstream: models.UpstreamModel, root: Block, material: Material) -> Upstream:
-    """Build it; what is wrong with its TLS is reported, and left out."""
+    """Return the upstream. A file of its `tls` that cannot be used is reported and left out."""
     path = ("upstreams", name)
     servers = tuple(Server(*server.address, server.weight, server.backup) for server in upstream.servers)
     tls = None if upstream.tls is None else _tls(upstream.tls, (*path, "tls"), root, material)
@@ -60,14 +60,14 @@ def _tls(tls: models.UpstreamTlsModel, path: KeyPath, root: Block, material: Mat
 
 
 def _check_named(servers: tuple[Server, ...], path: KeyPath, material: Material) -> None:
-    """A certificate is seldom for an address, and whoever means one says so."""
+    """A server dialled by address needs `tls.server_name`: certificates seldom contain an IP address."""
     for index, server in enumerate(servers):
         try:
             ipaddress.ip_address(server.host)
         except ValueError:
             continue
         message = (
-            f"{server.host} is an address, and nothing says what name the certificate there must have: "
-            "give tls.server_name (the address again, if it is for that), or tls.verify_name: false"
+            f"{server.host} is an address, and no name is configured for its certificate: set tls.server_name "
+            "(to the address, if the certificate contains it), or tls.verify_name: false"
         )
         material.tell("E210", (*path, "servers", index, "address"), message)

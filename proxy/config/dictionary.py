@@ -1,6 +1,6 @@
-"""The UIDs of PS3.6 as pydicom knows them: which operation each SOP class belongs to, and the keywords of both kinds.
+"""The UIDs of PS3.6, from pydicom's dictionary: the operation of each SOP class, and keywords.
 
-Read by the supervisor alone, once; workers are handed the table.
+Only the supervisor reads it, once; workers get the finished table and never import pydicom.
 """
 
 import re
@@ -18,7 +18,7 @@ _STORAGE_CLASSES = "1.2.840.10008.5.1.4.1.1."
 _SR_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
 _PRINT_CLASSES = "1.2.840.10008.5.1.1."
 
-#: What the keyword of a SOP class says of its operation: the first that fits.
+#: The operation of a SOP class by its keyword; the first pattern that matches decides.
 _OPERATIONS = tuple(
     (re.compile(pattern), operation)
     for pattern, operation in (
@@ -35,7 +35,7 @@ _OPERATIONS = tuple(
         (r"MediaCreationManagement|DisplaySystem", Operation.OTHER),
     )
 )
-#: What the keyword of a storage class says of its group: the first that fits.
+#: The group of a storage class, a label of metrics, by its keyword; the first pattern that matches decides.
 _GROUPS = tuple(
     (re.compile(pattern), group)
     for pattern, group in (
@@ -58,12 +58,12 @@ _GROUPS = tuple(
 
 @cache
 def sop_classes() -> Mapping[str, SopClass]:
-    """Every SOP class that the Standard knows or knew, by its UID."""
+    """Every SOP class of the Standard, retired ones included, by its UID."""
     return {uid: sop_class_of(uid, keyword) for uid, (kind, keyword) in _known().items() if kind == SOP_CLASS}
 
 
 def sop_class_of(uid: str, keyword: str) -> SopClass:
-    """What a SOP class of the Standard belongs to. `keyword` is empty for a few retired ones."""
+    """Return operation and group of a SOP class of the Standard. `keyword` is empty for a few retired ones."""
     operation = next((operation for pattern, operation in _OPERATIONS if pattern.match(keyword)), None)
     if operation is None:
         if uid.startswith(_STORAGE_CLASSES):
@@ -78,27 +78,27 @@ def sop_class_of(uid: str, keyword: str) -> SopClass:
 
 
 def uid_of(text: str, kind: str) -> str:
-    """The UID that a UID or keyword stands for. Private UIDs are known to nobody and may be meant.
+    """Return the UID for a UID or keyword of `kind`. A UID that PS3.6 does not define may be private: it is accepted.
 
-    Raises ValueError for a keyword that PS3.6 has not, and for what it knows to be of another kind.
+    Raises ValueError for a keyword that PS3.6 does not define, and for a UID that it defines as another kind.
     """
     uid = text if text[0].isdigit() else _keywords().get(text)
     if uid is None:
-        raise ValueError(f"{text} is no keyword of a {kind}{_suggested(text, kind)}")
+        raise ValueError(f"{text} is not the keyword of a {kind}{_suggested(text, kind)}")
     known = _known().get(uid)
     if known is not None and known[0] != kind:
-        raise ValueError(f"{text} is a {known[0]}, not a {kind}" if known[0] else f"{text} is no {kind}")
+        raise ValueError(f"{text} is a {known[0]}, not a {kind}" if known[0] else f"{text} is not a {kind}")
     return uid
 
 
 def keyword_of(uid: str) -> str:
-    """The keyword of a UID; "" where it has none."""
+    """The keyword of a UID, or "" if PS3.6 has none."""
     return _known().get(uid, ("", ""))[1]
 
 
 def _suggested(text: str, kind: str) -> str:
     keywords = [keyword for known, keyword in _known().values() if known == kind and keyword]
-    return did_you_mean(text, keywords, fold_case=True) or ": write its UID, or the keyword of PS3.6"
+    return did_you_mean(text, keywords, fold_case=True) or ": write its UID, or its keyword in PS3.6"
 
 
 @cache

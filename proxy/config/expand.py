@@ -1,4 +1,4 @@
-"""`${NAME}` and `${NAME:-default}` inside strings, after parsing, so that no value can change the structure."""
+"""Expansion of `${NAME}` and `${NAME:-default}`. It follows parsing, so that no value can change the structure."""
 
 import re
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\})?
 
 
 def expand(node: Node, environ: Mapping[str, str], problem: Problem) -> Node:
-    """The same tree with references to the environment replaced; `$${` is a literal `${`.
+    """Return the same tree with references to the environment replaced; `$${` becomes a literal `${`.
 
-    As in a shell, the default is taken where the variable is unset or empty. What was expanded is never null.
+    As in a shell, the default applies where the variable is unset or empty. An expanded text never means null.
     """
     if isinstance(node, Block):
         block = Block(node.mark)
         for key, value in node.items():
             if "${" in key:
-                problem("E109", node.key_marks[key], f"{shown(key)}: ${{...}} stands for values, never in a key")
+                problem("E109", node.key_marks[key], f"{shown(key)}: ${{...}} is expanded in values only, not in keys")
             block.put(key, node.key_marks[key], expand(value, environ, problem))
         return block
     if isinstance(node, Items):

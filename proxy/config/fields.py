@@ -1,4 +1,4 @@
-"""The types of the configuration's fields: each reads text, and says in the JSON Schema what an editor may offer."""
+"""The types of the keys: each reads text, and describes for the JSON Schema what an editor may offer."""
 
 import os
 from collections.abc import Callable
@@ -18,24 +18,24 @@ JsonSchema = dict[str, Any]
 
 
 class Frozen(BaseModel):
-    """One mapping of the configuration: no key that is not named here, and nothing changes once it is read."""
+    """A mapping of the configuration: unknown keys are errors, and the values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
 
 def default(value: object, description: str, **constraints: Any) -> Any:
-    """A field that may be left out. `value` is what one would write in the file, read as if it stood there."""
+    """A key that may be left out. `value` is read as if the file contained it."""
     return Field(value, description=description, **constraints)
 
 
 def mandatory(description: str, **constraints: Any) -> Any:
-    """A field that must be there."""
+    """A key that must be present."""
     return Field(..., description=description, **constraints)
 
 
 @dataclass(frozen=True, slots=True)
 class FilePath:
-    """A path, resolved against the folder of the file that names it."""
+    """A path, resolved against the folder of the configuration file that contains it at `mark`."""
 
     path: str
     mark: Mark | None = field(default=None, compare=False)
@@ -44,7 +44,7 @@ class FilePath:
 def _file_path(value: object) -> FilePath:
     text = scalars.scalar(value)
     if "\0" in text:
-        raise ValueError("a path has no NUL in it")
+        raise ValueError("a path cannot contain a NUL character")
     if not isinstance(value, Text):
         return FilePath(text)
     return FilePath(os.path.join(os.path.dirname(value.mark.file), text), value.mark)
@@ -55,17 +55,20 @@ def _plain(read: Callable[[object], object], **schema: Any) -> tuple[Any, Any]:
 
 
 def _uid(kind: str) -> Callable[[object], str]:
-    """The UID of a SOP class or transfer syntax, where its keyword may stand for it."""
+    """A reader of the UID, or keyword, of a SOP class or transfer syntax."""
     return lambda value: uid_of(scalars.uid_or_keyword(value), kind)
 
 
 def null(value: object) -> object:
-    """An unquoted `null` or `~`. Nothing at all is none: under `tls:` or `crl:` the rest may just be missing."""
+    """Return None for an unquoted `null` or `~`.
+
+    An empty value is not null: the lines below `tls:` or `crl:` may have been lost or commented out by mistake.
+    """
     return None if isinstance(value, Text) and value.is_null else value
 
 
 class _Instead:
-    """In the schema, the constant `word` instead of the type null."""
+    """Puts the constant `word` into the schema, in place of the type null."""
 
     def __init__(self, word: str | None) -> None:
         self.word = word
@@ -95,7 +98,7 @@ OneOrMany = Annotated[
     BeforeValidator(lambda value: [value] if isinstance(value, str) and null(value) is not None else value),
     _OneOrManySchema(),
 ]
-#: In front of a Literal, whose choices are compared as plain strings.
+#: Around a Literal: pydantic compares its choices with plain `str`, never with a subclass such as Text.
 Word = Annotated[T, BeforeValidator(lambda value: str(value) if isinstance(value, str) else value)]
 
 _TEXT: JsonSchema = {"type": ["string", "number", "boolean"], "minLength": 1}  # `0123` and `ON` are text here
@@ -135,14 +138,14 @@ Processes = Annotated[
     int | None, *_plain(scalars.processes, anyOf=[{"const": "auto"}, {"type": "integer", "minimum": 1}])
 ]
 AssociateRqSize = Annotated[
-    # From the shortest request that PS3.8 Table 9-11 allows to 128 contexts and a user information item of 64 KiB each.
+    # From the shortest request of PS3.8 Table 9-11 to 128 contexts and a user information item of 64 KiB each.
     int, *_plain(scalars.size(74, 8_454_667), type=["string", "integer"], pattern=r"^\d{1,12}(B|KiB|MiB|GiB)?$")
 ]
 File = Annotated[FilePath, *_plain(_file_path, type="string", minLength=1)]
 
 
 def whole(minimum: int, maximum: int) -> tuple[Any, Any]:
-    """The annotations of an integer field."""
+    """The annotations of an integer key."""
     return _plain(scalars.integer(minimum, maximum), type="integer", minimum=minimum, maximum=maximum)
 
 

@@ -1,4 +1,4 @@
-"""The files of one generation: each is read once, whole, and never again."""
+"""The files of one generation of the configuration. Each is read once, so that old and new content never mix."""
 
 import errno
 import glob
@@ -6,16 +6,16 @@ import os
 import stat
 from dataclasses import dataclass, field
 
-MAXIMUM_FILE = 16 * 1024 * 1024  # a CRL of a large CA has a few MiB
+MAXIMUM_FILE = 16 * 1024 * 1024  # bytes; the CRL of a large CA has a few MiB
 
 
 class FileProblem(Exception):
-    """A file that cannot be used; the text says why."""
+    """A file cannot be used; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was in a file, and its permission bits."""
+    """The bytes of a file, and its permission bits."""
 
     data: bytes
     mode: int
@@ -23,19 +23,19 @@ class Content:
 
 @dataclass(slots=True)
 class Files:
-    """Reads each file once, so that one generation never mixes old and new content."""
+    """Reads files, and keeps content and failures by path; a second read of a path returns the same."""
 
     contents: dict[str, Content] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     patterns: list[str] = field(default_factory=list)
 
     def matching(self, pattern: str) -> list[str]:
-        """The paths that a pattern matches, in order."""
+        """The paths that a glob pattern matches, sorted."""
         self.patterns.append(pattern)
         return sorted(glob.glob(pattern))
 
     def read(self, path: str, maximum: int = MAXIMUM_FILE) -> Content:
-        """The content of a regular file. Raises FileProblem."""
+        """Return the content of a regular file of at most `maximum` bytes. Raises FileProblem."""
         if path in self.problems:
             raise FileProblem(self.problems[path])
         if path not in self.contents:
@@ -48,16 +48,16 @@ class Files:
 
     @property
     def paths(self) -> list[str]:
-        """Every file that was asked for, and the patterns of those that were included.
+        """The paths of all files that were read or could not be, and the patterns of `include`: what a reload watches.
 
-        Those that could not be read too: one that appears later is a change.
+        A missing file is among them, because its appearance is a change.
         """
         return [*self.contents, *self.problems, *self.patterns]
 
 
 def _read(path: str, maximum: int) -> Content:
     try:
-        # Without O_NONBLOCK a named pipe would stop the program here.
+        # Without O_NONBLOCK the open of a named pipe blocks until another process writes to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise FileProblem(f"{path} cannot be read: {_reason(error)}") from None
@@ -79,7 +79,7 @@ def _whole(descriptor: int, path: str, maximum: int) -> Content:
     if status.st_size <= maximum:
         while chunk := os.read(descriptor, 1024 * 1024):
             data += chunk
-            if len(data) > maximum:  # it grew meanwhile
+            if len(data) > maximum:  # the file has grown since fstat
                 break
     if max(len(data), status.st_size) > maximum:
         raise FileProblem(f"{path} is larger than {maximum // (1024 * 1024)} MiB")

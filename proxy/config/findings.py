@@ -1,4 +1,4 @@
-"""The findings of loading a configuration: one value each, in the order of the text."""
+"""Findings of loading a configuration, and the positions that they name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from proxy.config.codes import CODES
 from proxy.config.quoting import printable
 from proxy.config.tree import Block, Items, Mark, Node
 
-MAXIMUM_FINDINGS = 500  # nobody reads more, and a hostile file could hold a million
+MAXIMUM_FINDINGS = 500  # a limit on memory: a hostile file could cause millions
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding. `where` is `file:line:column`, `path` the dotted key; both may be empty where there is none."""
+    """One finding. `where`: `file:line:column`; `path`: the dotted key. Either is "" if the finding has none."""
 
     code: str
     severity: str  # error | warning | info
@@ -24,7 +24,7 @@ class Finding:
         return ": ".join(part for part in (self.where, self.path, self.message) if part)
 
     def to_dict(self) -> dict[str, str]:
-        """For `--format json`."""
+        """The form for `--format json`."""
         return {
             "code": self.code,
             "severity": self.severity,
@@ -36,26 +36,26 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """Collects findings. A mistake in `tenant_defaults` is told once, not once per tenant."""
+    """Collects findings. An error in `tenant_defaults` is reported once, not once for each tenant that inherits it."""
 
     has_errors: bool = False
     _found: list[tuple[Mark | None, Finding]] = field(default_factory=list)
-    _told: set[tuple[str, str, str]] = field(default_factory=set)
+    _reported: set[tuple[str, str, str]] = field(default_factory=set)
 
     def add(self, code: str, mark: Mark | None, path: str, message: str) -> None:
-        """Report `message`; the severity is the first letter of the code."""
+        """Add a finding. The first letter of `code` is its severity."""
         assert code in CODES, code
         where = "" if mark is None else str(mark)
         severity = "error" if code.startswith("E") else "warning"
         self.has_errors = self.has_errors or severity == "error"
-        if (code, where, message) in self._told or len(self._found) == MAXIMUM_FINDINGS:
+        if (code, where, message) in self._reported or len(self._found) == MAXIMUM_FINDINGS:
             return
-        self._told.add((code, where, message))
+        self._reported.add((code, where, message))
         self._found.append((mark, Finding(code, severity, printable(where), printable(path), printable(message))))
 
     @property
     def findings(self) -> list[Finding]:
-        """In the order of the text: what has no place first, then file by file."""
+        """All findings in the order of the text, file by file; those without a position come first."""
         files = list(dict.fromkeys(mark.file for mark, _ in self._found if mark is not None))
         order = sorted(
             self._found, key=lambda entry: (files.index(entry[0].file), *entry[0][1:]) if entry[0] else (-1, 0, 0)
@@ -68,9 +68,10 @@ KeyPath = Sequence[str | int]
 
 
 def locate(root: Node, path: KeyPath, *, key: bool = False) -> tuple[Mark, str]:
-    """The mark and dotted path of what `path` leads to; steps that the text does not have are left out.
+    """Return position and dotted path of the value at `path`. Steps that the text does not contain are left out.
 
-    With `key`, the last step is always named, and marks its key where there is one (unknown and missing keys).
+    With `key`, the dotted path always ends in the last step, and the position is that of its key if there is one: for
+    findings about unknown and missing keys.
     """
     node, mark, steps = root, root.mark, list[str]()
     for index, step in enumerate(path):
@@ -79,7 +80,7 @@ def locate(root: Node, path: KeyPath, *, key: bool = False) -> tuple[Mark, str]:
             steps.append(step)
             key_mark = node.key_marks[step]
             node = node[step]
-            # What begins on a line of its own is found by its key.
+            # For a value that begins on a later line than its key, an editor should open the line of the key.
             mark = key_mark if last or node.mark.line != key_mark.line else node.mark
         elif isinstance(node, Items) and isinstance(step, int) and step < len(node):
             steps.append(str(step))

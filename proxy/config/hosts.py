@@ -12,7 +12,7 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 def network(value: object) -> Network:
-    """An address or a range in CIDR form, without host bits and leading zeros."""
+    """Read an address or a range in CIDR form, without host bits and leading zeros."""
     text = scalar(value)
     if "%" in text:
         raise ValueError(f"{shown(text)}: leave the zone out")
@@ -31,18 +31,18 @@ def network(value: object) -> Network:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError(f"{shown(text)}: /{prefix} is longer than the address") from None
-    raise ValueError(f"{text} has bits set behind the /{prefix}: write {meant}, or {address} for the one address")
+    raise ValueError(f"{text} has bits set after the /{prefix}: write {meant}, or {address} for the one address")
 
 
 def _leading_zero_hint(address: str) -> str:
     octets = address.split(".")
     if any(len(octet) > 1 and octet.startswith("0") and octet.isdecimal() for octet in octets):
-        return ": numbers with leading zeros are read differently by different programs"
+        return ": leave out leading zeros, which some programs read as octal"
     return ""
 
 
 def port(text: str) -> int:
-    """A TCP port."""
+    """Read a TCP port."""
     if not text.isascii() or not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 65_535:
         raise ValueError(
             f"port {text if text.isascii() and text.isdecimal() and len(text) < 12 else shown(text)} is not in 1..65535"
@@ -51,7 +51,7 @@ def port(text: str) -> int:
 
 
 def local_address(value: object) -> tuple[str, int]:
-    """`address:port` to listen on; an IPv6 address stands in brackets. A name is refused: DNS has no say here."""
+    """Read `address:port` to listen on, IPv6 in brackets. Names are rejected: listeners bind addresses only."""
     text = scalar(value)
     host, number = _split(text)
     try:
@@ -59,12 +59,12 @@ def local_address(value: object) -> tuple[str, int]:
     except ValueError:
         raise ValueError(f"{shown(text)}: write an address and a port, like 0.0.0.0:2762 or [::]:2762") from None
     if (address.version == 6) != text.startswith("["):
-        raise ValueError(f"{shown(text)}: an IPv6 address stands in brackets, like [::]:2762")
+        raise ValueError(f"{shown(text)}: write an IPv6 address in brackets, like [::]:2762")
     return str(address), port(number)
 
 
 def remote_address(value: object) -> tuple[str, int]:
-    """`host:port` to dial: a DNS name or an address literal."""
+    """Read `host:port` to dial: a host name, in lower case, or an address, IPv6 in brackets."""
     text = scalar(value)
     host, number = _split(text)
     try:
@@ -76,7 +76,7 @@ def remote_address(value: object) -> tuple[str, int]:
             ) from None
         return host.lower(), port(number)
     if (address.version == 6) != text.startswith("["):
-        raise ValueError(f"{shown(text)}: an IPv6 address stands in brackets, like [2001:db8::5]:104")
+        raise ValueError(f"{shown(text)}: write an IPv6 address in brackets, like [2001:db8::5]:104")
     return str(address), port(number)
 
 
@@ -90,7 +90,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def address(value: object) -> str:
-    """One IP address."""
+    """Read one IP address."""
     text = scalar(value)
     try:
         return str(ipaddress.ip_address(text))
@@ -99,38 +99,38 @@ def address(value: object) -> str:
 
 
 def is_host_name(text: str) -> bool:
-    """Whether `text` (lower case) is a DNS name (RFC 1123; underscores are met in the field)."""
+    """Return whether `text`, in lower case, is a host name (RFC 1123; underscores too, which sites use)."""
     return len(text) <= 253 and all(_LABEL.fullmatch(part) for part in text.removesuffix(".").split("."))
 
 
 def server_name(value: object) -> str:
-    """A name that a client sends as SNI, lower case, without a trailing dot; `*.` stands for one label."""
+    """Read a name that clients send as SNI: lower case, no trailing dot; a leading `*.` stands for one label."""
     text = scalar(value).lower().removesuffix(".")
     wildcard = text.startswith("*.")
     bare = text.removeprefix("*.")
     if bare.replace(".", "").isdecimal() or ":" in bare:
-        raise ValueError(f"{shown(text)}: an address is never sent as server name (RFC 6066)")
+        raise ValueError(f"{shown(text)}: clients never send an address as server name (RFC 6066)")
     if not is_host_name(bare) or (wildcard and "." not in bare):
         raise ValueError(f"{shown(text)} is not a host name; a `*` may stand only for the whole first label")
     return text
 
 
 def name_of_server(value: object) -> str:
-    """The one name, or the address, that the certificate of a server must be for."""
+    """Read the name or address that the certificate of a server must contain."""
     text = scalar(value).lower().removesuffix(".")
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         pass
     if "*" in text:
-        raise ValueError(f"{shown(text)}: name one server; a `*` may stand in its certificate only")
+        raise ValueError(f"{shown(text)}: name one server; only its certificate may contain a `*`")
     if not is_host_name(text) or text.replace(".", "").isdecimal():
         raise ValueError(f"{shown(text)} is neither a host name nor an address")
     return text
 
 
 def certificate_name(value: object) -> str:
-    """A dNSName of a client certificate; `*` stands for one label."""
+    """Read a dNSName of client certificates; `*` stands for one label."""
     text = scalar(value).lower()
     if not all(part == "*" or _LABEL.fullmatch(part) for part in text.split(".")):
         raise ValueError(f"{shown(text)} is not a DNS name; a `*` stands for one whole label")
@@ -138,7 +138,7 @@ def certificate_name(value: object) -> str:
 
 
 def uri(value: object) -> str:
-    """A URI of a client certificate, or a pattern of one."""
+    """Read a URI of client certificates, or a pattern of such URIs."""
     text = scalar(value)
     if not text.isascii() or not text.isprintable() or " " in text or ":" not in text:
         raise ValueError(f"{shown(text)} is not a URI")
@@ -146,7 +146,7 @@ def uri(value: object) -> str:
 
 
 def url(*schemes: str) -> Callable[[object], str]:
-    """A reader of URLs with one of `schemes`."""
+    """Return a reader of URLs with one of `schemes`."""
 
     def read(value: object) -> str:
         text = uri(value)

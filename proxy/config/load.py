@@ -1,7 +1,8 @@
-"""Reading a configuration: from a path to checked values, with every mistake found on the way.
+"""Loading a configuration: from a path to checked values and all findings.
 
 text -> tree with positions (tree) -> includes, environment, tenant_defaults (assemble) -> models (validate) ->
-values (compile) -> meaning (checks). A stage that finds errors does not keep the next from finding more where it can.
+values (compile) -> meaning (checks). After a stage with errors the next ones still run where they can, so that one
+`check` shows as many findings as possible.
 """
 
 import datetime
@@ -25,15 +26,15 @@ DEFAULT_PATH = "/etc/dicomgate/config.yaml"
 
 
 class ConfigNotFound(Exception):
-    """There is no configuration file; the text says what to type."""
+    """There is no configuration file; the text is for the user, with what to type instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What loading gave. `config` is None if there is any error.
+    """The result of loading. `config` is None if there is any error.
 
-    `files`: every file read, or looked for, and the patterns of `include`.
-    `complete`: every stage has looked; not so where what is written cannot be read as values of the models.
+    `files`: the paths of all files that were read or could not be, and the patterns of `include`.
+    `complete`: all stages have run. False if a value cannot be read: then names and files were not checked.
     """
 
     config: Config | None
@@ -43,7 +44,7 @@ class Loaded:
 
 
 def find_config(option: str | None, environ: Mapping[str, str]) -> Path:
-    """The configuration file: `--config`, $DICOMGATE_CONFIG, /etc/dicomgate/config.yaml. Raises ConfigNotFound."""
+    """Return the path from `--config`, $DICOMGATE_CONFIG or DEFAULT_PATH, in that order. Raises ConfigNotFound."""
     if option is not None:
         named, path = f"--config {option}", Path(option)
     elif environ.get("DICOMGATE_CONFIG"):
@@ -56,18 +57,18 @@ def find_config(option: str | None, environ: Mapping[str, str]) -> Path:
 
 
 def _why_no_file(path: Path) -> str:
-    """What keeps `path` from being read as a configuration file, and what to type instead; "" if nothing does."""
+    """Return why `path` cannot be read as a configuration file, with what to do; "" if it can."""
     try:
         if path.is_file():
             return ""
         if path.is_dir():
-            return f"that is a folder. Name the file in it, e.g. --config {path / 'config.yaml'}"
+            return f"this is a folder. Name a file in it, e.g. --config {path / 'config.yaml'}"
         if path.exists():
-            return "that is no regular file. Save the configuration in one, and name it with --config FILE."
+            return "this is not a regular file. Save the configuration in one, and name it with --config FILE."
     except PermissionError:
-        return f"permission denied: a folder above it is closed to uid {os.geteuid()}, as which dicomgate runs"
+        return f"permission denied: dicomgate runs as uid {os.geteuid()}, which may not enter a folder above the file"
     except (OSError, ValueError):
-        pass  # too long, or no path at all
+        pass  # too long, or not a path
     return (
         "there is no such file. Name one with --config FILE or $DICOMGATE_CONFIG, "
         "or write one with `dicomgate init --pacs HOST:PORT --aet TITLE`."
@@ -75,7 +76,7 @@ def _why_no_file(path: Path) -> str:
 
 
 def load(path: Path, *, environ: Mapping[str, str], now: datetime.datetime | None = None) -> Loaded:
-    """Load and check a configuration. Mistakes of whoever wrote it are findings, never exceptions."""
+    """Load and check a configuration. Errors in it are findings, never exceptions."""
     report, files = Report(), Files()
     config = _load(str(path), environ, files, report, now or datetime.datetime.now(datetime.UTC))
     return Loaded(None if report.has_errors else config, report.findings, files.paths, config is not None)

@@ -1,4 +1,4 @@
-"""`tenants`: who may do what, for whom."""
+"""`tenants`: the peers of each tenant, and the operations that each may request."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -17,34 +17,38 @@ else:
 
 
 class PeerCertificate(Frozen):
-    """Every given kind must match the verified client certificate; inside a kind any one."""
+    """Conditions on the verified client certificate. Each key given must match; of its values, any one."""
 
     file: list[f.File] | None = default(
-        None, "Exactly this certificate, self-signed or not: trusted for this peer, never as an issuer."
+        None, "PEM files: exactly this certificate, self-signed or not. Trusted for this peer, never as an issuer."
     )
-    san_dns: list[f.CertificateName] | None = default(None, "DNS names; * stands for one label.")
-    san_uri: list[f.Uri] | None = default(None, "URIs; * does not cross a /.")
+    san_dns: list[f.CertificateName] | None = default(
+        None, "DNS names of the subject alternative name; * stands for one label."
+    )
+    san_uri: list[f.Uri] | None = default(
+        None, "URIs of the subject alternative name; * stands for any characters but /."
+    )
     subject_cn: list[f.String] | None = default(None, "Common names of the subject.")
-    sha256: list[f.Fingerprint] | None = default(None, "Of the certificate, hex, colons allowed.")
-    spki_sha256: list[f.SpkiPin] | None = default(None, "Of its public key, base64.")
-    ca: list[f.Name] | None = default(None, "Names from client_auth.ca.")
+    sha256: list[f.Fingerprint] | None = default(None, "SHA-256 fingerprints of the certificate: hex, colons allowed.")
+    spki_sha256: list[f.SpkiPin] | None = default(None, "SHA-256 of the public key (SubjectPublicKeyInfo), base64.")
+    ca: list[f.Name] | None = default(None, "Names of CAs in client_auth.ca.")
 
 
 class PeerUser(Frozen):
-    """Either may match the verified user."""
+    """Conditions on the verified user: one of the names or one of the groups."""
 
     names: list[f.String] | None = default(None, "User names.")
     groups: list[f.String] | None = default(None, "Groups.")
 
 
 class PeerRewrite(Frozen):
-    """What the upstream sees instead."""
+    """Replacements in the A-ASSOCIATE-RQ that the upstream gets."""
 
-    calling_aet: f.Nullable[f.AeTitle] = default(None, "The calling AE title that the upstream sees.")
+    calling_aet: f.Nullable[f.AeTitle] = default(None, "The calling AE title that the upstream gets.")
 
 
 class PeerModel(Frozen):
-    """One entry of the allowlist. The first that matches wins."""
+    """One entry of the allowlist. The first entry that matches decides."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -53,65 +57,88 @@ class PeerModel(Frozen):
         }
     )
 
-    name: f.Label | None = default(None, "Unique in the tenant; default: the title. Used in metrics, logs, top.")
-    aet: f.OneOrMany[list[f.AeTitlePattern]] = mandatory('A title, a list of titles, a pattern with * and ?, or "*".')
-    source: f.AnyOr[list[f.NetworkRange]] = default("any", "Addresses and ranges it may come from.", alias="from")
-    cert: PeerCertificate | None = default(None, "What its client certificate must be.")
-    user: PeerUser | None = default(None, "Which user it must name.")
-    action: f.Word[Literal["accept", "refuse"]] = default("accept", "What happens to whom this entry matches.")
+    name: f.Label | None = default(None, "Name in metrics and logs, unique in the tenant. Default: the first AE title.")
+    aet: f.OneOrMany[list[f.AeTitlePattern]] = mandatory(
+        "Calling AE titles: one title, a list, or patterns with * and ?."
+    )
+    source: f.AnyOr[list[f.NetworkRange]] = default("any", "Source addresses and ranges of the peer.", alias="from")
+    cert: PeerCertificate | None = default(None, "Conditions on its client certificate.")
+    user: PeerUser | None = default(None, "Conditions on its user.")
+    action: f.Word[Literal["accept", "refuse"]] = default(
+        "accept", "What happens to a request that this entry matches."
+    )
     allow: list[f.Word[AllowWord]] | None = default(
         None,
         "Operations, or all, modality (echo store worklist mpps storage_commitment), viewer (echo find move get). "
-        "Mandatory, but with action: refuse.",
+        "Mandatory unless action is refuse.",
     )
-    sop_classes: f.AnyOr[list[f.SopClassUid]] = default("any", "SOP classes by keyword or UID.")
-    transfer_syntaxes: f.AnyOr[list[f.TransferSyntaxUid]] = default("any", "Transfer syntaxes by keyword or UID.")
-    move_destinations: f.AnyOr[list[f.AeTitlePattern]] = default(["self"], "Titles and patterns, self, or any.")
-    max_associations: f.Nullable[f.Count] = default(None, "Of this entry, all its titles together.")
-    rewrite: PeerRewrite = default({}, "What the upstream sees instead.")
-    comment: f.Comment | None = default(None, "For people.")
+    sop_classes: f.AnyOr[list[f.SopClassUid]] = default("any", "SOP classes that are accepted, by keyword or UID.")
+    transfer_syntaxes: f.AnyOr[list[f.TransferSyntaxUid]] = default(
+        "any", "Transfer syntaxes that are accepted, by keyword or UID."
+    )
+    move_destinations: f.AnyOr[list[f.AeTitlePattern]] = default(
+        ["self"], "Move destinations: AE titles, patterns, self (the calling AE title), or any."
+    )
+    max_associations: f.Nullable[f.Count] = default(
+        None, "Associations of this entry, all its titles together; null: no limit."
+    )
+    rewrite: PeerRewrite = default({}, "Replacements in the A-ASSOCIATE-RQ that the upstream gets.")
+    comment: f.Comment | None = default(None, "A note for readers of the file; without effect.")
 
 
 class TenantRewrite(Frozen):
-    """What the upstream sees instead."""
+    """Replacements in the A-ASSOCIATE-RQ that the upstream gets."""
 
-    called_aet: f.Nullable[f.AeTitle] = default(None, "What the upstream is called by.")
+    called_aet: f.Nullable[f.AeTitle] = default(None, "The called AE title that the upstream gets.")
 
 
 class UserIdentityModel(Frozen):
-    """User identity of the association request (PS3.7 annex D.3.3.7)."""
+    """User identity negotiation (PS3.7 annex D.3.3.7)."""
 
-    mode: f.Word[Literal["off", "optional", "required"]] = default("off", "off: passed on untouched.")
-    providers: list[f.Name] | None = default(None, "Names under identity_providers, asked in order.")
-    forward: f.Word[Literal["strip", "pass"]] = default("strip", "Whether the upstream sees it.")
-    allow_plain: f.Boolean = default("false", "true: a passcode or token may come over a plaintext listener.")
+    mode: f.Word[Literal["off", "optional", "required"]] = default(
+        "off", "off: forwarded unverified; optional: verified if present; required."
+    )
+    providers: list[f.Name] | None = default(None, "Names in identity_providers, asked in that order.")
+    forward: f.Word[Literal["strip", "pass"]] = default("strip", "pass: forwarded to the upstream; strip: removed.")
+    allow_plain: f.Boolean = default("false", "true: passcodes and tokens are accepted on plaintext listeners.")
 
 
 class TenantModel(Frozen):
-    """What a server name, or matching, selects: its senders, its called AE titles, its PACS."""
+    """A tenant: senders, called AE titles and a PACS, selected by SNI or by matching."""
 
-    server_names: list[f.ServerName] | None = default(None, "Left out: not reachable by a name of its own.")
-    networks: f.AnyOr[list[f.NetworkRange]] = default("any", "Where this tenant's senders come from.")
-    tls: f.Nullable[TenantTlsModel] = default(
-        None, "profile, certificates, client_auth of this tenant; each key not given is the listener's."
+    server_names: list[f.ServerName] | None = default(
+        None, "SNI names that select the tenant; *. stands for one label. Default: no name selects it."
     )
-    called_aets: f.AnyOr[list[f.AeTitle]] = mandatory("The called AE titles, or any.")
-    upstream: f.Name = mandatory("The upstream.")
-    routes: dict[f.AeTitle, f.Name] | None = default(None, "Other called AE titles and their upstreams.")
+    networks: f.AnyOr[list[f.NetworkRange]] = default("any", "Source addresses and ranges of its senders.")
+    tls: f.Nullable[TenantTlsModel] = default(
+        None, "TLS settings of the tenant. A key that is left out has the value of the listener."
+    )
+    called_aets: f.AnyOr[list[f.AeTitle]] = mandatory("Called AE titles of the tenant, or any.")
+    upstream: f.Name = mandatory("Name of the upstream.")
+    routes: dict[f.AeTitle, f.Name] | None = default(
+        None, "Further called AE titles, each with the name of its upstream."
+    )
     observe_until: f.Nullable[f.Moment] = default(
         None,
-        "Until then refusals by policy are logged and counted as would_refuse and let pass; TLS, certificates and "
-        "tenant separation are never lifted.",
+        "A date. Until then requests that the policy would refuse are accepted, logged and counted as would_refuse. "
+        "TLS, certificates and the separation of tenants are enforced all the same.",
     )
-    uniform_rejects: f.Boolean = default("false", "Every permanent refusal reads the same.")
-    aet_case: f.Word[Literal["exact", "fold"]] = default("exact", "How AE titles are compared.")
+    uniform_rejects: f.Boolean = default(
+        "false", "true: each permanent refusal is the same A-ASSOCIATE-RJ, whatever its reason."
+    )
+    aet_case: f.Word[Literal["exact", "fold"]] = default(
+        "exact", "How AE titles are compared; fold: without regard to case."
+    )
     accept_nul_padding: f.Boolean = default(
-        "false", "true: AE titles padded with NULs are accepted and forwarded padded with spaces."
+        "false", "true: AE titles padded with NUL are accepted, and forwarded padded with spaces."
     )
-    max_associations: f.Nullable[f.Count] = default(None, "null: no cap but limits.connections.")
-    idle: f.Nullable[f.DurationOrNever] = default(None, "Overrides timeouts.idle.")
-    rewrite: TenantRewrite = default({}, "What the upstream sees instead.")
-    user_identity: UserIdentityModel = default({}, "User identity of the association request.")
+    max_associations: f.Nullable[f.Count] = default(
+        None, "Associations of the tenant; null: only limits.connections applies."
+    )
+    idle: f.Nullable[f.DurationOrNever] = default(None, "Replaces timeouts.idle for this tenant.")
+    rewrite: TenantRewrite = default({}, "Replacements in the A-ASSOCIATE-RQ that the upstream gets.")
+    user_identity: UserIdentityModel = default({}, "User identity negotiation.")
     peers: list[PeerModel] = mandatory(
-        "First match wins; none matches: refused. A title named literally in any peer is never matched by a pattern."
+        "The allowlist. The first peer that matches decides; a request that none matches is refused. A pattern never "
+        "matches an AE title that another peer names literally."
     )

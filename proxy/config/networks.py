@@ -1,4 +1,4 @@
-"""How sets of networks lie to each other. None is any address. Pure."""
+"""Relations between sets of networks. None stands for all addresses. Pure."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ Networks = Sequence[Network] | None
 
 
 def holds_everything(network: Network) -> bool:
-    """Whether it is a range of length zero, in whatever form."""
+    """Return whether a range contains every address of IPv4 or IPv6."""
     return _unmapped(network).prefixlen == 0
 
 
 def overlap(one: Networks, other: Networks) -> bool:
-    """Whether an address may be in both."""
+    """Return whether some address is in both."""
     if one is None or other is None:
         return True
     return any(_unmapped(a).overlaps(_unmapped(b)) for a in one for b in other)
 
 
 def covers(outer: Networks, inner: Networks) -> bool:
-    """Whether every network of `inner` is surely inside one of `outer`."""
+    """Return whether each network of `inner` lies inside a single one of `outer`."""
     if outer is None:
         return True
     if inner is None:
@@ -38,7 +38,7 @@ def _inside(inner: Network, outer: Network) -> bool:
 
 
 def _unmapped(network: Network) -> Network:
-    """IPv4-mapped IPv6 ranges (::ffff:0:0/96) are IPv4 ranges, as in the decision."""
+    """Return an IPv4-mapped IPv6 range (in ::ffff:0:0/96) as the IPv4 range that the decision takes it for."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     if mapped is None or network.prefixlen < 96:
         return network

@@ -1,4 +1,4 @@
-"""Whether OpenSSL works here at all: its own settings may have left it without a cipher, the system without entropy."""
+"""A test of OpenSSL itself: its own configuration may leave it without a cipher, a sandbox without random numbers."""
 
 import ssl
 
@@ -6,13 +6,13 @@ from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 _REMEDY = (
-    "look at openssl.cnf ($OPENSSL_CONF), as in FIPS mode its provider must be installed and active, "
-    "and whether getrandom(2) is allowed"
+    "check openssl.cnf ($OPENSSL_CONF), whose FIPS mode needs a provider that is installed and active, "
+    "and that getrandom(2) is allowed"
 )
 
 
 def openssl_problem() -> str | None:
-    """What keeps it from working, and where to look; None where it works."""
+    """Return why OpenSSL does not work, with what to check, or None if it works."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     except ssl.SSLError as error:

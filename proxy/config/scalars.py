@@ -1,4 +1,4 @@
-"""What a single value may say: text in, checked value out, ValueError with a sentence for the administrator. Pure."""
+"""Readers of single values: text in, checked value out, ValueError with a sentence for the administrator. Pure."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ _KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
 def scalar(value: object) -> str:
-    """The text of one value; lists, mappings and an empty value are refused."""
+    """Return the text of one value. Raises ValueError for a list, a mapping or an empty text."""
     if not isinstance(value, str):
         raise ValueError(f"must be a single value, not a {'list' if isinstance(value, list) else 'mapping'}")
     if not value:
@@ -30,7 +30,7 @@ def scalar(value: object) -> str:
 
 
 def duration(minimum: float = 0.0, *, never: bool = False) -> Callable[[object], float]:
-    """A reader of durations in seconds. `never` is `math.inf`."""
+    """Return a reader of durations, which gives seconds. With `never` it also reads that word, as `math.inf`."""
 
     def read(value: object) -> float:
         text = scalar(value)
@@ -49,7 +49,7 @@ def duration(minimum: float = 0.0, *, never: bool = False) -> Callable[[object],
 
 
 def size(minimum: int, maximum: int) -> Callable[[object], int]:
-    """A reader of sizes in bytes."""
+    """Return a reader of sizes, which gives bytes in minimum..maximum."""
 
     def read(value: object) -> int:
         text = scalar(value)
@@ -65,22 +65,22 @@ def size(minimum: int, maximum: int) -> Callable[[object], int]:
 
 
 def integer(minimum: int, maximum: int) -> Callable[[object], int]:
-    """A reader of whole numbers."""
+    """Return a reader of whole numbers in minimum..maximum."""
 
     def read(value: object) -> int:
         text = scalar(value)
         if _INTEGER.fullmatch(text) is None:
             raise ValueError(f"{shown(text)} is not a whole number")
         if not minimum <= int(text) <= maximum:
-            known = f"in {minimum}..{maximum}" if minimum < maximum else f"{maximum}, the only one known"
-            raise ValueError(f"{text} is not {known}")
+            expected = f"in {minimum}..{maximum}" if minimum < maximum else f"{maximum}, the only supported value"
+            raise ValueError(f"{text} is not {expected}")
         return int(text)
 
     return read
 
 
 def boolean(value: object) -> bool:
-    """`true` or `false`; YAML's other spellings are refused rather than guessed."""
+    """Read `true` or `false`. The other spellings of YAML (`yes`, `ON`) are errors: readers disagree on them."""
     text = scalar(value)
     if text not in ("true", "false"):
         raise ValueError(f"{shown(text)}: write true or false")
@@ -88,7 +88,7 @@ def boolean(value: object) -> bool:
 
 
 def name(value: object) -> str:
-    """A name of the administrator's own: it ends up in metric labels, logs and on the command line."""
+    """Read a name that the administrator gives. Metric labels, logs and command lines contain it as it is."""
     text = scalar(value)
     if _NAME.fullmatch(text) is None:
         raise ValueError(
@@ -98,7 +98,7 @@ def name(value: object) -> str:
 
 
 def label(value: object) -> str:
-    """A peer's name or comment: printable ASCII, so that it can be shown anywhere."""
+    """Read the name of a peer: printable ASCII, which every terminal and metrics system can show."""
     text = scalar(value)
     if len(text) > 64 or not text.isascii() or not text.isprintable():
         raise ValueError(f"{shown(text)}: at most 64 printable ASCII characters")
@@ -106,7 +106,7 @@ def label(value: object) -> str:
 
 
 def comment(value: object) -> str:
-    """Free text on one line."""
+    """Read free text on one line."""
     text = scalar(value)
     if len(text) > 256 or not text.isprintable():
         raise ValueError("a comment is one line of at most 256 printable characters")
@@ -114,26 +114,26 @@ def comment(value: object) -> str:
 
 
 def ae_title(value: object) -> str:
-    """An AE title or a pattern of one: 1 to 16 printable ASCII characters without backslash (PS3.5 6.2, VR AE)."""
+    """Read an AE title, or a pattern of AE titles, by the rule of `check_ae_title`."""
     text = scalar(value)
     problem = check_ae_title(text)
     if problem is not None:
         raise ValueError(problem)
     if text != text.strip(" "):
-        raise ValueError(f"{shown(text)}: spaces at the ends of an AE title mean nothing, leave them out")
+        raise ValueError(f"{shown(text)}: spaces at the ends of an AE title are not significant, leave them out")
     return text
 
 
 def literal_ae_title(value: object) -> str:
-    """An AE title where a pattern would mean nothing."""
+    """Read an AE title where a pattern is not accepted."""
     text = ae_title(value)
     if "*" in text or "?" in text:
-        raise ValueError(f"{shown(text)}: a pattern is of no use here, name the title")
+        raise ValueError(f"{shown(text)}: a pattern is not accepted here, write the title")
     return text
 
 
 def fingerprint(value: object) -> str:
-    """SHA-256 in hex with or without colons, as 64 lower-case digits."""
+    """Read a SHA-256 fingerprint in hex with or without colons, as 64 lower-case digits."""
     text = scalar(value)
     digits = text.replace(":", "").lower()
     if not re.fullmatch("[0-9a-f]{64}", digits):
@@ -142,7 +142,7 @@ def fingerprint(value: object) -> str:
 
 
 def spki_pin(value: object) -> str:
-    """SHA-256 of a public key in base64, in its canonical spelling."""
+    """Read the SHA-256 of a public key in base64, in canonical spelling (padding included)."""
     text = scalar(value)
     try:
         digest = base64.b64decode(text, validate=True)
@@ -154,15 +154,15 @@ def spki_pin(value: object) -> str:
 
 
 def uid_or_keyword(value: object) -> str:
-    """A UID (PS3.5 9.1), or the keyword of one (PS3.6)."""
+    """Read a UID (PS3.5 9.1) or what may be the keyword of one (PS3.6)."""
     text = scalar(value)
     if (len(text) <= 64 and _UID.fullmatch(text)) or _KEYWORD.fullmatch(text):
         return text
-    raise ValueError(f"{shown(text)} is neither a UID nor the keyword of one")
+    raise ValueError(f"{shown(text)} is neither a UID nor a keyword of PS3.6")
 
 
 def moment(value: object) -> float:
-    """An ISO date or date and time as seconds since the epoch; UTC and midnight unless given."""
+    """Read an ISO date, or date and time, as seconds since the epoch. Default: midnight, UTC."""
     text = scalar(value)
     try:
         when = datetime.datetime.fromisoformat(text)
@@ -172,5 +172,5 @@ def moment(value: object) -> float:
 
 
 def processes(value: object) -> int | None:
-    """`auto` (None), or how many worker processes."""
+    """Read the number of worker processes; None for `auto`."""
     return None if value == "auto" else integer(1, 256)(value)

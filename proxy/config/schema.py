@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration, made from the models. `dicomgate schema` prints it; `schema.json` is a copy."""
+"""The JSON Schema of the configuration, generated from the models: `dicomgate schema`, and its copy schema.json."""
 
 import copy
 from typing import Any
@@ -18,7 +18,7 @@ class _Definitions(GenerateJsonSchema):
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) for editors and pipelines. It cannot say everything that `dicomgate check` says."""
+    """Return the JSON Schema (2020-12) for editors and pipelines. It expresses less than `dicomgate check` checks."""
     schema = Configuration.model_json_schema(by_alias=True, schema_generator=_Definitions)
     defaults = copy.deepcopy(schema["$defs"]["Tenant"])
     defaults.pop("required")
@@ -30,29 +30,29 @@ def json_schema() -> dict[str, Any]:
 
 
 def _as_written(node: object) -> None:
-    """From what the models hold to what one may write."""
+    """Change the schema in place from the types of the models to the text that a file may contain."""
     if isinstance(node, list):
         for item in node:
             _as_written(item)
     if not isinstance(node, dict):
         return
     if isinstance(node.get("title"), str):
-        del node["title"]  # only the key's name again
+        del node["title"]  # pydantic makes it from the name of the key
     if node.get("default") in (None, [], {}):
         node.pop("default", None)
-    # Defaults are text, as in the file; an editor compares them with the type.
+    # The models write defaults as text; an editor compares a default with the type of its key.
     if node.get("type") == "integer" and "default" in node:
         node["default"] = int(node["default"])
     if node.get("type") == "boolean" and "default" in node:
         node["default"] = node["default"] == "true"
-    # A key that is left out is not null; where null may be written, its type says `const`.
+    # The null of pydantic stands for a key that is left out. Where `null` may be written, `_Instead` has put a const.
     if "anyOf" in node:
         choices = [choice for choice in node["anyOf"] if choice != _NULL]
         node["anyOf"] = choices
         if len(choices) == 1:
             del node["anyOf"]
             node.update({**choices[0], **node})
-    # Present but empty is an error everywhere.
+    # A list or mapping that is present but empty is E106.
     if node.get("type") == "array":
         node["minItems"] = 1
     if node.get("type") == "object":

@@ -1,8 +1,12 @@
-"""YAML text to a tree in which every scalar is still text and everything knows where it stands.
+"""YAML text to a tree in which every scalar is still text and every node knows its position.
 
-Built from parser events, not with a constructor: nothing is ever resolved (`0123`, `ON`, `22:30` stay text), and depth
-and size are checked before anything grows. Anchors, aliases, tags, directives, a second document, a key set twice and
-an empty list or mapping are errors.
+No scalar is resolved: `0123`, `ON` and `22:30` stay as written until the type of their key reads them. Anchors,
+aliases, tags, directives, a second document, a key set twice and an empty list or mapping are errors.
+
+Built from parser events. `yaml.compose` would give nodes with positions for less code, but
+- it recurses once per level, so that deep nesting exhausts the stack; here depth is checked as a node opens;
+- it puts the node of an anchor in the place of each alias, so that a few lines make a graph that takes exponential
+  time to walk; here an alias is an error where it stands.
 """
 
 import re
@@ -13,7 +17,7 @@ import yaml
 
 from proxy.config.quoting import shown
 
-MAXIMUM_DEPTH = 32  # the deepest key of the reference stands at 7
+MAXIMUM_DEPTH = 32  # levels; examples/reference.yaml needs 7
 MAXIMUM_KEY_LENGTH = 256
 
 Problem = Callable[[str, "Mark", str], None]  # code, mark, message
@@ -39,7 +43,7 @@ class Mark(NamedTuple):
 
 
 class Text(str):
-    """A scalar as written. `plain`: without quotes, so that it may stand for null."""
+    """A scalar as written. `plain`: without quotes; only then may it mean null."""
 
     mark: Mark
     plain: bool
@@ -56,7 +60,7 @@ class Text(str):
 
 
 class Items(list["Node"]):
-    """A list and where it begins."""
+    """A list and the position of its first character."""
 
     def __init__(self, mark: Mark) -> None:
         super().__init__()
@@ -64,7 +68,7 @@ class Items(list["Node"]):
 
 
 class Block(dict[str, "Node"]):
-    """A mapping, where it begins, and where each key stands."""
+    """A mapping, the position of its first character, and that of each key."""
 
     def __init__(self, mark: Mark) -> None:
         super().__init__()
@@ -80,9 +84,9 @@ Node = Text | Items | Block
 
 
 def parse(data: bytes, file: str, problem: Problem) -> Block | None:
-    """The mapping that the bytes of a configuration file hold, or None if they cannot be read at all.
+    """Return the mapping in a configuration file, or None if it contains none that can be read.
 
-    Everything found is told to `problem`; what comes back beside an error is good for finding more of them.
+    Errors go to `problem`. A tree that is returned in spite of errors is fit only for finding more of them.
     """
     top = Mark(file, 1, 1)
     try:
@@ -118,18 +122,18 @@ def parse(data: bytes, file: str, problem: Problem) -> Block | None:
 
 
 def _in_words(error: yaml.MarkedYAMLError, text: str) -> str:
-    """What is wrong. The parser often notices an open quote or bracket only lines behind it."""
+    """The parser's message with a hint. It often notices an open quote or bracket only many lines after it."""
     said = str(error.problem or error.context)
     at, begin = error.problem_mark or error.context_mark, error.context_mark
     if at is None:
         return said
     before, found = text[at.index - at.column : at.index], text[at.index : at.index + 1]
     if found == "\t":
-        return "a tab, where only spaces may indent"
+        return "a tab: indent with spaces only"
     if found == ":" and ": " in before:
-        return f"{said}; a text with `: ` in it needs quotes"
+        return f"{said}; put quotes around a text that contains `: `"
     where = f" from line {begin.line + 1} on" if begin is not None and begin.line < at.line else ""
-    return f"{said}; look at quotes, brackets and indentation{where}"
+    return f"{said}; check quotes, brackets and indentation{where}"
 
 
 class _TooDeep(Exception):
@@ -139,14 +143,18 @@ class _TooDeep(Exception):
 
 
 class _Builder:
-    """Turns the events of one file into nodes, without recursion."""
+    """Turns the parser events of one file into nodes, without recursion.
+
+    `open` is the path of collections that have begun. `keys`, parallel to it, has the key of each open mapping that
+    waits for its value: in a mapping the events of keys and values alternate.
+    """
 
     def __init__(self, file: str, problem: Problem) -> None:
         self.file = file
         self.problem = problem
         self.root: Node | None = None
         self.open: list[Items | Block] = []
-        self.keys: list[Text | None] = []  # beside `open`: the key that waits for its value
+        self.keys: list[Text | None] = []
 
     def build(self, text: str) -> Node | None:
         documents = 0
@@ -154,10 +162,10 @@ class _Builder:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self.problem("E104", self._mark(event), "a second document; one file holds one")
+                    self.problem("E104", self._mark(event), "a second document: a file contains only one")
                     return self.root
                 if event.version or event.tags:
-                    self.problem("E104", self._mark(event), "directives are not used here")
+                    self.problem("E104", self._mark(event), "YAML directives are not supported: remove the line")
             elif isinstance(event, yaml.NodeEvent):
                 self._node(event)
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -178,13 +186,13 @@ class _Builder:
     def _node(self, event: yaml.NodeEvent) -> None:
         mark = self._mark(event)
         if isinstance(event, yaml.AliasEvent):
-            self.problem("E104", mark, "aliases are not used here: write the value out")
+            self.problem("E104", mark, "YAML aliases are not supported: write the value out")
             self._place(Text("", mark, plain=True))
             return
         if event.anchor is not None:
-            self.problem("E104", mark, "anchors are not used here")
+            self.problem("E104", mark, "YAML anchors are not supported: write the value out")
         if getattr(event, "tag", None) is not None:
-            self.problem("E104", mark, "tags are not used here: every value is read as its key needs it")
+            self.problem("E104", mark, "YAML tags are not supported: the key determines how its value is read")
         if isinstance(event, yaml.ScalarEvent):
             self._place(Text(event.value, mark, plain=not event.style))
             return
@@ -214,5 +222,5 @@ class _Builder:
         elif isinstance(node, Text) and len(node) <= MAXIMUM_KEY_LENGTH:
             self.keys[-1] = node
         else:
-            self.problem("E110", node.mark, "a key must be a short text")
+            self.problem("E110", node.mark, f"a key must be a text of at most {MAXIMUM_KEY_LENGTH} characters")
             self.keys[-1] = Text("", node.mark, plain=True)

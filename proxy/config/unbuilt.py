@@ -1,7 +1,7 @@
-"""What the configuration can say and this version cannot do. A line goes when its feature comes.
+"""Keys of the configuration whose feature this version does not have. A line is removed when its feature is built.
 
-Each line: a path, and the values that ask for nothing (the default, and what means the same or turns it off). Anything
-else is an error: a setting is never silently ignored.
+Each line: a path, and the values that request nothing (the default and its equivalents). Any other value is an error,
+because a setting must never be ignored silently.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ UNBUILT: dict[str, tuple[object, ...]] = {
 
 
 def check_unbuilt(configuration: Configuration, root: Block, report: Report) -> None:
-    """Tell every setting that this version would not obey."""
+    """Report each setting that this version would not obey."""
     for pattern, harmless in UNBUILT.items():
         for path, value in _values(configuration, tuple(pattern.split("."))):
             if value in harmless:

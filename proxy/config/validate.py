@@ -1,4 +1,4 @@
-"""From the tree to the models, with every mistake told where it stands."""
+"""From the tree to the models. Errors of pydantic become findings with position, key and a sentence."""
 
 import itertools
 import types
@@ -15,21 +15,21 @@ from proxy.config.nearest import did_you_mean
 from proxy.config.quoting import shown
 from proxy.config.tree import Block
 
-_MISSPELT = 0.85  # likeness from which a word is a misspelling rather than a key of another place
-_PLACES_NAMED = 3  # at most, of a key that many have
+_MISSPELT = 0.85  # a likeness of at least this is a misspelling; below it, the same word elsewhere is likelier meant
+_PLACES_NAMED = 3  # at most, for a key that many mappings have
 
 
 def validate(root: Block, report: Report) -> Configuration | None:
-    """The models, or None with the reasons in `report`."""
+    """Return the models, or None after adding the errors to `report`."""
     try:
         return Configuration.model_validate(root)
     except ValidationError as error:
         for details in error.errors(include_url=False)[:MAXIMUM_FINDINGS]:
-            _tell(details, root, report)
+            _report(details, root, report)
         return None
 
 
-def _tell(details: ErrorDetails, root: Block, report: Report) -> None:
+def _report(details: ErrorDetails, root: Block, report: Report) -> None:
     kind, location = details["type"], details["loc"]
     context, value = details.get("ctx", {}), details["input"]
     code, message, key = "E110", details["msg"], False
@@ -46,44 +46,44 @@ def _tell(details: ErrorDetails, root: Block, report: Report) -> None:
             code, message, location, key = "E112", "is missing", (*location, "type"), True
         case "union_tag_invalid":
             location = (*location, "type")
-            message = f"{shown(str(context['tag']))} is none of {context['expected_tags'].replace(chr(39), '')}"
+            message = f"{shown(str(context['tag']))} is not one of {context['expected_tags'].replace(chr(39), '')}"
         case "literal_error":
             expected = context["expected"].replace("'", "").replace(" or ", ", ")
             message = f"must be one of {expected}"
             if isinstance(value, str):
-                message = f"{shown(value)} is none of {expected}" + did_you_mean(value, expected.split(", "))
+                message = f"{shown(value)} is not one of {expected}" + did_you_mean(value, expected.split(", "))
         case "list_type":
             message = f"must be a list: write [{value}]" if isinstance(value, str) and value else "must be a list"
         case "dict_type" | "model_type" | "model_attributes_type":
             known = _keys(Configuration, location)
-            message = "must be a mapping" + (f"; here one may write {', '.join(known)}" if known else "")
+            message = "must be a mapping" + (f" of {', '.join(known)}" if known else "")
     mark, path = locate(root, location, key=key)
     report.add(code, mark, path, message)
 
 
 def _unknown_key(location: tuple[int | str, ...]) -> str:
     known, key = _keys(Configuration, location[:-1]), str(location[-1])
-    said = did_you_mean(key, known, cutoff=_MISSPELT) or _belongs_under(key, location) or did_you_mean(key, known)
-    return "unknown key" + (said or f"; here one may write {', '.join(known)}")
+    hint = did_you_mean(key, known, cutoff=_MISSPELT) or _belongs_under(key, location) or did_you_mean(key, known)
+    return "unknown key" + (hint or f"; expected one of {', '.join(known)}")
 
 
 def _belongs_under(key: str, location: tuple[int | str, ...]) -> str:
-    """`; it belongs under listeners.*.tls`: the places of that key which have most in common with `location`."""
+    """`; it belongs under listeners.*.tls`: of the mappings with that key, those nearest to `location`."""
     places = [place for name, place in _places(Configuration, ()) if name == key]
     common = [_common(place, location) for place in places]
     near = [place for place, shared in zip(places, common, strict=True) if shared == max(common)]
-    named = ["under " + ".".join(place) if place else "at the top" for place in sorted(near, key=len)]
+    named = ["under " + ".".join(place) if place else "at the top level" for place in sorted(near, key=len)]
     return f"; it belongs {' or '.join(named[:_PLACES_NAMED])}" if named else ""
 
 
 def _common(place: tuple[str, ...], location: tuple[int | str, ...]) -> int:
-    """How many steps from the top the two paths go together."""
+    """The number of steps from the top that the two paths share; `*` stands for any step."""
     pairs = zip(place, location, strict=False)
     return len(list(itertools.takewhile(lambda pair: pair[0] in ("*", pair[1]), pairs)))
 
 
 def _places(annotation: Any, place: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Every key of the models with the path of the mapping that takes it."""
+    """Yield each key of the models, with the path of the mapping that it belongs to."""
     origin = typing.get_origin(annotation)
     if origin in (list, dict):
         yield from _places(typing.get_args(annotation)[-1], (*place, "*"))
@@ -97,7 +97,7 @@ def _places(annotation: Any, place: tuple[str, ...]) -> Iterator[tuple[str, tupl
 
 
 def _keys(annotation: Any, location: tuple[int | str, ...]) -> list[str]:
-    """The keys of the model that `location` leads to."""
+    """The keys of the model at `location`."""
     models = [
         found for found in _step(annotation, location) if isinstance(found, type) and issubclass(found, BaseModel)
     ]

@@ -1,7 +1,8 @@
-"""The checked configuration as plain frozen values: what a worker is handed. Nothing here reads or imports pydantic.
+"""The checked configuration as plain frozen values: what a worker gets. No defaults here: the models have them.
 
-Durations are seconds (`math.inf` for `never`), sizes bytes. File contents are read once, when the configuration is
-loaded, and travel inside these values, so that a generation never mixes old and new files.
+Durations are seconds (`math.inf` for `never`), sizes are bytes. Files are read once, when the configuration is loaded;
+their content travels inside these values, so that a generation never mixes old and new files. This module imports
+neither pydantic nor PyYAML, so that a worker starts fast.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from proxy.policy.addresses import format_endpoint
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the configuration and what was in it. `where` is the `file:line` that names it."""
+    """A file that the configuration names, with its content. `where`: the `file:line` that names it."""
 
     path: str
     data: bytes = field(repr=False)
@@ -31,20 +32,20 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class ClientAuthSettings:
-    """What `client_auth` says, effective for a listener or for one tenant on it."""
+    """The effective `client_auth` of a listener, or of one tenant on it."""
 
     mode: str = "none"  # none | optional | required
     ca: Mapping[str, File] = field(default_factory=dict)  # name -> PEM bundle; a file without a name is "default"
     pinned: tuple[File, ...] = ()  # peers[].cert.file of the tenants concerned
     crl: tuple[File, ...] = ()
-    crl_issuers: tuple[File, ...] = ()  # CAs that may sign one of `crl`, beside those of `ca`; not trusted themselves
+    crl_issuers: tuple[File, ...] = ()  # CAs besides `ca` that may have signed one of `crl`; not trusted otherwise
     crl_expired: str = "refuse"  # refuse | accept
     revoked: frozenset[str] = frozenset()  # SHA-256, lower-case hex without colons
 
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """One effective `tls` block: of a listener without SNI, or of one tenant on one listener."""
+    """The effective `tls` of a listener (for clients without SNI), or of one tenant on one listener."""
 
     profile: str
     certificates: tuple[KeyPair, ...]
@@ -54,7 +55,7 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProxyProtocol:
-    """The PROXY header that is demanded of everybody; it may come from `trusted` alone. `versions`: of 1 and 2."""
+    """The PROXY header that each connection must begin with. `versions`: of 1 and 2; `trusted`: accepted sources."""
 
     versions: frozenset[int]
     trusted: tuple[Network, ...]
@@ -62,7 +63,7 @@ class ProxyProtocol:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One listener. `tls` None: plaintext. `tenant_tls`: tenant with server names -> its effective TLS here."""
+    """One listener. `tls` None: plaintext. `tenant_tls`: the effective TLS of each tenant that has server names."""
 
     name: str
     bind: tuple[tuple[str, int], ...]
@@ -75,7 +76,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server of an upstream: host name or address literal, and port."""
+    """One server of an upstream. `host`: a host name or an address."""
 
     host: str
     port: int
@@ -90,9 +91,9 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTls:
-    """TLS towards an upstream. `ca` None: the system's. `server_name` None: the host of each server.
+    """TLS to an upstream. `ca` None: the CAs of the system. `server_name` None: the host of each server.
 
-    Without `verify_name` any certificate of the CA will do; the name is sent as SNI all the same.
+    Without `verify_name` any certificate of the CA is accepted; the name is still sent as SNI.
     """
 
     profile: str
@@ -103,15 +104,15 @@ class UpstreamTls:
     where: str = field(default="", compare=False)
 
     def name_of(self, server: Server) -> str:
-        """The name that `server` is asked for and must have: a host name without a trailing dot, or an address."""
+        """The name sent to `server` as SNI and required in its certificate; a host name has no trailing dot."""
         return self.server_name or server.host.removesuffix(".")
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """How the servers of an upstream are checked: `type` tcp or echo. `interval` and `timeout` in seconds.
+    """The active health check of an upstream. `type`: tcp or echo; `interval` and `timeout` in seconds.
 
-    So many successes (`rise`) or failures (`fall`) in a row change the verdict.
+    `rise` successes in a row make a server up, `fall` failures in a row make it down.
     """
 
     type: str
@@ -125,9 +126,9 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A configured PACS. `tls` None: plain DICOM. `health_check` None: only what requests meet tells its state.
+    """A configured PACS. `tls` None: plain DICOM. `health_check` None: only failing associations mark servers as down.
 
-    `send_proxy_protocol`: version 1 or 2. `source_address`: the literal that is dialled from.
+    `send_proxy_protocol`: 1, 2 or None. `source_address`: the local address that connections come from.
     """
 
     name: str
@@ -142,7 +143,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Every wait in the proxy is one of these (seconds)."""
+    """The limit of each wait, in seconds."""
 
     proxy_header: float
     client_hello: float
@@ -160,7 +161,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps that no peer can raise."""
+    """Upper limits on what peers may use."""
 
     connections: int
     connections_per_address: int
@@ -185,7 +186,7 @@ DEFAULT_CONTROL = "/run/dicomgate/control.sock"
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What is watched for changes, by content, every `interval` seconds."""
+    """Automatic reload: what is compared every `interval` seconds."""
 
     watch: str  # certificates | all | off
     interval: float

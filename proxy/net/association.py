@@ -183,7 +183,7 @@ class Association(Connection):
         leg.send(pdu)
         self.account.accepted(asked.facts.request, answer.parsed, accept.keep_contexts)
         station.journal.accepted(self.account.record)
-        heard = b"" if self._early is None else self._early.heard
+        buffered = b"" if self._early is None else self._early.buffered
         self._early = None
         station.counts.associated(self.claim)
         self.established = established = Established(
@@ -199,7 +199,7 @@ class Association(Connection):
             self._closed,
         )
         self._owner.established(established)
-        established.start(heard, answer.trailing)
+        established.start(buffered, answer.trailing)
         self._owner.relayed(established)
 
     def proxy_header(self, version: int) -> bytes:

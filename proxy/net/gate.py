@@ -10,14 +10,14 @@ from proxy.net.poller import IN
 from proxy.net.station import Station
 
 _PAUSE = 0.1  # seconds without accepting when the system has no room for another socket
-_SAY = 1.0  # seconds between two log lines about that
-# Connections taken from the queue for one event, so that those who are let in wait for few of those who are not.
+_REPORT_PERIOD = 1.0  # seconds between two log lines about that
+# Connections taken from the queue for one event: an accepted connection waits behind few that are refused.
 _ACCEPTS = 32
 _YIELD = 0.002  # seconds in which another worker may take the connection
-# A worker that is busy, or waits for a processor, may need more than one turn. One that takes nothing at all in so many
-# hangs or is overloaded, and has one turn a connection until it takes one again.
+# Turns that other workers get before this one takes a connection. A busy worker may need several. A worker that takes
+# nothing in all of them hangs or is overloaded: it gets one turn a connection until it takes one again.
 _TURNS = 10
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)  # the last one: of epoll_ctl
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)  # ENOSPC: from epoll_ctl
 
 
 class GateOwner(Protocol):
@@ -37,12 +37,12 @@ class Gate:
         self._socket = sock
         self._open = False
         self._closed = False
-        self._turns = _TURNS  # that the others have yet
-        self._said = -_SAY
+        self._turns = _TURNS  # left to the other workers
+        self._reported = -_REPORT_PERIOD
         sock.setblocking(False)
 
     def open(self) -> None:
-        """Accept connections from here on."""
+        """Accept connections from now on."""
         if not self._open and not self._closed:
             self._station.poller.register(self._socket.fileno(), IN, self)
             self._open = True
@@ -53,13 +53,13 @@ class Gate:
             self._open = False
 
     def close(self) -> None:
-        """Accept nothing any more, and give up this worker's copy of the socket."""
+        """Stop accepting and close this worker's copy of the socket."""
         self._shut()
         self._closed = True
         self._socket.close()
 
     def ready(self, mask: int) -> None:
-        """Connections wait. One is let in, so that the others may take the next one; what is refused does not count."""
+        """Take one waiting connection and leave the next to other workers; refused connections do not count."""
         counts = self._station.counts
         if self._turns and counts.ahead():
             self._turns -= 1
@@ -92,14 +92,14 @@ class Gate:
         return bool(events.poll(0))
 
     def crashed(self, error: Exception) -> None:
-        """Accepting failed in a way that nobody thought of: pause, or it would be tried at full speed."""
+        """Pause after a bug: trying again at once would loop at full speed."""
         self._station.records.bug("accepting a connection failed", error)
         self._pause(error)
 
     def _pause(self, error: Exception) -> None:
         now = self._station.loop.time()
-        if now >= self._said + _SAY:
-            self._said = now
+        if now >= self._reported + _REPORT_PERIOD:
+            self._reported = now
             self._station.journal.event("error", "accept_paused", listener=self._listener.name, error=str(error))
         self._shut()
         self._station.loop.call_later(_PAUSE, self._resume)

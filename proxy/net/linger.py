@@ -1,7 +1,7 @@
-"""How a leg is closed so that the last thing it was told is not lost to a RST.
+"""Closing a leg so that its last answer is not lost to a RST.
 
 Closing a socket with unread input makes the kernel send a RST, which can destroy an answer that the peer has not read
-yet. So: FIN behind the answer, read and drop until the peer closes or `timeouts.close` is over, then close.
+yet. So: send FIN after the answer, read and drop until the peer closes or `timeouts.close` is over, then close.
 """
 
 import asyncio
@@ -9,16 +9,16 @@ from collections.abc import Callable
 
 from proxy.net.leg import Leg
 
-_FIRST_LOOK = 0.01  # seconds until the first look whether all was delivered; doubled each time
+_FIRST_LOOK = 0.01  # seconds until the first check whether all was delivered; doubled each time
 _LONGEST_LOOK = 1.0
 
 
 def linger(
     leg: Leg, loop: asyncio.AbstractEventLoop, timeout: float, unacknowledged: float, closed: Callable[[], None]
 ) -> None:
-    """Finish `leg`, drop what it still says, close it at its EOF or after `timeout` seconds; then call `closed`.
+    """Finish `leg`, drop what it still sends, close it at its EOF or after `timeout` seconds, then call `closed`.
 
-    While the peer has not even acknowledged what it was sent, up to `unacknowledged` seconds are waited instead.
+    While the peer has not acknowledged what it was sent, wait up to `unacknowledged` seconds instead.
     """
     _Linger(leg, loop, timeout, unacknowledged, closed)
 
@@ -26,12 +26,12 @@ def linger(
 def reset_when_delivered(
     leg: Leg, loop: asyncio.AbstractEventLoop, unacknowledged: float, closed: Callable[[], None]
 ) -> None:
-    """Reset `leg` as soon as its peer's kernel has all that was sent (a RST would destroy what is on the way)."""
+    """Reset `leg` once its peer's kernel has received everything: an earlier RST would destroy what is on the way."""
     _Reset(leg, loop, loop.time() + unacknowledged, closed)
 
 
 class _Linger:
-    """A leg that is read until its end, its bytes dropped."""
+    """Reads a leg to its end and drops the bytes."""
 
     __slots__ = ("_closed", "_deadline", "_last", "_leg", "_loop", "_timeout")
 
@@ -62,15 +62,15 @@ class _Linger:
         self._close_at_end()
 
     def drained(self, leg: Leg) -> None:
-        """The FIN is out."""
+        """Close if the FIN is sent and the peer has closed too."""
         self._close_at_end()
 
     def broken(self, leg: Leg) -> None:
-        """Nothing more can be said or heard."""
+        """Close: nothing more can be sent or read."""
         self._close()
 
     def crashed(self, leg: Leg, error: Exception) -> None:
-        """A bug: close at once, before it is told: it may be memory that is missing."""
+        """Close at once after a bug, and report afterwards: the bug may be a MemoryError."""
         self._close()
         self._loop.call_exception_handler({"message": "closing a connection failed on a bug", "exception": error})
 
@@ -82,7 +82,7 @@ class _Linger:
         self._deadline = None
         try:
             self._close_or_wait()
-        except Exception as error:  # noqa: BLE001 - a timer has nobody above it
+        except Exception as error:  # noqa: BLE001 - nothing above a timer catches
             self.crashed(self._leg, error)
 
     def _close_or_wait(self) -> None:
@@ -101,7 +101,7 @@ class _Linger:
 
 
 class _Reset:
-    """A leg that waits only for what was sent to arrive."""
+    """Waits until the peer's kernel has everything that was sent, then resets the leg."""
 
     __slots__ = ("_closed", "_deadline", "_leg", "_look", "_loop", "_wait")
 
@@ -117,18 +117,18 @@ class _Reset:
         self._reset_if_delivered()
 
     def readable(self, leg: Leg) -> None:
-        """Not read any more."""
+        """Ignore: the leg is no longer read."""
 
     def drained(self, leg: Leg) -> None:
-        """All is in the kernel: look again soon."""
+        """Check again soon: everything has reached our kernel."""
         self._wait = _FIRST_LOOK
 
     def broken(self, leg: Leg) -> None:
-        """The peer is gone already."""
+        """Reset: the peer has left already."""
         self._reset()
 
     def crashed(self, leg: Leg, error: Exception) -> None:
-        """A bug: close at once, before it is told: it may be memory that is missing."""
+        """Close at once after a bug, and report afterwards: the bug may be a MemoryError."""
         self._reset()
         self._loop.call_exception_handler({"message": "closing a connection failed on a bug", "exception": error})
 
@@ -136,7 +136,7 @@ class _Reset:
         self._look = None
         try:
             self._reset_or_wait()
-        except Exception as error:  # noqa: BLE001 - a timer has nobody above it
+        except Exception as error:  # noqa: BLE001 - nothing above a timer catches
             self.crashed(self._leg, error)
 
     def _reset_or_wait(self) -> None:

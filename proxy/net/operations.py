@@ -1,4 +1,4 @@
-"""DIMSE operations on the live path: from a decision to the rules of its contexts, and from commands to counts."""
+"""DIMSE operations of a live association: the rules of its contexts from the decision, and the counts of commands."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +37,7 @@ def inspection_of(
     accepted: Iterable[int],
     observed: Callable[[RefusedCommand], None],
 ) -> Inspection:
-    """What may pass on the accepted contexts, by the decision and by the roles that both sides agreed on."""
+    """Return the rules for the accepted contexts, from the decision and the roles that both sides agreed on."""
     calling = request.calling.title
     syntaxes = {context.context_id: context.abstract_syntax for context in request.presentation_contexts}
     proposed = {role.sop_class_uid: role for role in request.user_information.role_selections}
@@ -47,9 +47,9 @@ def inspection_of(
         syntax = syntaxes[context_id]
         scu, scp = negotiated_roles(proposed.get(syntax), granted.get(syntax))
         if accept.scp_roles is not None and syntax not in accept.scp_roles:
-            scp = False  # that proposal was not forwarded
+            scp = False  # the proposal of this role was not forwarded
         rules[context_id] = _rules(accept, context_id, syntax, scu=scu, scp=scp)
-    # For as long as the association lives: of 128 contexts that is 5 KiB less, of the trace one.
+    # Kept as long as the association: without the contexts that is 5 KiB less of 128, without the trace 1 KiB.
     lasting = replace(accept, contexts={}, trace=())
     return Inspection(
         rules,
@@ -63,16 +63,16 @@ def inspection_of(
 def narrow(
     inspection: Inspection, accept: Accept, answered: Iterable[PresentationContextResult], calling_title: str
 ) -> None:
-    """Have an established association keep to what another decision on its request says too.
+    """Restrict an established association to what a new decision on its request allows as well.
 
-    `answered` are the contexts of the A-ASSOCIATE-AC. What was not negotiated does not come back by this.
+    `answered` are the contexts of the A-ASSOCIATE-AC. Nothing that was not negotiated becomes possible.
     """
     syntaxes = {context.context_id: context.transfer_syntax for context in answered}
     lasting = dict(accept.contexts)
     if accept.transfer_syntaxes is not None:
         lasting = {number: what for number, what in lasting.items() if syntaxes.get(number) in accept.transfer_syntaxes}
     accept = replace(accept, contexts=lasting, trace=())
-    rules = {  # in both roles: those that were not negotiated are not among the first rules
+    rules = {  # for both roles: the first rules already leave out the roles that were not negotiated
         context_id: _rules(accept, context_id, first.abstract_syntax, scu=True, scp=True)
         for context_id, first in inspection.rules.items()
     }
@@ -87,16 +87,17 @@ def narrow(
 def _rules(accept: Accept, context_id: int, syntax: str, *, scu: bool, scp: bool) -> ContextRules:
     if (sop_class := accept.contexts.get(context_id)) is not None:
         operations = accept.operations
-    else:  # the policy would have cut it; the tenant is only observed, or it was allowed before a reload
+    else:  # the policy cuts this context, but the tenant is observed, or the policy before a reload kept it
         sop_class, operations = classify(syntax, accept.tenant.sop_class_table), _NO_OPERATIONS
     return context_rules(sop_class, syntax, operations, requestor_scu=scu, requestor_scp=scp)
 
 
 def _rules_of(accept: Accept, rules: Mapping[int, ContextRules], context_id: int, uid: str) -> ContextRules:
-    """The rules of a SOP class that is named on a context of another one. Roles are ruled by those of the context.
+    """Return the rules for a command whose SOP class differs from that of its context. The context rules the roles.
 
     A meta SOP class of printing (PS3.4 annex H) and the classes of one service (UPS: PS3.4 annex CC) stand for others,
-    which `sop_classes` need not hold. What is no UID is none to one parser, and cut to one by the next.
+    which `sop_classes` need not list. A value that is not a UID is refused: one parser takes it for no UID, another
+    one cuts it to one.
     """
     table, operations = accept.tenant.sop_class_table, accept.operations
     listed = accept.peer.sop_classes if accept.peer is not None else None
@@ -110,19 +111,22 @@ def _rules_of(accept: Accept, rules: Mapping[int, ContextRules], context_id: int
 
 
 def negotiated_roles(proposed: RoleSelection | None, granted: RoleSelection | None) -> tuple[bool, bool]:
-    """Whether the requestor may be SCU and SCP (PS3.7 section D.3.3.4): by default SCU alone."""
+    """Return whether the requestor may be SCU, and SCP (PS3.7 section D.3.3.4): by default SCU alone."""
     if proposed is None or granted is None:
         return True, False
     return proposed.scu_role and granted.scu_role, proposed.scp_role and granted.scp_role
 
 
 def is_asynchronous(window: AsynchronousOperationsWindow | None) -> bool:
-    """Whether requests may follow each other without a response between them (PS3.7 section D.3.3.3; 0: any number)."""
+    """Return whether requests may follow each other without a response between them (PS3.7 section D.3.3.3).
+
+    A window of 0 allows any number.
+    """
     return window is not None and (window.maximum_invoked != 1 or window.maximum_performed != 1)
 
 
 def count_operations(tally: Tally, metrics: Metrics, tenant: str, record: AccessRecord) -> None:
-    """Add what was seen to the metrics and to the access record."""
+    """Add a tally to the metrics and to the access record."""
     for (field, from_requestor), number in tally.requests.items():
         metrics.add("dimse_messages_total", (tenant, "in" if from_requestor else "out", _LABELS[field]), number)
         _of(record, field).requests += number
@@ -153,7 +157,7 @@ def count_operations(tally: Tally, metrics: Metrics, tenant: str, record: Access
 
 
 def stored(record: AccessRecord) -> int:
-    """C-STORE requests that passed, as far as they were counted."""
+    """Return how many C-STORE requests were forwarded, up to the last flush."""
     counted = record.dimse.get(REQUESTS[C_STORE])
     return 0 if counted is None else counted.requests
 

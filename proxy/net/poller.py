@@ -1,7 +1,7 @@
-"""Readiness of all association sockets of a worker: one epoll, whose own descriptor is the one the event loop watches.
+"""Readiness of all association sockets of a worker: one epoll, whose own descriptor the event loop watches.
 
-uvloop's `add_reader` fires once after a RST, loses what is left in the socket and never reports the RST; an epoll of
-our own reports all of it, costs the same and needs less memory for each descriptor.
+uvloop's `add_reader` fires once after a RST, loses the bytes left in the socket and never reports the RST. An epoll of
+our own reports all of it, costs the same CPU and needs less memory for each descriptor.
 """
 
 import asyncio
@@ -13,20 +13,20 @@ IN = select.EPOLLIN
 OUT = select.EPOLLOUT
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 
-#: Events handled per turn of the event loop, so that timers and other descriptors get theirs.
+#: Events handled in one turn of the event loop, so that timers and other descriptors get their turn.
 EVENTS_PER_TURN = 64
-#: Seconds after which no further event of a turn is handled: a peer can make one cost some thousand times the usual.
+#: Seconds after which a turn handles no further event: a peer can make one event cost a thousand times the usual.
 LONGEST_TURN = 0.05
 
 
 class Handler(Protocol):
-    """Whoever owns a registered descriptor."""
+    """The owner of a registered descriptor."""
 
     def ready(self, mask: int) -> None:
-        """Readiness was reported (a mask of EPOLL*). Does a bounded amount of work."""
+        """Act on reported readiness (a mask of EPOLL*), with a bounded amount of work."""
 
     def crashed(self, error: Exception) -> None:
-        """`ready` let an exception escape: a bug. The owner ends that one association."""
+        """End this one association: `ready` raised, which is a bug."""
 
 
 class Poller:
@@ -36,7 +36,7 @@ class Poller:
         self._loop = loop
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
-        self._left: list[tuple[int, int]] = []  # reported, and for the next turn
+        self._left: list[tuple[int, int]] = []  # reported already, to be handled in the next turn
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def register(self, descriptor: int, mask: int, handler: Handler) -> None:
@@ -45,7 +45,7 @@ class Poller:
         self._handlers[descriptor] = handler
 
     def modify(self, descriptor: int, mask: int) -> None:
-        """Change what is reported of `descriptor`."""
+        """Change what is reported for `descriptor`."""
         self._epoll.modify(descriptor, mask)
 
     def unregister(self, descriptor: int) -> None:
@@ -75,10 +75,10 @@ class Poller:
                 continue
             try:
                 handler.ready(mask)
-            # An exception that escapes a reader would be reported again at once, and spin at full CPU for ever.
+            # Its event is still pending: an exception that escaped would be raised again at once, at full CPU.
             except Exception as error:  # noqa: BLE001
                 handler.crashed(error)
             if monotonic() - began > LONGEST_TURN:
-                # Reported anew they might stand behind the same slow ones, each time.
+                # Keep the rest for the next turn: polling again could put it after the same slow descriptors each time.
                 self._left = events[handled:]
                 return

@@ -1,4 +1,4 @@
-"""The stage before all others, where a load balancer stands in front: its PROXY header says who the requestor is."""
+"""The first stage of a listener behind a load balancer: the PROXY header names the requestor."""
 
 from typing import Any
 
@@ -16,20 +16,20 @@ from proxy.pdu.proxy_header import (
 from proxy.policy import Address, Reason
 from proxy.policy.addresses import contains, normalize
 
-ADDRESS_DENIED = "the listener's networks do not hold this address"
+ADDRESS_DENIED = "this address is not in the listener's networks"
 
 
 def endpoint(address: tuple[Any, ...]) -> Endpoint:
-    """An address of the socket module as the policy compares it."""
+    """Return an address of the socket module in the form that the policy compares."""
     return normalize(address[0]), address[1]
 
 
 async def read_proxy_header(
     conversation: Conversation, leg: Leg, protocol: ProxyProtocol, peer: Endpoint
 ) -> tuple[ProxyHeader, bytes]:
-    """The header of `peer`, its addresses as the policy compares them, and what was read behind it."""
+    """Return the header that `peer` sends, its addresses as the policy compares them, and the bytes that followed."""
     if not contains(protocol.trusted, peer[0]):
-        raise Refused(Reason.PROXY_HEADER_UNTRUSTED, "proxy_protocol.trusted does not hold this address")
+        raise Refused(Reason.PROXY_HEADER_UNTRUSTED, "this address is not in proxy_protocol.trusted")
     reader = ProxyHeaderReader(protocol.versions)
     while True:
         await conversation.event_on(leg)
@@ -48,7 +48,10 @@ async def read_proxy_header(
 
 
 def _compared(header: ProxyHeader, peer: Endpoint) -> ProxyHeader:
-    """As the policy compares addresses. Who names its own socket speaks for itself: HAProxy's checks in version 1."""
+    """Return the header with its addresses as the policy compares them.
+
+    A header that names the sender's own socket names no requestor: HAProxy's checks send one in version 1.
+    """
     if header.source is None or header.destination is None or endpoint(header.source) == peer:
         return ProxyHeader()
     return ProxyHeader(endpoint(header.source), endpoint(header.destination))
@@ -57,10 +60,10 @@ def _compared(header: ProxyHeader, peer: Endpoint) -> ProxyHeader:
 async def admit_address(
     conversation: Conversation, leg: Leg, listener: Listener, address: Address, header: ProxyHeader, received: bytes
 ) -> bytes:
-    """Refuse an address that is not in the listener's networks; what was `received` behind the header so far.
+    """Refuse an address outside the listener's networks. Return the bytes after the header, `received` among them.
 
-    The health checks of a load balancer come from its own address, which need not be in `networks`: it connects, and
-    leaves without a word. So who speaks for itself is refused when it says something.
+    The health checks of a load balancer come from its own address, which need not be in `networks`: it connects and
+    leaves without a byte. A load balancer that speaks for itself is therefore refused only once it sends something.
     """
     while not contains(listener.policy.networks, address):
         if received or header.source is not None:

@@ -42,15 +42,14 @@ Why so:
 """
 
 import asyncio
-from typing import Protocol
 
 from proxy.dimse.command import MOVE_DESTINATION_UNKNOWN, refusing_response
-from proxy.dimse.inspection import Inspection, RefusedCommand
+from proxy.dimse.inspection import Inspection
 from proxy.dimse.walk import MessageWalk, RefusedTooLate
 from proxy.net.association_end import AssociationEnd, Side
 from proxy.net.flow import Flow, FlowState
 from proxy.net.leg import Leg
-from proxy.net.relay_ending import RelayEnding
+from proxy.net.relay_ending import RelayEnding, RelayOwner
 from proxy.pdu import AbortReason
 from proxy.pdu.encode import encode_command_set
 from proxy.pdu.errors import PduError
@@ -62,23 +61,10 @@ _MOST_ANSWERS = 16
 _UNEXPECTED = (AbortReason.UNRECOGNIZED_PDU, AbortReason.UNEXPECTED_PDU)
 
 
-class RelayOwner(Protocol):
-    """The association that a relay works for."""
-
-    def relay_paused(self, side: Side) -> None:
-        """`side` is not read for a while, because the other side cannot take more."""
-
-    def relay_refused(self, refused: RefusedCommand) -> None:
-        """A DIMSE request was not forwarded; the association goes on."""
-
-    def relay_ended(self, end: AssociationEnd) -> None:
-        """Both legs are closed."""
-
-
 class Relay:
     """Moves bytes between the two legs of one association until both are closed. Owns the legs from here on."""
 
-    __slots__ = ("_asynchronous", "_down", "_owner", "_up", "ending", "inspection")
+    __slots__ = ("_asynchronous", "_down", "_up", "ending", "inspection")
 
     def __init__(
         self,
@@ -95,7 +81,6 @@ class Relay:
         close_timeout: float,
         unacknowledged: float,
     ) -> None:
-        self._owner = owner
         self.inspection = inspection
         self._asynchronous = asynchronous  # requests may follow each other without a response between them
         up = MessageWalk(accepted_contexts, inspection, from_requestor=True)
@@ -105,7 +90,7 @@ class Relay:
         self._down = Flow(Side.UPSTREAM, upstream, requestor, down, longest_to_requestor)
         self.ending = RelayEnding(
             (self._up, self._down),
-            owner.relay_ended,
+            owner,
             loop=loop,
             close_timeout=close_timeout,
             unacknowledged=unacknowledged,
@@ -180,7 +165,7 @@ class Relay:
             output, settled, violation = walk.feed(data)
             if output and not flow.sink.send(output):
                 flow.source.set_blocked(True)
-                self._owner.relay_paused(flow.side)
+                self.ending.owner.relay_paused(flow.side)
             data = data[settled:]
             if not flow.answers:
                 break
@@ -211,7 +196,7 @@ class Relay:
         back = self._opposite(flow)
         several, flow.walk.refused = flow.walk.refused, ()
         for refused in several:
-            self._owner.relay_refused(refused)
+            self.ending.owner.relay_refused(refused)
             response = refusing_response(refused.command, refused.status)
             if response is not None:
                 back.answers += (encode_command_set(refused.context_id, response, back.longest_pdu),)

@@ -4,13 +4,43 @@ The picture of the states is in proxy/net/relay.py.
 """
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
-from proxy.net.association_end import AssociationEnd
+from proxy.dimse.inspection import RefusedCommand
+from proxy.net.association_end import AssociationEnd, Side
 from proxy.net.flow import Flow, FlowState
 from proxy.net.linger import linger, reset_when_delivered
 from proxy.pdu import AbortReason, AbortSource, encode_abort
 from proxy.policy import Ended, Reason
+
+
+class RelayOwner(Protocol):
+    """The association that a relay works for."""
+
+    def relay_paused(self, side: Side) -> None:
+        """`side` is not read for a while, because the other side cannot take more."""
+
+    def relay_refused(self, refused: RefusedCommand) -> None:
+        """A DIMSE request was not forwarded; the association goes on."""
+
+    def relay_ended(self, end: AssociationEnd) -> None:
+        """Both legs are closed."""
+
+
+class _NoOwner:
+    """The owner of a relay that has reported its end: ignores every event."""
+
+    @staticmethod
+    def relay_paused(side: Side) -> None:
+        """Ignore."""
+
+    @staticmethod
+    def relay_refused(refused: RefusedCommand) -> None:
+        """Ignore."""
+
+    @staticmethod
+    def relay_ended(end: AssociationEnd) -> None:
+        """Ignore."""
 
 
 class RelayEnding:
@@ -24,22 +54,22 @@ class RelayEnding:
         "_flows",
         "_loop",
         "_open_legs",
-        "_report",
         "_unacknowledged",
         "abort_reason",
+        "owner",
     )
 
     def __init__(
         self,
         flows: tuple[Flow, Flow],
-        report: Callable[[AssociationEnd], None],
+        owner: RelayOwner,
         *,
         loop: asyncio.AbstractEventLoop,
         close_timeout: float,
         unacknowledged: float,
     ) -> None:
         self._flows = flows
-        self._report = report  # called once, when both legs are closed
+        self.owner = owner
         self._loop = loop
         self._close_timeout = close_timeout
         self._unacknowledged = unacknowledged
@@ -187,4 +217,7 @@ class RelayEnding:
         self._disarm()
         for flow in self._flows:
             flow.walk.opposite = None  # the walks refer to each other: otherwise only the garbage collector frees them
-        self._report(self._end or AssociationEnd(Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL, "no cause was recorded"))
+        owner, self.owner = self.owner, _NoOwner  # the owner refers to the relay: nothing may refer back from here
+        owner.relay_ended(
+            self._end or AssociationEnd(Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL, "no cause was recorded")
+        )

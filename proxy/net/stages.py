@@ -37,9 +37,10 @@ from proxy.upstream.not_dicom import describe_first_bytes
 _FIRST_PDU = frozenset({PduType.A_ASSOCIATE_RQ, PduType.A_ABORT})
 _ANSWER = frozenset({PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ, PduType.A_ABORT})
 _TLS_HANDSHAKE_RECORD = 0x16
-_SIGNATURE = 16  # bytes that tell a protocol
-_MISTAKEN = ("HTTP", "SSH", "SMTP", "PROXY protocol")  # what four bytes leave little doubt of
-# An A-ASSOCIATE-AC is no longer than the request it answers but for identity and application information.
+_SIGNATURE = 16  # bytes that identify a protocol
+_MISTAKEN = ("HTTP", "SSH", "SMTP", "PROXY protocol")  # protocols that four bytes identify reliably
+_TLS_HINT = "; if the server expects TLS, configure `tls` for this upstream"
+# Only identity and application information make an A-ASSOCIATE-AC longer than the request that it answers.
 _LONGEST_AC = 1024 * 1024
 
 
@@ -74,9 +75,9 @@ class Conversation(Protocol):
 
 
 async def read_client_hello(conversation: Conversation, leg: Leg, received: bytes = b"") -> tuple[ClientHello, bytes]:
-    """The ClientHello, and every byte of it and behind it that was read, which TLS is to be fed with.
+    """Return the ClientHello and every byte read so far, with which TLS must be fed.
 
-    `received`: what was read already, behind a PROXY header.
+    `received`: bytes that were read with a PROXY header.
     """
     reader = ClientHelloReader()
     data: bytes | memoryview = received
@@ -99,7 +100,7 @@ async def read_client_hello(conversation: Conversation, leg: Leg, received: byte
 
 
 def admit_entrance(listener: Listener, server_name: str | None) -> Entrance | None:
-    """The tenant that the SNI names; None where the tenant is matched later. Refuses before there is a TLS object."""
+    """Return the tenant that SNI names; None if the tenant is matched later. Refuses before a TLS object is created."""
     entrance = entrance_for_sni(listener, server_name)
     if isinstance(entrance, Refuse):
         raise Refused(entrance.reason, entrance.detail, entrance.answer)
@@ -109,7 +110,7 @@ def admit_entrance(listener: Listener, server_name: str | None) -> Entrance | No
 async def tls_handshake(
     conversation: Conversation, leg: Leg, context: ServerContext, hello: ClientHello, received: bytes
 ) -> TlsEndpoint:
-    """The TLS handshake under the context of one tenant. On failure the alert is sent before `Refused` is raised."""
+    """Do the TLS handshake under the context of one tenant. On failure the alert is sent before `Refused` is raised."""
     endpoint = TlsEndpoint(context.ssl, server_side=True)
     context.expect_server_name(endpoint.object, hello.server_name)
     try:
@@ -124,9 +125,9 @@ async def tls_handshake(
 
 
 async def shake_hands(conversation: Conversation, leg: Leg, endpoint: TlsEndpoint, received: bytes) -> None:
-    """The TLS handshake of either side, which has `received` so much. The endpoint is not the leg's own yet.
+    """Do the TLS handshake of either side, beginning with the bytes `received`. The leg does not own the endpoint yet.
 
-    Raises `ssl.SSLError` when the alert is sent, and ConnectionError where the peer has gone.
+    Raises `ssl.SSLError` after the alert has been sent, and ConnectionError if the peer has left.
     """
     data: bytes | memoryview = received
     while True:
@@ -146,9 +147,9 @@ async def shake_hands(conversation: Conversation, leg: Leg, endpoint: TlsEndpoin
 
 
 async def read_request(conversation: Conversation, leg: Leg, limit: int, received: bytes = b"") -> bytes:
-    """The A-ASSOCIATE-RQ as it came. `limit` bounds the whole PDU (bytes).
+    """Return the A-ASSOCIATE-RQ as received. `limit` bounds the whole PDU (bytes).
 
-    `received`: what a plaintext listener has read already, behind a PROXY header.
+    `received`: bytes that a plaintext listener has read with a PROXY header.
     """
     framer = PduFramer(limit - 6, _FIRST_PDU)
     plaintext = leg.tls is None
@@ -176,13 +177,13 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int, receive
     if leg.eof:
         raise _request_cut(leg, framer.received)
     if framer.trailing:
-        text = "data behind the A-ASSOCIATE-RQ, before it was answered"
+        text = "data after the A-ASSOCIATE-RQ, before it was answered"
         raise Refused(Reason.PDU_UNEXPECTED, text, Abort(AbortSource.SERVICE_PROVIDER, AbortReason.UNEXPECTED_PDU))
     return pdu
 
 
 def understand_request(pdu: bytes) -> AAssociateRQ:
-    """The A-ASSOCIATE-RQ as every reasonable parser reads it."""
+    """Parse an A-ASSOCIATE-RQ. Refuses one that reasonable parsers read differently (invariant 9)."""
     try:
         return parse_associate_rq(pdu)
     except RequestAmbiguous as error:
@@ -192,7 +193,10 @@ def understand_request(pdu: bytes) -> AAssociateRQ:
 
 
 def request_error(error: PduError) -> Refused:
-    """PS3.8 section 9.2, Sta2: action AA-1, A-ABORT by the service-user, in which the reason is not significant."""
+    """Return the refusal of a request that cannot be read (PS3.8 section 9.2, Sta2: action AA-1).
+
+    The A-ABORT is one of the service-user, in which the reason is not significant.
+    """
     if isinstance(error, PduTooLarge):
         reason = Reason.REQUEST_TOO_LARGE
     elif isinstance(error, UnexpectedPdu | UnrecognizedPdu):
@@ -208,10 +212,10 @@ def _request_cut(leg: Leg, received: int) -> Refused:
     if not received:
         if leg.tls is None:
             return Refused(Reason.PROBE_DISCONNECT, "closed before a byte was sent")
-        return Refused(Reason.REQUESTOR_GONE, "closed behind the TLS handshake, without an A-ASSOCIATE-RQ")
+        return Refused(Reason.REQUESTOR_GONE, "closed after the TLS handshake, without an A-ASSOCIATE-RQ")
     if leg.truncated:
         return Refused(Reason.TLS_TRUNCATED, "closed within the A-ASSOCIATE-RQ, without close_notify")
-    return Refused(Reason.REQUESTOR_GONE, "closed within or right behind the A-ASSOCIATE-RQ")
+    return Refused(Reason.REQUESTOR_GONE, "closed within or right after the A-ASSOCIATE-RQ")
 
 
 class Accepted(NamedTuple):
@@ -239,11 +243,15 @@ async def read_answer(conversation: Conversation, leg: Leg) -> Accepted | Upstre
         if pdu is not None:
             return UpstreamRefused(pdu)
         if leg.tls_failure is not None:
-            # With TLS 1.3 a server judges our certificate when our handshake is over: its alert comes here.
+            # With TLS 1.3 a server judges our certificate after our handshake has ended: its alert arrives here.
             raise Refused(Reason.UPSTREAM_TLS_FAILED, f"upstream: {explain_client_failure(leg.tls_failure)}")
         if leg.eof:
             how = leg.lost or "closed"
-            hint = "; if it speaks TLS there, it needs `tls` here" if leg.tls is None and not framer.received else ""
+            hint = (
+                "; if the server expects TLS, configure `tls` for this upstream"
+                if leg.tls is None and not framer.received
+                else ""
+            )
             text = f"the upstream ended the connection before it answered the request: {how}{hint}"
             raise Refused(Reason.UPSTREAM_UNAVAILABLE, text)
         await conversation.event_on(leg)

@@ -1,4 +1,4 @@
-"""What association sockets ask of Linux TCP, beyond reading and writing."""
+"""Options and state of association sockets in Linux TCP."""
 
 import fcntl
 import socket
@@ -12,9 +12,9 @@ _KEEPALIVE_IDLE = 60  # seconds of silence before the kernel probes
 
 
 def tune(sock: socket.socket, unacknowledged: float) -> None:
-    """Options of every association socket: no Nagle, keepalive, and an end to a peer that acknowledges nothing.
+    """Set the options of every association socket: no Nagle, keepalive, an end to a peer that acknowledges nothing.
 
-    `unacknowledged` in seconds. At a few seconds it would kill a slow but living PACS.
+    `unacknowledged` in seconds. A few seconds would end the connection of a slow PACS that works.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -23,21 +23,21 @@ def tune(sock: socket.socket, unacknowledged: float) -> None:
 
 
 def acknowledge_promptly(sock: socket.socket) -> None:
-    """Have what was read acknowledged now. Not sticky, so it is said again after every short read.
+    """Acknowledge now what was read. The option is not sticky: it is set again after every short read.
 
-    DCMTK sends a response in two pieces, and Nagle's algorithm holds the second one back until the first is
-    acknowledged, for 40 ms if we let the kernel delay that.
+    DCMTK sends a response in two pieces. Nagle's algorithm holds back the second piece until the first one is
+    acknowledged, and the kernel delays that acknowledgement by 40 ms.
     """
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
     except OSError:
-        pass  # the connection broke meanwhile: the next read says so
+        pass  # the connection broke meanwhile: the next read reports it
 
 
 def unacknowledged_bytes(sock: socket.socket) -> int:
-    """Bytes that were sent and that the peer's kernel has not acknowledged; 0 once the connection is gone."""
+    """Return the bytes sent that the peer's kernel has not acknowledged; 0 once the connection is closed or reset."""
     try:
-        # After a RST the kernel goes on counting what it never sent.
+        # After a RST the kernel still counts bytes that it never sent.
         if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
             return 0
         return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
@@ -46,7 +46,7 @@ def unacknowledged_bytes(sock: socket.socket) -> int:
 
 
 def reset_on_close(sock: socket.socket) -> None:
-    """Make the next close a RST."""
+    """Make the next close send a RST."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     except OSError:

@@ -7,11 +7,9 @@ from proxy.pdu.encode import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     encode_abort,
-    encode_associate_ac,
     encode_associate_rj,
     encode_associate_rq,
     encode_p_data,
-    encode_release_rp,
     encode_release_rq,
 )
 from proxy.pdu.errors import (
@@ -80,11 +78,9 @@ __all__ = [
     "check_ae_title",
     "edit_associate_rq",
     "encode_abort",
-    "encode_associate_ac",
     "encode_associate_rj",
     "encode_associate_rq",
     "encode_p_data",
-    "encode_release_rp",
     "encode_release_rq",
     "parse_associate_ac",
     "parse_associate_rq",

@@ -44,28 +44,9 @@ def encode_associate_rq(
         body = bytes((identity_type, positive_response_requested)) + _counted(primary) + _counted(secondary)
         information += encode_item(ItemType.USER_IDENTITY_RQ, body)
     items.append(encode_item(ItemType.USER_INFORMATION, information))
-    return _associate(PduType.A_ASSOCIATE_RQ, called, calling, items)
-
-
-def encode_associate_ac(
-    called: str,
-    calling: str,
-    contexts: Iterable[tuple[int, int, str | None]],
-    *,
-    maximum_length: int = MAXIMUM_LENGTH,
-    implementation_class_uid: str | None = IMPLEMENTATION_CLASS_UID,
-    implementation_version_name: str | None = IMPLEMENTATION_VERSION_NAME,
-    roles: Iterable[tuple[str, bool, bool]] = (),
-    user_identity_response: bytes | None = None,
-) -> bytes:
-    """A-ASSOCIATE-AC (PS3.8 Table 9-17). `contexts`: id, result, transfer syntax (None leaves the item out)."""
-    items = [_uid_item(ItemType.APPLICATION_CONTEXT, APPLICATION_CONTEXT)]
-    items += [encode_context_result(*context) for context in contexts]
-    information = _user_information(maximum_length, implementation_class_uid, implementation_version_name, roles)
-    if user_identity_response is not None:
-        information += encode_identity_response(user_identity_response)
-    items.append(encode_item(ItemType.USER_INFORMATION, information))
-    return _associate(PduType.A_ASSOCIATE_AC, called, calling, items)
+    titles = encode_ae_title(called) + encode_ae_title(calling)
+    fixed = _PROTOCOL_VERSION.to_bytes(2, "big") + bytes(2) + titles + bytes(32)
+    return encode_pdu(PduType.A_ASSOCIATE_RQ, fixed + b"".join(items))
 
 
 def encode_associate_rj(result: int, source: int, reason: int) -> bytes:
@@ -76,11 +57,6 @@ def encode_associate_rj(result: int, source: int, reason: int) -> bytes:
 def encode_release_rq() -> bytes:
     """A-RELEASE-RQ (PS3.8 Table 9-24)."""
     return encode_pdu(PduType.A_RELEASE_RQ, bytes(4))
-
-
-def encode_release_rp() -> bytes:
-    """A-RELEASE-RP (PS3.8 Table 9-25)."""
-    return encode_pdu(PduType.A_RELEASE_RP, bytes(4))
 
 
 def encode_abort(source: int, reason: int) -> bytes:
@@ -131,13 +107,6 @@ def encode_ae_title(title: str) -> bytes:
     """An AE title field in the form that every implementation reads alike (PS3.8 Table 9-11)."""
     assert len(title) <= _AE_TITLE_LENGTH, title
     return title.encode("ascii").ljust(_AE_TITLE_LENGTH)
-
-
-def _associate(pdu_type: int, called: str, calling: str, items: Iterable[bytes]) -> bytes:
-    fixed = (
-        _PROTOCOL_VERSION.to_bytes(2, "big") + bytes(2) + encode_ae_title(called) + encode_ae_title(calling) + bytes(32)
-    )
-    return encode_pdu(pdu_type, fixed + b"".join(items))
 
 
 def _user_information(

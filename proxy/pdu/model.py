@@ -62,11 +62,6 @@ class AeTitle:
     nul_padded: bool = False
     leading_spaces: bool = False
 
-    @property
-    def canonical(self) -> bytes:
-        """The 16 bytes that every implementation reads as `title`."""
-        return self.title.encode("ascii").ljust(16)
-
 
 @dataclass(frozen=True, slots=True)
 class PresentationContext:

@@ -1,7 +1,7 @@
 """The decision: which tenant, which peer, yes or no, and why. Pure."""
 
 from proxy.policy.contexts import move_allowed
-from proxy.policy.decision import decide, judge
+from proxy.policy.decision import judge
 from proxy.policy.model import (
     Accept,
     Address,
@@ -59,7 +59,6 @@ __all__ = [
     "Tenant",
     "User",
     "UserConditions",
-    "decide",
     "entrance_for_sni",
     "judge",
     "move_allowed",

@@ -32,6 +32,8 @@ _OCTET_STRINGS = {
     Tag.IA5_STRING,
     Tag.VISIBLE_STRING,
     Tag.OCTET_STRING,
+    Tag.UTC_TIME,  # no text, but `cryptography` takes both for it
+    Tag.GENERALIZED_TIME,
 }
 
 
@@ -153,9 +155,9 @@ def read_alternative_names(element: Element) -> AlternativeNames:
         if name.tag not in found:
             continue
         try:
-            found[name.tag].append(_address(name.content) if name.tag == _IP else name.content.decode("ascii"))
+            found[name.tag].append(_address(name.content) if name.tag == _IP else name.content.decode())
         except UnicodeDecodeError:
-            problems.append(f"{'a DNS name' if name.tag == _DNS else 'a URI'} outside ASCII")
+            problems.append(f"{'a DNS name' if name.tag == _DNS else 'a URI'} in no known encoding")
         except ValueError:
             problems.append(f"an address of {len(name.content)} bytes")
     return AlternativeNames(tuple(found[_DNS]), tuple(found[_URI]), tuple(found[_IP]), "; ".join(_distinct(problems)))

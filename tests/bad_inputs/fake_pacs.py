@@ -14,8 +14,9 @@ from proxy.dimse.command import C_ECHO
 from proxy.dimse.echo import encode_c_echo_rq
 from proxy.net.tcp import reset_on_close, unacknowledged_bytes
 from proxy.pdu import parse_associate_rq
-from proxy.pdu.encode import encode_p_data, encode_release_rp
+from proxy.pdu.encode import encode_p_data
 from tests.support import pdus
+from tests.support.pdus import encode_release_rp
 from tests.support.processes import PATIENCE, until
 
 REJECTED = pdus.MR_IMAGE_STORAGE

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.pdu.encode import encode_abort, encode_p_data, encode_release_rp, encode_release_rq
+from proxy.pdu.encode import encode_abort, encode_p_data, encode_release_rq
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import PacsSide
 from tests.bad_inputs.hostile import Peer, TlsPeer
 from tests.support import dicomfiles, pdus
 from tests.support.dcmtk import storescu
 from tests.support.messages import stored
+from tests.support.pdus import encode_release_rp
 from tests.support.storing import c_store, request
 
 Leave = Callable[[PacsSide], None]

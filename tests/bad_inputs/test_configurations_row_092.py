@@ -76,7 +76,7 @@ FAULTS: dict[Callable[[Path], None], str] = {
     empty_peers: "the list is empty",
     missing: "no such file",
     folder: "folder",
-    pipe: "no regular file",
+    pipe: "not a regular file",
     hundred_megabytes: "larger than",
     billion_laughs: "anchor",
     deep: "config.json:1",

@@ -12,17 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from proxy.dimse.echo import encode_c_echo_rq
-from proxy.pdu.encode import (
-    encode_abort,
-    encode_associate_rj,
-    encode_p_data,
-    encode_release_rp,
-    encode_release_rq,
-)
+from proxy.pdu.encode import encode_abort, encode_associate_rj, encode_p_data, encode_release_rq
 from tests.bad_inputs.bed import Bed
 from tests.bad_inputs.case import PROMPT, Case
 from tests.bad_inputs.fake_pacs import FakePacs
 from tests.support import pdus
+from tests.support.pdus import encode_release_rp
 from tests.support.ports import free_port
 from tests.support.processes import until
 from tests.support.soak import scaled

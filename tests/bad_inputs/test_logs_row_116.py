@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.pdu import encode_associate_ac, parse_associate_rq
+from proxy.pdu import parse_associate_rq
 from tests.support.client import IMPLICIT_LE, VERIFICATION, client_context, connect, echo, release, request
 from tests.support.gateway import Gateway, Record
 from tests.support.namespaces import mounted
 from tests.support.pacs import Pacs, Visit
-from tests.support.pdus import CT_IMAGE_STORAGE
+from tests.support.pdus import CT_IMAGE_STORAGE, encode_associate_ac
 from tests.support.processes import until
 from tests.support.site import Site, port_of
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from proxy.pdu.encode import encode_abort, encode_release_rp, encode_release_rq
+from proxy.pdu.encode import encode_abort, encode_release_rq
 from tests.bad_inputs.bed import Bed
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import PacsSide
@@ -13,6 +13,7 @@ from tests.bad_inputs.faulty_listeners import SlammedDoor
 from tests.bad_inputs.hostile import TlsPeer
 from tests.support import pdus
 from tests.support.messages import stored
+from tests.support.pdus import encode_release_rp
 
 TITLE = "HANDOVER100"
 RQ = pdus.associate_rq(calling=TITLE.encode().ljust(16))

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.pdu.encode import encode_release_rp, encode_release_rq
+from proxy.pdu.encode import encode_release_rq
 from tests.bad_inputs.bed import Bed
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.fake_pacs import PacsSide
 from tests.bad_inputs.hostile import TlsPeer
 from tests.support.messages import stored
+from tests.support.pdus import encode_release_rp
 from tests.support.processes import until
 from tests.support.soak import scaled
 

@@ -1,4 +1,4 @@
-"""What the gateway costs beside nginx, HAProxy and stunnel: `make bench`, or `make bench QUICK=1`.
+"""The cost of the gateway beside nginx, HAProxy and stunnel: `make bench`, or `make bench QUICK=1`.
 
 All of them terminate the same TLS (1.3, one certificate, one cipher) in front of the same fake PACS, under the same
 load, in turn, with one worker each; the gateway with policy, P-DATA scanner, metrics and access log, the others as
@@ -31,7 +31,7 @@ RESULT = Path("bench-result.json")
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done. The work is the same in both sizes; a quick run has less of it."""
+    """The amount of work. The kinds are the same in both sizes; a quick run does less of each."""
 
     runs: int
     instances: int  # of 512 KiB for each run; 1,024 are half a GiB
@@ -86,13 +86,13 @@ def rows(bench: Bench, size: Size) -> Iterator[list[report.Row]]:
 
 
 def main() -> int:
-    """Measure, print, write. The exit code is 0 whatever the goals say."""
+    """Measure, print, write. The exit code is 0 even if a goal is missed."""
     arguments = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("--quick", action="store_true", help="less of everything: under three minutes")
     quick: bool = arguments.parse_args().quick
     began = time.monotonic()
     peers = installed()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended, as behind ^C
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # end the started processes, as after ^C
 
     versions = {
         "dicomgate": __version__,

@@ -1,11 +1,11 @@
-"""What the bench sends: whole C-STORE messages as storescu cuts them, real command sets included."""
+"""The messages of the bench: whole C-STOREs as storescu cuts them, real command sets included."""
 
 import struct
 from dataclasses import dataclass
 from functools import cached_property
 
-from proxy.pdu import encode_associate_ac, encode_associate_rq, encode_p_data
-from tests.support.pdus import CT_IMAGE_STORAGE, IMPLICIT_LE, VERIFICATION
+from proxy.pdu import encode_associate_rq, encode_p_data
+from tests.support.pdus import CT_IMAGE_STORAGE, IMPLICIT_LE, VERIFICATION, encode_associate_ac
 
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 _ECHO, _STORE, _GET = 1, 3, 5  # context ids
@@ -74,7 +74,7 @@ class Instance:
 
 
 KIB, MIB = 1024, 1024 * 1024
-#: By called AE title: the fake PACS knows from the title what is coming, and what it has to send.
+#: By called AE title: the title tells the fake PACS which messages to expect and which to send.
 STORE = {
     "STORE": Instance(512 * KIB, 16 * KIB),
     "STORE128": Instance(512 * KIB, 128 * KIB),
@@ -93,7 +93,7 @@ def request(called: str) -> bytes:
 
 
 def accept(called: str) -> bytes:
-    """The A-ASSOCIATE-AC to it."""
+    """The A-ASSOCIATE-AC to the request."""
     contexts = [(number, 0, IMPLICIT_LE) for number, _ in _CONTEXTS]
     return encode_associate_ac(called, _CALLING, contexts, roles=[(CT_IMAGE_STORAGE, True, True)])
 

@@ -1,7 +1,7 @@
 """The load generator, a process of its own: TLS requestors that do one kind of work each.
 
-A job is a generator. It yields once when its associations stand and are warm, and once with what it measured; in
-between it works, and behind that it ends its associations. The process that started it says when to go on.
+A job is a generator. It yields once when its associations stand and are warm, and once with its measurements; in
+between it works, and after that it ends its associations. The process that started it tells it when to go on.
 """
 
 import itertools
@@ -13,9 +13,10 @@ from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
 from typing import Any
 
-from proxy.pdu import PduType, encode_release_rp, encode_release_rq
+from proxy.pdu import PduType, encode_release_rq
 from tests.bench import instances
 from tests.bench.tasks import PARKED, Task, Tasks, discard, exchange, receive, send, shake_hands
+from tests.support.pdus import encode_release_rp
 from tests.support.site import HOST
 
 Result = dict[str, Any]
@@ -36,7 +37,7 @@ def serve(channel: Connection) -> None:
 
 
 def _context() -> ssl.SSLContext:
-    """TLS 1.3 alone, so that nobody is measured with another handshake or cipher than the others."""
+    """TLS 1.3 alone, so that all proxies are measured with the same handshake and cipher."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
@@ -78,7 +79,7 @@ class _Requestor:
         self.sock.close()
 
     def transfer(self) -> Task:
-        """One instance to the PACS, or from it, or both, with its answer."""
+        """Transfer one instance to the PACS, or from it, or both, with its answer."""
         begun = time.perf_counter()
         if (stored := instances.STORE.get(self.called)) is not None:
             for pdu in stored.pdus:
@@ -102,7 +103,7 @@ class _Group:
         self._requestors: list[_Requestor] = []
 
     def start(self, requestor: _Requestor, life: Task) -> None:
-        """Let it live up to its first wait."""
+        """Run the task up to its first wait."""
         self._requestors.append(requestor)
         self._tasks.start(requestor.sock, life)
 
@@ -129,7 +130,7 @@ def _bulk(port: int, called: str, associations: int, each: int | None = None, se
         nonlocal standing
         yield from requestor.associate()
         standing += 1
-        # Who stands transfers until the last one does: associations of a busy site are opened beside running ones.
+        # Open associations transfer until the last one stands: a busy site opens associations beside running ones.
         yield from requestor.transfer()
         while standing < associations:
             yield from requestor.transfer()
@@ -176,7 +177,7 @@ def _hold(port: int, called: str, associations: int) -> Job:
 
 
 def _one_by_one(port: int, called: str, count: int | None = None, seconds: float = 0) -> Job:
-    """Fresh associations one behind the other: `count` of them, or for so many seconds; a C-ECHO on each where asked.
+    """Fresh associations one by one: `count` of them, or for so many seconds; a C-ECHO on each if asked for.
 
     Latency: from the connection to the answer to the C-ECHO, or to the release.
     """

@@ -30,20 +30,20 @@ class Loader:
         theirs.close()
 
     def begin(self, job: str, port: int, **arguments: Any) -> Run:
-        """Start a job; what it says when its associations stand."""
+        """Start a job; return its message that the associations stand."""
         self._channel.send((job, port, arguments))
         return self._next()
 
     def start(self) -> None:
-        """Let it work."""
+        """Let the job work."""
         self._channel.send(None)
 
     def result(self) -> Run:
-        """What it measured."""
+        """The measurements of the job."""
         return self._next()
 
     def end(self) -> None:
-        """Let it end its associations, and wait for that."""
+        """Let the job end its associations, and wait for that."""
         self._channel.send(None)
         self._next()
 
@@ -94,7 +94,7 @@ class Bench:
     def running(
         self, kind: str = "p256", workers: int = 1, only: Sequence[str] = (), tls_out: bool = False
     ) -> Iterator[list[Target]]:
-        """Every proxy (or those of the names), freshly started, with a certificate of this kind."""
+        """All proxies, or those of the names, freshly started, with a certificate of this kind."""
         targets: list[Target] = []
         try:
             for start in self._starts:
@@ -150,7 +150,7 @@ class Bench:
         return self._alternate(targets, row, run)
 
     def memory(self, row: str, called: str, associations: int, runs: int, only: Sequence[str] = ()) -> Runs:
-        """Growth of the resident memory for each association: idle, or idle again behind 16 MiB each way."""
+        """Growth of the resident memory per association: idle, or idle again after 16 MiB each way."""
         found: Runs = {}
         for _ in range(runs):
             with self.running(only=only) as targets:
@@ -170,7 +170,7 @@ class Bench:
         return self._keep(row, found)
 
     def _warm(self, target: Target) -> None:
-        """What a process loads once is its own, not an association's."""
+        """Use the process once: memory that is allocated only once does not belong to an association."""
         self._loader.begin("bulk", target.port, called="STORE", associations=2, each=8)
         self._loader.start()
         self._loader.result()
@@ -213,7 +213,7 @@ class Bench:
         return self._alternate(targets, row, run)
 
     def balance(self, row: str, rounds: int) -> Runs:
-        """How eight bulk senders stand on the gateway's two workers: the most that one of them has."""
+        """The distribution of eight bulk senders on the gateway's two workers: the maximum of one worker."""
         found: Runs = {}
         with self.running(workers=2, only=["dicomgate"]) as targets:
             for _ in range(rounds):

@@ -8,9 +8,10 @@ import ssl
 from collections.abc import Generator
 from multiprocessing.connection import Connection
 
-from proxy.pdu import PduType, encode_release_rp
+from proxy.pdu import PduType
 from tests.bench import instances
 from tests.bench.tasks import WANT_READ, Task, Tasks, discard, exchange, receive, send, shake_hands
+from tests.support.pdus import encode_release_rp
 
 _HEADER, _RELEASE_SIZE = 6, 10
 _CALLED = slice(10, 26)  # of an A-ASSOCIATE-RQ (PS3.8 Table 9-11)
@@ -51,7 +52,7 @@ def _accept(listening: socket.socket, tasks: Tasks, tls: ssl.SSLContext | None) 
 def _secured(sock: ssl.SSLSocket) -> Task:
     try:
         yield from shake_hands(sock)
-    except OSError:  # who only looks whether the port is open
+    except OSError:  # a client that only checks whether the port is open
         sock.close()
         return
     yield from _visit(sock)

@@ -1,4 +1,4 @@
-"""The rows of the table: what was measured, at whom, and the goal it is held to."""
+"""The rows of the table: measurements by proxy, and the goal for ours."""
 
 import statistics
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from tests.bench.measure import Runs, samples
 
 OURS = "dicomgate"
 _NAMES = (OURS, "nginx", "haproxy", "stunnel")
-#: The largest of alternating runs to the smallest: above it something else than the proxy was measured as well.
+#: The ratio of the largest to the smallest of alternating runs; above it the runs measured other load as well.
 _QUIET = 1.25
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the runs measured, by the name of the proxy, and how `summary` makes its figure from them.
+    """The measurements of the runs by the name of the proxy, and the `summary` that makes one figure of them.
 
     `bound` holds for ours as a ratio to the peers' best, or absolutely.
     """
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None without a goal, or without a peer to be held to."""
+        """Return whether the goal is met; None without a goal, or without a peer to compare with."""
         figure = self.values[OURS] if self.absolute else self.ratio
         if self.bound is None or figure is None:
             return None
@@ -142,7 +142,7 @@ def used(work: str, runs: Runs) -> list[Row]:
 
 
 def gain(work: str, runs: Runs) -> list[Row]:
-    """What a second worker brings."""
+    """The gain of a second worker."""
     return [
         Row(work, "times", samples(runs, "gain"), 1.0, at_least=True),
         Row("  throughput of two workers", "MiB/s", samples(runs, "two_mib_per_s"), at_least=True),

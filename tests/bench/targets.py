@@ -40,7 +40,7 @@ class Upstream:
 
 @dataclass
 class Target:
-    """A running proxy. `name` is what the table calls it."""
+    """A running proxy. `name` is its name in the table."""
 
     name: str
     port: int
@@ -60,7 +60,7 @@ class Target:
         return total
 
     def standing(self) -> list[int]:
-        """How many connections of requestors each worker has."""
+        """The number of requestor connections of each worker."""
         return [self._connections(pid) for pid in self._processes()[1:]]
 
     def _connections(self, pid: int) -> int:
@@ -75,7 +75,7 @@ class Target:
 
     def _processes(self) -> list[int]:
         found = [self.child.pid]
-        for pid in found:  # grows while it is walked
+        for pid in found:  # grows during the iteration
             for children in Path(f"/proc/{pid}/task").glob("*/children"):
                 found += map(int, children.read_text().split())
         return found
@@ -155,7 +155,7 @@ backend pacs
 
 
 def stunnel(site: Site, folder: Path, upstream: Upstream, workers: int) -> Target:
-    """stunnel: one process with a thread for each connection, whatever `workers` says. It has TLS on one side only."""
+    """stunnel: one process with a thread per connection; `workers` has no effect. It has TLS on one side only."""
     assert not upstream.tls
     port = free_port()
     config = folder / "stunnel.conf"

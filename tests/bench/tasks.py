@@ -76,7 +76,7 @@ def shake_hands(sock: ssl.SSLSocket) -> Task:
 
 
 def send(sock: socket.socket, data: bytes) -> Task:
-    """Send all of it, as one write where the socket takes it."""
+    """Send all of the data, as one write if the socket takes it."""
     view = memoryview(data)
     while view:
         sent = attempt(sock.send, view)

@@ -31,7 +31,7 @@ SEEDS = (
 
 
 def check(data: bytes) -> None:
-    """One input."""
+    """Run the properties on one input."""
     step, wire = data[:1], data[1:]
     check_stream(wire, range(0, len(wire), step[0] + 1 if step else 1))
     check_command(wire[12:])

@@ -1,6 +1,6 @@
-"""What must hold for any bytes that a requestor sends on an established association.
+"""The properties that must hold for any bytes that a requestor sends on an established association.
 
-The requests that went are read again by pydicom: what the walk let pass must be allowed as the upstream reads it.
+pydicom reads the forwarded requests again: each must be allowed as the upstream reads it, not only as the walk did.
 """
 
 import io
@@ -18,7 +18,8 @@ from proxy.dimse.walk import LONGEST_HELD_BACK, MessageWalk
 from proxy.net.operations import inspection_of
 from proxy.pdu import AAssociateAC, PresentationContextResult, Span, UserInformation, encode_p_data
 from proxy.pdu.errors import PduError
-from proxy.policy import Accept, Peer, Tenant, decide
+from proxy.policy import Accept, Peer, Tenant
+from proxy.policy.decision import decide
 from tests.support.messages import COMMAND, LAST
 from tests.support.requests import IMPLICIT_VR_LITTLE_ENDIAN, facts, proposing
 
@@ -59,7 +60,7 @@ class Stream:
         self._held = b""
 
     def feed(self, chunk: bytes, *, answers: int = 0) -> None:
-        """One chunk; so many `answers` wait for a place between two messages."""
+        """Feed one chunk; so many `answers` wait for a place between two messages."""
         data = memoryview(self._held + chunk)
         while True:
             self.walk.stop_between = answers > 0
@@ -76,7 +77,7 @@ class Stream:
             assert len(self._held) <= LONGEST_HELD_BACK
 
     def told(self) -> tuple[object, ...]:
-        """All that anybody is told of it."""
+        """All observable results of the walk."""
         walk = self.walk
         flags = (walk.boundary, walk.between, walk.release_requested, walk.release_answered, walk.aborted)
         return self.went, type(self.violation), walk.refused, walk.pdus, walk.pdu_left, flags
@@ -116,7 +117,7 @@ def check_allowed(context_id: int, encoded: bytes) -> None:
     """A command set that went to the upstream."""
     read = as_pydicom_reads(encoded)
     if read is None:
-        return  # an element of a kind that it does not take
+        return  # pydicom does not take every kind of element
     field = read.CommandField
     assert field in ALLOWED[context_id][0]
     operations = {operation for fields, operation in ALLOWED.values() if field in fields}

@@ -1,4 +1,4 @@
-"""DIMSE, whatever the bytes and however they are cut: the same goes on, and nothing that policy forbids."""
+"""DIMSE from any bytes, cut anywhere: the same bytes are forwarded, and nothing that policy forbids."""
 
 import struct
 
@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dimse.command import NO_DATA_SET, REQUESTS, RESPONSE, encode_command
-from proxy.pdu import encode_abort, encode_p_data, encode_release_rp, encode_release_rq
+from proxy.pdu import encode_abort, encode_p_data, encode_release_rq
 from tests.fuzz.dimse_properties import ALLOWED, CT, MOVE, VERIFICATION, WORKLIST, check_command, check_stream
 from tests.support.messages import encode_elements, fragments, one_pdu
+from tests.support.pdus import encode_release_rp
 
 FIND, PRIVATE = "1.2.840.10008.5.1.4.1.2.2.1", "1.3.12.2.1107.5.9.1"
 SOP_CLASSES = (CT, VERIFICATION, MOVE, WORKLIST, FIND, PRIVATE)
@@ -70,7 +71,7 @@ short_pdus = st.sampled_from((encode_release_rq(), encode_release_rp(), encode_a
 
 @st.composite
 def wires(draw: st.DrawFn) -> bytes:
-    """Messages in any grouping of PDVs, with a fault or none, and what may stand behind them."""
+    """Messages in any grouping of PDVs, with a fault or without, followed by other PDUs or not."""
     pdvs = [pdv for group in draw(st.lists(messages() | messages() | odd_pdvs, max_size=5)) for pdv in group]
     wire = b""
     while pdvs:

@@ -1,4 +1,4 @@
-"""Edits of random requests and answers, against a model that builds the expected PDU anew, and as pynetdicom reads it.
+"""Edits of random requests and answers, against a model that builds the expected PDU itself, and read by pynetdicom.
 
 The PDUs are built item by item: unknown items, padded UIDs and odd reserved bytes must come through unharmed.
 """
@@ -91,14 +91,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the edits are told."""
+    """The arguments of the edits."""
 
     keep_contexts: frozenset[int] | None
     transfer_syntaxes: frozenset[str] | None
     scp_roles: frozenset[str] | None
 
     def contexts(self, request: Request) -> tuple[Context, ...]:
-        """Those that are forwarded."""
+        """The contexts that are forwarded."""
         return tuple(
             replace(context, syntaxes=tuple(uid for uid in context.syntaxes if self._stays(uid)))
             for context in request.contexts
@@ -109,7 +109,7 @@ class Policy:
         return frozenset(c.context_id for c in request.contexts) - {c.context_id for c in self.contexts(request)}
 
     def negotiations(self, request: Request, items: Iterable[Negotiation]) -> Iterator[Negotiation]:
-        """What may pass of `items`, be they of the request or of its answer."""
+        """The part of `items` that may pass; they are of the request or of its answer."""
         named = {context.sop_class for context in self.contexts(request)}
         for item in items:
             if self.refused(request) and item.sop_class not in named:
@@ -210,7 +210,7 @@ def test_an_edited_request_is_the_request_without_what_was_cut(
 def test_pynetdicom_reads_an_edited_request_alike(request: Request, data: st.DataObject) -> None:
     from pynetdicom.pdu import A_ASSOCIATE_RQ
 
-    # It reads no unknown items, and no padding.
+    # pynetdicom reads no unknown items, and no padding.
     request = replace(
         request,
         contexts=tuple(replace(context, padding=b"", unknown=b"") for context in request.contexts),
@@ -243,7 +243,7 @@ def test_a_restored_answer_is_the_answer_to_all_contexts(
     for context in request.contexts:
         if context.context_id not in forwarded:
             answers.append(replace(context, result=1, syntaxes=context.syntaxes[:1]))
-        elif data.draw(st.integers(0, 9)):  # else the upstream leaves it out
+        elif data.draw(st.integers(0, 9)):  # otherwise the upstream leaves it out
             syntax = data.draw(st.sampled_from(forwarded[context.context_id].syntaxes))
             answers.append(replace(context, result=data.draw(st.sampled_from((0, 0, 3, 4))), syntaxes=(syntax,)))
     pdu = encode_answer((answer for answer in answers if answer.context_id in forwarded), granted)

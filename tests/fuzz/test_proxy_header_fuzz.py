@@ -1,4 +1,4 @@
-"""The PROXY protocol reader: nothing but its own errors, whatever comes, and the same whatever the chunks."""
+"""The PROXY protocol reader on any bytes: only its own errors, and the same result for all chunk sizes."""
 
 import contextlib
 import ipaddress
@@ -33,7 +33,7 @@ WIRES = st.one_of(st.binary(max_size=300), LINES, version_2(), st.builds(bytes._
 
 
 def outcome(wire: bytes, chunks: list[int]) -> tuple[ProxyHeader | str | None, bytes]:
-    """What a reader makes of the wire when it comes in these pieces, and what it leaves."""
+    """The result of a reader that is fed these pieces, and the bytes it leaves."""
     reader, start = ProxyHeaderReader(), 0
     for size in (*chunks, len(wire)):
         try:
@@ -68,7 +68,7 @@ def test_what_is_encoded_is_read_and_the_rest_is_left(
 
 @given(st.data())
 def test_a_header_with_a_checksum_survives_no_change(data: st.DataObject) -> None:
-    """Where the change leaves it a header with addresses and a checksum at all."""
+    """Return whether the changed bytes are still a header with addresses and a checksum."""
     addresses = ipaddress.ip_address("10.0.0.1").packed * 2 + b"\x9c\x40\x0a\xca"
     start = SIGNATURE + struct.pack("!BBH", 0x21, 0x11, 19) + addresses + b"\x03\x00\x04"
     wire = start + crc32c(start + bytes(4)).to_bytes(4, "big")

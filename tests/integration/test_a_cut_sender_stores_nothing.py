@@ -1,6 +1,6 @@
-"""A sender that is cut one to ten bytes before the end of a C-STORE: the PACS stores nothing, however it was cut.
+"""A sender is cut one to ten bytes before the end of a C-STORE: the PACS stores nothing, whatever the way of the cut.
 
-storescp takes bytes that follow inside a PDU, an A-ABORT of the gateway too, for the rest of the pixel data.
+storescp takes all bytes that follow inside a PDU for pixel data, an A-ABORT of the gateway too.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def close_notify(wire: Wire) -> None:
     wire.fin()
 
 
-#: How the sender goes, and what the record says of it.
+#: The way the sender ends, and the fields of its record.
 ENDS: dict[str, tuple[Callable[[Wire], None], tuple[str, ...]]] = {
     "FIN": (Wire.fin, ("tls_truncated",)),
     "close_notify": (close_notify, ()),
@@ -60,7 +60,7 @@ def test_the_pacs_stores_nothing(
             assert record["ended"] == "requestor_lost", record
             assert tuple(record.get(key) for key in ("reason",) if key in record) == reasons
         until(lambda: pacs.child.text.count("Association Received") == 10, "storescp has seen all ten")
-        # The control. storescp is one process: when it answers this one, it is through with those before.
+        # The control. storescp is one process: when it answers this one, it has finished the others.
         with associated(gateway) as wire:
             wire.send(b"".join(storing.c_store(tmp_path / "whole.dcm")))
             assert wire.receive_pdu()[0] == PduType.P_DATA_TF

@@ -1,4 +1,4 @@
-"""What the sender hears when the PACS refuses, dies or misbehaves: the truth, at once, and never success.
+"""A PACS that refuses, dies or misbehaves: the sender gets the true reason at once, and never a success.
 
 Rows 101 and 104 of docs/robustness.md.
 """
@@ -82,7 +82,11 @@ def tls_alert(visit: Visit) -> None:
     [
         (reset_at_once, "upstream_unavailable", "upstream"),
         (reset_behind_the_request, "upstream_unavailable", "ended the connection"),
-        (close_behind_the_request, "upstream_unavailable", "closed; if it speaks TLS there, it needs `tls` here"),
+        (
+            close_behind_the_request,
+            "upstream_unavailable",
+            "closed; if the server expects TLS, configure `tls` for this upstream",
+        ),
         (half_an_answer, "upstream_unavailable", "ended the connection"),
         (data_before_the_answer, "upstream_protocol_error", "PDU type 04H"),
         (nonsense, "upstream_protocol_error", "it begins with b'HTTP/1.1 400 Bad'"),
@@ -115,9 +119,9 @@ def test_nobody_listens(site: Site, start_gateway: Callable[..., Gateway]) -> No
 def test_a_name_service_that_says_nothing_is_told(
     site: Site, start_gateway: Callable[..., Gateway], tmp_path: Path
 ) -> None:
-    """It, and not the PACS, is what somebody has to mend."""
+    """The gateway is short of descriptors: the reason must not name the PACS."""
     hosts, files = tmp_path / "hosts", tmp_path / "nsswitch.conf"
-    os.mkfifo(hosts)  # whoever opens it waits for somebody who writes
+    os.mkfifo(hosts)  # opening it blocks until there is a writer
     files.write_text("hosts: files\n")
     mounts = {hosts: "/etc/hosts", files: "/etc/nsswitch.conf"}
     launcher = mounted(*(f"mount --bind {shlex.quote(str(file))} {place}" for file, place in mounts.items()))
@@ -188,7 +192,7 @@ def test_what_it_said_before_it_closed_is_delivered(site: Site, start_gateway: C
 
 @pytest.mark.parametrize("cut", [0, 1, 6, 11, 12, 13, COMMAND_END - 1, COMMAND_END, COMMAND_END + 7, COMMAND_END + 100])
 def test_it_dies_instead_of_answering(cut: int, site: Site, start_gateway: Callable[..., Gateway]) -> None:
-    """At a PDU boundary the sender gets an A-ABORT; inside a PDU a reset, with nothing of ours behind its bytes.
+    """At a PDU boundary the sender gets an A-ABORT; inside a PDU a reset, with no byte of ours after the PACS's bytes.
 
     A command set is not forwarded before it is whole, nor are the headers in front of it: there the sender is at a
     boundary.

@@ -55,7 +55,7 @@ def test_while_the_gateway_dials(
 
 
 def dialling(port: int) -> int:
-    """How many sockets of this machine are in SYN-SENT towards the port."""
+    """The number of sockets of this machine in SYN-SENT towards the port."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(row[2].endswith(f":{port:04X}") and row[3] == "02" for row in rows)
 

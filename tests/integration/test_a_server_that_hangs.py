@@ -1,9 +1,9 @@
-"""A server that accepts connections and says nothing, in a pool; and a pool of which no server is left.
+"""A server that accepts connections and sends nothing, in a pool; and a pool without a server that works.
 
-Without a health check a hanging server is only seen by who asks it: each association that is sent there is refused as
+Without a health check only an association can notice the hanging server: each one that is sent there is refused as
 `upstream_timeout` after `upstream_accept`, and no other server gets its request, for the first may have acted on it.
-It counts for that server as long as it waits, so that `least_associations` leads the next ones away; one in so many
-still goes there each time the others have as many. With a check the server is down, and nobody waits.
+It counts for that server while it waits, so `least_associations` sends the next ones elsewhere; one in so many
+still goes there, each time the others have as many. With a check the server is down, and no association waits.
 
 Rows 96 to 98 of docs/robustness.md.
 """
@@ -49,7 +49,7 @@ def test_without_a_check_one_waits_and_the_others_are_led_away(
         waiting = stack.enter_context(asking(gateway, "WAITING"))
         hangs.visit()
         stack.enter_context(associate(connect(port_of(gateway.config), client_context()), calling="FIRST"))
-        # One each by now. Who comes and goes meanwhile is asked of the server whose turn it is: count only who stays.
+        # One each by now. Short associations in between go to the server whose turn it is: count only those that stay.
         assert (hangs.dials, good.dials) == (1, 1)
         assert waiting.receive_pdu() == UNAVAILABLE
         assert ACCEPT * 0.9 < time.monotonic() - asked < ACCEPT + SOON
@@ -75,7 +75,7 @@ def test_with_a_check_nobody_waits(site: Site, tmp_path: Path, start_gateway: Ca
 def test_no_server_is_left_and_connections_are_refused(
     check: dict[str, object] | None, site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """The first and each later one is told so within a second, by every worker."""
+    """Each worker refuses the first and all later ones within a second."""
     ports = [free_port(), free_port()]
     gateway = start_gateway(pool(site, tmp_path, [at(port) for port in ports], check, workers=2, timeouts=TIMEOUTS))
     if check is not None:
@@ -93,7 +93,7 @@ def test_no_server_is_left_and_connections_are_refused(
 def test_no_server_is_left_and_nothing_answers(
     site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """The first is told at `upstream_connect`, all servers together; who comes behind it, at once."""
+    """The first is refused after `upstream_connect`, for all servers together; the next ones at once."""
     with contextlib.ExitStack() as stack:
         holes = [stack.enter_context(contextlib.closing(FullBacklog())) for _ in range(2)]
         gateway = start_gateway(pool(site, tmp_path, [at(hole.port) for hole in holes], None, timeouts=TIMEOUTS))

@@ -1,4 +1,4 @@
-"""Who is told to stop again and again, to its very end, ends as it was told by the first signal."""
+"""Signals to stop, repeated until the process has ended: it ends as the first one asked."""
 
 import os
 import signal

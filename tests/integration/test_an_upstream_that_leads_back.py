@@ -1,4 +1,4 @@
-"""The loop guard: who is sent round in a circle is rejected at once, and nobody else is."""
+"""The loop guard: an association that comes back to the gateway is rejected at once, and no other one is."""
 
 import contextlib
 import time
@@ -23,7 +23,7 @@ from tests.support.site import Site
 
 LOOP = encode_associate_rj(2, 3, 1)
 SOON = 2.0  # seconds
-#: Connections to itself by which a gateway recognises a loop: those that are alike, and the question.
+#: Connections to itself by which a gateway recognises a loop: the equal requests, and the question.
 ROUNDS = MANY + 1
 
 
@@ -48,7 +48,7 @@ OWN = "gate.test"
 
 @pytest.fixture
 def names(tmp_path: Path) -> Names:
-    """By a name, because a configuration that says so itself is refused."""
+    """The upstream is given by a name: a configuration with the gateway's own address is refused."""
     return Names(tmp_path, {OWN: ("127.0.0.1",)})
 
 
@@ -97,7 +97,7 @@ def test_a_pool_goes_on_without_it(names: Names, start_gateway: Callable[..., Ga
 
 
 def test_the_same_port_of_another_address_is_dialled(start_gateway: Callable[..., Gateway]) -> None:
-    """Whoever listens there, it is not this gateway."""
+    """The listener at that address is not this gateway."""
     with Pacs(host="127.0.0.5") as pacs:
         gateway = start_gateway(plain(pacs.port, f"127.0.0.5:{pacs.port}"))
         with associate(connect(pacs.port)) as wire:
@@ -123,7 +123,7 @@ def test_through_a_port_forwarder(workers: int, tmp_path: Path, start_gateway: C
             assert first == 1 + ROUNDS
             until(lambda: gateway.metric("association_refusals_total", reason="upstream_loop") == first, "all are told")
             assert gateway.wait_for_event("upstream_loop")["server"] == f"127.0.0.1:{forwarder}"
-            # Known from now on: nobody else makes a round.
+            # Known from now on: no other association makes the round.
             assert dcmtk.echoscu(port).code != 0
             assert gateway.metric("connections_total") - 1 == first + 1
             with associate(connect(port), "OTHER") as another:
@@ -147,7 +147,7 @@ def test_many_senders_at_once_make_few_rounds(tmp_path: Path, start_gateway: Cal
 
         with ThreadPoolExecutor(senders) as pool:
             assert list(pool.map(ask, range(senders))) == [LOOP] * senders
-        # Found for one it is found for all, but for those who are on their way meanwhile.
+        # A loop that is found is found for all, except for those that are on their way already.
         connections = int(gateway.metric("connections_total"))
         assert ROUNDS < connections <= senders * 2 * MANY
         refused(gateway, connections)
@@ -163,7 +163,7 @@ def test_edits_on_the_way_hide_nothing(tmp_path: Path, start_gateway: Callable[.
         with connect(port) as wire:
             wire.send(request())
             assert wire.receive_pdu() == LOOP
-        # The first request is not like those that come back.
+        # The first request differs from those that come back.
         refused(gateway, 1 + ROUNDS + 1)
         nothing_is_left(gateway)
 
@@ -192,7 +192,7 @@ def test_two_gateways_that_point_at_one_another(start_gateway: Callable[..., Gat
         nothing_is_left(gateway)
 
 
-# --- what is no loop -----------------------------------------------------------------------------------------------
+# --- no loop ---------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -237,7 +237,7 @@ def test_a_burst_before_a_slow_pacs_is_served(workers: int, start_gateway: Calla
 
 
 def test_a_pacs_that_answers_the_question_is_left_politely(start_gateway: Callable[..., Gateway]) -> None:
-    """It is quick again when the question comes."""
+    """The server is fast again when the question comes."""
     port = free_port()
     slow = [True]
 
@@ -266,7 +266,7 @@ def test_a_pacs_that_answers_the_question_is_left_politely(start_gateway: Callab
 
 
 def test_a_requestor_that_leaves_ends_the_question(start_gateway: Callable[..., Gateway]) -> None:
-    """It says nothing of the server: the next one who is suspected asks again."""
+    """The unanswered question decides nothing about the server: the next suspected request asks again."""
     port = free_port()
     with slow_pacs(3.0) as pacs, contextlib.ExitStack() as stack:
         gateway = start_gateway(plain(port, pacs.port))

@@ -62,7 +62,7 @@ def secured(port: int, site: Site, source: str = CT1) -> Wire:
 
 
 def with_header(port: int, site: Site, socket_address: str, header_address: str) -> Wire:
-    """A connection from one address that says it is from another."""
+    """A connection from one address whose PROXY header names another."""
     wire = connect(port, source=socket_address)
     ends = (ipaddress.ip_address(header_address), 40000), (ipaddress.ip_address("127.0.0.1"), 2762)
     try:
@@ -116,7 +116,7 @@ def test_the_same_header_from_an_untrusted_address_is_refused(
 def test_health_checks_of_the_balancer_are_no_failures(
     server: str, site: Site, tmp_path: Path, upstream: Pacs, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """HAProxy connects from its own address, says LOCAL (in version 1 it names its own socket), and leaves."""
+    """HAProxy connects from its own address, sends LOCAL (in version 1 the addresses of its own socket), and closes."""
     gateway = start_gateway(behind(site, upstream))
     options = f"{server} check inter 20ms fall 1"
     with haproxy(tmp_path, port_of(gateway.config), server=options) as port:
@@ -161,7 +161,7 @@ def secured_behind(gateway: Gateway, site: Site, source: str) -> Wire:
 def test_a_reload_keeps_the_senders_address(
     site: Site, tmp_path: Path, upstream: Pacs, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """An open association is decided again as what it was: from CT1's address."""
+    """An open association is decided again from CT1's address, as at first."""
     gateway = start_gateway(behind(site, upstream, control=str(tmp_path / "control.sock")))
     config = copy.deepcopy(gateway.config)
     wire = associate(secured_behind(gateway, site, CT1))
@@ -177,7 +177,7 @@ def test_a_reload_keeps_the_senders_address(
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_echo_asks_as_a_load_balancer_would(version: str, site: Site, start_gateway: Callable[..., Gateway]) -> None:
-    """LOCAL, or UNKNOWN: the gateway answers it as the machine that it runs on."""
+    """LOCAL, or UNKNOWN: for the gateway the sender is the machine that it runs on."""
     with pacs(answer_echo) as upstream:
         listener = {"proxy_protocol": {"version": version, "trusted": ["127.0.0.1"]}}
         gateway = start_gateway(site.one_tenant(upstream.port, listener=listener))

@@ -1,4 +1,4 @@
-"""openssl s_client gets the certificate that belongs to the name it asks for, and the alert it deserves otherwise."""
+"""openssl s_client gets the certificate of the name that it sends, and the right alert for other names."""
 
 import re
 from collections.abc import Callable

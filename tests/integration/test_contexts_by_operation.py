@@ -1,4 +1,4 @@
-"""What a peer may not do is cut out of its request, put back into the answer as refused, and recorded."""
+"""Contexts that a peer may not use are cut out of its request, refused in the answer, and recorded."""
 
 from collections.abc import Callable
 from typing import Any

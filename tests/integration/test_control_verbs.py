@@ -97,7 +97,7 @@ def test_status_and_top_show_what_is_open(bed: Bed, capsys: Capture) -> None:
 
 
 def test_sigusr2_ends_nothing(bed: Bed) -> None:
-    """Its default would end the process, and to whoever knows nginx or HAProxy it means a restart without a gap."""
+    """SIGUSR2 would end the process by default; nginx and HAProxy take it as a restart without a gap."""
     wire, _ = bed.associate()
     for pid in bed.gateway.child.family():
         os.kill(pid, signal.SIGUSR2)
@@ -123,7 +123,7 @@ def test_top_is_live_on_a_terminal_and_ends_with_q(bed: Bed) -> None:
             seen += os.read(ours, 4096)
         os.write(ours, b"xq")
         try:
-            while os.read(ours, 4096):  # what it still writes must go somewhere
+            while os.read(ours, 4096):  # a full pipe would block it
                 pass
         except OSError:  # the terminal's other end is closed
             pass

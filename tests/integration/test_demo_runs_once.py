@@ -1,4 +1,4 @@
-"""`dicomgate demo --once` shows everything, ends by itself with 0 and leaves no process behind."""
+"""`dicomgate demo --once` shows everything, ends by itself with 0 and leaves no process running."""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""`dicomgate echo` against DCMTK: what it says of a PACS that answers, refuses, or is not there."""
+"""`dicomgate echo` against DCMTK: its result for a PACS that answers, refuses, or is not there."""
 
 import datetime
 import json
@@ -136,7 +136,7 @@ def test_a_wrong_called_ae_title_is_told_in_the_words_of_the_standard(echo: Echo
 def test_tls_and_plain_mixed_up_are_told_apart(plain: int, tls: int, echo: Echo) -> None:
     code, told = echo(plain, "--tls")
     assert (code, told["outcome"]) == (1, "tls_failed")
-    assert "leave out --tls" in told["hint"]
+    assert "omit --tls" in told["hint"]
     code, told = echo(tls)
     assert (code, told["outcome"] in ("closed", "not_dicom")) == (1, True)
     assert told["hint"] == "if this port speaks TLS: --tls"

@@ -38,7 +38,7 @@ def site(site: Site) -> Site:
 
 
 def ingress(site: Site, pacs: Orthanc, **tls: Any) -> dict[str, Any]:
-    """The clinic's gateway: it demands a certificate of site A."""
+    """The clinic's gateway, which demands a certificate of site A."""
     auth = {"mode": "required", "ca": str(site.path("site-a-ca.pem"))}
     settings = {"certificates": [site.certificate("clinic-a")], "client_auth": auth, **tls}
     listener = {"bind": [f"127.0.0.1:{free_port()}"], "tls": settings, "unknown_sni": "match"}

@@ -1,6 +1,6 @@
-"""Every configuration under examples/, run: senders with a known, an unknown and no SNI get what `check` prints.
+"""Run each configuration of examples/: senders with a known, an unknown and no SNI get the answer that `check` prints.
 
-What is not built yet is taken out, addresses are this machine's, and the certificates are made for the test.
+Keys that are not supported yet are removed, addresses are this machine's, and the certificates are made for the test.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ TextLoader.add_constructor(NULL, lambda loader, node: None)
 
 
 def built(name: str) -> Json:
-    """An example as this version can run it here."""
+    """An example, changed so that this version can run it here."""
     config: Json = yaml.load(edited(EXAMPLES / name), Loader=TextLoader)
     for path in sorted(UNBUILT[name], reverse=True):
         drop(config, path.split("."))
@@ -68,15 +68,15 @@ def built(name: str) -> Json:
 
 
 def drop(node: Any, path: list[str]) -> None:
-    """Take a setting out, and what is empty without it."""
+    """Remove a setting, and each block that is empty without it."""
     step: Any = int(path[0]) if isinstance(node, list) else path[0]
     if isinstance(node, dict) and step not in node:
-        return  # went with what it stood in
+        return  # removed together with its block
     if path[1:]:
         drop(node[step], path[1:])
     if isinstance(node, list):
         if not path[1:]:
-            del node[step:]  # a second server, and what comes behind it
+            del node[step:]  # a second server, and those after it
     elif not path[1:] or node[step] in ({}, []):
         del node[step]
 
@@ -89,7 +89,7 @@ def running(folder: Path, tmp_path: Path, start_gateway: Callable[..., Gateway],
 
 
 def checked(gateway: Gateway) -> Json:
-    """What `check` prints of the running configuration."""
+    """The output of `check` for the running configuration."""
     check = Child(
         [sys.executable, "-m", "proxy.cli", "check", "--config", gateway.path, "--format", "json"],
         env=clean_environment({"PYTHONPATH": str(REPOSITORY), "CREDENTIALS_DIRECTORY": str(gateway.path.parent)}),

@@ -1,4 +1,4 @@
-"""A process with few descriptors refuses what it cannot carry, says so, and serves again when there is room.
+"""A process with few descriptors refuses the connections that it cannot carry, and serves again when there is room.
 
 Row 112 of docs/robustness.md.
 """
@@ -52,7 +52,7 @@ def test_it_never_runs_out(site: Site, start_gateway: Callable[..., Gateway]) ->
 
 
 def test_a_server_that_does_not_close_takes_none_from_others(site: Site, start_gateway: Callable[..., Gateway]) -> None:
-    """Who asks and leaves at once counts as long as its association has a connection to the upstream."""
+    """A sender that leaves at once still counts while its association has a connection to the upstream."""
     over = threading.Event()
 
     def silent(visit: Visit) -> None:

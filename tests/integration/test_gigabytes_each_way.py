@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 SIZE = scaled(2, 10) * 1024**3
 SLOW = scaled(10.0, 60.0)  # seconds
 CRAWL, STALL = 1024 * 1024, 1  # bytes a second
-RECEIVE_BUFFER = 256 * 1024  # or the kernel would hold megabytes, and nobody would be slow
+RECEIVE_BUFFER = 256 * 1024  # or the kernel would buffer megabytes and hide the slow reader
 MAX_GROWTH_KIB = 16 * 1024
 MAX_UNDER_WAY = 128 * 1024 * 1024  # in the socket buffers of the kernel, which holds tens of megabytes for each
 

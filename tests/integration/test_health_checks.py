@@ -1,4 +1,4 @@
-"""Health checks before real PACS: who answers is up, who refuses the check is alive, who hangs gets nobody.
+"""Health checks of real PACS: one that answers or refuses the check is up, one that hangs gets no association.
 
 Row 98 of docs/robustness.md.
 """
@@ -48,7 +48,7 @@ pytestmark = pytest.mark.peers
 
 INTERVAL = 0.1  # seconds, of `echo_check`
 NOBODY = {"DicomAlwaysAllowEcho": False, "DicomAlwaysAllowStore": False, "DicomAlwaysAllowFind": False}
-#: Why an Orthanc refuses the check and not CT1: its options, the outcome of the check, and what is said of it.
+#: Reasons of an Orthanc to refuse the check and not CT1: its options, the outcome of the check, and the detail.
 REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a stranger": ({**NOBODY, "DicomModalities": {"ct": ["CT1", "127.0.0.1", 104]}}, "rejected", "A-ASSOCIATE-RJ"),
     "another title": ({"DicomCheckCalledAet": True, "DicomAet": "MAINPACS"}, "rejected", "A-ASSOCIATE-RJ"),
@@ -70,7 +70,7 @@ def pynetdicom() -> Iterator[int]:
 
 
 def test_who_answers_is_up(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
-    """And has its association released, as its log says; the page of metrics is one that Prometheus takes."""
+    """The log of the PACS shows that its association was released; Prometheus accepts the page of metrics."""
     with orthanc(tmp_path / "o", verbose=True) as pacs, dcmtk.storescp(tmp_path / "s") as scp, pynetdicom() as third:
         config = pool(site, tmp_path, [at(pacs.port), at(scp.port), at(third)], echo_check())
         gateway = start_gateway(config)
@@ -97,7 +97,7 @@ def test_who_answers_is_up(site: Site, tmp_path: Path, start_gateway: Callable[.
 def test_who_refuses_the_check_is_alive(
     case: str, site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """And takes instances of those it knows, also where another server answers the check."""
+    """The PACS takes instances of senders it knows, also while another server answers the check."""
     options, outcome, words = REFUSALS[case]
     write_ct(tmp_path / "image.dcm", 4096)
     with orthanc(tmp_path / "orthanc", **options) as pacs, Pacs(Archive()) as other:
@@ -183,7 +183,7 @@ def test_four_workers_make_no_more_checks_than_one(
 
 
 def test_a_reload_leaves_the_checks_alone(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
-    """What is checked as before is not checked anew, and what is down stays so; what is new is checked at once."""
+    """Unchanged servers are not checked again at once and stay down; new ones are checked at once."""
     with Pacs(Archive()) as pacs, Pacs(Archive()) as new:
         gone, check = free_port(), echo_check(interval="10m")
         config = pool(site, tmp_path, [at(gone), at(pacs.port)], check)

@@ -46,7 +46,7 @@ class Told:
 def test_a_server_that_wants_our_certificate_is_shown_it(
     site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """And one that does not get it is down, with the alert in words."""
+    """A server that gets no client certificate is down, with the alert in words."""
     context = site.server_context(client_ca=True)
     with Pacs(Archive(), tls=context) as pacs, Pacs(Archive(), tls=context) as other:
         tls = {"tls": site.upstream_tls(client="ct1")}
@@ -91,7 +91,7 @@ def test_who_is_not_the_server_that_was_meant_is_down(
 def test_a_check_is_nobodys_and_comes_from_the_source_address(
     site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """One by TCP alone sends the header too, and nothing behind it."""
+    """A check by TCP alone sends the header too, and nothing after it."""
     cases = {"v1": echo_check(), "v2": echo_check(), "tcp": tcp_check()}
     told = {name: Told() for name in cases}
     with contextlib.ExitStack() as stack:
@@ -112,7 +112,7 @@ def test_a_check_is_nobodys_and_comes_from_the_source_address(
 
 
 def test_the_header_comes_before_tls(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
-    """HAProxy takes it off, and then the TLS, with our certificate."""
+    """HAProxy removes the header, then terminates TLS and asks for our certificate."""
     pem = tmp_path / "haproxy.pem"
     pem.write_bytes(site.path("gate.pem").read_bytes() + site.path("gate.key").read_bytes())
     bind = f"accept-proxy ssl crt {pem} verify required ca-file {site.path('ca.pem')}"

@@ -69,7 +69,7 @@ def fragments_without_end(visit: Visit) -> None:
             visit.wire.send(encode_p_data(1, 1, b"") * 1000)
 
 
-#: What a server does, and whether TLS stands before it does.
+#: The behaviour of a server, and whether it shows after a TLS handshake.
 DOORS: dict[str, tuple[Handler, bool]] = {
     "ok": (Archive(), False),
     "ok_tls": (Archive(), True),
@@ -81,7 +81,7 @@ DOORS: dict[str, tuple[Handler, bool]] = {
     "megabyte": (a_megabyte, False),
     "endless": (fragments_without_end, False),
 }
-#: Those that are asked for TLS and do not come to it.
+#: Servers that are checked with TLS and never complete a handshake.
 NO_TLS: dict[str, Handler] = {"tls_silent": silent, "tls_trickle": trickle, "tls_closes": lambda visit: None}
 
 OUTCOMES = {
@@ -158,7 +158,7 @@ def seconds_to_stop(gateway: Gateway) -> float:
 
 
 def test_checks_under_way_hold_up_no_end(doors: dict[str, Record], site: Site, tmp_path: Path) -> None:
-    """They may wait for an answer, within TLS or before it, for minutes."""
+    """Checks that wait for an answer, within TLS or before it, possibly for minutes."""
     config = pool(site, tmp_path, [at(free_port())], None)
     slow = echo_check(timeout="5m")
     for name in ("black_hole", "silent", "hanging", "hanging_tls", "tls_silent", "tls_trickle"):
@@ -169,7 +169,7 @@ def test_checks_under_way_hold_up_no_end(doors: dict[str, Record], site: Site, t
 def test_a_name_service_that_hangs_harms_its_names_alone(site: Site, tmp_path: Path) -> None:
     """More names hang than there are threads to look them up."""
     hosts, files = tmp_path / "hosts", tmp_path / "nsswitch.conf"
-    os.mkfifo(hosts)  # whoever opens it waits for somebody who writes
+    os.mkfifo(hosts)  # opening it blocks until there is a writer
     files.write_text("hosts: files\n")
     mounts = {hosts: "/etc/hosts", files: "/etc/nsswitch.conf"}
     launcher = mounted(*(f"mount --bind {shlex.quote(str(file))} {place}" for file, place in mounts.items()))

@@ -28,7 +28,7 @@ HALF_A_KEY_UPDATE = bytes((24, 0, 0, 1))  # RFC 8446 4.6.3; the fifth byte does 
 
 
 def sealing(port: int, keys: Path) -> tuple[Wire, RecordSealer]:
-    """A TLS 1.3 client behind its handshake, and its record layer."""
+    """A TLS 1.3 client after its handshake, and its record layer."""
     context = client_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.keylog_filename = str(keys)
@@ -40,7 +40,7 @@ def sealing(port: int, keys: Path) -> tuple[Wire, RecordSealer]:
 
 
 def test_half_a_key_update_behind_a_request_that_is_refused(site: Site, start_gateway: Start, tmp_path: Path) -> None:
-    """Until its other half comes OpenSSL writes nothing: the refusal cannot be said, but the connection ends."""
+    """OpenSSL writes nothing until the other half comes: the refusal cannot be sent, but the connection ends."""
     with Pacs() as pacs:
         gateway = start_gateway(site.one_tenant(pacs.port, timeouts={"close": "200ms"}))
         wire, records = sealing(port_of(gateway.config), tmp_path / "keys.log")
@@ -55,7 +55,7 @@ def test_half_a_key_update_behind_a_request_that_is_refused(site: Site, start_ga
 def test_half_a_key_update_on_an_association_spares_the_others(
     site: Site, start_gateway: Start, tmp_path: Path
 ) -> None:
-    """The idle timeout cannot be said to its sender; it is said to others that are silent."""
+    """This sender cannot be sent the A-ABORT of the idle timeout; other silent ones get it."""
     with Pacs() as pacs:
         gateway = start_gateway(site.one_tenant(pacs.port, timeouts={"idle": "300ms", "close": "200ms"}))
         wire, records = sealing(port_of(gateway.config), tmp_path / "keys.log")
@@ -73,7 +73,7 @@ def test_half_a_key_update_on_an_association_spares_the_others(
 
 @contextlib.contextmanager
 def stopped(gateway: Gateway, signals: int) -> Iterator[None]:
-    """SIGTERM, this often, then the body; behind it the gateway has ended with 0."""
+    """Send SIGTERM this often, then run the body; at its end the gateway must have ended with 0."""
     try:
         gateway.child.process.terminate()
         if signals > 1:
@@ -106,7 +106,7 @@ def test_at_the_end_of_a_drain_nobody_gets_pdus_where_tls_or_a_request_is_due(si
 
 
 def test_a_second_sigterm_leaves_a_record_of_every_association(site: Site, tmp_path: Path) -> None:
-    """Also of those whose peers do not close."""
+    """Associations whose peers do not close get their record, too."""
     over = threading.Event()
 
     def stubborn(visit: Visit) -> None:
@@ -125,7 +125,7 @@ def test_a_second_sigterm_leaves_a_record_of_every_association(site: Site, tmp_p
 
 
 def test_a_refused_peer_that_acknowledges_nothing_goes_with_the_others(site: Site, start_gateway: Start) -> None:
-    """Its window is shut and the handshake does not fit through: `timeouts.close` holds, not `unacknowledged`."""
+    """The window of the peer is too small for the handshake: `timeouts.close` applies, not `unacknowledged`."""
     names = [HOST, *(f"name-{number:03}.of-a-certificate-that-is-long.example.org" for number in range(200))]
     site.pair("long", certs.server(HOST, site.root, dns=names))
     timeouts = {"tls_handshake": "200ms", "close": "200ms", "unacknowledged": "60s"}
@@ -159,7 +159,7 @@ def aborts(visit: Visit) -> None:
 def test_an_upstream_that_said_no_is_told_nothing(
     handler: Callable[[Visit], None], site: Site, start_gateway: Start
 ) -> None:
-    """Behind its A-ASSOCIATE-RJ or A-ABORT the connection is closed and no more (PS3.8 section 9.2, AE-4 and AA-3)."""
+    """After the upstream's A-ASSOCIATE-RJ or A-ABORT: only close the connection (PS3.8 section 9.2, AE-4 and AA-3)."""
     with Pacs(handler) as pacs:
         gateway = start_gateway(site.one_tenant(pacs.port))
         with connect(port_of(gateway.config), client_context()) as wire:

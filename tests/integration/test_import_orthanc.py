@@ -1,4 +1,4 @@
-"""An Orthanc's own configuration, imported: behind the gateway who may come is who may come to that Orthanc alone.
+"""An Orthanc's own configuration, imported: the gateway admits the same senders as Orthanc by itself.
 
 Orthanc drops an association or aborts it; the gateway rejects it and says why. The configuration is that of Orthanc's
 issue 52, and one with TLS and self-signed certificates.
@@ -52,13 +52,13 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """The same behind a gateway, with the one change that the imported configuration asks for."""
+    """The same Orthanc behind a gateway, with the one change that the imported configuration asks for."""
     with orthanc(tmp_path_factory.mktemp("behind"), **{**THREAD, "DicomCheckModalityHost": False}) as server:
         yield server
 
 
 def imported(folder: Path, settings: dict[str, Any], pacs: int) -> str:
-    """What `dicomgate import` writes into the folder, as far as this version does it, on free ports."""
+    """The configuration that `dicomgate import` writes into the folder, without unsupported keys, on free ports."""
     (folder / "orthanc.json").write_text(f"// made for a test\n{json.dumps(settings)}")
     target = folder / "imported.yaml"
     options = ["--output", target, "--pacs", f"127.0.0.1:{pacs}", "--listen", f"127.0.0.1:{free_port()}"]
@@ -109,7 +109,7 @@ def test_whom_orthanc_refuses_the_gateway_rejects_with_a_reason(
     assert dcmtk.PERMANENT in result.text and words in result.text, result.text
     record = gateway.wait_for_record(since=mark)
     assert (record["decision"], record["reason"]) == ("refused", reason)
-    assert "upstream_setup_s" not in record  # nobody dialled Orthanc
+    assert "upstream_setup_s" not in record  # Orthanc was not dialled
     assert behind.instances() == before
 
 

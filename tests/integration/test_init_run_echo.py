@@ -1,4 +1,4 @@
-"""What `dicomgate init` writes can be run and asked at once on the same machine, with the commands that it prints."""
+"""The configuration of `dicomgate init` runs and answers on the same machine, by the commands that it prints."""
 
 import json
 import shlex

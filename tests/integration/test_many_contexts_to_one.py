@@ -1,4 +1,4 @@
-"""The 128 presentation contexts that real senders propose, cut to one: all the rest stays as it was sent."""
+"""The 128 presentation contexts of real senders, cut to one: all other items stay as they were sent."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +9,13 @@ from pynetdicom import QueryRetrievePresentationContexts, StoragePresentationCon
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
-from proxy.pdu import PduType, encode_associate_ac, encode_release_rp, parse_associate_rq
+from proxy.pdu import PduType, parse_associate_rq
 from tests.support import dcmtk, scu
 from tests.support.client import connect, release
 from tests.support.dicomfiles import write_ct
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs, Visit
+from tests.support.pdus import encode_associate_ac, encode_release_rp
 from tests.support.ports import free_port
 from tests.support.site import Site, port_of
 
@@ -51,7 +52,7 @@ def accepting(visit: Visit) -> None:
 
 
 def items(data: bytes) -> list[bytes]:
-    """Items that stand behind each other, each with its header (PS3.8 Table 9-12)."""
+    """A sequence of items, each with its header (PS3.8 Table 9-12)."""
     found = []
     while data:
         end = 4 + int.from_bytes(data[2:4], "big")
@@ -77,7 +78,7 @@ def uid(of: bytes) -> str:
 
 
 def cut(context: bytes) -> bytes | None:
-    """What PEER leaves of a proposed context."""
+    """The rest of a proposed context that PEER may use."""
     abstract, *transfer = items(context[8:])
     kept = [syntax for syntax in transfer if uid(syntax) == ExplicitVRLittleEndian]
     return item(context[:8], abstract, *kept) if uid(abstract) == CTImageStorage and kept else None
@@ -94,7 +95,7 @@ def test_what_stays_is_as_it_was_sent(
 ) -> None:
     with Pacs(accepting) as pacs:
         send(pacs.port, tmp_path)
-        request = pacs.ended(0).request  # as it comes without a gateway
+        request = pacs.ended(0).request  # as it arrives without a gateway
         sent = items(request[_FIXED:])
         proposed = [part for part in sent if part[0] == _CONTEXT]
         assert len(proposed) == MOST

@@ -1,4 +1,4 @@
-"""What an association costs while nobody speaks, before and after it has carried 16 MiB each way."""
+"""The memory of an idle association, before and after it has carried 16 MiB each way."""
 
 from collections.abc import Callable
 
@@ -35,7 +35,7 @@ def carry(wires: list[Wire]) -> None:
 
 
 def warm_up(gateway: Gateway) -> None:
-    """What is loaded and allocated once belongs to the process, not to an association."""
+    """Use the process once: memory that is allocated only once does not belong to an association."""
     wires = open_associations(gateway, 20)
     carry(wires[:2])
     for wire in wires:
@@ -56,7 +56,7 @@ def warm_up(gateway: Gateway) -> None:
 def test_an_association_costs_little(
     out: str, count: int, carries: bool, limit_kib: int, site: Site, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """With TLS on both legs: as one TLS leg, twice.
+    """TLS on both legs costs as much as one TLS leg, twice.
 
     Two certificates weigh 6 KiB more. In TLS 1.3 a client cannot decline session tickets, and OpenSSL keeps the 16 KiB
     that it has read them into.

@@ -1,4 +1,4 @@
-"""Two clinics whose scanners are both called CT1 and that share a PACS, which tells them apart all the same."""
+"""Two clinics share a PACS, and both have a scanner called CT1: the PACS can tell them apart."""
 
 from collections.abc import Callable
 from pathlib import Path

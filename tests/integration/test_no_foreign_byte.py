@@ -29,7 +29,7 @@ def pattern(name: str, sequence: int, size: int) -> bytes:
 
 
 def answer_to(pdu: bytes) -> bytes:
-    """What the PACS makes of it: the same bytes, marked as coming from there."""
+    """The bytes as the PACS returns them: the same, marked as its own."""
     return pdu[: COMMAND_END + 6] + pdu[COMMAND_END + 6 :].swapcase()
 
 
@@ -63,7 +63,7 @@ class Tenant:
 
 
 class Sender(threading.Thread):
-    """One association after the other: whole, reset in the middle, or refused."""
+    """A thread that makes associations one by one: whole, reset in the middle, or refused."""
 
     def __init__(self, number: int, port: int) -> None:
         super().__init__(daemon=True)

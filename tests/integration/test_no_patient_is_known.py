@@ -1,4 +1,4 @@
-"""Nothing of a patient gets from a data set into the log, the metrics, `status` or `top`, whatever becomes of it."""
+"""No patient data gets from a data set into the log, the metrics, `status` or `top`, however the transfer ends."""
 
 import subprocess
 import sys
@@ -68,7 +68,7 @@ def find(association: Association, query: Dataset) -> list[int]:
 
 
 def told(gateway: Gateway, verb: str, *arguments: str) -> str:
-    """What a verb prints about the gateway."""
+    """The output of a verb."""
     return subprocess.run(
         [sys.executable, "-m", "proxy.cli", verb, *arguments, "--config", gateway.path],
         env=clean_environment({"PYTHONPATH": str(REPOSITORY)}),
@@ -80,7 +80,7 @@ def told(gateway: Gateway, verb: str, *arguments: str) -> str:
 
 
 def shows_stores(gateway: Gateway) -> str:
-    """What `top --once` prints of the one open association, when its stores are counted (once a second)."""
+    """The output of `top --once` for the one open association, after its stores are counted (once a second)."""
     table = told(gateway, "top", "--once")
     return "" if " 0 " in table.splitlines()[2] else table
 
@@ -130,4 +130,4 @@ def test_neither_what_passes_nor_what_is_refused_tells_of_a_patient(
         assert not [line for line in printed if word in line]
     record = gateway.wait_for_record(lambda record: record["calling_aet"] == "CT1")
     assert record["dimse"]["C-STORE"]["n"] == 3
-    assert "CANARYTITLE" in "".join(record["refused_operations"])  # a title is nobody's data
+    assert "CANARYTITLE" in "".join(record["refused_operations"])  # a title is no patient data

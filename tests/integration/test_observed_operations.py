@@ -1,4 +1,4 @@
-"""A tenant under observation: what its peers do beyond their entries passes, and is told as what would be refused."""
+"""A tenant under observation: operations beyond the entries pass, and are recorded as ones that would be refused."""
 
 from collections.abc import Callable
 from pathlib import Path

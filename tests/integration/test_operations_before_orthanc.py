@@ -1,4 +1,4 @@
-"""What each peer may do, asked for by DCMTK's tools: Orthanc, who stands behind the gateway, would do it all.
+"""The operations of each peer, requested by DCMTK's tools: the Orthanc behind the gateway would carry out all of them.
 
 movescu and getscu have no TLS in DCMTK 3.6.7: they use a listener in plain DICOM.
 """
@@ -69,7 +69,7 @@ class Tools:
 
 @pytest.fixture(scope="module")
 def destination(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dcmtk.StoreScp]:
-    """Where Orthanc sends what is moved, whatever the destination is called."""
+    """The storage SCP that Orthanc sends moved instances to, for each destination title."""
     with dcmtk.storescp(tmp_path_factory.mktemp("moved")) as server:
         yield server
 
@@ -135,7 +135,7 @@ PARTLY = {
 
 
 def counts(record: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """What the access record counts of each service, without the zeros and times."""
+    """The counts of each service in the access record, without zeros and times."""
     return {
         name: {what: n for what, n in counted.items() if n and what != "seconds"}
         for name, counted in record["dimse"].items()
@@ -233,7 +233,7 @@ def test_a_move_goes_where_it_may_and_nowhere_else(tools: Tools, pacs: Orthanc, 
 
 
 def moves_heard_of(pacs: Orthanc) -> int:
-    """How many C-MOVE requests have reached Orthanc, as its log says."""
+    """The number of C-MOVE requests in Orthanc's log."""
     return sum("Move-SCU request received" in line for line in pacs.child.errors)
 
 
@@ -257,7 +257,7 @@ def ask_for_studies(port: int) -> list[tuple[int | None, bytes]]:
 
 
 def test_the_worklist_is_no_way_to_the_studies(pacs: Orthanc, tools: Tools) -> None:
-    """Orthanc goes by the SOP class that the command names, whatever its presentation context is for."""
+    """Orthanc goes by the SOP class in the command, not by that of the presentation context."""
     direct = ask_for_studies(pacs.port)
     assert [status for status, _ in direct] == [PENDING, 0], direct
     assert STUDY.encode() in direct[0][1]
@@ -280,7 +280,7 @@ def get_in_vain(port: int) -> bytes:
 
 
 def test_what_could_not_be_retrieved_is_told(pacs: Orthanc, tools: Tools) -> None:
-    """DCMTK's SCPs list the failed instances (0008,0058) behind the elements of the command set."""
+    """DCMTK's SCPs list the failed instances (0008,0058) after the elements of the command set."""
     direct = get_in_vain(pacs.port)
     assert b"\x08\0\x58\0" in direct
     assert get_in_vain(port_of(tools.gateway.config, "plain")) == direct

@@ -1,4 +1,4 @@
-"""A workstation that may query and retrieve, and nothing else, before a PACS that would let it do anything."""
+"""A workstation that may only query and retrieve, in front of a PACS that would allow everything."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ NOT_AUTHORIZED, DESTINATION_UNKNOWN = 0x0124, 0xA801
 
 
 class Pacs:
-    """pynetdicom with one CT image. `moves`: where it was asked to send; `stored`: what it was sent."""
+    """pynetdicom with one CT image. `moves`: the destinations of C-MOVE; `stored`: the instances it received."""
 
     def __init__(self, image: Dataset) -> None:
         self.image = image

@@ -1,6 +1,6 @@
 """Orthanc's own recipe: each modality has a self-signed certificate of `openssl req -x509`, which is pinned.
 
-Such a certificate is a CA by its own account. It is good for its modality, and for nobody that it vouches for.
+Such a certificate says CA:TRUE. It is valid for its modality, and not for certificates that it has signed.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ def recipe(folder: Path, name: str) -> None:
 
 
 def forge(folder: Path, issuer: str, subject: str) -> Path:
-    """A certificate for `subject` that the modality `issuer` has issued, with its key and its issuer behind it."""
+    """A certificate for `subject` that the modality `issuer` has issued, with its key and followed by its issuer."""
     key, csr, certificate = (folder / f"forged.{suffix}" for suffix in ("key", "csr", "pem"))
     openssl("req", "-nodes", "-newkey", "rsa:2048", "-subj", f"/C=BE/CN={subject}", "-keyout", key, "-out", csr)
     signed_by = ("-CA", folder / f"{issuer}.pem", "-CAkey", folder / f"{issuer}.key", "-CAcreateserial")

@@ -1,4 +1,4 @@
-"""What the dev PKI makes is accepted by the verifiers and stores that devices really have."""
+"""The certificates of the dev PKI are accepted by the verifiers and key stores that devices really have."""
 
 import datetime
 import shutil

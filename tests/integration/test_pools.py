@@ -1,4 +1,4 @@
-"""Several servers behind one upstream: the dead one is asked once per pause, and none is lost who was accepted.
+"""An upstream of several servers: the dead one is dialled once per pause, and no accepted association is lost.
 
 Rows 96 and 108 of docs/robustness.md.
 """
@@ -20,7 +20,7 @@ from tests.support.site import Site, port_of
 from tests.support.steering import reloaded
 from tests.support.wire import Wire
 
-PAUSE = 1.0  # behind the first failure, in seconds
+PAUSE = 1.0  # after the first failure, in seconds
 
 
 def with_pool(site: Site, servers: list[dict[str, Any]], *, workers: int = 1, **upstream: Any) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def test_the_standby_takes_over_and_gives_back(site: Site, start_gateway: Callab
 def test_a_server_that_is_taken_out_is_forgotten(
     site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """Its row is free for another one; put in again, it begins anew."""
+    """The row of a removed server is free for another one; a server that is added again starts from zero."""
     dead = free_port()
     with Pacs(mirror) as pacs:
         both, one = (pool(site, tmp_path, servers, None) for servers in ([at(dead), at(pacs.port)], [at(pacs.port)]))

@@ -1,4 +1,4 @@
-"""The gateway tells its upstream who the requestor is, and dials from the address that it is told to."""
+"""The gateway sends the requestor's address to its upstream, and dials from the configured address."""
 
 import ipaddress
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from proxy.pdu import encode_release_rp
 from proxy.pdu.proxy_header import Endpoint, ProxyHeader, ProxyHeaderReader, encode_proxy_header
 from tests.support.balancers import haproxy
 from tests.support.client import associate, client_context, connect, release
 from tests.support.gateway import Gateway
 from tests.support.pacs import Visit, pacs
+from tests.support.pdus import encode_release_rp
 from tests.support.processes import until
 from tests.support.site import HOST, Site, port_of
 
@@ -48,7 +48,7 @@ def configured(site: Site, port: int, upstream: dict[str, Any], **changes: Any) 
 
 
 def visited(gateway: Gateway, site: Site, source: str = CT1) -> tuple[Endpoint, Endpoint]:
-    """One association with the gateway; the two ends of its connection."""
+    """Make one association with the gateway; return the two ends of its connection."""
     wire = connect(port_of(gateway.config), client_context(site.path("ca.pem")), HOST, source=source)
     ends = wire.socket.getsockname(), wire.socket.getpeername()
     release(associate(wire))
@@ -73,7 +73,7 @@ def test_the_header_comes_first_and_names_both_ends(
 def test_haproxy_accepts_it_and_sees_the_requestor(
     version: str, site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """HAProxy tells the PACS behind it what it has understood."""
+    """HAProxy passes the addresses of the header on to the PACS."""
     told = Told()
     with pacs(told) as upstream, haproxy(tmp_path, upstream.port, bind="accept-proxy", server="send-proxy-v2") as port:
         gateway = start_gateway(configured(site, port, {"send_proxy_protocol": version}))
@@ -86,7 +86,7 @@ def test_haproxy_accepts_it_and_sees_the_requestor(
 def test_haproxy_takes_it_off_before_tls(
     version: str, site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """The header goes first and in the clear; HAProxy wants our certificate behind it."""
+    """The header goes first and in the clear; after it HAProxy asks for our certificate."""
     told, pem = Told(), tmp_path / "haproxy.pem"
     pem.write_bytes(site.path("gate.pem").read_bytes() + site.path("gate.key").read_bytes())
     bind = f"accept-proxy ssl crt {pem} verify required ca-file {site.path('ca.pem')}"
@@ -126,7 +126,7 @@ def test_the_upstream_is_dialled_from_the_source_address(site: Site, start_gatew
 
 
 def test_a_source_address_that_is_not_here_is_told_in_words(site: Site, start_gateway: Callable[..., Gateway]) -> None:
-    """At start, and in the record of who is refused for it."""
+    """At start, and in the record of the association that is refused for it."""
     with pacs() as upstream:
         gateway = start_gateway(configured(site, upstream.port, {"source_address": "192.0.2.1"}))
         warned = "upstreams.pacs.source_address: this machine cannot dial from 192.0.2.1: Cannot assign requested"

@@ -1,13 +1,14 @@
-"""Devices that close right behind their A-RELEASE-RQ: a normal end, and the answer still has the way back."""
+"""Devices that close right after their A-RELEASE-RQ: a normal end, and the answer still goes back."""
 
 from collections.abc import Callable
 
 import pytest
 
-from proxy.pdu import PduType, encode_release_rp, encode_release_rq
+from proxy.pdu import PduType, encode_release_rq
 from tests.support.client import associate, client_context, connect, p_data
 from tests.support.gateway import Gateway
 from tests.support.pacs import Pacs, Visit, sink
+from tests.support.pdus import encode_release_rp
 from tests.support.site import Site, port_of
 from tests.support.wire import END, Wire
 

@@ -1,4 +1,4 @@
-"""After a reload every open association is decided again: who is refused now is ended at once, and nobody else."""
+"""After a reload each open association is decided again: those refused now are ended at once, and no others."""
 
 import copy
 import threading
@@ -104,7 +104,7 @@ def test_a_certificate_on_the_new_crl(ward: Ward) -> None:
 
 
 def test_every_association_of_a_peer_that_is_refused_now(ward: Ward) -> None:
-    """Whichever worker serves it."""
+    """The worker that serves the association makes no difference."""
     more = [ward.open("CT2") for _ in range(6)]
     peers = ward.config["tenants"]["hospital"]["peers"]
     next(peer for peer in peers if peer["name"] == "CT2")["action"] = "refuse"
@@ -138,7 +138,7 @@ def test_an_association_that_lives_on_may_do_no_more_than_its_peer_may_now(ward:
 
 
 def test_one_whose_pacs_has_not_answered_yet(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
-    """It was let in by the old configuration; the new one decides on it when there is an association to end."""
+    """The old configuration admitted the request; the new one decides as soon as the association is established."""
     asked, answer = threading.Event(), threading.Event()
 
     def slow(visit: Visit) -> None:

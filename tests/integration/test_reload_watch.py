@@ -1,4 +1,4 @@
-"""Certificates that are renewed under a running gateway are served without anybody asking for a reload.
+"""Certificates that are renewed under a running gateway are served without a request to reload.
 
 Row 127 of docs/robustness.md.
 """
@@ -46,7 +46,7 @@ def renewed(site: Site, slot: str) -> certs.Issued:
 
 
 def test_chain_and_key_a_moment_apart(site: Site, start_gateway: Callable[..., Gateway]) -> None:
-    """In between they do not belong together: the last good pair is served, the failure said."""
+    """In between, certificate and key do not match: the last good pair is served, and the failure logged."""
     with Pacs(Archive()) as pacs:
         gateway = start_gateway(watching(site, pacs.port))
         before = served(port_of(gateway.config))
@@ -90,7 +90,7 @@ def test_a_swapped_data_link(site: Site, tmp_path: Path, start_gateway: Callable
 
 
 def test_the_configuration_itself(site: Site, start_gateway: Callable[..., Gateway]) -> None:
-    """With `watch: all` a change of the file is enough; a broken one changes nothing, a good one after it does."""
+    """With `watch: all` a change of the file is enough; a broken file changes nothing, the next good one does."""
     with Pacs(Archive()) as pacs:
         config = watching(site, pacs.port, "all")
         gateway = start_gateway(config)
@@ -104,7 +104,7 @@ def test_the_configuration_itself(site: Site, start_gateway: Callable[..., Gatew
 
 
 def test_a_file_that_is_included_from_now_on(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
-    """With `watch: all` a tenant comes with its file, and goes with it."""
+    """With `watch: all` a tenant appears and disappears with its file."""
     folder = tmp_path / "tenants.d"
     folder.mkdir()
     with Pacs(Archive()) as pacs:

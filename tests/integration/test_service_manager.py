@@ -25,7 +25,7 @@ from tests.support.steering import ask, kill, reloaded, wait_serving, workers, w
 
 
 class Manager:
-    """A fake service manager: `said` holds what a gateway told it, message by message, oldest first."""
+    """A fake service manager: `said` holds the messages of a gateway, oldest first."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -112,7 +112,7 @@ def test_it_serves_sockets_that_it_was_given(site: Site, tmp_path: Path, unit: U
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_what_comes_between_two_runs_waits(site: Site, unit: Unit, ports: list[int], number: signal.Signals) -> None:
-    """After a stop, or a killed supervisor, nothing is accepted: the next run serves who came meanwhile."""
+    """After a stop, or a killed supervisor, nothing is accepted: the next run serves the connections that wait."""
     with Pacs(Archive()) as pacs:
         config = site.one_tenant(pacs.port, port=ports[0], workers=2, timeouts={"drain": "5m"})
         first = unit.start(config)
@@ -139,13 +139,13 @@ def test_what_comes_between_two_runs_waits(site: Site, unit: Unit, ports: list[i
 
 
 def sockets_listening(pids: list[int], port: int) -> int:
-    """How many descriptors of these processes are sockets that listen on this port."""
+    """The number of descriptors of these processes that are sockets listening on this port."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     rows = [line.split() for line in lines]
     inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"}
     held = 0
     for pid in pids:
-        with suppress(FileNotFoundError):  # it has ended
+        with suppress(FileNotFoundError):  # ended meanwhile
             for descriptor in Path(f"/proc/{pid}/fd").iterdir():
                 held += os.readlink(descriptor) in inodes
     return held

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.peers, pytest.mark.slow]
 
 SIZE = 100 << 20
 NOT_AUTHORIZED = 0x0124
-MAY_GROW_KIB = 4 * 1024  # a hundredth of what is sent: buffers, arenas
+MAY_GROW_KIB = 4 * 1024  # a hundredth of the sent bytes: buffers, arenas
 
 
 def image() -> Dataset:
@@ -47,7 +47,7 @@ _in_many_pdus = DIMSEMessage.encode_msg
 
 
 class Peak(threading.Thread):
-    """The most resident memory (KiB) that the gateway has while it runs."""
+    """A thread that records the maximum resident memory (KiB) of the gateway."""
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""Orthanc's issue 52, replayed: what Orthanc let in, or dropped without a word, the gateway rejects and explains.
+"""Orthanc's issue 52, replayed: associations that Orthanc accepted, or dropped silently, are rejected and explained.
 
 Behind the gateway stands a real Orthanc that would take everything.
 """
@@ -62,7 +62,7 @@ def test_the_refusal_says_why(tool: str, case: str, gateway: Gateway, pacs: Orth
     assert (record["decision"], record["reason"]) == ("refused", reason)
     assert tuple(record["rj"].values()) == triple
     assert (record["calling_aet"], record["called_aet"]) == (calling, called)
-    assert "upstream_setup_s" not in record  # nobody dialled Orthanc
+    assert "upstream_setup_s" not in record  # Orthanc was not dialled
     assert gateway.metric("association_refusals_total", reason=reason) == 1
     assert pacs.instances() == before
 

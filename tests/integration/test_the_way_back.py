@@ -46,7 +46,7 @@ def stations() -> Iterator[dict[str, Workstation]]:
 def hospital(
     site: Site, pacs: Orthanc, way_back: int, stations: dict[str, Workstation], start_gateway: Callable[..., Gateway]
 ) -> tuple[Gateway, Gateway]:
-    """The hospital's gateway, and one with the workstations of both sites behind it, which demands its certificate."""
+    """The hospital's gateway, and one in front of the workstations of both sites, which demands its certificate."""
     for title, name in SITES.items():
         site.pair(title, certs.server(name, site.root))
     site.pair("pacs", certs.leaf("pacs", site.root))

@@ -1,6 +1,6 @@
 """Three Orthancs, one of them a standby: killed under load, hanging and coming back, while senders go on storing.
 
-Nobody loses an association that a server which lives had accepted, and what a sender was told is stored is there.
+No association on a living server is lost, and each instance whose sender got status 0000H is there.
 
 Row 108 of docs/robustness.md.
 """
@@ -40,12 +40,12 @@ REFUSED = "Reason: Temporary Congestion"
 
 
 class Sender(threading.Thread):
-    """Runs storescu again and again. `told`: the SHA-256 of what was stored by its word, under the SOP instance UID."""
+    """Runs storescu in a loop. `told`: the SHA-256 of each instance with status 0000H, by its SOP instance UID."""
 
     def __init__(self, folder: Path, port: int, over: threading.Event) -> None:
         super().__init__(daemon=True)
         self.told: dict[str, str] = {}
-        self.failures: list[str] = []  # what the tool said where not all was stored
+        self.failures: list[str] = []  # the tool's output if not all was stored
         self._folder, self._port, self._over = folder, port, over
 
     def run(self) -> None:
@@ -67,7 +67,7 @@ class Sender(threading.Thread):
 
 
 class Bed:
-    """The gateway, and what goes through it."""
+    """The gateway, its servers and its senders."""
 
     def __init__(self, gateway: Gateway, servers: list[Orthanc], folder: Path) -> None:
         self.gateway = gateway
@@ -92,7 +92,7 @@ class Bed:
         return [record for record in self.gateway.records if record.get("ended") == "released"]
 
     def told(self, event: str, server: Orthanc, since: int) -> float:
-        """When a check has told that a server went or came back, in seconds since 1970."""
+        """The time at which a check reported that a server went down or came back, in seconds since 1970."""
         line = self.gateway.wait_for_event(event, since=since, check="echo", server=f"127.0.0.1:{server.port}")
         return seconds(line["ts"])
 
@@ -141,7 +141,7 @@ def test_nobody_loses_what_was_accepted(site: Site, tmp_path: Path, start_gatewa
 
 
 def one_round(bed: Bed, first: Orthanc, second: Orthanc, standby: Orthanc) -> None:
-    """One is killed, the other one hangs, both come back."""
+    """One server is killed, another one hangs, and both come back."""
     labels = [f"127.0.0.1:{one.port}" for one in (first, second, standby)]
     gateway, idle = bed.gateway, len(standby.instances())
     bed.flow()
@@ -170,7 +170,7 @@ def one_round(bed: Bed, first: Orthanc, second: Orthanc, standby: Orthanc) -> No
         since = gateway.mark()
         again = seconds(gateway.wait_for_record(since=since)["ts"])
     bed.told("server_up", second, since)
-    echo(on_second, 2)  # however long it hung
+    echo(on_second, 2)  # for any length of the hang
     release(on_second)
     bed.flow()
     assert [server_status(gateway, one.port)["state"] for one in (first, second, standby)] == ["up"] * 3

@@ -68,7 +68,7 @@ def test_bytes_and_ends_are_the_same(inside: str, out: str, site: Site, start_ga
 
 
 def reload(gateway: Gateway, changed: Callable[[str], str]) -> dict[str, Any]:
-    """Rewrite the configuration and reload; the line that says how it went."""
+    """Rewrite the configuration and reload; return the event with the outcome."""
     since = gateway.mark()
     gateway.path.write_text(changed(gateway.path.read_text()))
     gateway.child.process.send_signal(signal.SIGHUP)
@@ -78,7 +78,7 @@ def reload(gateway: Gateway, changed: Callable[[str], str]) -> dict[str, Any]:
 
 
 def test_an_open_association_outlives_new_tls_settings(site: Site, start_gateway: Callable[..., Gateway]) -> None:
-    """The connection stands, whatever a new one would need; the next request meets the new settings."""
+    """The open connection stays although a new one would need more; the next request meets the new settings."""
     held: list[Visit] = []
 
     def hold(visit: Visit) -> None:
@@ -120,7 +120,7 @@ def test_a_new_certificate_that_does_not_fit_changes_nothing(site: Site, start_g
 def test_contexts_keep_nothing_of_the_connections(
     version: str, site: Site, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """A client's context caches no session: unlike a listener's it is never made anew."""
+    """A client's context caches no session: unlike a listener's, it lives as long as the configuration."""
     with Pacs(mirror, tls=server_context(site, version)) as pacs:
         limits = {"connections_per_address": 100, "handshakes_per_address": 100}
         gateway = start_gateway(config(site, pacs.port, tls_in=False, limits=limits))

@@ -60,7 +60,7 @@ def test_storescp_gets_all_and_faster(
         options = dcmtk.tls(ca=site.path("ca.pem"))
         straight = seconds_to_send(direct.port, folder)
         took: list[float] = []
-        while len(took) < 5 and straight < 10 * min(took, default=straight):  # what else the machine does is not it
+        while len(took) < 5 and straight < 10 * min(took, default=straight):  # without the CPU time of other processes
             took.append(seconds_to_send(port_of(gateway.config), folder, options))
         through = min(took)
         stored = (data_set_of(path.read_bytes()) for path in behind.stored)

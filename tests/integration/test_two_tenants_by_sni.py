@@ -1,4 +1,4 @@
-"""Two clinics on one port, told apart by SNI: nothing of the one ever reaches the other, nor its PACS."""
+"""Two clinics on one port, told apart by SNI: no data of the one reaches the other, nor its PACS."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -89,7 +89,7 @@ def test_the_title_of_one_under_the_name_of_the_other(name: str, called: str, si
 def test_a_session_of_one_does_not_resume_at_the_other(
     version: ssl.TLSVersion, site: Site, start_gateway: Start
 ) -> None:
-    """It would carry a certificate of A's CA past B's rules. At A itself TLS 1.2 may resume: under the same rules."""
+    """A resumed session would carry a certificate of A's CA past B's rules. At A itself TLS 1.2 may resume."""
     port = free_port()
     gateway = start_gateway(two_tenants(site, port, free_port(), free_port()))
     context = verifying(site, "device-a")
@@ -136,7 +136,7 @@ def test_required_is_required_whatever_the_default(
             wire.receive_pdu()
         record = gateway.wait_for_record(lambda record, reason=reason: record["reason"] == reason)
         assert (record["tenant"], record["decision"]) == ("b", "refused")
-    # Without SNI and with B's title: nobody has asked for a certificate of B's CA, so B cannot be reached this way.
+    # Without SNI and with B's title: no certificate of B's CA was asked for, so B cannot be reached this way.
     with connect(port, client_context(), None) as wire:
         wire.send(request("CLINICB"))
         assert wire.receive_pdu() == encode_associate_rj(1, 1, 3)

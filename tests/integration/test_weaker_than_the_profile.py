@@ -1,4 +1,4 @@
-"""A client that offers less than the profile asks for gets an alert, and the record names what it lacks."""
+"""A client that offers less than the profile requires gets an alert, and the record names what is missing."""
 
 from collections.abc import Callable
 from pathlib import Path

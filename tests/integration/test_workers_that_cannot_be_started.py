@@ -1,4 +1,4 @@
-"""Workers that the system has no room to start, or is slow to: nothing is left behind, and no other policy serves."""
+"""Workers that the system cannot start, or starts slowly: nothing is left over, and no other policy serves."""
 
 import copy
 import resource
@@ -22,8 +22,8 @@ from tests.support.steering import ask, kill, reload, reloaded, wait_serving, wo
 
 WORKERS = 2
 STARTED = 2.0  # seconds in which a worker is up
-ATTEMPTS = 10  # each finds a worker that was left behind in one of two or three cases
-#: The start of a process waits while `held` is there; the first one that sees it, and no other.
+ATTEMPTS = 10  # each meets a left-over worker in one of two or three cases
+#: The first start of a process that sees `held` waits until `holds` is removed; other starts do not.
 SLOW = """
 import asyncio
 if "proxy.process.serving" not in sys.orig_argv:
@@ -178,7 +178,7 @@ def test_nobody_is_served_by_a_generation_that_is_not_complete(
 def test_a_worker_that_ends_before_the_others_are_up_is_missed(
     config: Record, start_gateway: Callable[..., Gateway], held: tuple[Path, Path]
 ) -> None:
-    """A generation would serve without it from then on, or not at all."""
+    """Otherwise the generation would serve without this worker from then on, or not at all."""
     gateway = start_gateway(config, launcher=launcher(ONE_ENDS, held))
     held[0].touch()
     assert "exit code 1" in reload(gateway)["message"]

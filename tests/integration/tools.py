@@ -1,4 +1,4 @@
-"""openssl and gnutls-cli as clients: one handshake, and what they say of it."""
+"""openssl and gnutls-cli as clients: one handshake each, and their output."""
 
 import subprocess
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def run(*command: str, stdin: bytes = b"", timeout: float = 30) -> Said:
 
 
 def s_client(port: int, *options: str, stdin: bytes = b"") -> Said:
-    """`openssl s_client` to 127.0.0.1; with no input it ends behind the handshake."""
+    """`openssl s_client` to 127.0.0.1; without input it ends after the handshake."""
     return run("openssl", "s_client", "-connect", f"127.0.0.1:{port}", *options, stdin=stdin)
 
 

@@ -1,4 +1,4 @@
-"""What several scenarios need."""
+"""Fixtures of several scenarios."""
 
 import multiprocessing
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`max_associations` holds over all workers and generations, whatever is killed or reloaded meanwhile."""
+"""`max_associations` holds over all workers and generations, through kills and reloads."""
 
 import random
 import threading
@@ -54,7 +54,7 @@ class Census:
 
 
 class Crowd:
-    """So many connections behind their TLS handshake; then all ask at once."""
+    """Open so many connections with TLS; then send all requests at once."""
 
     def __init__(self, gateway: Gateway, size: int) -> None:
         context = client_context()
@@ -106,7 +106,7 @@ def test_never_more_and_exactly_so_many(site: Site, tmp_path: Path, start_gatewa
 
             crowd.ask(disturb)
             assert kills or (len(crowd.served), crowd.rejected) == (LIMIT, AT_ONCE - LIMIT), vars(crowd)
-            if kills:  # whoever was served by the victim is gone, and room for others is there again
+            if kills:  # the victim's associations are gone, and there is room for others again
                 until(lambda victim=victim: victim not in workers(gateway), "the victim is gone")
                 until(lambda: len(ask(gateway, "status")["associations"]) == len(census), "its records are written")
                 alive = [wire for wire in crowd.served if connected(wire.socket)]

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.slow
 
 SECONDS = scaled(3, 3600)
 LOADERS = 2
-WARM_UP = scaled(1, 120)  # seconds in which what is allocated once is allocated
-GROWTH_KIB = scaled(8_000, 4_000)  # over the whole, of all processes: what is not given back at once
+WARM_UP = scaled(1, 120)  # seconds until all that is allocated only once is allocated
+GROWTH_KIB = scaled(8_000, 4_000)  # in all, of all processes: memory that is not returned at once
 
 
 def test_row_140_nothing_grows(site: Site, quick_pacs: int, start_gateway: Callable[..., Gateway]) -> None:
@@ -27,7 +27,7 @@ def test_row_140_nothing_grows(site: Site, quick_pacs: int, start_gateway: Calla
     loaders = [Loader() for _ in range(LOADERS)]
 
     def churn(seconds: float) -> tuple[int, list[tuple[float, float]]]:
-        """How many associations there were, and the resident memory meanwhile."""
+        """The number of associations, and samples of the resident memory."""
         for loader in loaders:
             loader.begin("one_by_one", port, called="ECHO", seconds=seconds)
         for loader in loaders:

@@ -1,4 +1,4 @@
-"""Row 134: thousands of TCP connections a second from strangers, and whoever is allowed is served as ever."""
+"""Row 134: thousands of TCP connections a second from strangers; known senders are served as before."""
 
 import time
 from collections.abc import Callable

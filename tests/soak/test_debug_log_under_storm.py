@@ -1,4 +1,4 @@
-"""Row 143: log level debug under a storm, and nobody reads the log: no patient in it, no queue without a bound."""
+"""Row 143: log level debug under a storm, with an unread log: no patient data in it, and bounded queues."""
 
 import os
 import time

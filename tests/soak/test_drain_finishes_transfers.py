@@ -1,4 +1,4 @@
-"""SIGTERM: what runs is finished, what is new is refused as draining, and the exit code is 0. A second one: at once.
+"""SIGTERM: transfers are finished, new requests refused as draining, and the exit code is 0. A second one ends at once.
 
 Row 121 of docs/robustness.md.
 """
@@ -131,7 +131,7 @@ def test_a_storm_of_signals(gateway: Gateway) -> None:
 
 
 def gateway_is_clean(gateway: Gateway) -> None:
-    """It met no bug, and its last word is that it stopped."""
+    """Check that no bug was logged and that the last event is `stopped`."""
     assert not any("Traceback" in line for line in gateway.child.errors), gateway.child.errors
     assert not [event for event in gateway.events if event["event"] in ("internal", "worker_lost")]
     assert gateway.events[-1]["event"] == "stopped"

@@ -19,10 +19,10 @@ from tests.support.soak import scaled
 pytestmark = pytest.mark.slow
 
 SECONDS = scaled(2, 30)
-SENDERS, EACH_SECOND, SIZE = 4, 10.0, 256 * 1024  # 10 MiB/s in all: what the senders' site has, not what we can
+SENDERS, EACH_SECOND, SIZE = 4, 10.0, 256 * 1024  # 10 MiB/s in all: the line of the site, not our limit
 RATE = 4_000  # handshakes begun each second: two cores do less than a thousand
-STRANGERS = [f"127.9.0.{number}" for number in range(1, 5)]  # who let us do our part and do not do theirs
-DEVICES, AT_ONCE = ["127.9.1.1", "127.9.1.2"], 24  # who have a certificate
+STRANGERS = [f"127.9.0.{number}" for number in range(1, 5)]  # clients that never finish their part
+DEVICES, AT_ONCE = ["127.9.1.1", "127.9.1.2"], 24  # clients that have a certificate
 KEPT = scaled(0.6, 0.8)  # of the throughput; the storm's own processes take their share of the CPU
 
 

@@ -1,4 +1,4 @@
-"""`kill -9` of workers while instances are stored: what a sender was told is stored is, and service is back at once."""
+"""`kill -9` of workers during C-STOREs: instances with status 0000H are stored, and service is back at once."""
 
 import random
 import threading
@@ -29,13 +29,13 @@ LIMITS = {"connections_per_address": 500, "handshakes_per_address": 500}
 
 
 class Sender(threading.Thread):
-    """Stores instance after instance and sends again what it has no answer for. Each association has its own title."""
+    """Stores instances one by one and repeats those without an answer. Each association has its own title."""
 
     def __init__(self, number: int, port: int, over: threading.Event) -> None:
         super().__init__(daemon=True)
         self.told: list[Instance] = []
         self.cut: list[str] = []  # calling AE titles of associations that were established, and cut
-        self.finished: list[str] = []  # and of those that were released
+        self.finished: list[str] = []  # and of those, the released ones
         self._number = number
         self._port = port
         self._over = over
@@ -104,7 +104,7 @@ def lost_workers(gateway: Gateway) -> int:
 
 
 def check_records(gateway: Gateway, senders: list[Sender]) -> None:
-    """One record for each association; what was cut was lost with its worker."""
+    """Check that each association has one record; cut ones were lost with their worker."""
     cut = {calling for sender in senders for calling in sender.cut}
     finished = {calling for sender in senders for calling in sender.finished}
     assert cut, "no association was cut: nothing was proved"
@@ -119,7 +119,7 @@ def check_records(gateway: Gateway, senders: list[Sender]) -> None:
     until(lambda: cut | finished <= ends().keys(), "every association has its record")
     found = ends()
     assert {calling: found[calling] for calling in cut} == {calling: ["worker_lost"] for calling in cut}
-    # Killed between the A-RELEASE-RP and the record, a worker takes with it that the end was a good one.
+    # A worker killed between the A-RELEASE-RP and the record cannot record that the association was released.
     odd = {calling: found[calling] for calling in finished if found[calling] not in (["released"], ["worker_lost"])}
     assert odd == {}
 

@@ -27,15 +27,15 @@ from tests.support.soak import scaled
 pytestmark = pytest.mark.slow
 
 SECONDS = scaled(5, int(os.environ.get("DICOMGATE_SOAK_MINUTES", "10")) * 60)
-WARM_UP = scaled(1, 60)  # of them: what is allocated once is allocated
+WARM_UP = scaled(1, 60)  # of them, until all that is allocated only once is allocated
 EVERY = scaled(0.1, 1.0)  # seconds between two looks
 IDLE = 50
 DAY = 86_400
 A_DAY_KIB = 1024
-NOISE_KIB = scaled(8_000, 4_000)  # what memory moves by itself, whatever the length
+NOISE_KIB = scaled(8_000, 4_000)  # the change of memory by itself, for any length
 PEERS = [{"aet": ["CT1", "PROBE", "IDLE"], "allow": ["all"]}]
 NEVER = 1_000_000_000
-#: What a gateway says that is well, and is asked too much of.
+#: Events of a healthy gateway under too much load.
 EXPECTED = {"listening", "started", "connections_capped", "refusals_suppressed", "certificate_expires"}
 
 
@@ -77,7 +77,7 @@ def test_row_144_nothing_grows_and_nothing_is_unexplained(site: Site, start_gate
         until(lambda: gateway.metric("connections_active") == 0, "all connections are closed")
         gateway.check_healthy()
         until(lambda: gateway.child.descriptors() <= gateway.baseline_descriptors, "no descriptor is left")
-        # The log comes through a pipe, behind what metrics and descriptors show.
+        # The log comes through a pipe, later than metrics and descriptors.
         until(lambda: len(accepted(gateway)) >= IDLE + len(took) + 4, "all records are written")
     grown = slope([(at, kib) for at, kib in samples if at > WARM_UP]) * SECONDS
     print(f"{counts}; C-ECHO {Quantiles(took)}; memory {grown:+.0f} KiB in {SECONDS} s")
@@ -87,5 +87,5 @@ def test_row_144_nothing_grows_and_nothing_is_unexplained(site: Site, start_gate
 
 
 def accepted(gateway: Gateway) -> list[str]:
-    """How each accepted association has ended."""
+    """The end of each accepted association."""
     return [record["ended"] for record in gateway.records if record["decision"] == "accepted"]

@@ -1,4 +1,4 @@
-"""Row 141: one address asks again and again under ever new titles, and the log says so once a second."""
+"""Row 141: one address sends request after request under new titles, and the log sums them up once a second."""
 
 import time
 from collections.abc import Callable

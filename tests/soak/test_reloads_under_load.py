@@ -1,4 +1,4 @@
-"""Reload upon reload while associations are opened and instances flow: nobody notices.
+"""Reload after reload while associations are opened and instances sent: no sender notices.
 
 Row 127 of docs/robustness.md.
 """
@@ -35,7 +35,7 @@ LIMITS = {"connections_per_address": 500, "handshakes_per_address": 500}
 
 
 class Load:
-    """Threads that open associations and store instances until told to stop; whatever fails is kept."""
+    """Threads that open associations and store instances until they are stopped; failures are kept."""
 
     def __init__(self, port: int) -> None:
         self.opened = 0
@@ -52,7 +52,7 @@ class Load:
             thread.start()
 
     def stop(self) -> float:
-        """End it; associations per second that were opened."""
+        """End the load; return the opened associations per second."""
         self._over.set()
         for thread in self._threads:
             thread.join(3 * PATIENCE)
@@ -113,7 +113,7 @@ def test_nothing_fails_and_nothing_is_altered(
 def test_two_at_once_are_serialised_and_none_is_lost(
     site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """SIGHUPs by the dozen: the last one asked is behind the last change, so that change serves."""
+    """Dozens of SIGHUPs: the last one comes after the last change, so that change serves."""
     with Pacs(Archive()) as pacs:
         control = str(tmp_path / "control.sock")
         gateway = start_gateway(site.one_tenant(pacs.port, workers=1, control=control))

@@ -1,4 +1,4 @@
-"""Thousands of handshakes that stall and requests at one byte a second: whoever behaves is served as ever."""
+"""Thousands of stalled handshakes and of requests at one byte a second: other senders are served as before."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ def test_the_99th_percentile_stays(site: Site, start_gateway: Callable[..., Gate
     with Pacs(Archive()) as pacs:
         gateway = start_gateway(site.one_tenant(pacs.port, workers=2, limits=LIMITS, timeouts=TIMEOUTS))
         port = port_of(gateway.config)
-        p99(port)  # what is done for the first time takes longer
+        p99(port)  # the first association takes longer
         quiet = p99(port)
         with trickling(port, STALLED, SLOW):
             assert gateway.metric("connections_active") == STALLED + SLOW

@@ -20,7 +20,7 @@ SENDERS = 4
 
 
 class Sender(threading.Thread):
-    """Stores on one association after the other until told to stop; what fails is begun again."""
+    """Stores on one association after the other until it is stopped; failed stores are repeated."""
 
     def __init__(self, port: int, over: threading.Event) -> None:
         super().__init__(daemon=True)
@@ -62,7 +62,7 @@ def test_the_next_start_binds_at_once(site: Site, tmp_path: Path, start_gateway:
             stored = len(archive.stored)
             until(lambda: len(archive.stored) > stored + SENDERS, "instances flow through the next one")
             one = instance()
-            store(old, one)  # a worker without its supervisor still serves what it had
+            store(old, one)  # a worker without its supervisor still serves its open associations
             release(old)
             until(lambda: not any(state(pid) for pid in left), "the workers of the first are gone")
         finally:

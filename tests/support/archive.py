@@ -1,6 +1,6 @@
-"""C-STORE and C-ECHO at both ends, as bytes: instances that are never alike, a sender, and a PACS that remembers.
+"""C-STORE and C-ECHO at both ends, as bytes: unique instances, a sender, and a PACS that keeps what it stored.
 
-The data sets are random bytes: whatever is lost, doubled or altered on the way shows in their SHA-256.
+The data sets are random bytes: their SHA-256 shows any byte that was lost, doubled or altered on the way.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Instance:
-    """A SOP instance: its UID, and a data set that nobody decodes."""
+    """A SOP instance: its UID, and a data set that is never decoded."""
 
     uid: str
     data: bytes = field(repr=False)
@@ -94,7 +94,7 @@ class Archive:
             self.stored.setdefault(uid, set()).add(sha256)
 
     def check(self, told: "list[Instance]") -> None:
-        """Every instance that a sender was told is stored is here, as it was sent."""
+        """Check that each instance whose sender got status 0000H is here, unaltered."""
         missing = [one.uid for one in told if one.uid not in self.stored]
         assert not missing, f"{len(missing)} of {len(told)} instances are lost: {missing[:5]}"
         altered = [one.uid for one in told if self.stored[one.uid] != {one.sha256}]

@@ -48,7 +48,7 @@ def seconds_to_be_served(port: int, context: ssl.SSLContext) -> float:
 
 
 def connected(sock: socket.socket) -> bool:
-    """Whether the other end is still there, known by the kernel before its thread has read it."""
+    """Return whether the other end is still there; the kernel knows it before the thread has read the end."""
     events = select.poll()
-    events.register(sock, select.POLLRDHUP)  # a reset is told unasked
+    events.register(sock, select.POLLRDHUP)  # poll reports a reset without being asked for it
     return not events.poll(0)

@@ -39,7 +39,7 @@ backend gate
 
 @contextlib.contextmanager
 def nginx(folder: Path, upstream: int) -> Iterator[int]:
-    """nginx stream before a port of 127.0.0.1, with a PROXY header (it knows version 1 alone); its own port."""
+    """Run nginx stream in front of a port of 127.0.0.1, with a PROXY header (version 1 only); yield its own port."""
     need("nginx", STREAM_MODULE)
     port, config, log = free_port(), folder / "nginx.conf", folder / "error.log"
     config.write_text(f"""\
@@ -62,7 +62,7 @@ stream {{
 
 
 def need(program: str, module: Path | None = None) -> None:
-    """Skips the test where it is missing; with DICOMGATE_REQUIRE_PEERS=1 that is a failure."""
+    """Skip the test if the program is missing; with DICOMGATE_REQUIRE_PEERS=1 that is a failure."""
     if shutil.which(program, path=_PATH) is None or (module is not None and not module.exists()):
         required = os.environ.get("DICOMGATE_REQUIRE_PEERS") == "1"
         (pytest.fail if required else pytest.skip)(f"{program} is not installed")

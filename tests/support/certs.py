@@ -26,6 +26,7 @@ ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 
 DAY = datetime.timedelta(days=1)
 _CURVES: dict[str, type[ec.EllipticCurve]] = {
+    "p192": ec.SECP192R1,
     "p224": ec.SECP224R1,
     "p256": ec.SECP256R1,
     "p384": ec.SECP384R1,
@@ -40,7 +41,7 @@ def now() -> datetime.datetime:
 
 @functools.cache
 def key(kind: str = "p256", slot: str = "") -> PrivateKey:
-    """A private key: p224, p256, p384, p521, ed25519 or rsa<bits>. Equal arguments give the same key (RSA is slow)."""
+    """A private key: p192 to p521, ed25519 or rsa<bits>. Equal arguments give the same key (RSA is slow)."""
     if kind.startswith("rsa"):
         return rsa.generate_private_key(public_exponent=65537, key_size=int(kind[3:]))
     if kind == "ed25519":
@@ -50,7 +51,7 @@ def key(kind: str = "p256", slot: str = "") -> PrivateKey:
 
 @dataclass(frozen=True)
 class Issued:
-    """A certificate, its key and who issued it (None: itself)."""
+    """A certificate, its key and its issuer (None: self-signed)."""
 
     certificate: x509.Certificate
     key: PrivateKey = field(repr=False)
@@ -175,16 +176,29 @@ def leaf(
     return _issue(subject, issuer, private_key, [*extensions, *extra], valid)
 
 
-def sha1_signed(issued: Issued) -> Issued:
-    """The same certificate signed with SHA-1 by its RSA issuer, which `cryptography` itself no longer issues."""
+_RSA_HASHES: dict[str, tuple[bytes, hashes.HashAlgorithm]] = {  # last octet of the algorithm (RFC 8017 appendix A.2.4)
+    "md5": (b"\x04", hashes.MD5()),
+    "sha1": (b"\x05", hashes.SHA1()),
+    "sha224": (b"\x0e", hashes.SHA224()),
+}
+
+
+def signed_with(issued: Issued, hash_name: str) -> Issued:
+    """The same certificate signed with md5, sha1 or sha224 by its RSA issuer, which `cryptography` may not issue."""
     signing_key = issued.key if issued.issuer is None else issued.issuer.key
     assert isinstance(signing_key, rsa.RSAPrivateKey)
-    sha256_rsa, sha1_rsa = (bytes.fromhex("06092a864886f70d0101") + octet for octet in (b"\x0b", b"\x05"))
-    tbs = issued.certificate.tbs_certificate_bytes.replace(sha256_rsa, sha1_rsa)
-    der = issued.der.replace(sha256_rsa, sha1_rsa)
-    signature = signing_key.sign(tbs, padding.PKCS1v15(), hashes.SHA1())
+    octet, algorithm = _RSA_HASHES[hash_name]
+    sha256_rsa, other_rsa = (bytes.fromhex("06092a864886f70d0101") + last for last in (b"\x0b", octet))
+    tbs = issued.certificate.tbs_certificate_bytes.replace(sha256_rsa, other_rsa)
+    der = issued.der.replace(sha256_rsa, other_rsa)
+    signature = signing_key.sign(tbs, padding.PKCS1v15(), algorithm)
     der = der.replace(issued.certificate.signature, signature)
     return Issued(x509.load_der_x509_certificate(der), issued.key, issued.issuer)
+
+
+def sha1_signed(issued: Issued) -> Issued:
+    """As `signed_with`, with SHA-1."""
+    return signed_with(issued, "sha1")
 
 
 def server(subject: str, issuer: Issued, *, dns: Sequence[str] = (), kind: str = "p256", slot: str = "") -> Issued:
@@ -201,7 +215,7 @@ def self_signed(
     extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
     slot: str = "",
 ) -> Issued:
-    """What `openssl req -x509` makes for a device: self-signed and CA:TRUE. `ca_flag` None: no basicConstraints."""
+    """A certificate as `openssl req -x509` makes it: self-signed and CA:TRUE. `ca_flag` None: no basicConstraints."""
     extensions = list(extra)
     if ca_flag is not None:
         extensions.insert(0, (x509.BasicConstraints(ca_flag, None), True))

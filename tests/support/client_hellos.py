@@ -42,7 +42,7 @@ def body(
     session_id: bytes = b"",
     compression: bytes = b"\0",
 ) -> bytes:
-    """The body of a ClientHello; without extensions it has no extension block at all."""
+    """The body of a ClientHello; without extensions the extension block is left out."""
     block = b"".join(struct.pack(">H", kind) + vector16(data) for kind, data in extensions)
     return (
         struct.pack(">H", legacy_version)

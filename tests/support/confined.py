@@ -1,6 +1,6 @@
-"""A gateway in a root of its own that holds the program and its files, read-only, under a user without rights.
+"""A gateway under an unprivileged user, in a root of its own that holds the program and its files, read-only.
 
-As a script: forbid to write to any file (Landlock, where the kernel has it) and the system calls that no service needs
+As a script: forbid writes to all files (Landlock, if the kernel has it) and the system calls that no service needs
 (a part of what systemd's @system-service leaves out), then become the command.
 """
 
@@ -20,12 +20,12 @@ NOBODY = 65534
 NEEDED = {"accept4", "connect", "epoll_ctl", "getrandom", "seccomp", "socket"}
 _REFUSED = 0x00050000 | 1  # SECCOMP_RET_ERRNO, EPERM
 _WRITE_FILE = 1 << 1
-_WRITING = _WRITE_FILE | 0x1FF0  # and to remove and to make whatever there is
+_WRITING = _WRITE_FILE | 0x1FF0  # and to remove and to create files of any kind
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
 
 
 def confined(root: Path, folders: Sequence[Path]) -> tuple[str, ...]:
-    """A launcher. `folders` are what it may see beside the program, and belong to its user from here on."""
+    """A launcher. The gateway sees `folders` beside the program; from here on they belong to its user."""
     root.mkdir()
     for folder in folders:
         folder.mkdir(exist_ok=True)

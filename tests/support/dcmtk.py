@@ -19,7 +19,7 @@ PERMANENT = "Result: Rejected Permanent, Source: Service User"
 
 @dataclass(frozen=True)
 class Result:
-    """How a tool ended, and all that it printed."""
+    """The exit code of a tool, and all that it printed."""
 
     code: int
     text: str

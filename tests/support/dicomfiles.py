@@ -71,7 +71,7 @@ def write_series(folder: Path, count: int, size: int = 512 * 1024) -> dict[str, 
 
 
 def data_set_of(file: bytes) -> tuple[str, bytes]:
-    """SOP instance UID and the bytes of the data set, behind the file meta information, which receivers rewrite."""
+    """SOP instance UID and the bytes of the data set, without the file meta information: receivers rewrite that."""
     assert file[128:_PREAMBLE] == b"DICM"
     meta = pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True).file_meta
     length = 12 + int(meta.FileMetaInformationGroupLength)  # the group length element itself has 12 bytes

@@ -1,7 +1,7 @@
-"""System calls that fail as the test says, in a real process: seccomp's user notification (seccomp_unotify(2)).
+"""System calls that fail when the test wants it, in a real process: seccomp's user notification (seccomp_unotify(2)).
 
-Every call of a kind that may be made to fail asks the test first, which lets it go on or answers with an error number.
-No privilege is needed, and nothing in the process is changed.
+The kernel asks the test about each call of the chosen kinds: the test lets it pass, or answers with an error number.
+No privilege is needed, and the process itself is not changed.
 """
 
 import ctypes
@@ -113,11 +113,11 @@ class FailingCalls:
         self._thread.start()
 
     def fail(self, name: str, error: int, pids: Container[int], *, skip: int = 0, second: int | None = None) -> None:
-        """From here on calls of these processes fail, behind the first `skip` ones; with `second`, those with it."""
+        """From here on calls of these processes fail, except the first `skip` ones; with `second`, those with it."""
         self._rules[name] = _Rule(error, pids, skip, second)
 
     def block(self, name: str) -> None:
-        """From here on such a call, of whatever process, returns when the test lets everything recover."""
+        """From here on such a call, of any process, returns only when the test lets everything recover."""
         self._rules[name] = _Rule(_BLOCK, EVERYBODY, 0, None)
 
     def recover(self) -> None:
@@ -125,9 +125,9 @@ class FailingCalls:
         self._rules.clear()
 
     def close(self) -> None:
-        """Call this when the command has ended: nobody answers its calls any more."""
+        """Call this after the command has ended: its calls are no longer answered."""
         os.close(self._end)
-        self._asked.shutdown(socket.SHUT_RDWR)  # the thread waits for a command that has failed before it asked
+        self._asked.shutdown(socket.SHUT_RDWR)  # the thread still waits for a command that failed before its first call
         self._thread.join(_PATIENCE)
         assert not self._thread.is_alive(), "a call is not answered yet"
         self._asked.close()
@@ -144,10 +144,10 @@ class FailingCalls:
         poll.register(self._over, select.POLLIN)
         while (self._over, select.POLLHUP) not in (ready := poll.poll()):
             if (listener, select.POLLIN) in ready:
-                with suppress(OSError):  # whoever asked was killed meanwhile
+                with suppress(OSError):  # the caller was killed meanwhile
                     self._answer(listener)
             elif any(descriptor == listener for descriptor, _ in ready):
-                break  # nobody is left who could ask
+                break  # all processes that could call have ended
         os.close(listener)
 
     def _answer(self, listener: int) -> None:

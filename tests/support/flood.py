@@ -29,7 +29,7 @@ def batches(size: int, salt: int = 0) -> Iterator[bytes]:
 
 
 class Sender(threading.Thread):
-    """Sends a message of `size` bytes of data set in P-DATA without end; `digest` of it when all is sent."""
+    """Sends a message with `size` bytes of data set in P-DATA-TFs; `digest` is set after the last byte."""
 
     def __init__(self, wire: Wire, size: int, salt: int = 0) -> None:
         super().__init__(daemon=True)

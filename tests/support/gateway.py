@@ -65,7 +65,7 @@ class Gateway:
     def __init__(self, folder: Path, config: Record | str, *, launcher: Sequence[str] = ()) -> None:
         """Start it with this configuration (relative paths start in `folder`) and wait until it is ready.
 
-        `launcher` is a command in front, as `prlimit`.
+        `launcher` is a command to put in front, such as `prlimit`.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "config.yaml"
@@ -93,7 +93,7 @@ class Gateway:
         return self.get("/readyz")[0] == 200
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a page of the admin address; status 0 where nobody listens."""
+        """Status and body of a page of the admin address; status 0 if the connection is refused."""
         try:
             with urllib.request.urlopen(f"http://{self._admin}{path}", timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
@@ -114,7 +114,7 @@ class Gateway:
         return total
 
     def _metrics(self) -> str:
-        """What was asked again where it took so long that the answer may be an old one of a busy worker."""
+        """The page, asked for again if it took so long that a busy worker may have answered with old values."""
         for _ in range(SCRAPES):
             began = time.monotonic()
             page = self.get("/metrics")[1]
@@ -122,7 +122,7 @@ class Gateway:
                 break
         return page
 
-    # --- what it says -----------------------------------------------------------------------------------------------
+    # --- its log ----------------------------------------------------------------------------------------------------
 
     @property
     def lines(self) -> list[Record]:
@@ -141,17 +141,17 @@ class Gateway:
         return [line for line in self.lines if line["event"] != "association"]
 
     def mark(self) -> int:
-        """Where the log ends now: for `wait_for_record(since=...)`."""
+        """The end of the log at present: for `wait_for_record(since=...)`."""
         return len(self.lines)
 
     def wait_for_record(
         self, predicate: Callable[[Record], bool] = lambda _: True, timeout: float = PATIENCE, *, since: int = 0
     ) -> Record:
-        """The first access record that the predicate holds for, behind `since`."""
+        """The first access record after `since` that the predicate holds for."""
         return self._wait(lambda line: line["event"] == "association" and predicate(line), timeout, since)
 
     def wait_for_event(self, name: str, timeout: float = PATIENCE, *, since: int = 0, **fields: Any) -> Record:
-        """The first log event of this name and with these fields, behind `since`."""
+        """The first log event after `since` with this name and these fields."""
         return self._wait(lambda line: line["event"] == name and fields.items() <= line.items(), timeout, since)
 
     def _wait(self, predicate: Callable[[Record], bool], timeout: float, since: int) -> Record:
@@ -182,14 +182,14 @@ class Gateway:
         return self.child.rss_kib()
 
     def check_healthy(self) -> None:
-        """It runs, and met no bug of its own."""
+        """Check that the gateway runs and has logged no bug."""
         assert self.child.alive, f"the gateway ended with {self.child.process.returncode}: {self.child.text}"
         bugs = [line for line in self.lines if line["event"] == "internal" or line.get("reason") == "internal"]
         assert not bugs, bugs
         assert not any("Traceback" in line for line in self.child.errors), self.child.errors
 
     def stop(self) -> None:
-        """SIGTERM, and a second one if associations hold it up; it must end with 0 and without a bug."""
+        """Send SIGTERM, and another one if associations delay the end; the exit code must be 0, and no bug logged."""
         died = not self.child.alive
         if not died:
             self.child.process.terminate()

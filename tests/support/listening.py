@@ -45,7 +45,7 @@ def server(*command: str | Path, port: int, cwd: Path | None = None) -> Iterator
 
 
 def wait_listening(child: Child, *ports: int) -> None:
-    """Until a process that was just started listens on these; at once with what it said where it has failed."""
+    """Wait until a process that was just started listens on these; if it ends first, fail with its output."""
 
     def listens() -> bool:
         assert child.alive, f"{child.command[0]} ended with {child.process.returncode}: {child.text}"

@@ -1,6 +1,6 @@
-"""Loads beside a test, each a process of its own: what they cost, the one that measures does not pay in its own time.
+"""Loads beside a test, each in a process of its own: their CPU time is not that of the process that measures.
 
-A job is a function of this module. It is handed `over`, which tells when to end, and gives back what it counted.
+A job is a function of this module. Its argument `over` returns True when the job is to end; it returns its count.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ from tests.support.client import client_context, connect, release, request
 from tests.support.processes import PATIENCE
 from tests.support.site import HOST
 
-Over = Callable[..., bool]  # waits for so many seconds, if it is given some
+Over = Callable[..., bool]  # with an argument, waits for so many seconds
 _processes = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks of the test
 _NO_PORT_YET = 24  # IP_BIND_ADDRESS_NO_PORT of ip(7): the port is chosen for the destination, not for all of them
-_BATCH = 64  # connections opened between two looks at those that are open
-_MOST = 4_000  # connections of a storm that nobody has answered yet: a queue that is full takes no more
+_BATCH = 64  # connections opened between two checks of the open ones
+_MOST = 4_000  # unanswered connections of a storm: a full queue takes no more
 _SLICE = 64 * 1024
 
 
@@ -48,13 +48,13 @@ class Load:
             raise
 
     def end(self) -> Any:
-        """Let it end; what it counted."""
+        """Let the job end, and return its count."""
         self._channel.send(None)
         assert self._channel.poll(3 * PATIENCE), "the load does not end"
         return self._channel.recv()  # EOFError: its traceback stands above
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         end_process(self._process)
         self._channel.close()
 
@@ -70,7 +70,7 @@ def end_process(process: BaseProcess) -> None:
 
 @contextlib.contextmanager
 def load(job: Callable[..., Any], *arguments: Any) -> Iterator[Load]:
-    """It runs while the body does."""
+    """Run the job for as long as the body runs."""
     running = Load(job, *arguments)
     try:
         yield running
@@ -123,14 +123,14 @@ class _Stranger(Protocol):
     """The client's side of one connection."""
 
     def step(self, data: bytes | None) -> str | None:
-        """It is connected (None), or was sent this: what it has come to, if to anything."""
+        """Take what was received (None: connected) and return the outcome, if there is one yet."""
 
     def to_send(self) -> bytes:
-        """What it says now."""
+        """The bytes to send next."""
 
 
 class _Silence:
-    """Says at most one thing, and waits to be closed."""
+    """A client that sends at most one message and waits to be closed."""
 
     def __init__(self, hello: bytes = b"") -> None:
         self._hello = hello
@@ -164,7 +164,7 @@ class _Handshake:
 
 
 class _Storm:
-    """Connections of strangers, each forgotten when it has come to something or the other end has closed it."""
+    """Connections of strangers; each is dropped after its outcome, or when the other end has closed it."""
 
     def __init__(self, port: int, sources: Sequence[str], stranger: Callable[[], _Stranger], most: int = _MOST) -> None:
         self._most = most
@@ -246,7 +246,7 @@ def stores(
 
 
 def rejects(over: Over, port: int, titles: Sequence[str], most: int, pause: float = 0) -> Counter[str]:
-    """Requests without TLS that are refused, one by one, until told or until there were so many: the answers."""
+    """Send requests without TLS that are refused, one by one, until `over` or so many; return the answers."""
     counts: Counter[str] = Counter()
     asked = [request(calling=title) for title in titles]
     while not over(pause) and counts.total() < most:

@@ -40,7 +40,7 @@ def command(
 
 
 def encode_elements(elements: Sequence[tuple[int, bytes]]) -> bytes:
-    """Elements of group 0000 behind their group length."""
+    """Elements of group 0000, preceded by their group length."""
     body = b"".join(struct.pack("<HHL", 0, tag, len(value)) + value for tag, value in elements)
     return struct.pack("<HHLL", 0, 0, 4, len(body)) + body
 
@@ -75,7 +75,7 @@ def inspection(
     may_move_to: Callable[[str], bool] = lambda title: True,
     observed: Callable[[RefusedCommand], None] | None = None,
 ) -> Inspection:
-    """The same rules on every context; a clock that stands still."""
+    """An inspection with the same rules on every context, and a clock that stands still."""
     rules = ContextRules(from_requestor, from_acceptor, "ct", "1.2.840.10008.5.1.4.1.1.2")
     none = replace(rules, from_requestor=frozenset(), from_acceptor=frozenset())
     return Inspection(

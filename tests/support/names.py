@@ -11,7 +11,7 @@ from tests.support.namespaces import mounted
 
 
 class Names:
-    """What names mean to the gateway: `addresses` by name."""
+    """The addresses that names resolve to in the gateway: `addresses` by name."""
 
     def __init__(self, folder: Path, addresses: Mapping[str, tuple[str, ...]]) -> None:
         self._hosts = folder / "hosts"
@@ -27,7 +27,7 @@ class Names:
 
     def _write(self) -> None:
         lines = [f"{address} {known}\n" for known, found in self._addresses.items() for address in found]
-        self._hosts.write_text("".join(["127.0.0.1 localhost\n", *lines]))  # in place: it is the file that is mounted
+        self._hosts.write_text("".join(["127.0.0.1 localhost\n", *lines]))  # in place: this file is mounted
 
     def launcher(self) -> tuple[str, ...]:
         """The command to put in front of the gateway. Skips the test where there is no such namespace."""

@@ -1,4 +1,4 @@
-"""A gateway with a file system of its own: mounts that nobody else sees, gone with the last process in it."""
+"""A gateway with a private mount namespace: other processes do not see its mounts, which go with its last process."""
 
 import os
 import subprocess

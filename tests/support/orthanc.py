@@ -48,7 +48,7 @@ class Orthanc:
         self.start()
 
     def start(self) -> None:
-        """Start it, once more where it was killed: on the same ports, with what it has stored."""
+        """Start Orthanc, or start it again after a kill: on the same ports, with the same storage."""
         self.child = Child(self._command, cwd=self._folder)
         wait_listening(self.child, self.port, self._http)
 
@@ -57,7 +57,7 @@ class Orthanc:
             return bytes(answer.read())
 
     def instances(self) -> list[str]:
-        """Orthanc's ids of all that it stored."""
+        """Orthanc's ids of all stored instances."""
         return list(json.loads(self._get("/instances")))
 
     def file(self, instance: str) -> bytes:
@@ -74,12 +74,12 @@ class Orthanc:
         return {uid: hashlib.sha256(data).hexdigest() for uid, data in found}
 
     def kill(self) -> None:
-        """As a crash, and without the seconds in which it would wait for its threads."""
+        """Kill Orthanc, as a crash would: it does not spend seconds waiting for its threads."""
         self.child.process.kill()
         self.child.end()
 
     def end(self) -> None:
-        """Kill it, and remove what it stored."""
+        """Kill Orthanc and remove its storage."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Orthanc configurations in, the gateway's out: imported as `dicomgate import` does it, and loaded."""
+"""Orthanc configurations turned into the gateway's, as `dicomgate import` does it, and loaded."""
 
 import json
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def text_of(settings: Values, addresses: Mapping[str, list[str]] | None = None) 
 
 
 def as_built(text: str) -> str:
-    """Without what a peer says and this version does not do yet: then who may associate is decided, and no more."""
+    """Remove the keys of peers that this version does not support yet: what is left decides who may associate."""
     document = yaml.load(text, Loader=yaml.BaseLoader)  # every scalar stays text, as for the gateway
     for peer in document["tenants"]["orthanc"]["peers"]:
         for key in ("allow", "transfer_syntaxes", "move_destinations"):

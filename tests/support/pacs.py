@@ -1,4 +1,4 @@
-"""A PACS without opinions on a raw socket: it accepts any association and then does what the test says."""
+"""A fake PACS on a raw socket: it accepts any association and then does what the test wants."""
 
 import contextlib
 import hashlib
@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-from proxy.pdu import PduType, encode_associate_ac, encode_release_rp, parse_associate_rq
+from proxy.pdu import PduType, parse_associate_rq
+from tests.support.pdus import encode_associate_ac, encode_release_rp
 from tests.support.processes import PATIENCE, until
 from tests.support.wire import END, Wire
 
@@ -18,19 +19,19 @@ _RELEASE_RQ, _ABORT, _P_DATA = (bytes([t]) for t in (PduType.A_RELEASE_RQ, PduTy
 
 
 class Visit:
-    """One connection to the PACS. `request` is the A-ASSOCIATE-RQ as it came; `ended` what it ended with."""
+    """One connection to the PACS. `request` is the A-ASSOCIATE-RQ as received; `ended` is the kind of its end."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.request = b""
-        self.pdus: list[bytes] = []  # all that `until_end` read behind the request
+        self.pdus: list[bytes] = []  # all PDUs that `until_end` read after the request
         self.digest = hashlib.sha256()  # of the same bytes, where they are many
         self.size = 0
         self.ended = ""  # release, abort, fin, reset, error: ...
         self.done = threading.Event()
 
     def accept(self, *, trailing: bytes = b"") -> None:
-        """Read the request, if that is to be done yet, and accept every context of it."""
+        """Read the request unless that is done, and accept each of its contexts."""
         if not self.request:
             self.request = self.wire.receive_pdu()
         asked = parse_associate_rq(self.request)
@@ -71,7 +72,7 @@ def mirror(visit: Visit) -> None:
 
 
 class Pacs:
-    """Listens on `host`; a thread per connection runs `handler`, and closes it behind that. `tls`: of a server."""
+    """Listens on `host`; a thread per connection runs `handler`, then closes. `tls`: the context of a server."""
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class Pacs:
         return self.visits[number]
 
     def ended(self, number: int = 0) -> Visit:
-        """The same, when its handler has come to its end."""
+        """The connection of this number, after its handler has ended."""
         visit = self.visit(number)
         assert visit.done.wait(PATIENCE), "the visit goes on"
         return visit

@@ -1,7 +1,15 @@
 """Builds A-ASSOCIATE PDUs item by item, broken ones too, and holds what real implementations sent."""
 
-from proxy.pdu import APPLICATION_CONTEXT
-from proxy.pdu.encode import encode_item, encode_pdu
+from collections.abc import Iterable
+
+from proxy.pdu import APPLICATION_CONTEXT, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from proxy.pdu.encode import (
+    encode_ae_title,
+    encode_context_result,
+    encode_identity_response,
+    encode_item,
+    encode_pdu,
+)
 
 VERIFICATION = "1.2.840.10008.1.1"
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -73,6 +81,33 @@ def associate_ac(*items: bytes, called: bytes = b"PACS".ljust(16), calling: byte
     """An A-ASSOCIATE-AC of these items; with none, one that accepts context 1."""
     items = items or (APPLICATION, answer(1, 0, IMPLICIT_LE), user_information())
     return _associate(2, items, called, calling, 1, bytes(32))
+
+
+def encode_associate_ac(
+    called: str,
+    calling: str,
+    contexts: Iterable[tuple[int, int, str | None]],
+    *,
+    maximum_length: int = 16_384,
+    implementation_version_name: str | None = IMPLEMENTATION_VERSION_NAME,
+    roles: Iterable[tuple[str, bool, bool]] = (),
+    user_identity_response: bytes | None = None,
+) -> bytes:
+    """A usual A-ASSOCIATE-AC. `contexts`: id, result, transfer syntax (None leaves the item out)."""
+    information = encode_item(0x51, maximum_length.to_bytes(4, "big")) + uid_item(0x52, IMPLEMENTATION_CLASS_UID)
+    information += b"".join(role(*one) for one in roles)
+    if implementation_version_name is not None:
+        information += encode_item(0x55, implementation_version_name.encode("ascii"))
+    if user_identity_response is not None:
+        information += encode_identity_response(user_identity_response)
+    results = [encode_context_result(*context) for context in contexts]
+    items = (APPLICATION, *results, encode_item(0x50, information))
+    return _associate(2, items, encode_ae_title(called), encode_ae_title(calling), 1, bytes(32))
+
+
+def encode_release_rp() -> bytes:
+    """An A-RELEASE-RP (PS3.8 Table 9-25)."""
+    return encode_pdu(6, bytes(4))
 
 
 def _associate(

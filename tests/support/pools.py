@@ -1,4 +1,4 @@
-"""Upstreams of several servers, their health checks, and what the gateway says of them."""
+"""Upstreams of several servers, their health checks, and their state in status, metrics and log."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ def echo_check(**changes: Any) -> Record:
 
 
 def tcp_check(**changes: Any) -> Record:
-    """The same by a connection alone."""
+    """A health check that only connects."""
     return {"type": "tcp", "interval": "100ms", "timeout": "2s", "rise": 2, "fall": 2, **changes}
 
 
@@ -52,7 +52,7 @@ def served_by(gateway: Gateway) -> int:
 
 
 def server_status(gateway: Gateway, port: int | str) -> Record:
-    """What `dicomgate status` says of a server: a port of 127.0.0.1, or all of its address."""
+    """The state of a server in `dicomgate status`. `server`: a port of 127.0.0.1, or a whole address."""
     label = f"127.0.0.1:{port}" if isinstance(port, int) else port
     servers = [server for upstream in ask(gateway, "status")["upstreams"] for server in upstream["servers"]]
     return next(server for server in servers if server["server"] == label)
@@ -66,7 +66,7 @@ def status_text(gateway: Gateway) -> str:
 
 
 def status_json(gateway: Gateway) -> Record:
-    """What `dicomgate status --format json` prints."""
+    """The output of `dicomgate status --format json`."""
     command = [sys.executable, "-m", "proxy.cli", "status", "--config", str(gateway.path), "--format", "json"]
     environment = clean_environment({"PYTHONPATH": str(REPOSITORY)})
     return dict(json.loads(subprocess.run(command, capture_output=True, check=True, env=environment).stdout))
@@ -80,7 +80,7 @@ def checks(gateway: Gateway, port: int | str | None = None, **labels: str) -> fl
 
 
 def outcomes(gateway: Gateway, **labels: str) -> set[str]:
-    """How checks have ended so far."""
+    """The counts of health checks so far, by result."""
     wanted = [f'{key}="{value}"' for key, value in labels.items()]
     found = set()
     for line in gateway.get("/metrics")[1].splitlines():
@@ -91,12 +91,12 @@ def outcomes(gateway: Gateway, **labels: str) -> set[str]:
 
 
 def is_up(gateway: Gateway, port: int) -> bool:
-    """What the metrics say of a server."""
+    """The metrics of a server."""
     return gateway.metric("upstream_up", server=f"127.0.0.1:{port}") == 1
 
 
 def wait_told(gateway: Gateway, event: str, port: int, since: int = 0) -> Record:
-    """The line that tells that a server went or came back."""
+    """The log event of a server that went down or came back."""
     return gateway.wait_for_event(event, since=since, server=f"127.0.0.1:{port}")
 
 
@@ -118,6 +118,6 @@ def silent(visit: Visit) -> None:
 
 
 def hang_at_the_request(visit: Visit) -> None:
-    """A PACS that has read the request, and says nothing to it."""
+    """A PACS that reads the request and does not answer."""
     visit.request = visit.wire.receive_pdu()
     visit.until_end()

@@ -1,7 +1,7 @@
 """Free ports for servers, below the range from which the kernel takes the local ports of outgoing connections.
 
 Each process has a block of them for itself, so that runs beside each other never hand out the same port between the
-look at it and the start of its server. What stands for a block is an abstract socket: seen by the same processes as its
+look at it and the start of its server. An abstract socket reserves a block: it is seen by the same processes as its
 ports (both belong to the network namespace), and gone with the process.
 """
 
@@ -15,7 +15,7 @@ _FIRST, _BLOCK, _BLOCKS = 12_000, 1_000, 20  # net.ipv4.ip_local_port_range begi
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on. No call of this process returns it again soon, nor does one of another process."""
+    """A port without a listener. It is not returned again soon, neither in this process nor in another one."""
     for port in _candidates():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

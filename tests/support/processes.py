@@ -13,18 +13,18 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = 20.0  # seconds until a wait is a failure: two cores may be shared with much else
-_LEFT = 3.0  # seconds for a process to end that its test has left behind
+_LEFT = 3.0  # seconds for a process to end that a test has left running
 _LAST_WORDS = 1.0  # seconds: they are in the pipes already, unless a child of the process keeps these open
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a service would see: no proxies, no DICOMGATE_*, no TCP tuning of DCMTK."""
+    """The environment of a service: no proxies, no DICOMGATE_*, no TCP tuning of DCMTK."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {**kept, "PYTHONWARNINGS": "error", **(extra or {})}
 
 
 def until(condition: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
-    """The first true value of `condition`; fails the test when it does not come in time."""
+    """Wait for a true value of `condition` and return it; fail the test if there is none in time."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
@@ -36,7 +36,7 @@ def _rss_kib(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
-    raise ProcessLookupError(pid)  # it has ended and is not waited for yet
+    raise ProcessLookupError(pid)  # a zombie
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -88,18 +88,18 @@ class Child:
 
     @property
     def text(self) -> str:
-        """All that it said. Of one that has ended, to its last word."""
+        """All output so far. If the process has ended, up to its last line."""
         if not self.alive:
             self.read_to_the_end(_LAST_WORDS)
         return "\n".join((*self.output, *self.errors))
 
     def read_to_the_end(self, timeout: float) -> None:
-        """What an ended process has left in its pipes. A child of it that lives on keeps them open."""
+        """Read the rest of an ended process's output, for at most `timeout`: a surviving child keeps the pipes open."""
         for reader in self._readers:
             reader.join(timeout)
 
     def family(self) -> list[int]:
-        """The process and the children that it has now."""
+        """The process and its present children."""
         return [self.pid, *map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())]
 
     def rss_kib(self) -> int:
@@ -119,7 +119,7 @@ class Child:
         return self._of_each(lambda pid: len(os.listdir(f"/proc/{pid}/fd")))
 
     def _of_each(self, read: Callable[[int], T]) -> list[T]:
-        """What is read of each of the family; a child that ends meanwhile has nothing any more."""
+        """The value of each process of the family; one that ends meanwhile is left out."""
         assert self.alive, f"{self.command[0]} ended with {self.process.returncode}: {self.text}"
         found = []
         for pid in self.family():
@@ -138,7 +138,7 @@ class Child:
             self.process.wait(timeout)
         self.read_to_the_end(timeout)
         for reader, stream in zip(self._readers, (self.process.stdout, self.process.stderr), strict=True):
-            if stream is not None and not reader.is_alive():  # closing would wait for it
+            if stream is not None and not reader.is_alive():  # closing would wait for the reader
                 stream.close()
         _running.discard(self)
         return self.process.returncode
@@ -149,6 +149,6 @@ _running: set[Child] = set()
 
 @atexit.register
 def _end_all() -> None:
-    """What a test has left behind that failed before it could end it. Meanwhile no later test is blamed for it."""
+    """End the processes of tests that failed before they could do it; a later test is not blamed for them."""
     for child in tuple(_running):
         child.end(_LEFT)

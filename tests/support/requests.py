@@ -63,7 +63,7 @@ def associate_rq(
     protocol_version: int = 1,
     application_context: str = APPLICATION_CONTEXT,
 ) -> AAssociateRQ:
-    """An A-ASSOCIATE-RQ as the parser would have read it."""
+    """An A-ASSOCIATE-RQ as the parser returns it."""
     return AAssociateRQ(
         protocol_version=protocol_version,
         called=called if isinstance(called, AeTitle) else ae_title(called),

@@ -9,7 +9,7 @@ _WORKERS_ONLY = 'if "proxy.process.serving" in sys.orig_argv:\n'
 
 
 def sabotage(folder: Path, code: str, *, supervisor: bool = False) -> tuple[str, ...]:
-    """A launcher; `code` runs at the start of every worker and, if said, of the supervisor (see `site` of Python)."""
+    """A launcher; `code` runs at the start of each worker, with `supervisor` also there (see `site` of Python)."""
     folder.mkdir(exist_ok=True)
     body = textwrap.dedent(code)
     text = "import os, sys\n" + (body if supervisor else _WORKERS_ONLY + textwrap.indent(body, "    "))

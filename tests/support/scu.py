@@ -1,4 +1,4 @@
-"""pynetdicom as a requestor with SNI, which DCMTK cannot send, and with what only it can be made to do."""
+"""pynetdicom as a requestor: it sends SNI, which DCMTK cannot, and offers more control than other tools."""
 
 import contextlib
 import ssl

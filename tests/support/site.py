@@ -44,7 +44,7 @@ class Site:
         return {"bind": [f"127.0.0.1:{port}"], "tls": {"certificates": [self.certificate(certificate)], **tls}}
 
     def server_context(self, certificate: str = "gate", *, client_ca: bool = False) -> ssl.SSLContext:
-        """TLS of a PACS with NAME.pem; `client_ca`: it demands a client certificate of the site."""
+        """The TLS context of a PACS with NAME.pem; `client_ca`: it demands a client certificate of the site."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.path(f"{certificate}.pem"), self.path(f"{certificate}.key"))
         if client_ca:
@@ -67,7 +67,7 @@ class Site:
         return {"servers": [{"address": f"127.0.0.1:{port}"}], "tls": self.upstream_tls(**tls)}
 
     def one_tenant(self, upstream: int | dict[str, Any], *, port: int | None = None, **changes: Any) -> dict[str, Any]:
-        """One TLS listener, one tenant: anybody may call MAINPACS. `upstream`: a port, or all that is said of it.
+        """One TLS listener, one tenant: any sender may call MAINPACS. `upstream`: a port, or the whole upstream.
 
         `changes`: peers, called_aets, tls, timeouts, ...
         """

@@ -1,4 +1,4 @@
-"""How a figure moves over time."""
+"""The trend of a figure over time."""
 
 from collections.abc import Sequence
 

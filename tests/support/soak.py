@@ -1,4 +1,4 @@
-"""How much of a long test runs: a part of it in `make test`, the whole with DICOMGATE_SOAK=1 (`make soak`)."""
+"""The length of long tests: a part in `make test`, the whole with DICOMGATE_SOAK=1 (`make soak`)."""
 
 import os
 from typing import TypeVar

@@ -25,7 +25,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 class Unit:
-    """A socket unit: it binds, keeps, and hands its sockets to every gateway that it starts."""
+    """A socket unit: it binds and keeps sockets, and hands them to each gateway that it starts."""
 
     def __init__(self, folder: Path, ports: list[int]) -> None:
         self.sockets = [socket.create_server(("127.0.0.1", port), backlog=512) for port in ports]

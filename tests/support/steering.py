@@ -1,4 +1,4 @@
-"""What an operator does to a running gateway: its control socket, its signals, its configuration, its processes."""
+"""The actions of an operator on a running gateway: control socket, signals, configuration, processes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How long something took, without what other processes on the machine took from it."""
+"""The time something took, without the time that other processes of the machine took from it."""
 
 import os
 import time
@@ -28,13 +28,13 @@ class Stopwatch:
         for pid in self._pids:
             try:
                 threads = list(Path(f"/proc/{pid}/task").glob("*/schedstat"))
-            except OSError:  # the process ends while it is looked at
+            except OSError:  # the process ended between the two reads
                 continue
             for thread in threads:
                 try:
                     found += int(thread.read_text().split()[1])
                 except (OSError, IndexError):
-                    continue  # it has ended meanwhile
+                    continue  # ended meanwhile
         return found / 1e9
 
 

@@ -1,4 +1,4 @@
-"""A C-STORE of a CT image as bytes on the wire, for senders that are to be cut in the middle of it."""
+"""A C-STORE of a CT image as bytes on the wire, for senders whose connection is cut in the middle."""
 
 import struct
 from pathlib import Path

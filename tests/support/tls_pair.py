@@ -79,7 +79,7 @@ def client(
 
 @dataclass
 class Handshake:
-    """How a handshake went on each side."""
+    """The outcome of a handshake on each side."""
 
     hello: ClientHello | None
     server: ssl.SSLObject
@@ -100,7 +100,7 @@ def shake_hands(
 ) -> Handshake:
     """Do a handshake as the gateway does: ClientHello first, TLS object after it. Errors are recorded, not raised.
 
-    `expect` changes the name that is told to the context, `alter_hello` the first flight of the client, `disturb`
+    `expect` changes the name that the context expects, `alter_hello` the first flight of the client, `disturb`
     all later ones.
     """
     to_server, from_client, to_client = ssl.MemoryBIO(), ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -123,7 +123,7 @@ def shake_hands(
 
 
 def step(side: ssl.SSLObject, action: Callable[[], object] | None = None) -> ssl.SSLError | None:
-    """One step of a handshake, or `action`; the error with which it failed, if it did."""
+    """Take one step of a handshake, or run `action`; return its error, if any."""
     try:
         (action or side.do_handshake)()
     except ssl.SSLWantReadError:

@@ -23,7 +23,7 @@ _REPOSITORY = Path(__file__).parents[2]
 
 @contextmanager
 def trickling(port: int, stalled: int, slow: int) -> Iterator[None]:
-    """They are all connected while the body runs."""
+    """Keep all clients connected while the body runs."""
     command = [sys.executable, "-m", "tests.support.trickle", *map(str, (port, stalled, slow))]
     environment = clean_environment({"PYTHONPATH": str(_REPOSITORY)})
     with subprocess.Popen(
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _trickle(wires: list[Wire], data: bytes) -> None:
-    """One byte a second on each, spread over the second, until the input of this process ends."""
+    """Send one byte a second on each connection, spread over the second, until the input of this process ends."""
     began = time.monotonic()
     for at in range(len(data) - 1):
         for number, wire in enumerate(wires):

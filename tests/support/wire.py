@@ -16,7 +16,7 @@ END = b""  # what `receive_pdu` gives at the end of the stream
 
 
 class Wire:
-    """One end of a connection. TLS is driven over memory, so that its parts can be sent, cut or left out.
+    """One end of a connection. TLS runs over memory, so that its records can be sent, cut or left out.
 
     One thread may send while another receives. `peer_closed_tls`: a close_notify came before the end.
     """
@@ -79,7 +79,7 @@ class Wire:
         return bool(data)
 
     def encrypt(self, data: bytes) -> bytes:
-        """What TLS makes of the data, not sent."""
+        """Encrypt the data without sending it."""
         assert self.tls is not None
         with self._lock:
             self.tls.write(data)
@@ -88,7 +88,7 @@ class Wire:
     # --- bytes ------------------------------------------------------------------------------------------------------
 
     def send(self, data: bytes | memoryview) -> None:
-        """Send all of it."""
+        """Send all of the data."""
         if self.tls is None:
             self.socket.sendall(data)
             return
@@ -101,7 +101,7 @@ class Wire:
         self.socket.sendall(data)
 
     def receive(self, size: int = _SLICE) -> bytes:
-        """What comes next, at most `size` bytes; empty at FIN or close_notify, ConnectionResetError at RST."""
+        """The next bytes, at most `size`; empty at FIN or close_notify. Raises ConnectionResetError at RST."""
         if self.received:
             data, self.received = self.received[:size], self.received[size:]
             return data
@@ -130,7 +130,7 @@ class Wire:
         return b"".join(parts)
 
     def receive_pdu(self) -> bytes:
-        """One whole PDU, or END. Fails where the stream ends inside one."""
+        """One whole PDU, or END. Fails if the stream ends inside one."""
         header = self.receive_exactly(_HEADER)
         if not header:
             return END
@@ -140,7 +140,7 @@ class Wire:
         return header + body
 
     def receive_all(self) -> bytes:
-        """Everything up to the end; a RST ends it too."""
+        """All bytes up to the end of the stream, or up to a RST."""
         parts = []
         with contextlib.suppress(ConnectionError):
             while data := self.receive():
@@ -150,7 +150,7 @@ class Wire:
     # --- ends -------------------------------------------------------------------------------------------------------
 
     def close_notify(self) -> None:
-        """TLS says that no more comes."""
+        """Send a close_notify."""
         assert self.tls is not None
         with self._lock:
             with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLSyscallError):
@@ -163,7 +163,7 @@ class Wire:
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """TCP RST, behind all that was sent: it would take along what the other kernel has not got yet."""
+        """Send a TCP RST after all sent bytes are acknowledged: it would discard what has not arrived yet."""
         until(lambda: not unacknowledged_bytes(self.socket), "all that was sent is acknowledged")
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()

@@ -13,7 +13,7 @@ from proxy.policy import Reason
 from tests.documents.citations import cited_invariants, cited_rows, sources
 from tests.documents.files import ROOT, read
 from tests.documents.generated import PAGES
-from tests.documents.rows import rows
+from tests.documents.rows import numbered_tests, rows
 from tests.unit.test_layers import LAYERS
 
 ARCHITECTURE = read("docs/architecture.md")
@@ -106,6 +106,15 @@ def test_citations_lead_somewhere() -> None:
         assert cited_invariants(text) <= HEADINGS, path
         if "robustness.md" in text or "bad_inputs" in path.parts:
             assert cited_rows(text) <= known.keys(), path
+
+
+def test_rows_name_the_files_of_their_tests() -> None:
+    known, numbered = rows(), numbered_tests()
+    for number, row in known.items():
+        missing = [file for file in row.files if not (ROOT / "tests" / file).exists()]
+        assert not missing, f"docs/robustness.md, row {number}: {missing}"
+        assert numbered.get(number, set()) <= set(row.files), f"docs/robustness.md, row {number}: a test is missing"
+    assert numbered.keys() <= known.keys()
 
 
 def test_nothing_cites_documents_that_are_not_here() -> None:

@@ -1,7 +1,8 @@
-"""Imports point down (docs/architecture.md), pure layers stay pure, a worker starts without the heavy libraries."""
+"""Imports point down and in no circle (docs/architecture.md), pure layers stay pure, a worker starts quickly."""
 
 import ast
 import functools
+import graphlib
 import os
 import subprocess
 import sys
@@ -35,6 +36,18 @@ LAYERS = (
 DEMO = "demo"
 PURE = ("pdu", "dimse", "policy")
 IMPURE = frozenset({"asyncio", "ssl", "socket", "logging", "time", "os"})
+#: Inside a folder, from bottom to top: a file may import files of lower floors only.
+FLOORS = {
+    "process": (
+        "announcing channel control health logs messages notify priority sockets watch",
+        "channel_journal worker_process",
+        "generation serving totals",
+        "generations reload status",
+        "requests",
+        "supervisor",
+        "start",
+    ),
+}
 HEAVY = ("pydantic", "yaml", "aiohttp", "pydicom", "typer", "rich", "prometheus_client", "pynetdicom", "numpy")
 #: What a worker consists of; `proxy.net.worker` imports most of it.
 WORKER_SIDE = "proxy.net.worker, proxy.config.values, proxy.policy, proxy.tls, proxy.observe.log"
@@ -66,6 +79,35 @@ def _imports(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
 
 
+def name_of(path: Path) -> str:
+    """The dotted name of a file; that of its folder for an `__init__.py`."""
+    parts = path.relative_to(PROXY.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@functools.cache
+def arrows() -> dict[str, set[str]]:
+    """Which files each file imports, by dotted names. `TYPE_CHECKING` imports and those inside functions count."""
+    names = {name_of(path) for path in MODULES}
+
+    def file_of(imported: str) -> str:
+        """The file that holds what is imported: a module, or the module or folder that defines the name."""
+        return imported if imported in names else imported.rpartition(".")[0]
+
+    found = {name_of(path): {file_of(module) for _, module in imports(path)} for path in MODULES}
+    # `from proxy import x`: the folder of all folders is no room of its own.
+    return {name: {other for other in others & names if other not in (name, "proxy")} for name, others in found.items()}
+
+
+def circle(graph: dict[str, set[str]]) -> str:
+    """One circle among the arrows, as `a > b > a`; empty if there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return " > ".join(reversed(error.args[1]))
+    return ""
+
+
 def test_every_folder_is_a_known_layer() -> None:
     folders = {path.relative_to(PROXY).parts[0] for path in MODULES if path.parent != PROXY}
     assert folders <= {*LAYERS, DEMO}
@@ -82,6 +124,34 @@ def test_imports_point_down() -> None:
             found = layer(module)
             if found in (*LAYERS, DEMO) and found not in allowed:
                 upward.append(f"proxy/{path.relative_to(PROXY)}:{line}: {own} imports {module}")
+    assert not upward, "\n".join(upward)
+
+
+def test_no_circle_between_files() -> None:
+    """Files of a circle cannot be understood, tested or moved one by one; a late import only hides it."""
+    assert circle(arrows()) == ""
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) in ("b > c > b", "c > b > c")
+
+
+def test_nothing_but_the_worker_process_knows_the_worker() -> None:
+    """An association uses a `Station`: what it is given, it cannot call back into."""
+    assert [name for name, imported in arrows().items() if "proxy.net.worker" in imported] == ["proxy.process.serving"]
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_imports_inside_a_folder_point_down_its_floors(folder: str) -> None:
+    floor = {f"proxy.{folder}.{name}": number for number, names in enumerate(FLOORS[folder]) for name in names.split()}
+    files = {name for name in arrows() if name.startswith(f"proxy.{folder}.")}
+    assert files == floor.keys()
+    upward = [
+        f"{name} imports {other}"
+        for name in sorted(files)
+        for other in sorted(arrows()[name] & files)
+        if floor[other] >= floor[name]
+    ]
     assert not upward, "\n".join(upward)
 
 

@@ -231,10 +231,10 @@ def test_json_tells_what_becomes_of_each_proposal(config: Write, capsys: Capture
     [
         (["--operation", "finde"], "--operation 'finde': there is no such operation; did you mean find?"),
         (["--operation", "x"], "--operation 'x': there is no such operation; there are echo, store"),
-        (["--sop-class", "CTImage"], "CTImage is no keyword of a SOP class; did you mean CTImageStorage?"),
+        (["--sop-class", "CTImage"], "CTImage is not the keyword of a SOP class; did you mean CTImageStorage?"),
         (["--sop-class", "ImplicitVRLittleEndian"], "is a transfer syntax, not a SOP class"),
         (["--sop-class", ""], "--sop-class: is empty"),
-        (["--sop-class", "1..2"], "neither a UID nor the keyword"),
+        (["--sop-class", "1..2"], "neither a UID nor a keyword"),
         (["--move-destination", "A-TITLE-THAT-IS-TOO-LONG"], "an AE title is 1 to 16"),
     ],
 )

@@ -259,7 +259,7 @@ def test_included_tenants_and_their_own_upstreams(tmp_path: Path) -> None:
     assert config.tenants["clinic"].where[""] == f"{tmp_path / 'tenants.d/clinic.yaml'}:2"
     foreign = load_text(tmp_path, text.replace("    upstream: pacs", "    upstream: clinic"))
     assert [str(finding).replace(f"{tmp_path}/", "") for finding in foreign.findings] == [
-        "config.yaml:10:15: tenants.hospital.upstream: clinic stands in tenants.d/clinic.yaml, only the tenants of that file may name it"
+        "config.yaml:10:15: tenants.hospital.upstream: clinic is defined in tenants.d/clinic.yaml: only tenants of that file may name it"
     ]  # fmt: skip
 
 
@@ -274,7 +274,7 @@ def test_paths_are_relative_to_the_file_they_stand_in(pki: Path) -> None:
     [
         ("none/*.yaml", None, "config.yaml:15:11: include: 'none/*.yaml' matches no file"),
         ("config.yaml", None, "config.yaml:15:11: include: config.yaml is included twice, or includes itself"),
-        ("more.yaml", "version: 1\n", "more.yaml:1:1: version: an included file may hold only tenants, upstreams, identity_providers"),
+        ("more.yaml", "version: 1\n", "more.yaml:1:1: version: an included file may contain only tenants, upstreams, identity_providers"),
         ("more.yaml", "tenants: x\n", "more.yaml:1:10: tenants: must be a mapping"),
         ("more.yaml", "tenants: [\n", "more.yaml:2:1: not valid YAML"),
         ("more.yaml", "tenants:\n  hospital: {called_aets: any}\n", "more.yaml:2:3: tenants.hospital: is already defined at config.yaml:8"),
@@ -315,11 +315,9 @@ def test_the_search_order(tmp_path: Path) -> None:
     for wrong in (tmp_path / "missing.yaml", option / "x.yaml", tmp_path / ("x" * 300), Path("\0")):
         with pytest.raises(ConfigNotFound, match="there is no such file"):
             find_config(str(wrong), {})
-    with pytest.raises(
-        ConfigNotFound, match=r"that is a folder\. Name the file in it, e\.g\. --config .*/config\.yaml"
-    ):
+    with pytest.raises(ConfigNotFound, match=r"this is a folder\. Name a file in it, e\.g\. --config .*/config\.yaml"):
         find_config(str(tmp_path), {})
-    with pytest.raises(ConfigNotFound, match="that is no regular file"):
+    with pytest.raises(ConfigNotFound, match="this is not a regular file"):
         find_config("/dev/null", {})
     with pytest.raises(ConfigNotFound, match="DICOMGATE_CONFIG"):
         find_config(None, {"DICOMGATE_CONFIG": "/missing"})

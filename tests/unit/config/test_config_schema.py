@@ -16,7 +16,7 @@ COPY = Path(__file__).parents[3] / "proxy" / "config" / "schema.json"
 
 def test_the_committed_copy_is_what_the_models_say() -> None:
     assert json.loads(COPY.read_text()) == json_schema(), (
-        "write it anew with `dicomgate schema > proxy/config/schema.json`"
+        "write it again with `dicomgate schema > proxy/config/schema.json`"
     )
 
 

@@ -71,8 +71,8 @@ def test_the_files_are_watched(folder: Path) -> None:
 def test_an_address_has_no_name_to_check(folder: Path, address: str) -> None:
     host = address.rpartition(":")[0].strip("[]")
     assert findings(folder, text("{ca: ca.pem}", address)) == [
-        f"E210 config.yaml:15:25: {PATH}.servers.0.address: {host} is an address, and nothing says what name the certificate there must have: "
-        "give tls.server_name (the address again, if it is for that), or tls.verify_name: false"
+        f"E210 config.yaml:15:25: {PATH}.servers.0.address: {host} is an address, and no name is configured for its certificate: "
+        "set tls.server_name (to the address, if the certificate contains it), or tls.verify_name: false"
     ]
     for enough in ("server_name: pacs.example.org", f'server_name: "{host}"', "verify_name: false"):
         assert findings(folder, text(f"{{ca: ca.pem, {enough}}}", address)) == []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.dimse.command import C_CANCEL, C_ECHO, C_FIND, C_MOVE, C_STORE, MAX_COMMAND_SET, N_ACTION, RESPONSE
 from proxy.dimse.walk import LONGEST_HELD_BACK, MessageWalk, RefusedTooLate
-from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_release_rp, encode_release_rq
+from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_release_rq
 from proxy.pdu.errors import InvalidPduParameter, PduError, UnexpectedPdu, UnrecognizedPdu
 from tests.support.messages import (
     C_ECHO_MESSAGE,
@@ -23,6 +23,7 @@ from tests.support.messages import (
     message,
     one_pdu,
 )
+from tests.support.pdus import encode_release_rp
 
 VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT = "1.2.840.10008.1.2"

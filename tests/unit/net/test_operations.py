@@ -22,7 +22,8 @@ from proxy.dimse.inspection import Inspection, RefusedCommand
 from proxy.dimse.services import expand
 from proxy.net.operations import inspection_of, narrow
 from proxy.pdu import AAssociateAC, AAssociateRQ, PresentationContextResult, Span, UserInformation
-from proxy.policy import Accept, Peer, Tenant, decide
+from proxy.policy import Accept, Peer, Tenant
+from proxy.policy.decision import decide
 from tests.support.messages import command
 from tests.support.requests import IMPLICIT_VR_LITTLE_ENDIAN, NOW, facts, proposing
 

@@ -9,9 +9,10 @@ import pytest
 from proxy.dimse.command import C_STORE
 from proxy.net.association_end import AssociationEnd, Side
 from proxy.net.leg import Leg
-from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_release_rp, encode_release_rq
+from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_release_rq
 from proxy.policy import Ended, Reason
 from tests.support.messages import command, message
+from tests.support.pdus import encode_release_rp
 from tests.unit.net.relay_bed import bed, reset, run, turns
 
 ABORT = encode_abort(2, 0)

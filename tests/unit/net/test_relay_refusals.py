@@ -3,9 +3,10 @@
 import pytest
 
 from proxy.dimse.command import C_ECHO, C_FIND, C_STORE, NOT_AUTHORIZED, RESPONSE, decode_command
-from proxy.pdu import encode_abort, encode_p_data, encode_release_rp, encode_release_rq
+from proxy.pdu import encode_abort, encode_p_data, encode_release_rq
 from proxy.policy import Ended, Reason
 from tests.support.messages import C_ECHO_MESSAGE, C_STORE_MESSAGE, begun, command, message
+from tests.support.pdus import encode_release_rp
 from tests.unit.net.relay_bed import Bed, bed, run, turns
 
 ALLOWED = frozenset({C_STORE, C_ECHO})

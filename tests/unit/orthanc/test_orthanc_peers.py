@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.pdu import AAssociateRQ, PresentationContext, Span
-from proxy.policy import Accept, decide
+from proxy.policy import Accept
+from proxy.policy.decision import decide
 from tests.support.orthanc_import import Values, as_built, load_imported, peers, text_of, values
 from tests.support.requests import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION, associate_rq, facts
 

@@ -1,13 +1,6 @@
 import pytest
 
-from proxy.pdu import (
-    InvalidPduParameter,
-    PresentationContextResult,
-    Span,
-    UnexpectedPdu,
-    encode_associate_ac,
-    parse_associate_ac,
-)
+from proxy.pdu import InvalidPduParameter, PresentationContextResult, Span, UnexpectedPdu, parse_associate_ac
 from proxy.pdu.encode import encode_item
 from tests.support.pdus import (
     APPLICATION,
@@ -18,6 +11,7 @@ from tests.support.pdus import (
     associate_ac,
     associate_rq,
     context,
+    encode_associate_ac,
     identity,
     user_information,
 )

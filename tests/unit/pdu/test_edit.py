@@ -5,7 +5,6 @@ import pytest
 from proxy.pdu import (
     InvalidPduParameter,
     edit_associate_rq,
-    encode_associate_ac,
     encode_associate_rq,
     parse_associate_ac,
     parse_associate_rq,
@@ -26,6 +25,7 @@ from tests.support.pdus import (
     associate_rq,
     context,
     counted,
+    encode_associate_ac,
     identity,
     role,
     uid_item,

@@ -10,12 +10,18 @@ from proxy.pdu import (
     encode_associate_rj,
     encode_associate_rq,
     encode_p_data,
-    encode_release_rp,
     encode_release_rq,
     parse_associate_rq,
 )
 from proxy.pdu.encode import encode_ae_title
-from tests.support.pdus import CT_IMAGE_STORAGE, DCMTK_ECHOSCU, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
+from tests.support.pdus import (
+    CT_IMAGE_STORAGE,
+    DCMTK_ECHOSCU,
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    VERIFICATION,
+    encode_release_rp,
+)
 
 
 def test_short_pdus() -> None:

@@ -15,10 +15,9 @@ from proxy.pdu import (
     UnrecognizedPdu,
     encode_abort,
     encode_associate_rj,
-    encode_release_rp,
 )
 from proxy.pdu.encode import encode_pdu
-from tests.support.pdus import associate_ac, associate_rq
+from tests.support.pdus import associate_ac, associate_rq, encode_release_rp
 
 FROM_REQUESTOR = frozenset({PduType.A_ASSOCIATE_RQ, PduType.A_ABORT})
 FROM_UPSTREAM = frozenset({PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ, PduType.A_ABORT})

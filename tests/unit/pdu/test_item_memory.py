@@ -1,8 +1,9 @@
 import pytest
 
-from proxy.pdu import associate, encode_associate_ac, encode_associate_rq, parse_associate_ac, parse_associate_rq
+from proxy.pdu import associate, encode_associate_rq, parse_associate_ac, parse_associate_rq
 from proxy.pdu.errors import RequestAmbiguous
 from proxy.pdu.memory import MAX_ITEMS, MAX_TOTAL, ItemMemory
+from tests.support.pdus import encode_associate_ac
 
 CONTEXTS = [(1, "1.2.840.10008.1.1", ["1.2.840.10008.1.2"])]
 TICKET = b"a ticket that nobody else may see"

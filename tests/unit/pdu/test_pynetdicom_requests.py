@@ -2,7 +2,6 @@
 
 from proxy.pdu import (
     edit_associate_rq,
-    encode_associate_ac,
     encode_associate_rq,
     parse_associate_ac,
     parse_associate_rq,
@@ -15,6 +14,7 @@ from tests.support.pdus import (
     MR_IMAGE_STORAGE,
     VERIFICATION,
     associate_ac,
+    encode_associate_ac,
 )
 
 

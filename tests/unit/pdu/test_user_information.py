@@ -7,7 +7,6 @@ from proxy.pdu import (
     AsynchronousOperationsWindow,
     InvalidPduParameter,
     RequestAmbiguous,
-    encode_associate_ac,
     parse_associate_ac,
     parse_associate_rq,
 )
@@ -19,6 +18,7 @@ from tests.support.pdus import (
     associate_rq,
     context,
     counted,
+    encode_associate_ac,
     identity,
     role,
     uid_item,

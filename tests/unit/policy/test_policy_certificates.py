@@ -17,9 +17,9 @@ from proxy.policy import (
     Refuse,
     Reject,
     Tenant,
-    decide,
     judge,
 )
+from proxy.policy.decision import decide
 from tests.support.requests import certificate, facts
 
 CA = {"root-2024": frozenset({"devices-2024"}), "root-2026": frozenset({"devices-2026"})}

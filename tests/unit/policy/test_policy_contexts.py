@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from proxy.config.dictionary import sop_classes
 from proxy.dimse.services import PRESETS, UNKNOWN, Operation, expand
-from proxy.policy import Accept, Outcome, Peer, Reason, Refuse, Reject, Tenant, decide, move_allowed
+from proxy.policy import Accept, Outcome, Peer, Reason, Refuse, Reject, Tenant, move_allowed
+from proxy.policy.decision import decide
 from tests.support.requests import IMPLICIT_VR_LITTLE_ENDIAN, NOW, VERIFICATION, facts, proposing
 
 CT, MR, FIND, GET = (

@@ -23,9 +23,9 @@ from proxy.policy import (
     Tenant,
     User,
     UserConditions,
-    decide,
     judge,
 )
+from proxy.policy.decision import decide
 from tests.support.requests import NOW, ae_title, associate_rq, certificate, facts
 
 ALL = frozenset({"all"})

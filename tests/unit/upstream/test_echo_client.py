@@ -9,18 +9,12 @@ from proxy.config.values import Server
 from proxy.dimse.command import C_ECHO
 from proxy.dimse.command import RESPONSE as ANSWER
 from proxy.dimse.echo import VERIFICATION_SOP_CLASS
-from proxy.pdu import (
-    encode_abort,
-    encode_associate_ac,
-    encode_associate_rj,
-    encode_p_data,
-    encode_release_rp,
-    parse_associate_rq,
-)
+from proxy.pdu import encode_abort, encode_associate_rj, encode_p_data, parse_associate_rq
 from proxy.policy import Abort, Reject
 from proxy.upstream.echo_client import verify
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
 from tests.support.messages import command
+from tests.support.pdus import encode_associate_ac, encode_release_rp
 
 LITTLE_ENDIAN = "1.2.840.10008.1.2"
 ACCEPT = encode_associate_ac("PACS", "GATE", [(1, 0, LITTLE_ENDIAN)], implementation_version_name="FAKE")

@@ -1,0 +1,39 @@
+"""Writes DER for tests: certificates whose fields are exchanged, with all lengths put right and no valid signature."""
+
+from proxy.x509.der import Tag, read_element
+
+#: Places of the fields in a TBSCertificate with a version.
+VERSION, SERIAL, ALGORITHM, ISSUER, VALIDITY, SUBJECT, KEY, EXTENSIONS = range(8)
+
+
+def element(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    if length < 0x80:
+        return bytes([tag, length]) + content
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(octets)]) + octets + content
+
+
+def replace_field(der: bytes, field: int, new: bytes) -> bytes:
+    """The certificate with another element at this place of its TBSCertificate."""
+    outer = read_element(der).reader()
+    tbs = [part.whole for part in outer.next(Tag.SEQUENCE).reader().elements()]
+    tbs[field] = new
+    rest = b"".join(part.whole for part in outer.elements())
+    return element(Tag.SEQUENCE, element(Tag.SEQUENCE, b"".join(tbs)) + rest)
+
+
+def extensions_of(der: bytes) -> list[bytes]:
+    """Every extension, whole."""
+    tbs = list(read_element(der).reader().next(Tag.SEQUENCE).reader().elements())
+    [listed] = tbs[EXTENSIONS].reader().elements()
+    return [one.whole for one in listed.reader().elements()]
+
+
+def replace_extensions(der: bytes, extensions: list[bytes]) -> bytes:
+    return replace_field(der, EXTENSIONS, element(0xA3, element(Tag.SEQUENCE, b"".join(extensions))))
+
+
+def extension(oid: bytes, value: bytes) -> bytes:
+    """One extension; `oid` in DER content."""
+    return element(Tag.SEQUENCE, element(Tag.OBJECT_IDENTIFIER, oid) + element(Tag.OCTET_STRING, value))
