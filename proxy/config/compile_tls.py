@@ -36,7 +36,7 @@ class ClientTrust:
         return [certificate for file in self.ca.values() for certificate in file.certificates]
 
     @property
-    def trusts_somebody(self) -> bool:
+    def trusts_any(self) -> bool:
         return bool(self.ca or self.pinned)
 
     @property

@@ -1,4 +1,4 @@
-"""The demo's gateway: `dicomgate run` as a process of its own, its log in a file."""
+"""The gateway of the demo: `dicomgate run` as a child process, with its log in a file."""
 
 import json
 import subprocess
@@ -9,22 +9,22 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-_START = 20.0  # seconds until it must be ready
-_STOP = 10.0
-_RECORD = 5.0  # the log is written behind the traffic
+_START = 20.0  # seconds to become ready
+_STOP = 10.0  # seconds to end after SIGTERM
+_RECORD = 5.0  # seconds for a record: a thread writes the log after the traffic
 _POLL = 0.02
-_SHOWN = 5  # lines of its log, where it failed
+_SHOWN = 5  # last lines of its log in an error
 
 
 class GatewayFailed(Exception):
-    """It did not start, or ended by itself; the text has the end of its log."""
+    """The gateway did not start, or ended by itself. The message has the end of its log."""
 
 
 class GatewayProcess:
     """A running gateway."""
 
     def __init__(self, config: Path, log: Path, admin: int) -> None:
-        """Starts it and waits until it is ready. Raises GatewayFailed, OSError."""
+        """Start the gateway and wait until it is ready. Raises GatewayFailed, OSError."""
         self._log = log
         self._admin = admin
         with open(log, "wb") as output:
@@ -54,13 +54,13 @@ class GatewayProcess:
             return False
 
     def page(self, path: str) -> str:
-        """A page of the admin address. Raises OSError."""
+        """Return a page of the admin address. Raises OSError."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self._admin}{path}", timeout=5) as answer:
             text: str = answer.read().decode()
             return text
 
     def record_of(self, calling: str) -> dict[str, Any]:
-        """The first access record of a calling AE title. Raises GatewayFailed where none is written."""
+        """Return the first access record of a calling AE title. Raises GatewayFailed if none is written."""
         deadline = time.monotonic() + _RECORD
         while time.monotonic() < deadline:
             for line in self._log.read_text(errors="replace").splitlines():
@@ -71,7 +71,7 @@ class GatewayProcess:
         raise GatewayFailed(f"no access record of {calling}")
 
     def wait(self, seconds: float) -> None:
-        """Let it run. Raises GatewayFailed where it ends."""
+        """Let the gateway run. Raises GatewayFailed if it ends."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -82,7 +82,7 @@ class GatewayProcess:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-_SHOWN:])
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL for one that does not end."""
+        """Send SIGTERM, and SIGKILL if the gateway does not end."""
         if self._process.poll() is None:
             self._process.terminate()
         try:

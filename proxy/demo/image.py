@@ -1,4 +1,4 @@
-"""A CT image that nobody was exposed for: a disc of water with a piece of bone in air."""
+"""A synthetic CT image: a disc of water with a piece of bone, in air."""
 
 import array
 import datetime
@@ -12,7 +12,7 @@ _AIR, _WATER, _BONE = -1000, 0, 900  # Hounsfield units
 
 
 def write_ct(path: Path) -> str:
-    """Write the image; its SOP instance UID, which is new each time."""
+    """Write the image and return its SOP instance UID, which is new each time."""
     now = datetime.datetime.now()
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage

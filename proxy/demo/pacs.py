@@ -1,4 +1,4 @@
-"""The demo's PACS: plain DICOM on pynetdicom. Answers C-ECHO, stores to a folder, finds what is stored there."""
+"""The PACS of the demo, on pynetdicom: plain DICOM, C-ECHO, C-STORE to a folder, C-FIND on that folder."""
 
 import fnmatch
 import re
@@ -28,10 +28,10 @@ _UNIQUE_KEYS = {
 
 
 class Pacs:
-    """One PACS with one AE title, on a port of 127.0.0.1; what it gets is put into `folder`."""
+    """One PACS with one AE title on a port of 127.0.0.1. It stores instances in `folder`."""
 
     def __init__(self, title: str, folder: Path, port: int) -> None:
-        """Starts it. Raises OSError where the port is taken."""
+        """Start the PACS. Raises OSError if the port is taken."""
         self.title = title
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,12 +49,12 @@ class Pacs:
         self.port: int = self._server.socket.getsockname()[1]
 
     def close(self) -> None:
-        """End it, with its associations."""
+        """End the PACS and its associations."""
         self._server.shutdown()
 
     def _store(self, event: Any) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)
-        if not _UID.fullmatch(uid):  # it becomes the name of a file
+        if not _UID.fullmatch(uid):  # the UID becomes the name of a file
             return _CANNOT_UNDERSTAND
         (self.folder / f"{uid}.dcm").write_bytes(event.encoded_dataset())
         return _SUCCESS
@@ -65,19 +65,19 @@ class Pacs:
         if unique is None:
             yield _DOES_NOT_MATCH_SOP_CLASS, None
             return
-        told = set[str]()
+        answered = set[str]()
         for path in sorted(self.folder.glob("*.dcm")):
             stored = dcmread(path, stop_before_pixels=True)
             if event.is_cancelled:
                 yield _CANCELLED, None
                 return
-            if str(stored.get(unique)) not in told and _matches(query, stored):
-                told.add(str(stored.get(unique)))
+            if str(stored.get(unique)) not in answered and _matches(query, stored):
+                answered.add(str(stored.get(unique)))
                 yield _PENDING, _answer(query, stored)
 
 
 def _matches(query: Any, stored: Any) -> bool:
-    """Universal, single value, list and wildcard matching (PS3.4 section C.2.2.2); ranges are not needed here."""
+    """Match by universal, single value, list and wildcard matching (PS3.4 C.2.2.2). The demo needs no ranges."""
     for element in query:
         if element.keyword in ("QueryRetrieveLevel", "SpecificCharacterSet") or element.is_empty:
             continue

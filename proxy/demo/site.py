@@ -1,10 +1,10 @@
-"""The demo's folder: a PKI, made once, and the configuration, written at every start.
+"""The folder of the demo: a PKI, made once, and the configuration, written at every start.
 
 DIR/pki/            the CA, the gateway's certificates, and one of modality CT1
-DIR/config.yaml     two tenants behind one address
-DIR/ct.dcm          the image that is sent
-DIR/NORTHPACS/, DIR/SOUTHPACS/    what each PACS has stored
-DIR/gateway.log     the gateway's log
+DIR/config.yaml     two tenants on one address
+DIR/ct.dcm          the image that the tour sends
+DIR/NORTHPACS/, DIR/SOUTHPACS/    the instances that each PACS has stored
+DIR/gateway.log     the log of the gateway
 """
 
 import datetime
@@ -20,7 +20,7 @@ NORTH_NAME, SOUTH_NAME = "north.pacs.example", "south.pacs.example"
 NORTH_TITLE, SOUTH_TITLE = "NORTHPACS", "SOUTHPACS"
 
 _CONFIGURATION = string.Template("""\
-# Written anew at every start of `dicomgate demo`: copy it before you change it.
+# Every start of `dicomgate demo` overwrites this file: copy it before you change it.
 version: 1
 admin: {listen: "127.0.0.1:$admin"}
 timeouts: {drain: 2s}
@@ -35,13 +35,13 @@ listeners:
       client_auth: {mode: optional, ca: pki/ca.pem}
 
 tenants:
-  north:                          # its modalities are known by title and address
+  north:                          # peers are known by AE title and address
     server_names: [$north_name]
     called_aets: [$north_title]
     upstream: north-pacs
     peers:
       - {name: modalities, aet: [CT1, DICOMGATE], from: [127.0.0.1], allow: [all]}
-  south:                          # its modalities must show a certificate
+  south:                          # peers must show a client certificate
     server_names: [$south_name]
     tls: {client_auth: {mode: required}}
     called_aets: [$south_title]
@@ -57,7 +57,7 @@ upstreams:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where everything is."""
+    """The paths and ports of the demo."""
 
     folder: Path
     port: int
@@ -70,26 +70,26 @@ class Site:
 
     @property
     def ca(self) -> Path:
-        """What every side trusts."""
+        """The CA certificates that gateway and devices trust."""
         return self.folder / "pki" / "ca.pem"
 
     @property
     def device_chain(self) -> Path:
-        """The certificate of CT1."""
+        """The certificate of modality CT1, with its chain."""
         return self.folder / "pki" / "issued" / "CT1" / "chain.pem"
 
     @property
     def device_key(self) -> Path:
-        """Its key."""
+        """The private key of modality CT1."""
         return self.folder / "pki" / "issued" / "CT1" / "key.pem"
 
     @property
     def image(self) -> Path:
-        """The image that is sent."""
+        """The image that the tour sends."""
         return self.folder / "ct.dcm"
 
     def prepare(self, north_port: int, south_port: int) -> None:
-        """Make the PKI where there is none, and write the configuration. Raises OSError, PkiError."""
+        """Make the PKI if there is none, and write the configuration. Raises OSError, PkiError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         _make_pki(self.folder / "pki")
         text = _CONFIGURATION.substitute(
@@ -106,7 +106,7 @@ class Site:
 
 
 def free_port(preferred: int) -> int:
-    """The preferred port of 127.0.0.1, or, where that is taken, another."""
+    """Return the preferred port of 127.0.0.1, or another one if it is taken. Raises OSError."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -121,7 +121,7 @@ def free_port(preferred: int) -> int:
 def _make_pki(folder: Path) -> None:
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     pki = Pki.open(folder) if folder.exists() else Pki.create(folder, "dicomgate demo", now)
-    # What an earlier run issued and is still valid is kept.
+    # Keep valid certificates of an earlier run: a user may have installed them.
     valid = {e.name for e in pki.entries() if not e.revoked and datetime.datetime.fromisoformat(e.not_after) > now}
     gateway = Names.parse([NORTH_NAME, SOUTH_NAME, "localhost"], (), ["127.0.0.1"])
     if "gateway" not in valid:

@@ -1,4 +1,4 @@
-"""What the demo shows, one step behind the other. Every step is a command that may be typed, and its real answer."""
+"""The tour of the demo, step by step. A step is a command that a user can type, with its real answer."""
 
 import logging
 import shlex
@@ -27,35 +27,35 @@ _RECORD = ("decision", "reason", "answer", "tenant", "calling_aet", "called_aet"
 
 
 class TourFailed(Exception):
-    """A step did not come out as it should."""
+    """A step had an unexpected result."""
 
 
 class Tour:
-    """The steps, in the order of `run`. `dicomgate` runs one verb in this process and gives its exit code."""
+    """The steps, in the order of `run`. `dicomgate` runs one verb in this process and returns its exit code."""
 
     def __init__(self, site: Site, gateway: GatewayProcess, dicomgate: Callable[[Sequence[str]], int]) -> None:
         self._site = site
         self._gateway = gateway
         self._dicomgate = dicomgate
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # its tracebacks are no part of the show
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # its tracebacks would disturb the tour
 
     def run(self) -> None:
-        """Show everything. Raises TourFailed, GatewayFailed, OSError."""
+        """Run all steps. Raises TourFailed, GatewayFailed, OSError."""
         self._echo()
         self._store()
         self._refuse()
         self._metrics()
 
     def _echo(self) -> None:
-        _heading("1. C-ECHO through the gateway, over TLS, to the tenant that the server name selects")
+        _heading("1. C-ECHO over TLS: the server name selects the tenant, the gateway forwards to its PACS")
         self._type(0, "echo", f"127.0.0.1:{self._site.port}", *self.echo_options())
 
     def echo_options(self) -> tuple[str, ...]:
-        """Of `dicomgate echo`, for the tenant that asks for no certificate."""
+        """Return the options of `dicomgate echo` for the tenant that demands no certificate."""
         return ("--tls", "--ca", str(self._site.ca), "--sni", NORTH_NAME, "--called", NORTH_TITLE)
 
     def _store(self) -> None:
-        _heading("2. C-STORE of a CT image to the other tenant, which demands a certificate; then C-FIND")
+        _heading("2. C-STORE of a CT image to the other tenant, which demands a client certificate; then C-FIND")
         uid = write_ct(self._site.image)
         association = self._associate(SOUTH_NAME, SOUTH_TITLE)
         status = association.send_c_store(dcmread(self._site.image))
@@ -71,7 +71,7 @@ class Tour:
         say(f"C-FIND for PatientID DEMO-1: {found} {'study' if found == 1 else 'studies'}")
 
     def _associate(self, name: str, title: str) -> Any:
-        """An association of CT1, with its certificate. Raises TourFailed."""
+        """Return an association of CT1, with its certificate. Raises TourFailed."""
         site = self._site
         context = client_context(
             ca=site.ca.read_bytes(), certificate=site.device_chain.read_bytes(), key=site.device_key.read_bytes()
@@ -85,23 +85,23 @@ class Tour:
         return association
 
     def _refuse(self) -> None:
-        _heading("3. A modality that nobody has entered is refused, and hears why")
+        _heading("3. A modality that is not configured is refused, and the answer says why")
         self._type(1, "echo", f"127.0.0.1:{self._site.port}", *self.echo_options(), "--calling", "STRANGER")
         say()
-        say("what the access record has of it:")
+        say("its access record says:")
         record = self._gateway.record_of("STRANGER")
         say(f"  {', '.join(f'{key} {record[key]}' for key in _RECORD)}, client {record['client']['ip']}")
         say()
-        say("and what an administrator asks:")
+        say("and an administrator asks:")
         self._type(1, *self.explain_command())
 
     def explain_command(self) -> tuple[str, ...]:
-        """Explains the refusal of the stranger."""
+        """Return the command that explains the refusal."""
         sender = ("--sni", NORTH_NAME, "--calling", "STRANGER", "--called", NORTH_TITLE)
         return ("explain", "--config", str(self._site.config), *sender)
 
     def _metrics(self) -> None:
-        _heading("4. What the metrics say")
+        _heading("4. The metrics")
         for line in self._gateway.page("/metrics").splitlines():
             if line.startswith(_METRICS) and not line.endswith(" 0.0"):
                 say(f"  {line}")
@@ -110,19 +110,19 @@ class Tour:
         say(f"$ {shlex.join([*program(), *arguments])}", "bold")
         code = self._dicomgate(arguments)
         if code != expected:
-            raise TourFailed(f"dicomgate {arguments[0]} ended with {code} instead of {expected}")
+            raise TourFailed(f"dicomgate {arguments[0]} ended with exit code {code} instead of {expected}")
 
 
 def program() -> tuple[str, ...]:
-    """What to type for `dicomgate`, which need not be on the PATH."""
+    """Return what a user types for `dicomgate`, which may not be on the PATH."""
     if shutil.which("dicomgate"):
         return ("dicomgate",)
     return (sys.argv[0],) if sys.argv[0].endswith("dicomgate") else (sys.executable, "-m", "proxy.cli")
 
 
 def say_commands(site: Site, tour: Tour) -> None:
-    """What to try while it stays up."""
-    _heading("Now try yourself, in another terminal")
+    """Print commands to try while the gateway runs."""
+    _heading("Try these in another terminal")
     here, port = "127.0.0.1", str(site.port)
     trust = ("+cf", str(site.ca))
     device = ("+tls", str(site.device_key), str(site.device_chain))
@@ -137,7 +137,7 @@ def say_commands(site: Site, tour: Tour) -> None:
         ("tail", "-f", str(site.folder / "gateway.log")),
     ):
         say(f"  {shlex.join(command)}")
-    say("echoscu and storescu are DCMTK's; in an activated .venv, pynetdicom's of the same name come first")
+    say("echoscu and storescu are those of DCMTK; an activated .venv may have pynetdicom's of the same name first")
 
 
 def _heading(text: str) -> None:

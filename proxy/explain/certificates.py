@@ -9,7 +9,7 @@ EXPIRY_WARNING = datetime.timedelta(days=30)
 
 
 def validity(not_after: datetime.datetime, now: datetime.datetime) -> tuple[str, str]:
-    """When it ends, with the days left, and a style: warns in the last thirty days."""
+    """Return the end of validity with the days left, and a style that warns in the last thirty days."""
     left = not_after - now
     if left < datetime.timedelta(0):
         return f"EXPIRED on {not_after:%Y-%m-%d %H:%M} UTC", "bold red"
@@ -18,7 +18,7 @@ def validity(not_after: datetime.datetime, now: datetime.datetime) -> tuple[str,
 
 
 def describe(facts: Shown, now: datetime.datetime) -> Iterator[tuple[str, str, str]]:
-    """Label, value and style of each line."""
+    """Yield label, value and style of each line."""
     if isinstance(facts, ShownCertificate):
         yield from _certificate(facts, now)
     elif isinstance(facts, ShownCrl):

@@ -1,4 +1,4 @@
-"""What each peer may do, in words, for `dicomgate check`."""
+"""The permissions of each peer in words, for `dicomgate check`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class EffectivePeer:
-    """A peer. Operations are written out, presets too; SOP classes and transfer syntaxes by keyword where there is one.
+    """A peer. Presets are expanded to operations; SOP classes and transfer syntaxes are keywords where they have one.
 
-    `may`: all of it in one sentence.
+    `may`: all permissions in one sentence.
     """
 
     name: str
@@ -42,7 +42,7 @@ class EffectivePeer:
 
 
 def describe_peers(tenant: Tenant) -> tuple[EffectivePeer, ...]:
-    """Every peer of a tenant, in the order of the file."""
+    """Return every peer of a tenant, in the order of the file."""
     return tuple(map(_describe, tenant.peers))
 
 
@@ -71,7 +71,7 @@ def _sentences(peer: Peer) -> Iterator[str]:
         if uids is not None:
             yield f"only {what} {', '.join(_named(uids))}"
     if peer.rewrite_calling_aet is not None:
-        yield f"the upstream knows it as {peer.rewrite_calling_aet}"
+        yield f"calling AE title sent to the upstream: {peer.rewrite_calling_aet}"
 
 
 def _named(uids: frozenset[str] | None) -> tuple[str, ...] | str:

@@ -1,4 +1,4 @@
-"""What a sender would propose for what it wants to do, and which of that its peer may: for `dicomgate explain`."""
+"""The presentation contexts of a simulated sender, and the answer to each: for `dicomgate explain`."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +13,12 @@ from proxy.pdu import PresentationContext, Span, encode_associate_rq
 from proxy.policy import Peer
 from proxy.policy.contexts import not_in_allow, why_cut
 
-#: What a sender proposes that says nothing of compression.
+#: Proposed for every SOP class: uncompressed.
 TRANSFER_SYNTAXES = tuple(
     uid_of(keyword, TRANSFER_SYNTAX) for keyword in ("ImplicitVRLittleEndian", "ExplicitVRLittleEndian")
 )
 _PRIVATE = "1.3.12.2.1107.5.9.1"  # Siemens CSA Non-Image Storage
-#: Operation -> the classes that stand for it where none is named.
+#: Operation -> SOP classes that are proposed as its example, if the sender names none.
 _EXAMPLES: Mapping[Operation, tuple[str, ...]] = {
     Operation.ECHO: ("Verification",),
     Operation.STORE: ("CTImageStorage", _PRIVATE),
@@ -37,7 +37,7 @@ _EXAMPLES: Mapping[Operation, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One SOP class. `retrieved`: its instances are to come by C-GET, for which the sender offers the SCP role."""
+    """One proposed SOP class. `retrieved`: its instances come by C-GET, so the sender offers the SCP role."""
 
     uid: str
     retrieved: bool = False
@@ -51,7 +51,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class ContextAnswer:
-    """What becomes of a proposal. `why` is empty where it is allowed."""
+    """The answer to a proposal. `why` is empty if it is allowed."""
 
     uid: str
     name: str
@@ -64,9 +64,9 @@ class ContextAnswer:
 
 
 def propose(classes: Sequence[str], operations: Sequence[str]) -> tuple[Proposal, ...]:
-    """Proposals for SOP classes (UIDs or keywords) and operations; for neither, one of everything.
+    """Return proposals for SOP classes (UIDs or keywords) and operations; without both, an example of each operation.
 
-    An operation that none of the classes is for is proposed by example. Raises ValueError for what is not known.
+    An operation that fits none of the classes is proposed by example. Raises ValueError for unknown words.
     """
     known = list(Operation)
     for word in operations:
@@ -83,7 +83,7 @@ def propose(classes: Sequence[str], operations: Sequence[str]) -> tuple[Proposal
         examples = [uid_of(text, SOP_CLASS) for text in _EXAMPLES[operation]]
         fitting = [uid for uid in uids if _fits(uid, operation)] or examples
         if operation is Operation.GET and not any(sop_classes().get(uid) == SopClass(operation) for uid in fitting):
-            fitting.insert(0, examples[0])  # without a C-GET nothing comes
+            fitting.insert(0, examples[0])  # instances come only by a C-GET
         proposals += _for(operation, fitting)
     said = {proposal.uid for proposal in proposals}
     proposals += [Proposal(uid) for uid in uids if uid not in said]
@@ -96,7 +96,7 @@ def _for(operation: Operation, uids: Collection[str]) -> Iterator[Proposal]:
 
 
 def _fits(uid: str, operation: Operation) -> bool:
-    """Whether the class may be what is done by that operation; what is retrieved belongs to get too."""
+    """Return whether an operation can use a SOP class. Storage classes fit both store and get."""
     sop_class = classify(uid, sop_classes())
     if is_storage(sop_class):
         standard = sop_class.operation is Operation.STORE_STANDARD
@@ -105,14 +105,14 @@ def _fits(uid: str, operation: Operation) -> bool:
 
 
 def encode_proposals(called: str, calling: str, proposals: Sequence[Proposal]) -> bytes:
-    """The A-ASSOCIATE-RQ that makes them."""
+    """Return the A-ASSOCIATE-RQ that makes the proposals."""
     contexts = [(2 * index + 1, proposal.uid, TRANSFER_SYNTAXES) for index, proposal in enumerate(proposals)]
     retrieved = dict.fromkeys(proposal.uid for proposal in proposals if proposal.retrieved)
     return encode_associate_rq(called, calling, contexts, roles=[(uid, True, True) for uid in retrieved])
 
 
 def answer_proposals(proposals: Sequence[Proposal], peer: Peer | None) -> tuple[ContextAnswer, ...]:
-    """What the rules of a peer leave of them, each for its own purpose; without a peer everything."""
+    """Answer each proposal by the rules of a peer, for its own purpose. Without a peer all are allowed."""
     answers = list[ContextAnswer]()
     for proposal in proposals:
         why = None if peer is None else _why_not(proposal, peer)

@@ -1,4 +1,4 @@
-"""How upstreams are dialled, for `dicomgate check` and `explain`."""
+"""How the gateway connects to each upstream, for `dicomgate check` and `explain`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from proxy.tls.profiles import PROFILES
 
 @dataclass(frozen=True, slots=True)
 class EffectiveUpstreamTls:
-    """TLS towards an upstream. `server_names`: one for each server. `ca`: a file, or `system`."""
+    """TLS to an upstream. `server_names`: one for each server. `ca`: a file, or `system`."""
 
     profile: str
     section: str  # of PS3.15
@@ -23,7 +23,7 @@ class EffectiveUpstreamTls:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveUpstream:
-    """One upstream. `send_proxy_protocol`: v1, v2 or None. `tls` None: plain DICOM."""
+    """One upstream. `send_proxy_protocol`: v1, v2 or None. `tls`: None for plain DICOM."""
 
     name: str
     where: str
@@ -48,20 +48,20 @@ class EffectiveUpstream:
         if self.source_address is not None:
             parts.append(f"from {self.source_address}")
         if self.send_proxy_protocol is not None:
-            parts.append(f"behind a PROXY header {self.send_proxy_protocol}")
+            parts.append(f"with a PROXY header {self.send_proxy_protocol}")
         return ", ".join(parts)
 
     def _in_words(self, server: str, weight: int) -> str:
-        said = [f"weight {weight}"] if weight != 1 else []
+        remarks = [f"weight {weight}"] if weight != 1 else []
         if server in self.backups:
-            said.append("backup")
-        return f"{server} ({', '.join(said)})" if said else server
+            remarks.append("backup")
+        return f"{server} ({', '.join(remarks)})" if remarks else server
 
     def check_in_words(self) -> str:
-        """How and how often its servers are checked, in one line."""
+        """Return the kind and the times of its health checks, in one line."""
         check = self.health_check
         if check is None:
-            return "none: a server is down when requests cannot be connected to it"
+            return "none: a server is down when requests cannot connect to it"
         how = f"C-ECHO from {check.calling_aet} to {check.called_aet}" if check.type == "echo" else "TCP connect"
         return (
             f"{how} every {check.interval:g} s, answered within {check.timeout:g} s; "
@@ -69,7 +69,7 @@ class EffectiveUpstream:
         )
 
     def tls_in_words(self) -> str:
-        """What is verified and shown, in one line."""
+        """Return what the gateway verifies and shows, in one line."""
         tls = self.tls
         if tls is None:
             return "none: plaintext"
@@ -82,12 +82,12 @@ class EffectiveUpstream:
 
 
 def describe_upstreams(config: Config) -> list[EffectiveUpstream]:
-    """Every upstream, in the order of the file."""
+    """Return every upstream, in the order of the file."""
     return [describe_upstream(upstream) for upstream in config.upstreams.values()]
 
 
 def describe_upstream(upstream: Upstream) -> EffectiveUpstream:
-    """One upstream."""
+    """Return one upstream."""
     version, tls = upstream.send_proxy_protocol, upstream.tls
     return EffectiveUpstream(
         name=upstream.name,

@@ -1,7 +1,7 @@
-"""An Orthanc configuration as typed values: what decides who may associate and do what. Pure.
+"""The part of an Orthanc configuration that decides on associations and operations, as typed values. Pure.
 
-Keys, types and defaults as in Orthanc 1.10.1 (Debian 12) to 1.12: the defaults are the same in all of them.
-`DicomTlsMinimumProtocolVersion` and `DicomTlsCiphersAccepted` came with 1.12.4; before, Orthanc passes over them.
+Keys, types and defaults are those of Orthanc 1.10.1 (Debian 12) to 1.12, which have the same defaults.
+`DicomTlsMinimumProtocolVersion` and `DicomTlsCiphersAccepted` came with 1.12.4; earlier versions ignore them.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from proxy.orthanc.text import OrthancError
 
 T = TypeVar("T", bool, int, str)
 
-#: `Allow*` of a modality -> the operation in our words, in the order in which they are written.
+#: `Allow*` of a modality -> our operation, in the order of the generated `allow`.
 OPERATIONS = {
     "AllowEcho": "echo",
     "AllowStore": "store",
@@ -24,7 +24,7 @@ OPERATIONS = {
     "AllowGet": "get",
     "AllowMove": "move",
 }
-#: `DicomAlwaysAllow*` and its default: what anybody may do, listed or not.
+#: `DicomAlwaysAllow*` -> our operation, and the default: allowed to every sender, listed or not.
 ALWAYS = {
     "DicomAlwaysAllowEcho": ("echo", True),
     "DicomAlwaysAllowStore": ("store", True),
@@ -34,10 +34,10 @@ ALWAYS = {
     "DicomAlwaysAllowMove": ("move", False),
 }
 _COMMITMENT = ("AllowNAction", "AllowEventReport")
-#: About what Orthanc sends itself.
+#: Keys for associations that Orthanc itself requests.
 _OUTGOING = ("Port", "Manufacturer", "AllowTranscoding", "UseDicomTls", "LocalAet", "Timeout", "RetrieveMethod")
 _MODALITY_KEYS = frozenset({"AET", "Host", *OPERATIONS, *_COMMITMENT, "AllowStorageCommitment", *_OUTGOING})
-#: Any of these makes it Orthanc's; most are none of a gateway's business.
+#: One of these shows that the file is Orthanc's. They do not concern a gateway.
 _FAMILIAR = frozenset(
     {"Name", "StorageDirectory", "IndexDirectory", "HttpPort", "HttpServerEnabled", "OrthancPeers", "Plugins",
      "RegisteredUsers", "RemoteAccessAllowed", "AuthenticationEnabled", "DicomScpTimeout", "DicomScuTimeout"}
@@ -57,20 +57,20 @@ _SYNTAX_FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Modality:
-    """One entry of DicomModalities. `operations` are ours; `outgoing` the keys that only say how Orthanc calls it."""
+    """One entry of DicomModalities. `operations`: our words; `outgoing`: keys for what Orthanc itself requests."""
 
     name: str
     aet: str
     host: str
     operations: frozenset[str]
-    half_commitment: bool = False  # one of AllowNAction and AllowEventReport alone
+    half_commitment: bool = False  # AllowNAction and AllowEventReport differ
     outgoing: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DicomTls:
-    """The DicomTls* family of an Orthanc that speaks TLS."""
+    """The DicomTls* keys of an Orthanc that speaks TLS."""
 
     certificate: str
     private_key: str
@@ -82,7 +82,7 @@ class DicomTls:
 
 @dataclass(frozen=True, slots=True)
 class Orthanc:
-    """What is imported."""
+    """The imported values."""
 
     aet: str
     port: int
@@ -90,18 +90,18 @@ class Orthanc:
     check_host: bool
     strict_aet: bool
     always: frozenset[str]
-    modalities: tuple[Modality, ...]  # in the order of their names, as Orthanc looks them up
+    modalities: tuple[Modality, ...]  # by name, the order in which Orthanc looks them up
     in_database: bool
     unknown_sop_classes: bool
     accepted_syntaxes: tuple[str, ...] | None  # UIDs, patterns with * and ?; None: all
     syntax_flags: Mapping[str, bool]
     tls: DicomTls | None
-    others: tuple[str, ...] = ()  # keys that say nothing of this
-    misspelt: Mapping[str, str] = field(default_factory=dict)  # a key that Orthanc does not know -> the one meant
+    others: tuple[str, ...] = ()  # keys without a meaning here
+    misspelt: Mapping[str, str] = field(default_factory=dict)  # unknown key -> the key that is probably meant
 
 
 class _Members:
-    """Reads members of a type, and collects what is wrong."""
+    """Reads typed members of a JSON object, and collects the problems."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.values = values
@@ -109,10 +109,10 @@ class _Members:
         self.read = set[str]()
 
     def get(self, key: str, default: T) -> T:
-        """The member, or the default where it is missing."""
+        """Return the member, or the default if it is missing or has another type."""
         self.read.add(key)
         value = self.values.get(key, default)
-        # A bool is an int to Python alone.
+        # Not isinstance: in Python a bool is an int.
         if type(value) is type(default):
             return value
         kind = {bool: "true or false", int: "a whole number", str: "a string"}[type(default)]
@@ -120,7 +120,7 @@ class _Members:
         return default
 
     def strings(self, key: str) -> tuple[str, ...] | None:
-        """A list of strings, or one string; None where it is missing."""
+        """Return a list of strings, where one string counts as a list; None if the member is missing."""
         self.read.add(key)
         if key not in self.values:
             return None
@@ -133,7 +133,7 @@ class _Members:
 
 
 def read_orthanc(values: Mapping[str, Any]) -> Orthanc:
-    """The typed values. Raises OrthancError with everything that Orthanc too would refuse to start with."""
+    """Return the typed values. Raises OrthancError with all faults that keep Orthanc itself from starting."""
     reader = _Members(values)
     in_database = reader.get("DicomModalitiesInDatabase", False)
     enabled = reader.get("DicomServerEnabled", True)
@@ -153,7 +153,7 @@ def read_orthanc(values: Mapping[str, Any]) -> Orthanc:
     )
     known = reader.read | set(_SYNTAX_FLAGS)
     if not any(key in known or key in _FAMILIAR for key in values):
-        raise OrthancError(["not an Orthanc configuration: none of its keys is one of Orthanc's"])
+        raise OrthancError(["not an Orthanc configuration: it has no key of Orthanc's"])
     if not 1 <= result.port <= 65_535:
         reader.problems.append(f"DicomPort: {result.port} is not in 1..65535")
     if result.check_called_aet:
@@ -163,7 +163,7 @@ def read_orthanc(values: Mapping[str, Any]) -> Orthanc:
             reader.problems.append(f"DicomAet: {error}")
     if not enabled:
         reader.problems.append(
-            "DicomServerEnabled is false: this Orthanc takes no associations, so nothing is imported"
+            "DicomServerEnabled is false: this Orthanc accepts no associations, so there is nothing to import"
         )
     if reader.problems:
         raise OrthancError(reader.problems)
@@ -187,7 +187,7 @@ def _modality(name: str, entry: object, problems: list[str]) -> Modality | None:
     if isinstance(entry, list):
         if not (3 <= len(entry) <= 4 and all(isinstance(item, str) for item in (*entry[:2], *entry[3:]))):
             problems.append(
-                f"{where}: [AET, host, port] is needed, perhaps with a manufacturer, and strings but the port"
+                f"{where}: expected [AET, host, port] or [AET, host, port, manufacturer], all strings except the port"
             )
             return None
         entry = dict(zip(("AET", "Host", "Port", "Manufacturer"), entry, strict=False))
@@ -199,7 +199,7 @@ def _modality(name: str, entry: object, problems: list[str]) -> Modality | None:
     aet, host = reader.get("AET", ""), reader.get("Host", "")
     operations = {word for key, word in OPERATIONS.items() if reader.get(key, True)}
     commitment = [reader.get(key, True) for key in _COMMITMENT]
-    if "AllowStorageCommitment" in entry:  # stands for both, and has the last word
+    if "AllowStorageCommitment" in entry:  # stands for both, and overrides them
         commitment = [reader.get("AllowStorageCommitment", True)] * 2
     if all(commitment):
         operations.add("storage_commitment")
@@ -213,7 +213,7 @@ def _modality(name: str, entry: object, problems: list[str]) -> Modality | None:
         host=host,
         operations=frozenset(operations),
         half_commitment=any(commitment) and not all(commitment),
-        # Every modality has these two.
+        # Every modality has a Port and a Manufacturer: naming them says nothing.
         outgoing=tuple(key for key in _OUTGOING if key in entry and key not in ("Port", "Manufacturer")),
         unknown=tuple(sorted(key for key in entry if key not in _MODALITY_KEYS)),
     )
@@ -246,7 +246,7 @@ def _tls(reader: _Members) -> DicomTls | None:
 
 
 def _written(value: object) -> str:
-    """A value for a message; no content of lists and objects, where passwords may stand."""
+    """Return a value for a message. The contents of lists and objects stay out: they may hold passwords."""
     match value:
         case None:
             return "null"

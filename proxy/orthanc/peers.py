@@ -1,9 +1,9 @@
 """The allowlist that decides as Orthanc does on its DicomModalities. Pure.
 
-DicomAlwaysAllow* let anybody in for that operation, listed or not. For the others the calling AE title must be that of
-a modality that allows the operation and, under DicomCheckModalityHost, the source address must be its Host. Titles are
-compared without regard to case unless StrictAetComparison is set. So each title has an entry for each address, then one
-for what anybody may do, because a title that is named literally is never matched by a pattern; and `*` comes last.
+DicomAlwaysAllow* admits every sender for that operation, listed or not. For other operations the calling AE title must
+be that of a modality that allows the operation and, under DicomCheckModalityHost, the source address must be its Host.
+Titles compare without case unless StrictAetComparison is set. So each title gets a peer for each address, then one for
+what every sender may do: a pattern never matches a title that is named literally. The peer `*` comes last.
 """
 
 import ipaddress
@@ -21,15 +21,15 @@ from proxy.policy.patterns import fold_title, is_title_pattern
 _ORDER = ("echo", "store", "store_standard", "find", "worklist", "get", "move", "storage_commitment")
 _STORAGE = frozenset({"store", "store_standard"})
 _INSTANCES = _STORAGE | {"get"}
-_MAXIMUM_NAME = 56  # of a peer 64, and something may come behind it
+_MAXIMUM_NAME = 56  # the name of a peer has at most 64 characters, and a suffix may follow
 
-#: Host -> its addresses; a name that does not resolve has none.
+#: Host -> its addresses; empty for a name that does not resolve.
 Addresses = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class PeerEntry:
-    """A peer of the tenant, or, with `aet` empty, only what is to be said. Comments stand above it."""
+    """A peer of the tenant with the comments above it; with an empty `aet`, the comments alone."""
 
     comments: tuple[str, ...]
     name: str = ""
@@ -41,13 +41,13 @@ class PeerEntry:
 
 
 def host_names(orthanc: Orthanc) -> list[str]:
-    """The hosts that are no addresses, where they matter."""
+    """Return the Hosts that must be resolved: names, if the import needs addresses."""
     hosts = dict.fromkeys(modality.host for modality in orthanc.modalities)
     return [host for host in hosts if orthanc.check_host and not orthanc.in_database and not _is_address(host)]
 
 
 def make_peers(orthanc: Orthanc, addresses: Addresses, trust: Trust) -> list[PeerEntry]:
-    """The entries in the order in which they are tried. There is always one that is a peer."""
+    """Return the entries in the order of matching. At least one is a peer."""
     names = _Names()
     anybody = _words(orthanc, orthanc.always)
     entries = list[PeerEntry]()
@@ -61,16 +61,16 @@ def make_peers(orthanc: Orthanc, addresses: Addresses, trust: Trust) -> list[Pee
         else:
             entries += _by_title_alone(orthanc, modalities, trust, names)
     if anybody:
-        keys = "DicomAlwaysAllow*: what anybody may do, listed above or not."
+        keys = "DicomAlwaysAllow*: what every sender may do, listed above or not."
         entries += _bound(trust, "*", PeerEntry((keys,), names.take("anybody"), "*", allow=anybody), names)
     if not any(entry.aet for entry in entries):
-        said = "Nobody is let in: there is no modality to let in, and no DicomAlwaysAllow* is true."
+        said = "No sender is admitted: there is no modality, and no DicomAlwaysAllow* is true."
         entries.append(PeerEntry((said,), names.take("nobody"), "*", refuse=True))
     return entries
 
 
 def _by_title(orthanc: Orthanc) -> list[list[Modality]]:
-    """Modalities of one title together; Orthanc takes several of them into account."""
+    """Group the modalities by title. Orthanc considers all modalities of a title."""
     if orthanc.in_database:
         return []
     groups = dict[str, list[Modality]]()
@@ -83,7 +83,7 @@ def _by_title_alone(orthanc: Orthanc, modalities: list[Modality], trust: Trust, 
     comments = [_called(modalities, with_host=True), *_remarks(modalities)]
     operations = frozenset.intersection(*(modality.operations for modality in modalities)) | orthanc.always
     if len(modalities) > 1:
-        comments.append("Orthanc allows what all of these allow, as it does not look at the address.")
+        comments.append("Orthanc allows what all of these allow, because it does not check the address.")
     title = modalities[0].aet
     entry = _entry(comments, names.take(modalities[0].name), title, None, _words(orthanc, operations))
     return _bound(trust, title, entry, names)
@@ -101,25 +101,33 @@ def _by_host(
         comments = [_called(there), *_remarks(there)]
         found = (host,) if _is_address(host) else tuple(addresses.get(host, ()))
         if not found:
-            why = f"Host {shown(host)} did not resolve: left out, so that nobody comes in as {title} by it."
-            entries.append(PeerEntry((*comments, why, "With its address known: from: [ADDRESS], and allow as above.")))
+            why = f"Host {shown(host)} did not resolve: left out, so that it admits no sender as {title}."
+            entries.append(
+                PeerEntry(
+                    (
+                        *comments,
+                        why,
+                        "With its address known, add a peer with from: [ADDRESS].",
+                    )
+                )
+            )
             continue
         if not _is_address(host):
             comments.append(
-                f"Host {shown(host)}, resolved now; a change of the name is not followed. Orthanc compares the address "
-                "with this text, and never finds it equal."
+                f"Host {shown(host)}, resolved at the import; later changes of the name have no effect. Orthanc "
+                "compares the address with this text, and never finds it equal."
             )
         operations = frozenset.union(*(modality.operations for modality in there)) | orthanc.always
         entry = _entry(comments, names.take(there[0].name), title, found, _words(orthanc, operations))
         entries += _bound(trust, title, entry, names)
     if len(by_host) > 1 and entries:
         said = (
-            f"{title} is there several times. Here each entry comes from its own Host. Orthanc takes what all of them "
-            "allow from any address, and where no DicomAlwaysAllow* is true it lets in the first one's Host alone."
+            f"{title} is there several times. Here each entry is bound to its own Host. Orthanc allows what they all "
+            "allow, from any address; if no DicomAlwaysAllow* is true, it admits only the Host of the first one."
         )
         entries[0] = replace(entries[0], comments=(said, *entries[0].comments))
     if orthanc.always:
-        said = f"{title} from elsewhere: DicomAlwaysAllow*."
+        said = f"{title} from another address: DicomAlwaysAllow*."
         entry = _entry(
             [said], names.take(f"{modalities[0].name}-elsewhere"), title, None, _words(orthanc, orthanc.always)
         )
@@ -132,19 +140,19 @@ def _entry(
 ) -> PeerEntry:
     if allow:
         return PeerEntry(tuple(comments), name, title, source, allow=allow)
-    # To Orthanc it may associate and do nothing.
-    return PeerEntry((*comments, "Nothing is allowed to it."), name, title, source, refuse=True)
+    # Orthanc accepts the association and refuses every operation.
+    return PeerEntry((*comments, "It may do nothing."), name, title, source, refuse=True)
 
 
 def _bound(trust: Trust, title: str, entry: PeerEntry, names: "_Names") -> list[PeerEntry]:
-    """The entry once for each kind of certificate that it may come with."""
+    """Return the entry once for each kind of certificate that may be sent with it."""
     first, *more = (replace(entry, cert=cert or None) for cert in trust.bindings(title))
-    said = ("The same, by a certificate of a CA.",)
+    said = ("The same, with a certificate issued by a CA.",)
     return [first, *(replace(e, name=names.take(f"{entry.name}-by-ca"), comments=said) for e in more)]
 
 
 def _words(orthanc: Orthanc, operations: frozenset[str]) -> tuple[str, ...]:
-    """As `allow` has them. Without UnknownSopClassAccepted Orthanc takes the standard storage classes alone."""
+    """Return words for `allow`. Without UnknownSopClassAccepted Orthanc accepts the standard storage classes only."""
     store = "store" if orthanc.unknown_sop_classes else "store_standard"
     words = {store if word == "store" else word for word in operations}
     if accepted_for_storage(orthanc) == ():
@@ -153,12 +161,12 @@ def _words(orthanc: Orthanc, operations: frozenset[str]) -> tuple[str, ...]:
 
 
 def has_instances(entry: PeerEntry) -> bool:
-    """Whether instances come or go under it: transfer syntaxes matter."""
+    """Return whether the entry sends or retrieves instances, so that transfer syntaxes matter."""
     return not entry.refuse and not _INSTANCES.isdisjoint(entry.allow)
 
 
 def only_stores(entry: PeerEntry) -> bool:
-    """Whether nothing but C-STORE is allowed."""
+    """Return whether the entry allows C-STORE alone."""
     return _STORAGE.issuperset(entry.allow)
 
 
@@ -167,12 +175,12 @@ def _remarks(modalities: list[Modality]) -> list[str]:
     for modality in modalities:
         if modality.half_commitment:
             found.append(
-                f"{modality.name}: AllowNAction and AllowEventReport differ; storage_commitment would be both, so it "
-                "is not allowed."
+                f"{modality.name}: AllowNAction and AllowEventReport differ; storage_commitment means both, so it is "
+                "not allowed."
             )
         if modality.unknown:
             keys = ", ".join(modality.unknown)
-            found.append(f"{modality.name}: Orthanc knows no such key, it has no effect there or here: {keys}")
+            found.append(f"{modality.name}: unknown to Orthanc, without effect there and here: {keys}")
     return found
 
 
@@ -186,9 +194,9 @@ def _why_no_title(title: str) -> str:
     try:
         scalars.ae_title(title)
     except ValueError as error:
-        return f"{error}; no sender can have it"
+        return f"{error}; no sender can use it"
     if is_title_pattern(title):
-        return "* and ? would match other titles too; write one that covers it yourself"
+        return "* and ? would match other titles too; write a peer for it by hand"
     return ""
 
 
@@ -201,7 +209,7 @@ def _is_address(host: str) -> bool:
 
 
 class _Names:
-    """Names of peers: printable, short, and each once."""
+    """Gives out names of peers: printable, short and unique."""
 
     def __init__(self) -> None:
         self._taken = set[str]()

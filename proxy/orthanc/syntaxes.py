@@ -1,4 +1,7 @@
-"""The transfer syntaxes Orthanc takes for C-STORE: AcceptedTransferSyntaxes, then *TransferSyntaxAccepted. Pure."""
+"""The transfer syntaxes that Orthanc accepts for C-STORE. Pure.
+
+AcceptedTransferSyntaxes comes first, then each *TransferSyntaxAccepted adds or removes a group.
+"""
 
 import re
 
@@ -6,7 +9,7 @@ from proxy.orthanc.model import Orthanc
 
 _DICOM = "1.2.840.10008.1.2"
 _COMPRESSED = f"{_DICOM}.4"
-#: What Orthanc takes for all but C-STORE, whatever is accepted.
+#: Orthanc accepts these for every operation but C-STORE, whatever the configuration says.
 GENERAL = (_DICOM, f"{_DICOM}.1", f"{_DICOM}.2")
 
 
@@ -17,7 +20,7 @@ def _encapsulated(*numbers: int) -> tuple[str, ...]:
 _GROUPS = {
     "DeflatedTransferSyntaxAccepted": (f"{_DICOM}.1.99",),
     "JpegTransferSyntaxAccepted": _encapsulated(*range(50, 67), 70),
-    "JpegLosslessTransferSyntaxAccepted": _encapsulated(80, 81),  # JPEG-LS, whatever its name says
+    "JpegLosslessTransferSyntaxAccepted": _encapsulated(80, 81),  # JPEG-LS, in spite of the name
     "Jpeg2000TransferSyntaxAccepted": _encapsulated(*range(90, 94)),
     "JpipTransferSyntaxAccepted": _encapsulated(94, 95),
     "Mpeg2TransferSyntaxAccepted": _encapsulated(100, 101),
@@ -25,13 +28,13 @@ _GROUPS = {
     "H265TransferSyntaxAccepted": _encapsulated(107, 108),
     "RleTransferSyntaxAccepted": (f"{_DICOM}.5",),
 }
-#: In no group: MIME encapsulation and XML, and HTJ2K, which Orthanc came to know later.
+#: In no group: HTJ2K, which later versions of Orthanc added, MIME encapsulation and XML.
 _UNGROUPED = (*_encapsulated(*range(201, 206)), f"{_DICOM}.6.1", f"{_DICOM}.6.2")
 _KNOWN = (*GENERAL, *(uid for group in _GROUPS.values() for uid in group), *_UNGROUPED)
 
 
 def accepted_for_storage(orthanc: Orthanc) -> tuple[str, ...] | None:
-    """UIDs, or None where nothing is restricted."""
+    """Return the accepted UIDs, or None without a restriction."""
     accepted = set(_KNOWN)
     if orthanc.accepted_syntaxes is not None:
         patterns = [_pattern(text) for text in orthanc.accepted_syntaxes]
@@ -42,11 +45,11 @@ def accepted_for_storage(orthanc: Orthanc) -> tuple[str, ...] | None:
 
 
 def unknown_syntaxes(orthanc: Orthanc) -> list[str]:
-    """Entries of AcceptedTransferSyntaxes that match nothing."""
+    """Return the entries of AcceptedTransferSyntaxes that match no transfer syntax."""
     return [text for text in orthanc.accepted_syntaxes or () if not any(map(_pattern(text).fullmatch, _KNOWN))]
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    # Runs of stars count as one, lest matching become slow.
+    # A run of stars becomes one: several `.*` in a row make a failing match exponentially slow.
     parts = re.split(r"(\*+|\?)", text)
     return re.compile("".join(".*" if p[:1] == "*" else "." if p == "?" else re.escape(p) for p in parts), re.DOTALL)

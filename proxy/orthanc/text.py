@@ -1,7 +1,7 @@
-"""The text of an Orthanc configuration to one mapping, as Orthanc reads it: variables, comments, files of a folder.
+"""Reads the text of an Orthanc configuration as Orthanc does: variables, comments, several files. Pure.
 
-Pure. Orthanc puts environment variables into the text before it parses it, takes `//` and `/* */` comments and a comma
-behind the last element, the last of two equal keys, and refuses a key that two files of a folder have.
+Orthanc substitutes environment variables in the text before it parses it. It accepts `//` and `/* */` comments and a
+comma after the last element, takes the last of two equal keys, and refuses a key that two files of a folder have.
 """
 
 import json
@@ -14,7 +14,7 @@ from proxy.config.quoting import shown
 
 JsonObject = dict[str, Any]
 
-# ${NAME}, ${NAME:-default}, ${NAME:-"default"}, ${NAME:-'default'}; the name is all up to the brace or colon.
+# ${NAME}, ${NAME:-default}, ${NAME:-"default"}, ${NAME:-'default'}; the name ends at the brace or colon.
 _VARIABLE = re.compile(r"\$\{([^:}]*)(?::-(?:\"([^\"]*)\"|'([^']*)'|([^'\"}]*)))?\}")
 _STRING = r'"(?:[^"\\]|\\.)*+"'
 _COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -22,7 +22,7 @@ _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])", re.DOTALL)
 
 
 class OrthancError(ValueError):
-    """It cannot be imported. `problems` are sentences, all that were found."""
+    """The configuration cannot be imported. `problems`: all that were found, one sentence each."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -31,7 +31,10 @@ class OrthancError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class OrthancText:
-    """What the files hold together. `unset`: variables without value and default, which Orthanc takes for empty."""
+    """The members of all files. `unset`: variables without value and default, which Orthanc reads as empty.
+
+    `repeated`: keys that stand twice in one object.
+    """
 
     values: JsonObject
     unset: tuple[str, ...]
@@ -39,13 +42,13 @@ class OrthancText:
 
 
 def read_text(files: Mapping[str, bytes], environ: Mapping[str, str]) -> OrthancText:
-    """Parse and merge the files, by name. Raises OrthancError; each problem begins with the name."""
+    """Parse and merge files, given by name. Raises OrthancError; each problem begins with the name of the file."""
     merged: JsonObject = {}
     unset, repeated = dict[str, None](), dict[str, None]()
     origin = dict[str, str]()
     problems = list[str]()
     for name, data in files.items():
-        # Bytes that are not UTF-8 are met in comments and paths.
+        # Real files have bytes that are not UTF-8 in comments and paths.
         text = _substitute(data.decode("utf-8-sig", "surrogateescape"), environ, unset)
         try:
             values = _parse(text, repeated)
@@ -54,7 +57,7 @@ def read_text(files: Mapping[str, bytes], environ: Mapping[str, str]) -> Orthanc
             continue
         for key, value in values.items():
             if key in merged:
-                problems.append(f"{name}: {shown(key)} is in {origin[key]} already; Orthanc refuses to start so")
+                problems.append(f"{name}: {shown(key)} is in {origin[key]} already; Orthanc refuses to start with it")
             merged[key], origin[key] = value, name
     if problems:
         raise OrthancError(problems)
@@ -75,7 +78,7 @@ def _substitute(text: str, environ: Mapping[str, str], unset: dict[str, None]) -
 
 
 def _parse(text: str, repeated: dict[str, None]) -> JsonObject:
-    """One file. Raises ValueError with line and column."""
+    """Parse one file. Raises ValueError with line and column."""
 
     def members(pairs: list[tuple[str, Any]]) -> JsonObject:
         result: JsonObject = {}
@@ -88,7 +91,7 @@ def _parse(text: str, repeated: dict[str, None]) -> JsonObject:
     def constant(word: str) -> NoReturn:
         raise ValueError(f"{word} is not JSON")
 
-    # What goes is replaced by spaces, so that the lines and columns of mistakes are those of the file.
+    # Spaces replace what is removed, so that lines and columns of errors are those of the file.
     plain = _COMMENT.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
     plain = _TRAILING_COMMA.sub(lambda match: match[1] or " ", plain)
     try:
@@ -96,7 +99,7 @@ def _parse(text: str, repeated: dict[str, None]) -> JsonObject:
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     except RecursionError:
-        raise ValueError("not an Orthanc configuration: nested too deep") from None
+        raise ValueError("not an Orthanc configuration: nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError("not an Orthanc configuration: an object {...} is needed")
+        raise ValueError("not an Orthanc configuration: expected an object {...}")
     return value

@@ -1,4 +1,4 @@
-"""The configuration of the gateway that stands in front of an Orthanc, as YAML with comments. Pure."""
+"""Writes the configuration of a gateway in front of an Orthanc, as YAML with comments. Pure."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -16,32 +16,32 @@ _PLAINTEXT_PORT, _TLS_PORT = 11112, 2762  # dicom and dicom-tls (PS3.8 section 9
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the Orthanc configuration does not say. `certificate` and `key`: DicomTls*, resolved to paths."""
+    """Values that the Orthanc configuration lacks. `certificate` and `key`: DicomTls*, resolved to paths."""
 
-    source: str  # what is imported, for the first line
+    source: str  # the imported file, for the first line
     bind: str  # address:port
     pacs: str  # host:port
     certificate: str = ""
     key: str = ""
-    remarks: tuple[str, ...] = ()  # what reading it brought up
+    remarks: tuple[str, ...] = ()  # from reading the text
 
 
 def default_bind(orthanc: Orthanc) -> str:
-    """Where the gateway listens unless it is told."""
+    """Return the address that the gateway listens on by default."""
     return f"0.0.0.0:{_TLS_PORT if orthanc.tls else _PLAINTEXT_PORT}"
 
 
 def render(
     orthanc: Orthanc, peers: Sequence[PeerEntry], trust: Trust, bundle: Bundle, around: Surroundings
 ) -> tuple[str, list[str]]:
-    """The text, and what in it somebody must look at (also said there, in a comment)."""
+    """Return the text, and its remarks that an administrator must check (the text has them as comments too)."""
     page = _Page()
     urgent = [*around.remarks, *_urgent(orthanc, peers)]
     page.comment(0, f"dicomgate in front of Orthanc, made by `dicomgate import` from {around.source}.")
-    page.comment(0, "It decides as Orthanc does on who may associate and what for; comments say where it does not.")
-    page.comment(0, "Orthanc goes on to check by its own configuration, behind the gateway.")
+    page.comment(0, "It decides on associations and operations as Orthanc does; comments name the differences.")
+    page.comment(0, "Orthanc still checks by its own configuration, behind the gateway.")
     if urgent:
-        page.comment(0, "Look at this:")
+        page.comment(0, "Check this:")
         for text in urgent:
             page.comment(0, text, bullet=True)
     page.line(0, "version: 1")
@@ -58,17 +58,16 @@ def _urgent(orthanc: Orthanc, peers: Sequence[PeerEntry]) -> list[str]:
     if orthanc.in_database:
         found.append(
             "DicomModalitiesInDatabase is true: Orthanc keeps its modalities in the database and does not read "
-            "DicomModalities, so none is imported. Put what /modalities?expand of its REST API gives into "
+            "DicomModalities, so none is imported. Copy the answer of /modalities?expand of its REST API to "
             "DicomModalities, set DicomModalitiesInDatabase to false, and import again."
         )
     found += [
         ": ".join(filter(None, (entry.comments[0], " ".join(entry.comments[1:])))) for entry in peers if not entry.aet
     ]
     found += [
-        f"{key}: Orthanc knows no such key and passes over it; is {near} meant?"
-        for key, near in orthanc.misspelt.items()
+        f"{key}: unknown to Orthanc, which ignores it; is {near} meant?" for key, near in orthanc.misspelt.items()
     ]
-    found += [f"AcceptedTransferSyntaxes: nothing is called {shown(text)}." for text in unknown_syntaxes(orthanc)]
+    found += [f"AcceptedTransferSyntaxes: {shown(text)} matches nothing." for text in unknown_syntaxes(orthanc)]
     return found
 
 
@@ -94,16 +93,16 @@ def _render_listener(page: "_Page", orthanc: Orthanc, trust: Trust, bundle: Bund
     page.line(3, "client_auth:")
     if not tls.certificate_required:
         page.comment(
-            4, "DicomTlsRemoteCertificateRequired is false. Orthanc before 1.12.4 looked at a certificate that"
+            4, "DicomTlsRemoteCertificateRequired is false. Orthanc before 1.12.4 still verified a certificate that"
         )
-        page.comment(4, "was sent all the same: mode optional, with the CAs of the devices under ca.")
+        page.comment(4, "was sent. To do the same: mode optional, with the CAs of the devices under ca.")
         page.line(4, "mode: none")
         page.line()
         return
     for certificate in bundle.ignored:
         page.comment(
             4,
-            f"Left out: {certificate.subject} is neither a CA nor self-signed; alone in the file it opens nothing, "
+            f"Left out: {certificate.subject} is neither a CA nor self-signed; without its issuer it admits no sender, "
             "in Orthanc as here.",
         )
     page.line(4, "mode: required")
@@ -115,15 +114,15 @@ def _render_listener(page: "_Page", orthanc: Orthanc, trust: Trust, bundle: Bund
 def _profile_remarks(minimum: int, ciphers: tuple[str, ...]) -> list[str]:
     found = list[str]()
     if minimum == 5:
-        found.append("DicomTlsMinimumProtocolVersion 5: Orthanc takes TLS 1.3 alone; no profile does, here 1.2 passes.")
+        found.append("DicomTlsMinimumProtocolVersion 5: Orthanc accepts TLS 1.3 only; every profile accepts 1.2.")
     elif minimum == 0:
         found.append(
-            "DicomTlsMinimumProtocolVersion 0 is the older BCP 195: with it Orthanc may take TLS 1.0 and 1.1, this "
-            "profile takes 1.2 and 1.3. For a device that has no more: a listener of its own with profile "
+            "DicomTlsMinimumProtocolVersion 0 is the older BCP 195: Orthanc may accept TLS 1.0 and 1.1 with it, this "
+            "profile accepts 1.2 and 1.3. A device with nothing newer needs a listener of its own, with profile "
             "legacy-bcp195 and networks."
         )
     elif minimum < 4:
-        found.append(f"DicomTlsMinimumProtocolVersion {minimum}: versions before TLS 1.2 are not taken here.")
+        found.append(f"DicomTlsMinimumProtocolVersion {minimum}: versions before TLS 1.2 are not accepted here.")
     if ciphers:
         found.append("DicomTlsCiphersAccepted has no counterpart: the profile has the cipher suites of PS3.15.")
     return found
@@ -152,27 +151,27 @@ def _render_tenant(page: "_Page", orthanc: Orthanc, peers: Sequence[PeerEntry]) 
 
 
 def _peers_remarks(orthanc: Orthanc, peers: Sequence[PeerEntry]) -> list[str]:
-    found = ["The first that matches wins; who is not listed is refused."]
+    found = ["The first match wins; all other senders are refused."]
     if not orthanc.unknown_sop_classes and any("store_standard" in entry.allow for entry in peers):
         found.append(
-            "UnknownSopClassAccepted is false: store_standard, the storage classes of the standard. store would let "
-            "private ones pass too."
+            "UnknownSopClassAccepted is false: store_standard allows the standard storage classes. store would also "
+            "allow private ones."
         )
     if any("move" in entry.allow for entry in peers):
-        found.append("C-MOVE: Orthanc sends to its own modalities alone, so it decides on the destination.")
+        found.append("C-MOVE: Orthanc sends to its own modalities only, so it decides on the destination.")
     if any(entry.cert and entry.cert.get("file") for entry in peers):
         found.append(
-            "Certificates: to Orthanc any of DicomTlsTrustedCertificates may come with any title. Here a self-signed "
-            "one belongs to the modality that it names (its AE title, name or Host); one that names none belongs to "
-            "each modality that has none of its own."
+            "Certificates: Orthanc accepts any of DicomTlsTrustedCertificates with any title. Here a self-signed one "
+            "belongs to the modality that it names (AE title, name or Host); one that names no modality belongs to "
+            "each modality without one of its own."
         )
     if any(entry.aet and not entry.refuse and entry.source is None for entry in peers) and orthanc.tls is None:
-        found.append("Without `from` anybody who says the title is let in, as Orthanc does; check warns of it (W203).")
+        found.append("Without `from` every sender with the title is admitted, as by Orthanc; check warns of it (W203).")
     if (syntaxes := accepted_for_storage(orthanc)) is not None and not set(GENERAL) <= set(syntaxes):
         found.append(
-            "transfer_syntaxes: Orthanc takes the uncompressed ones for all but C-STORE in any case; for C-STORE it "
-            "refuses itself what AcceptedTransferSyntaxes leaves out. Who may only store has no more than these; "
-            "check warns if Implicit VR Little Endian is missing (W211)."
+            "transfer_syntaxes: Orthanc always accepts the uncompressed ones, but for C-STORE, where it refuses what "
+            "AcceptedTransferSyntaxes leaves out. A peer that may only store has these alone; check warns if Implicit "
+            "VR Little Endian is missing (W211)."
         )
     return found
 
@@ -198,13 +197,13 @@ def _render_peer(page: "_Page", entry: PeerEntry, syntaxes: tuple[str, ...] | No
 
 def _render_upstream(page: "_Page", orthanc: Orthanc, around: Surroundings) -> None:
     page.line(0, "upstreams:")
-    page.comment(1, "Orthanc, which from now on must be reached by the gateway alone: close its port to the network.")
+    page.comment(1, "From now on only the gateway may reach Orthanc: close its port to the network.")
     if orthanc.check_host:
         page.comment(
-            1, "There set DicomCheckModalityHost to false: every association comes from the gateway's address."
+            1, "In Orthanc, set DicomCheckModalityHost to false: every association comes from the gateway's address."
         )
     if orthanc.tls is not None:
-        page.comment(1, "There set DicomTlsEnabled to false, or add `tls` here.")
+        page.comment(1, "In Orthanc, set DicomTlsEnabled to false, or add `tls` here.")
     page.line(1, f"orthanc: {{servers: [{{address: {yaml_text(around.pacs)}}}]}}")
 
 
@@ -212,14 +211,14 @@ def _render_rest(page: "_Page", orthanc: Orthanc) -> None:
     outgoing = sorted({key for modality in orthanc.modalities for key in modality.outgoing})
     if outgoing:
         page.line()
-        page.comment(0, f"How Orthanc calls its modalities does not pass the gateway: {', '.join(outgoing)}.")
+        page.comment(0, f"For Orthanc's own calls, which do not pass the gateway: {', '.join(outgoing)}.")
     if orthanc.others:
         page.line()
-        page.comment(0, f"Says nothing of who may associate, and stays with Orthanc: {', '.join(orthanc.others)}.")
+        page.comment(0, f"Without a meaning here, stays with Orthanc: {', '.join(orthanc.others)}.")
 
 
 class _Page:
-    """Lines of YAML. What goes into a comment may come from anywhere: it is escaped and wrapped."""
+    """Lines of YAML. Comments are escaped and wrapped: their text may come from any source."""
 
     def __init__(self) -> None:
         self._lines = list[str]()
@@ -231,7 +230,7 @@ class _Page:
         self._lines.append("  " * depth + text if text else "")
 
     def comment(self, depth: int, text: str, *, bullet: bool = False) -> None:
-        """One paragraph."""
+        """Add one paragraph of comment."""
         indent = "  " * depth + "# "
         escaped = "".join(c if " " <= c <= "~" else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
         self._lines += textwrap.wrap(
@@ -244,7 +243,7 @@ class _Page:
         )
 
     def list(self, depth: int, key: str, values: Iterable[str]) -> None:
-        """A list in brackets, over several lines where it is long."""
+        """Add a list in brackets, on several lines if it is long."""
         indent = "  " * depth
         items = [yaml_text(value) for value in values]
         line = f"{indent}{key}: ["

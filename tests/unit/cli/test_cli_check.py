@@ -126,7 +126,7 @@ def test_load_balancers_and_how_upstreams_are_dialled_are_told(config: Write, ca
     assert main(["check"]) == 0
     out = capsys.readouterr().out
     assert "  PROXY header      v1 or v2 from 10.0.0.1/32, 10.0.1.0/24; others are refused\n" in out
-    assert "\nupstream pacs at 10.9.0.1:104, from 127.0.0.1, behind a PROXY header v2  [config.yaml:" in out
+    assert "\nupstream pacs at 10.9.0.1:104, from 127.0.0.1, with a PROXY header v2  [config.yaml:" in out
     report = check_json(capsys)
     (listener,), (upstream,) = report["listeners"], report["upstreams"]
     assert listener["proxy_protocol"] == {"versions": ["v1", "v2"], "trusted": ["10.0.0.1/32", "10.0.1.0/24"]}
@@ -160,7 +160,7 @@ def test_each_peer_is_told_in_words(config: Write, capsys: Capture) -> None:
     assert (
         "    peer CT1        may echo, store (private classes too), read worklists, retrieve by C-MOVE (to self), "
         "retrieve by C-GET, ask for storage commitment, report performed procedure steps; "
-        "only SOP classes 1.3.12.2.1107.5.9.1, Verification; the upstream knows it as N_CT1\n"
+        "only SOP classes 1.3.12.2.1107.5.9.1, Verification; calling AE title sent to the upstream: N_CT1\n"
     ) in out
     assert "    peer MR1        may do everything (C-MOVE to self)\n" in out
     assert "    peer US1        is refused\n" in out

@@ -124,7 +124,7 @@ def test_behind_a_load_balancer_the_address_is_the_one_in_the_header(config: Wri
     assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1"]) == 0
     said = capsys.readouterr()
     assert "the address is the one in its PROXY header" in said.err
-    assert "forwarded to upstream pacs (10.9.0.1:104, behind a PROXY header v1)\n" in said.out
+    assert "forwarded to upstream pacs (10.9.0.1:104, with a PROXY header v1)\n" in said.out
 
 
 def test_control_characters_reach_no_terminal(config: Write, capsys: Capture) -> None:

@@ -91,7 +91,7 @@ def test_what_reading_brought_up_is_said(tmp_path: Path, capsys: pytest.CaptureF
     [
         ("{", ["orthanc.json: not JSON: line 1"]),
         ("[]", ["not an Orthanc configuration"]),
-        ('{"version": 1}', ["none of its keys is one of Orthanc's"]),
+        ('{"version": 1}', ["it has no key of Orthanc's"]),
         (
             '{"DicomPort": "x", "DicomAet": 1}',
             ["DicomPort: 'x' is not a whole number", "DicomAet: '1' is not a string"],
@@ -287,9 +287,9 @@ def test_a_bundle_that_trusts_nobody(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "Orthanc may take TLS 1.0 and 1.1"),
-        ({"DicomTlsMinimumProtocolVersion": 2}, "versions before TLS 1.2 are not taken here"),
-        ({"DicomTlsMinimumProtocolVersion": 5}, "Orthanc takes TLS 1.3 alone"),
+        ({}, "Orthanc may accept TLS 1.0 and 1.1"),
+        ({"DicomTlsMinimumProtocolVersion": 2}, "versions before TLS 1.2 are not accepted here"),
+        ({"DicomTlsMinimumProtocolVersion": 5}, "Orthanc accepts TLS 1.3 only"),
         (
             {"DicomTlsMinimumProtocolVersion": 4, "DicomTlsCiphersAccepted": ["X"]},
             "DicomTlsCiphersAccepted has no counterpart",

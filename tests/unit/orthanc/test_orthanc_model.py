@@ -17,9 +17,9 @@ def modality(**more: Any) -> Values:
 @pytest.mark.parametrize(
     ("config", "problems"),
     [
-        ({}, ["not an Orthanc configuration: none of its keys is one of Orthanc's"]),
-        ({"version": 1, "listeners": {}}, ["not an Orthanc configuration: none of its keys is one of Orthanc's"]),
-        ({"DicomServerEnabled": False}, ["DicomServerEnabled is false: this Orthanc takes no associations, so nothing is imported"]),
+        ({}, ["not an Orthanc configuration: it has no key of Orthanc's"]),
+        ({"version": 1, "listeners": {}}, ["not an Orthanc configuration: it has no key of Orthanc's"]),
+        ({"DicomServerEnabled": False}, ["DicomServerEnabled is false: this Orthanc accepts no associations, so there is nothing to import"]),
         (
             {"DicomAet": 5, "DicomPort": "4242", "DicomCheckCalledAet": "yes", "DicomAlwaysAllowEcho": 1, "StrictAetComparison": None},
             [
@@ -38,9 +38,9 @@ def modality(**more: Any) -> Values:
             {"DicomModalities": {"a": 1, "b": ["X", "h"], "c": [1, "h", 104], "d": ["X", "h", 104, "GE", 5], "e f": None}},
             [
                 "DicomModalities.a: '1' is neither [AET, host, port] nor an object",
-                "DicomModalities.b: [AET, host, port] is needed, perhaps with a manufacturer, and strings but the port",
-                "DicomModalities.c: [AET, host, port] is needed, perhaps with a manufacturer, and strings but the port",
-                "DicomModalities.d: [AET, host, port] is needed, perhaps with a manufacturer, and strings but the port",
+                "DicomModalities.b: expected [AET, host, port] or [AET, host, port, manufacturer], all strings except the port",
+                "DicomModalities.c: expected [AET, host, port] or [AET, host, port, manufacturer], all strings except the port",
+                "DicomModalities.d: expected [AET, host, port] or [AET, host, port, manufacturer], all strings except the port",
                 "DicomModalities.'e f': null is neither [AET, host, port] nor an object",
             ],
         ),

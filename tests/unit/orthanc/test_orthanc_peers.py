@@ -181,7 +181,7 @@ def test_a_title_that_is_there_twice_comes_from_its_own_hosts(tmp_path: Path, co
 
 def test_the_difference_is_said() -> None:
     twice = values(("a", "CT1", "10.0.0.1"), ("b", "ct1", "10.0.0.2"), DicomCheckModalityHost=True)
-    assert "Orthanc takes what all of them allow from any address" in comments(twice)
+    assert "Orthanc allows what they all allow, from any address" in comments(twice)
     assert "several times" not in comments(SEED)
     assert "what all of these allow" in comments(values(("a", "CT1", "h"), ("b", "ct1", "i")))
 
@@ -213,7 +213,7 @@ def test_what_a_modality_may(changes: Values, expected: tuple[str, ...]) -> None
 def test_half_of_storage_commitment_is_said(flag: str) -> None:
     said = comments({"DicomModalities": {"ct": modality(**{flag: False})}})
     assert "AllowNAction and AllowEventReport differ" in said
-    assert "no such key" not in said
+    assert "unknown to Orthanc" not in said
 
 
 def test_unknown_sop_classes_make_it_store() -> None:
@@ -265,7 +265,7 @@ def test_a_host_name_is_resolved_and_said() -> None:
     config = values(("ct", "CT1", "ct.example.org"), DicomCheckModalityHost=True, **NOBODY)
     [entry] = peers(config, {"ct.example.org": ["10.0.0.7", "2001:db8::7"]})
     assert entry.source == ("10.0.0.7", "2001:db8::7")
-    assert "'ct.example.org', resolved now" in " ".join(entry.comments)
+    assert "'ct.example.org', resolved at the import" in " ".join(entry.comments)
 
 
 def test_a_host_name_that_does_not_resolve_opens_nothing(tmp_path: Path) -> None:
@@ -301,9 +301,9 @@ def test_keys_without_counterpart_are_named_and_no_value_shown() -> None:
     )
     assert "stays with Orthanc: RegisteredUsers." in text
     assert "secret" not in text
-    assert "DicomAlwaysAllowEhco: Orthanc knows no such key and passes over it; is DicomAlwaysAllowEcho meant?" in text
-    assert "does not pass the gateway: LocalAet, UseDicomTls." in text
-    assert "ct: Orthanc knows no such key, it has no effect there or here: AllowFoo" in text
+    assert "DicomAlwaysAllowEhco: unknown to Orthanc, which ignores it; is DicomAlwaysAllowEcho meant?" in text
+    assert "do not pass the gateway: LocalAet, UseDicomTls." in text
+    assert "ct: unknown to Orthanc, without effect there and here: AllowFoo" in text
 
 
 def test_no_line_of_a_comment_is_the_writers() -> None:

@@ -90,4 +90,4 @@ def test_without_any_syntax_nothing_is_stored() -> None:
         "a": ("echo", "find", "worklist", "get", "move", "storage_commitment"),
         "anybody": ("echo",),
     }
-    assert "nothing is called '1.2.3'" in text_of({"AcceptedTransferSyntaxes": ["1.2.3"]})
+    assert "'1.2.3' matches nothing" in text_of({"AcceptedTransferSyntaxes": ["1.2.3"]})

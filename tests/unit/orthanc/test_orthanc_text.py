@@ -50,10 +50,10 @@ def test_what_orthanc_reads_is_read(text: str | bytes, expected: dict[str, Any])
         ('{"a": "open}', "not JSON"),
         ('{"a": NaN}', "NaN is not JSON"),
         ("{'a': 1}", "not JSON"),
-        ("[1]", "an object {...} is needed"),
-        ('"text"', "an object {...} is needed"),
-        ("null", "an object {...} is needed"),
-        ("[" * 100_000, "nested too deep"),
+        ("[1]", "expected an object {...}"),
+        ('"text"', "expected an object {...}"),
+        ("null", "expected an object {...}"),
+        ("[" * 100_000, "nested too deeply"),
         (f'{{"a": {"9" * 5000}}}', "orthanc.json: "),
         (b"\x00\xff\xfe{", "not JSON"),
     ],
@@ -118,6 +118,6 @@ def test_a_key_of_two_files_and_every_bad_file_are_told() -> None:
         read_text({"1.json": b'{"a": 1}', "2.json": b'{"a": 2}', "3.json": b"{", "4.json": b"[]"}, {})
     problems = caught.value.problems
     assert len(problems) == 3
-    assert problems[0] == "2.json: 'a' is in 1.json already; Orthanc refuses to start so"
+    assert problems[0] == "2.json: 'a' is in 1.json already; Orthanc refuses to start with it"
     assert problems[1].startswith("3.json: not JSON")
     assert problems[2].startswith("4.json: not an Orthanc configuration")
