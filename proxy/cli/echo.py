@@ -169,7 +169,7 @@ def _print_chain(tls: "TlsFacts", *, verified: bool) -> None:
 
 
 def _print_certificate(certificate: "Certificate") -> None:
-    from proxy.explain.certificates import validity
+    from proxy.explain.certificate_words import validity
 
     until, style = validity(certificate.not_after, datetime.datetime.now(datetime.UTC))
     say(f"{_DETAILS}{printable(certificate.subject.text)}, {until}", style)
