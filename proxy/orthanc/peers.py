@@ -126,8 +126,8 @@ def _at_host(
         return [PeerEntry((*comments, why, "With its address known, add a peer with from: [ADDRESS]."))]
     if not _is_address(host):
         comments.append(
-            f"Host {shown(host)}, resolved at the import; later changes of the name have no effect. Orthanc compares the "
-            "address with this text, and never finds it equal."
+            f"Host {shown(host)}, resolved at the import; later changes of the name have no effect. Orthanc "
+            "compares the address with this text, and never finds it equal."
         )
     operations = frozenset.union(*(modality.operations for modality in modalities)) | orthanc.always
     entry = _entry(comments, names.take(modalities[0].name), title, found, _words(orthanc, operations))
@@ -147,7 +147,7 @@ def _bound(trust: Trust, title: str, entry: PeerEntry, names: "_Names") -> list[
     """Return the entry once for each kind of certificate that may be sent with it."""
     first, *more = (replace(entry, cert=cert or None) for cert in trust.bindings(title))
     comments = ("The same, with a certificate issued by a CA.",)
-    return [first, *(replace(e, name=names.take(f"{entry.name}-by-ca"), comments=said) for e in more)]
+    return [first, *(replace(e, name=names.take(f"{entry.name}-by-ca"), comments=comments) for e in more)]
 
 
 def _words(orthanc: Orthanc, operations: frozenset[str]) -> tuple[str, ...]:
