@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from proxy.config.findings import KeyPath
 from proxy.config.material import CaFile, CrlFile, Material, OwnCertificate, Pinned
-from proxy.config.models import LEGACY_PROFILES, ClientAuthModel, ClientCa, ListenerTlsModel, TenantTlsModel
+from proxy.config.models import ClientAuthModel, ClientCa, ListenerTlsModel, TenantTlsModel
 from proxy.config.models_tenant import TenantModel
+from proxy.config.profiles import LEGACY_PROFILES
 from proxy.config.values import ClientAuthSettings, File, KeyPair, TlsSettings
 from proxy.policy import ClientAuth as ClientAuthPolicy
 from proxy.policy import ClientAuthMode
