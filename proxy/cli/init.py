@@ -67,7 +67,7 @@ def command(
     ip: Annotated[list[str] | None, typer.Option("--ip", help="IP address by which devices call the gateway.")] = None,
 ) -> None:
     """Write a first configuration, a PKI and a certificate for the gateway."""
-    from proxy.pki.authority import PkiError
+    from proxy.pki.index import PkiError
     from proxy.pki.issuing import IssuingError, Names
     from proxy.pki.safefiles import write_new
 

@@ -6,8 +6,8 @@ from proxy.config.compile import Compiled, Reached
 from proxy.config.compile_tls import CompiledTls
 from proxy.config.findings import KeyPath
 from proxy.config.material import Material
-from proxy.config.models import LEGACY_PROFILES
 from proxy.config.models_root import Configuration
+from proxy.config.profiles import LEGACY_PROFILES
 from proxy.x509.crl import Crl
 
 _STRICTNESS = {"none": 0, "optional": 1, "required": 2}
@@ -40,7 +40,7 @@ def check_tls(configuration: Configuration, compiled: Compiled, material: Materi
 
 def _check_trust(tls: CompiledTls, path: KeyPath, where: str, material: Material) -> None:
     trust = tls.trust
-    if trust.mode == "none" or trust.trusts_somebody:
+    if trust.mode == "none" or trust.trusts_any:
         return
     nobody = (
         f"client_auth is {trust.mode}{where} and there is neither a `ca` nor a pinned certificate (cert.file of a peer)"
@@ -62,7 +62,7 @@ def _check_plaintext(item: Reached, material: Material) -> None:
 def _check_asked(item: Reached, listener: CompiledTls, material: Material) -> None:
     """A tenant without server names is reached by the listener's own context, which alone asks for certificates."""
     mode = item.tls.trust.mode
-    if mode != "none" and listener.trust.mode == "none" and item.tls.trust.trusts_somebody:
+    if mode != "none" and listener.trust.mode == "none" and item.tls.trust.trusts_any:
         so = "nobody reaches it there" if mode == "required" else "this has no effect there"
         message = f"listener {item.listener} asks nobody for a certificate, and without server_names {so}"
         material.tell("W206", ("tenants", item.tenant, "tls", "client_auth", "mode"), message)

@@ -38,7 +38,8 @@ def _as_written(node: object) -> None:
         return
     if isinstance(node.get("title"), str):
         del node["title"]  # pydantic makes it from the name of the key
-    if node.get("default") in (None, [], {}):
+    takes_null = {"const": None} in node.get("anyOf", ())
+    if node.get("default") in ([], {}) or (node.get("default") is None and not takes_null):
         node.pop("default", None)
     # The models write defaults as text; an editor compares a default with the type of its key.
     if node.get("type") == "integer" and "default" in node:

@@ -11,7 +11,7 @@ from proxy.net.station import Station
 
 _PAUSE = 0.1  # seconds without accepting when the system has no room for another socket
 _REPORT_PERIOD = 1.0  # seconds between two log lines about that
-# Connections taken from the queue for one event: an accepted connection waits behind few that are refused.
+# Connections taken from the queue for one event: few refused connections delay an accepted one.
 _ACCEPTS = 32
 _YIELD = 0.002  # seconds in which another worker may take the connection
 # Turns that other workers get before this one takes a connection. A busy worker may need several. A worker that takes

@@ -1,4 +1,4 @@
-"""What associations report: access records, refused operations and bugs, each sender within its limit."""
+"""Access records, refused operations and bugs of associations, written within a limit for each sender."""
 
 import time
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What has flowed through an association: bytes, PDUs and DIMSE operations, for the metrics and the access record.
+"""Traffic of an association for the metrics and the access record: bytes, PDUs and DIMSE operations.
 
 Legs and walks count in plain integers. The sums are added to the metrics once a second and at the end, never per chunk.
 """

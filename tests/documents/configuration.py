@@ -103,7 +103,7 @@ def _is_unbuilt(path: str) -> bool:
 
 def _default(field: Schema) -> str:
     if "default" not in field:
-        return "`null`" if {"const": None} in _choices(field) else ""
+        return ""
     value = field["default"]
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 

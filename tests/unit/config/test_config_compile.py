@@ -1,4 +1,4 @@
-"""The values that come out: defaults, scalars, inheritance of `tls`, CAs of tenants, places for `explain`."""
+"""The loaded values: defaults, scalars, inheritance of `tls`, CAs of tenants, positions for `explain`."""
 # ruff: noqa: E501 - a finding is one line, however long
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""What each SOP class of PS3.6 is taken for, and what the configuration writes for a UID."""
+"""The operation and group of each SOP class of PS3.6, and the keywords that stand for UIDs."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_a_sop_class_belongs_to_an_operation_and_a_group(keyword: str, operation
 
 
 def test_every_storage_class_of_the_standard_is_one() -> None:
-    """PS3.4 annex B.5: those below 1.2.840.10008.5.1.4.1.1, but for the services that share the root (200 and 201)."""
+    """PS3.4 annex B.5: all below 1.2.840.10008.5.1.4.1.1, except the services that share the root (200 and 201)."""
     root = "1.2.840.10008.5.1.4.1.1."
     others = {
         uid: item.operation

@@ -1,4 +1,4 @@
-"""Every kind of wrong value: the whole line, as an administrator reads it."""
+"""Each kind of wrong value: the whole finding, as an administrator reads it."""
 # ruff: noqa: E501 - a finding is one line, however long
 
 from pathlib import Path
@@ -84,7 +84,7 @@ UPSTREAM = '{servers: [{address: "10.20.0.5:104"}]}'
         (changed("upstream: pacs", "upstream: [pacs]"), "E110 config.yaml:10:15: tenants.hospital.upstream: must be a single value, not a list"),
         (changed("upstream: pacs", "upstream:"), "E110 config.yaml:10:14: tenants.hospital.upstream: is empty"),
         (changed("    peers:", "    routes: {'${RIS}': pacs}\n    peers:"), "E109 config.yaml:11:14: '${RIS}': ${...} is expanded in values only, not in keys"),
-        # nothing written is not null: what stood there may have been commented out
+        # an empty value is not null: the lines below may have been commented out
         (changed("    tenants:", "    tls:\n    tenants:"), "E110 config.yaml:6:9: listeners.plain.tls: must be a mapping of "
          "profile, certificates, client_auth"),
         (changed("upstream: pacs", "upstream: pacs\n    observe_until:"), "E110 config.yaml:11:19: tenants.hospital.observe_until: is empty"),

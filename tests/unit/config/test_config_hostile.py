@@ -1,4 +1,4 @@
-"""Whatever a configuration file holds, loading it ends in findings, never in an exception."""
+"""Loading any configuration file ends in findings, never in an exception."""
 # ruff: noqa: E501
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Meaning checks: each code with a configuration that earns it, and one beside it that does not."""
+"""Meaning checks: for each code a configuration that gets it, and a similar one that does not."""
 # ruff: noqa: E501 - a finding is one line, however long
 
 import datetime
@@ -18,7 +18,7 @@ DAY = datetime.timedelta(days=1)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a server certificate that nobody could object to."""
+    """A folder with a server certificate, a CA and a device certificate, all without findings."""
     root = certs.ca("Server CA")
     valid = (certs.now() - DAY, certs.now() + 90 * DAY)
     write_pair(tmp_path, certs.leaf("pacs", root, eku=(certs.SERVER,), dns=["pacs.example.org"], valid=valid), "pacs")

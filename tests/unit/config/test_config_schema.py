@@ -1,4 +1,4 @@
-"""The JSON Schema: valid, equal to its committed copy, as strict as the loader where a schema can be."""
+"""The JSON Schema: valid, equal to its committed copy, and as strict as the loader where a schema can be."""
 
 import json
 from pathlib import Path

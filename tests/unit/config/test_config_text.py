@@ -1,4 +1,4 @@
-"""Reading YAML as text: what is refused, where it is said to stand, and what stays as it was written."""
+"""YAML as text: errors with their positions, and scalars that stay as written."""
 
 from pathlib import Path
 

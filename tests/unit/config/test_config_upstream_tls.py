@@ -1,4 +1,4 @@
-"""`upstreams.*.tls`: what it becomes, and what is told of it."""
+"""`upstreams.*.tls`: its values and its findings."""
 # ruff: noqa: E501 - a finding is one line, however long
 
 import datetime

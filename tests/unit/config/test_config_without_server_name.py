@@ -1,4 +1,4 @@
-"""What a tenant revokes holds for senders without a server name too, who meet the listener's own context."""
+"""Revocations of a tenant also apply to clients without SNI, which meet the context of the listener."""
 
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def loaded(folder: Path, text: str) -> Listener:
 
 
 def without_server_name(listener: Listener, *chain: certs.Issued) -> Reason | None:
-    """What the listener's own context finds wrong with a certificate."""
+    """The reason for which the context of the listener refuses a certificate, or None."""
     assert listener.tls is not None
     judge = CertificateJudge(TrustStore(listener.tls.client_auth), checks_strength=False)
     return judge.judge([one.der for one in chain], certs.now().timestamp()).problem

@@ -1,4 +1,4 @@
-"""An OpenSSL that does not work is a finding, and the first and only one."""
+"""If OpenSSL does not work, that is the only finding."""
 
 import ssl
 from pathlib import Path

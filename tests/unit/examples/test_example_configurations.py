@@ -1,4 +1,7 @@
-"""Every file under examples/ parses, means what it says, and names exactly the features that are not built yet."""
+"""Every example loads without unexpected findings and uses only the unbuilt features listed here.
+
+examples/reference.yaml shows every key with the default of the models.
+"""
 
 import json
 import re
@@ -44,11 +47,11 @@ UNBUILT = {
 
 WARNINGS = {
     "reference.yaml": ["W202 tenants.hospital.peers.0.cert"],
-    # Its listener asks every tenant's senders for certificates, and clinic-a trusts none.
+    # Its listener requests certificates for all tenants, and clinic-a trusts no CA.
     "tenants-by-sni.yaml": ["W208 tenants.clinic-a.tls"],
 }
 
-#: What reference.yaml shows to explain a key, and says itself is to be left out, or takes from elsewhere.
+#: Edits that make reference.yaml loadable: it shows empty lists, which a file leaves out, and names an upstream `ris`.
 REFERENCE_EDITS = (
     (r"^include: \[\].*$", ""),
     (r"^ +revoked: \[\].*$", ""),
@@ -61,7 +64,7 @@ REFERENCE_EDITS = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All examples side by side, with every file that they name."""
+    """A folder with all examples and every file that they name."""
     folder = tmp_path_factory.mktemp("examples")
     root = certs.ca("Server CA")
     files = folder / "certs"
@@ -116,7 +119,7 @@ def test_an_example_parses_and_names_exactly_what_is_not_built(folder: Path, nam
 
 @pytest.mark.parametrize("name", UNBUILT)
 def test_an_example_is_no_example_of_what_one_is_warned_of(folder: Path, name: str) -> None:
-    # W301: a certificate of a test lives for 30 days; that it ends soon is not what the examples are about.
+    # Certificates of tests live for 30 days, so that each gets W301.
     warnings = [finding for finding in loaded(folder, name).findings if finding.severity == "warning"]
     assert [f"{finding.code} {finding.path}" for finding in warnings if finding.code != "W301"] == WARNINGS.get(
         name, []
@@ -130,7 +133,7 @@ def test_the_reference_says_itself_what_must_be_left_out(folder: Path) -> None:
 
 
 class Yaml12Loader(yaml.SafeLoader):
-    """As editors read YAML: `off` and `ON` are text."""
+    """YAML 1.2, as editors read it: `off` and `ON` are text."""
 
 
 Yaml12Loader.yaml_implicit_resolvers = {
@@ -147,7 +150,7 @@ def test_an_example_is_valid_by_the_schema(name: str) -> None:
 
 
 def reference(folder: Path) -> tuple[Block, Configuration]:
-    """The reference as text with positions, and as the models read it."""
+    """The reference as a tree with positions, and as models."""
     report = Report()
     root = assemble(str(folder / "reference.yaml"), {}, Files(), report)
     assert root is not None
@@ -184,7 +187,7 @@ def test_the_reference_shows_the_defaults_of_the_models(folder: Path) -> None:
             assert takes_null, line
             assert field.default is None, line
         elif field.default is None:
-            # Left out means nothing here, so that any value in the file is an example.
+            # The key has no default, so that its value in the file is an example.
             assert not takes_null or not isinstance(node, Text) or "(example" in line, line
         elif field.default != {}:  # a mapping shows the defaults of its own keys
             assert node == field.default, line

@@ -68,7 +68,7 @@ class Bed:
         return data
 
     async def rest(self, sock: socket.socket) -> bytes | str:
-        """What comes until the end; with " RST" where it ends by one."""
+        """Return the bytes until EOF, or how many came before a RST."""
         data = b""
         while True:
             try:
@@ -100,9 +100,9 @@ def tcp_pair(far_buffer: int | None = None) -> tuple[socket.socket, socket.socke
 
 @contextlib.asynccontextmanager
 async def bed(
-    behind_answer: bytes = b"", *, requestor_reads: bool = True, rules: frozenset[int] = EVERY_REQUEST
+    after_answer: bytes = b"", *, requestor_reads: bool = True, rules: frozenset[int] = EVERY_REQUEST
 ) -> AsyncIterator[Bed]:
-    """A relay that has begun; `behind_answer` is what the upstream sent behind its A-ASSOCIATE-AC.
+    """A relay that has started; `after_answer` are the bytes that the upstream sent after its A-ASSOCIATE-AC.
 
     `requestor_reads` False: it has a large answer before it, and does not read.
     """
@@ -125,7 +125,7 @@ async def bed(
     )
     if not requestor_reads:
         fill(legs[0])
-    relay.start(b"", behind_answer)
+    relay.start(b"", after_answer)
     try:
         yield Bed(relay, owner, requestor, upstream)
         assert all(leg.closed for leg in legs)

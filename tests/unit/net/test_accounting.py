@@ -1,4 +1,4 @@
-"""What an association counts of itself, where counting goes wrong."""
+"""The metrics of an association when counting fails."""
 
 from collections import Counter
 from ipaddress import ip_address

@@ -33,7 +33,7 @@ from proxy.upstream.dialling import Destination, begin_connect
 from tests.support import certs, defaults
 from tests.support.pacs import pacs
 from tests.support.tls_pair import file, key_pair
-from tests.unit.net.relay_bed import run, turns
+from tests.unit.net.relay_bed import turns
 
 PACS = defaults.upstream("pacs", (Server("pacs.example.org", 104),))
 POOL = defaults.upstream("pool", (Server("one.example.org", 104), Server("other.example.org", 104)), balance="first_up")
@@ -73,7 +73,7 @@ def _ignore(level: str, name: str, **fields: object) -> None:
 
 @contextlib.contextmanager
 def serving(issued: certs.Issued) -> Iterator[Destination]:
-    """A TLS server that shakes hands with whoever comes, and reads to the end."""
+    """A TLS server that completes every handshake and reads to EOF."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load_key_pair(context, key_pair(issued))
     with pacs(lambda visit: visit.wire.receive_all(), tls=context) as server:
@@ -81,7 +81,7 @@ def serving(issued: certs.Issued) -> Iterator[Destination]:
 
 
 class Dialling:
-    """What a dial needs around it. `results` is what it counted."""
+    """The surroundings of a dial. `results` are the attempts that it counted."""
 
     def __init__(
         self,
@@ -156,90 +156,69 @@ async def dialling(
         poller.close()
 
 
-def test_an_address_that_swallows_everything_leaves_the_next_its_share() -> None:
-    async def scenario() -> None:
-        with never_accepting() as hole, accepting() as good:
-            async with dialling(hole, good, seconds=0.2) as d, asyncio.timeout(5):
+async def test_an_address_that_swallows_everything_leaves_the_next_its_share() -> None:
+    with never_accepting() as hole, accepting() as good:
+        async with dialling(hole, good, seconds=0.2) as d, asyncio.timeout(5):
+            leg = await d.dial()
+            assert leg.socket.getpeername() == good.address
+            assert d.results == ["timeout", "ok"]
+            leg.close()
+
+
+async def test_an_address_that_refuses_costs_the_next_nothing() -> None:
+    with refusing() as refused, accepting() as good:
+        async with dialling(refused, good) as d:
+            (await d.dial()).close()
+            assert d.results == ["refused", "ok"]
+
+
+async def test_a_dead_server_is_passed_over_by_the_next_dial() -> None:
+    with refusing() as dead, accepting() as good:
+        async with dialling(dead, good, upstream=POOL) as d:
+            for _ in range(2):
                 leg = await d.dial()
                 assert leg.socket.getpeername() == good.address
-                assert d.results == ["timeout", "ok"]
                 leg.close()
-
-    run(scenario)
-
-
-def test_an_address_that_refuses_costs_the_next_nothing() -> None:
-    async def scenario() -> None:
-        with refusing() as refused, accepting() as good:
-            async with dialling(refused, good) as d:
-                (await d.dial()).close()
-                assert d.results == ["refused", "ok"]
-
-    run(scenario)
+            assert d.results == ["refused", "ok", "ok"]
 
 
-def test_a_dead_server_is_passed_over_by_the_next_dial() -> None:
-    async def scenario() -> None:
-        with refusing() as dead, accepting() as good:
-            async with dialling(dead, good, upstream=POOL) as d:
-                for _ in range(2):
-                    leg = await d.dial()
-                    assert leg.socket.getpeername() == good.address
-                    leg.close()
-                assert d.results == ["refused", "ok", "ok"]
-
-    run(scenario)
+async def test_a_server_that_swallows_everything_leaves_the_next_its_part() -> None:
+    with never_accepting() as hole, accepting() as good:
+        async with dialling(hole, good, seconds=0.2, upstream=POOL) as d, asyncio.timeout(5):
+            (await d.dial()).close()
+            assert d.results == ["timeout", "ok"]
 
 
-def test_a_server_that_swallows_everything_leaves_the_next_its_part() -> None:
-    async def scenario() -> None:
-        with never_accepting() as hole, accepting() as good:
-            async with dialling(hole, good, seconds=0.2, upstream=POOL) as d, asyncio.timeout(5):
-                (await d.dial()).close()
-                assert d.results == ["timeout", "ok"]
-
-    run(scenario)
-
-
-def test_a_pool_whose_servers_have_all_failed_is_refused_without_a_dial() -> None:
-    async def scenario() -> None:
-        with refusing() as one, refusing() as other:
-            async with dialling(one, other, upstream=POOL) as d:
-                with pytest.raises(Refused, match=r"Connection refused; .*Connection refused"):
-                    await d.dial()
-                with pytest.raises(Refused, match=r"every server has failed; the next one is tried in [01]\.\d s"):
-                    await d.dial()
-                assert d.results == ["refused", "refused"]
-
-    run(scenario)
+async def test_a_pool_whose_servers_have_all_failed_is_refused_without_a_dial() -> None:
+    with refusing() as one, refusing() as other:
+        async with dialling(one, other, upstream=POOL) as d:
+            with pytest.raises(Refused, match=r"Connection refused; .*Connection refused"):
+                await d.dial()
+            with pytest.raises(Refused, match=r"every server has failed; the next one is tried in [01]\.\d s"):
+                await d.dial()
+            assert d.results == ["refused", "refused"]
 
 
-def test_where_none_answers_the_refusal_names_them_all() -> None:
-    async def scenario() -> None:
-        with refusing() as one, refusing() as other:
-            async with dialling(one, other) as d:
-                with pytest.raises(Refused, match=f"{one}: Connection refused; {other}: Connection refused") as raised:
-                    await d.dial()
-                assert raised.value.reason is Reason.UPSTREAM_UNAVAILABLE
-
-    run(scenario)
+async def test_where_none_answers_the_refusal_names_them_all() -> None:
+    with refusing() as one, refusing() as other:
+        async with dialling(one, other) as d:
+            with pytest.raises(Refused, match=f"{one}: Connection refused; {other}: Connection refused") as raised:
+                await d.dial()
+            assert raised.value.reason is Reason.UPSTREAM_UNAVAILABLE
 
 
-def test_a_requestor_that_leaves_is_no_timeout_of_the_upstream() -> None:
-    async def scenario() -> None:
-        with never_accepting() as hole:
-            async with dialling(hole) as d:
-                task = asyncio.ensure_future(d.dial())
-                await turns()
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-                assert d.results == []
-
-    run(scenario)
+async def test_a_requestor_that_leaves_is_no_timeout_of_the_upstream() -> None:
+    with never_accepting() as hole:
+        async with dialling(hole) as d:
+            task = asyncio.ensure_future(d.dial())
+            await turns()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert d.results == []
 
 
-def test_a_connection_that_cannot_be_watched_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_cannot_be_watched_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may have no memory for it; an unclosed socket would keep its descriptor until somebody collects it."""
     begun: list[socket.socket] = []
 
@@ -252,60 +231,47 @@ def test_a_connection_that_cannot_be_watched_is_closed(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(module, "begin_connect", begin)
     monkeypatch.setattr(Poller, "register", register)
-
-    async def scenario() -> None:
-        with accepting() as good:
-            async with dialling(good) as d:
-                with pytest.raises(Refused, match="Cannot allocate memory"):
-                    await d.dial()
-                assert d.results == ["error"]
-                assert begun[0].fileno() == -1
-
-    run(scenario)
+    with accepting() as good:
+        async with dialling(good) as d:
+            with pytest.raises(Refused, match="Cannot allocate memory"):
+                await d.dial()
+            assert d.results == ["error"]
+            assert begun[0].fileno() == -1
 
 
-def test_a_server_that_fails_in_tls_leaves_its_place_to_the_next() -> None:
-    async def scenario() -> None:
-        with serving(WRONG) as wrong, accepting() as silent, serving(GOOD) as good:
-            async with dialling(wrong, silent, good, seconds=1.0, upstream=SECURE) as d, asyncio.timeout(5):
-                leg = await d.dial()
-                assert leg.socket.getpeername() == good.address
-                assert leg.tls is not None
-                assert d.results == ["tls", "tls", "TLSv1.3", "ok"]
-                leg.close()
-                while len(leg._poller):  # the alert to the first one is on its way
-                    await turns()
-
-    run(scenario)
+async def test_a_server_that_fails_in_tls_leaves_its_place_to_the_next() -> None:
+    with serving(WRONG) as wrong, accepting() as silent, serving(GOOD) as good:
+        async with dialling(wrong, silent, good, seconds=1.0, upstream=SECURE) as d, asyncio.timeout(5):
+            leg = await d.dial()
+            assert leg.socket.getpeername() == good.address
+            assert leg.tls is not None
+            assert d.results == ["tls", "tls", "TLSv1.3", "ok"]
+            leg.close()
+            while len(leg._poller):  # the alert to the first one is on its way
+                await turns()
 
 
-def test_where_one_of_them_failed_in_tls_the_refusal_says_so() -> None:
-    async def scenario() -> None:
-        with serving(WRONG) as wrong, refusing() as refused:
-            async with dialling(wrong, refused, upstream=SECURE) as d:
-                words = f"{wrong}: the server's certificate is not accepted: .*; {refused}: Connection refused"
-                with pytest.raises(Refused, match=words) as raised:
-                    await d.dial()
-                assert raised.value.reason is Reason.UPSTREAM_TLS_FAILED
-                while len(d.station.poller):
-                    await turns()
-
-    run(scenario)
+async def test_where_one_of_them_failed_in_tls_the_refusal_says_so() -> None:
+    with serving(WRONG) as wrong, refusing() as refused:
+        async with dialling(wrong, refused, upstream=SECURE) as d:
+            words = f"{wrong}: the server's certificate is not accepted: .*; {refused}: Connection refused"
+            with pytest.raises(Refused, match=words) as raised:
+                await d.dial()
+            assert raised.value.reason is Reason.UPSTREAM_TLS_FAILED
+            while len(d.station.poller):
+                await turns()
 
 
-def test_a_requestor_that_leaves_within_the_handshake_leaves_nothing_open() -> None:
-    async def scenario() -> None:
-        with accepting() as silent:
-            async with dialling(silent, upstream=SECURE) as d:
-                task = asyncio.ensure_future(d.dial())
-                while d.waits < 2:  # for the connection, then for the server's part of the handshake
-                    await turns()
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-                assert d.results == []
-
-    run(scenario)
+async def test_a_requestor_that_leaves_within_the_handshake_leaves_nothing_open() -> None:
+    with accepting() as silent:
+        async with dialling(silent, upstream=SECURE) as d:
+            task = asyncio.ensure_future(d.dial())
+            while d.waits < 2:  # for the connection, then for the server's part of the handshake
+                await turns()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert d.results == []
 
 
 def _our(destination: Destination) -> Listener:
@@ -313,39 +279,30 @@ def _our(destination: Destination) -> Listener:
     return Listener("plain", (destination.address[:2],), ListenerPolicy("plain", ()))
 
 
-def test_a_listener_of_ours_is_not_dialled() -> None:
-    async def scenario() -> None:
-        with accepting() as own:
-            async with dialling(own, listeners=(_our(own),)) as d:
-                words = f"upstream pacs: {own} is the listener plain of this gateway"
-                with pytest.raises(Refused, match=words) as raised:
-                    await d.dial()
-                assert raised.value.reason is Reason.UPSTREAM_LOOP
-                assert d.results == ["loop"]
-
-    run(scenario)
+async def test_a_listener_of_ours_is_not_dialled() -> None:
+    with accepting() as own:
+        async with dialling(own, listeners=(_our(own),)) as d:
+            words = f"upstream pacs: {own} is the listener plain of this gateway"
+            with pytest.raises(Refused, match=words) as raised:
+                await d.dial()
+            assert raised.value.reason is Reason.UPSTREAM_LOOP
+            assert d.results == ["loop"]
 
 
-def test_a_pool_goes_on_without_a_listener_of_ours() -> None:
-    async def scenario() -> None:
-        with accepting() as own, accepting() as good, refusing() as dead:
-            async with dialling(own, good, upstream=POOL, listeners=(_our(own),)) as d:
-                for _ in range(2):  # it has not failed: it is asked about each time
-                    (await d.dial()).close()
-                assert d.results == ["loop", "ok"] * 2
-            async with dialling(own, dead, upstream=POOL, listeners=(_our(own),)) as d:
-                with pytest.raises(Refused, match=r"is the listener plain .*; .*: Connection refused") as raised:
-                    await d.dial()
-                assert raised.value.reason is Reason.UPSTREAM_UNAVAILABLE
-
-    run(scenario)
-
-
-def test_the_other_addresses_of_its_name_are_dialled() -> None:
-    async def scenario() -> None:
-        with accepting() as own, accepting() as good:
-            async with dialling(own, good, listeners=(_our(own),)) as d:
+async def test_a_pool_goes_on_without_a_listener_of_ours() -> None:
+    with accepting() as own, accepting() as good, refusing() as dead:
+        async with dialling(own, good, upstream=POOL, listeners=(_our(own),)) as d:
+            for _ in range(2):  # it has not failed: it is asked about each time
                 (await d.dial()).close()
-                assert d.results == ["loop", "ok"]
+            assert d.results == ["loop", "ok"] * 2
+        async with dialling(own, dead, upstream=POOL, listeners=(_our(own),)) as d:
+            with pytest.raises(Refused, match=r"is the listener plain .*; .*: Connection refused") as raised:
+                await d.dial()
+            assert raised.value.reason is Reason.UPSTREAM_UNAVAILABLE
 
-    run(scenario)
+
+async def test_the_other_addresses_of_its_name_are_dialled() -> None:
+    with accepting() as own, accepting() as good:
+        async with dialling(own, good, listeners=(_our(own),)) as d:
+            (await d.dial()).close()
+            assert d.results == ["loop", "ok"]

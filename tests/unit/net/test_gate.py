@@ -18,7 +18,7 @@ class Bed:
 
     def __init__(self) -> None:
         self.ahead = True
-        self.full = False  # nobody is let in
+        self.full = False  # every connection is refused
         self._accepted = 0
         self._timers: list[Callable[[], None]] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -41,7 +41,7 @@ class Bed:
         self._clients.append(socket.create_connection(self._listening.getsockname()))
 
     def turns_of_others(self) -> int:
-        """A connection waits, and nobody else takes it: how many turns the others get before the gate does."""
+        """Return how many turns the other workers get, while none takes the connection, before the gate does."""
         self.connect()
         before, turns = self._accepted, 0
         self.gate.ready(IN)

@@ -13,39 +13,35 @@ from proxy.net import leg as module
 from proxy.net.leg import Leg
 from proxy.net.poller import Poller
 from proxy.tls.endpoint import RECORD
-from tests.unit.net.relay_bed import run, tcp_pair
+from tests.unit.net.relay_bed import tcp_pair
 from tests.unit.tls.test_endpoint import connected
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["by reading", "by the owner"])
-def test_an_acknowledgement_is_asked_for_where_less_came_than_was_asked_for(
+async def test_an_acknowledgement_is_asked_for_where_less_came_than_was_asked_for(
     at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sender of more has been acknowledged by TCP's own rules, and its next bytes are there already."""
     asked: list[object] = []
     monkeypatch.setattr(module, "acknowledge_promptly", asked.append)
     monkeypatch.setattr(module, "_PLAIN_END", module._HEADROOM + 1000)
-
-    async def scenario() -> None:
-        poller = Poller(asyncio.get_running_loop())
-        near, far = tcp_pair()
-        nobody: Any = None
-        leg = Leg(near, poller, nobody)
-        leg.acknowledges = at_once
-        found = []
-        with far:
-            far.send(bytes(2500))
-            for _ in range(4):
-                size = len(leg.receive())
-                if not at_once:
-                    leg.acknowledge()
-                found.append((size, len(asked)))
-        leg.close()
-        poller.close()
-        # Where nothing came the owner asks all the same: what it waits for may be held back by the sender.
-        assert found == [(1000, 0), (1000, 0), (500, 1), (0, 1 if at_once else 2)]
-
-    run(scenario)
+    poller = Poller(asyncio.get_running_loop())
+    near, far = tcp_pair()
+    no_owner: Any = None
+    leg = Leg(near, poller, no_owner)
+    leg.acknowledges = at_once
+    found = []
+    with far:
+        far.send(bytes(2500))
+        for _ in range(4):
+            size = len(leg.receive())
+            if not at_once:
+                leg.acknowledge()
+            found.append((size, len(asked)))
+    leg.close()
+    poller.close()
+    # Where nothing came the owner asks all the same: what it waits for may be held back by the sender.
+    assert found == [(1000, 0), (1000, 0), (500, 1), (0, 1 if at_once else 2)]
 
 
 LITTLE = 4 * 1024
@@ -56,36 +52,32 @@ def unread(sock: socket.socket) -> int:
     return int(struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0])
 
 
-def test_much_is_read_at_once_from_who_sends_data_on_an_association_alone() -> None:
-    """What hardly is data (KeyUpdates, tiny records) costs a thousand times as much to read."""
+async def test_much_is_read_at_once_from_who_sends_data_on_an_association_alone() -> None:
+    """KeyUpdates and tiny records carry little data and cost a thousand times as much to read."""
+    poller = Poller(asyncio.get_running_loop())
+    near, far = tcp_pair()
+    no_owner: Any = None
+    leg = Leg(near, poller, no_owner)
+    leg.tls, sender = connected()
 
-    async def scenario() -> None:
-        poller = Poller(asyncio.get_running_loop())
-        near, far = tcp_pair()
-        nobody: Any = None
-        leg = Leg(near, poller, nobody)
-        leg.tls, sender = connected()
+    def read(records: int, size: int) -> list[int]:
+        """How much of the wire each read takes, when so many records of that size have come."""
+        wire = b""
+        for _ in range(records):
+            sender.encrypt(memoryview(bytes(size)))
+            wire += sender.output()
+        far.sendall(wire)
+        taken = []
+        while before := unread(near):
+            leg.receive()
+            taken.append(before - unread(near))
+        return taken
 
-        def read(records: int, size: int) -> list[int]:
-            """How much of the wire each read takes, when so many records of that size have come."""
-            wire = b""
-            for _ in range(records):
-                sender.encrypt(memoryview(bytes(size)))
-                wire += sender.output()
-            far.sendall(wire)
-            taken = []
-            while before := unread(near):
-                leg.receive()
-                taken.append(before - unread(near))
-            return taken
-
-        with far:
-            assert max(read(4, RECORD)) <= LITTLE
-            leg.associated = True
-            assert max(read(4, RECORD)[5:]) > 2 * RECORD
-            read(100, 1)
-            assert max(read(2000, 1)) <= LITTLE
-        leg.close()
-        poller.close()
-
-    run(scenario)
+    with far:
+        assert max(read(4, RECORD)) <= LITTLE
+        leg.associated = True
+        assert max(read(4, RECORD)[5:]) > 2 * RECORD
+        read(100, 1)
+        assert max(read(2000, 1)) <= LITTLE
+    leg.close()
+    poller.close()

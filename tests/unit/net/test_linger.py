@@ -1,4 +1,4 @@
-"""How a leg ends: at its peer's end or at a deadline, without a RST behind an answer, and without a busy wait."""
+"""The end of a leg: at EOF of its peer or at a deadline, without a RST after an answer and without a busy wait."""
 
 import asyncio
 import heapq
@@ -16,14 +16,14 @@ from proxy.net.poller import Poller
 from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.memory_file import load_key_pair
 from tests.support import certs, tls_pair
-from tests.unit.net.relay_bed import run, tcp_pair, turns
+from tests.unit.net.relay_bed import tcp_pair, turns
 
 CLOSE = 5.0
 UNACKNOWLEDGED = 600.0
 
 
 class Timer:
-    """What `call_later` gives back."""
+    """The handle that `call_later` returns."""
 
     def __init__(self, callback: Callable[[], None]) -> None:
         self.callback: Callable[[], None] | None = callback
@@ -133,7 +133,7 @@ def test_what_is_delivered_is_not_waited_for_beyond_the_timeout() -> None:
 
 
 def test_who_has_no_such_patience_to_claim_gets_the_timeout_and_no_more() -> None:
-    """As after a refusal, which whoever withholds acknowledgements could put off otherwise."""
+    """As after a refusal: otherwise a peer could delay the close by withholding acknowledgements."""
     ending = Ending(unacknowledged=0, by_reset=False)
     ending.clock.run_until(CLOSE)
     assert ending.leg.closed
@@ -152,7 +152,7 @@ def test_a_reset_comes_soon_behind_the_delivery() -> None:
 
 @pytest.mark.parametrize("by_reset", [False, True], ids=["linger", "reset"])
 def test_a_bug_in_a_timer_closes_the_leg(by_reset: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A timer has nobody above it: the association would stay counted for ever."""
+    """Nothing above a timer catches an exception: the association would stay counted for ever."""
     ending = Ending(by_reset=by_reset)
     monkeypatch.setattr(Stub, "undelivered", lambda _: 1 // 0)
     ending.clock.run_until(UNACKNOWLEDGED)
@@ -162,7 +162,7 @@ def test_a_bug_in_a_timer_closes_the_leg(by_reset: bool, monkeypatch: pytest.Mon
 
 
 def secured() -> tuple[TlsEndpoint, TlsEndpoint]:
-    """A server's and a client's side behind their handshake."""
+    """The server's and the client's side after their handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0
     load_key_pair(context, tls_pair.key_pair(certs.self_signed("gateway")))
@@ -185,38 +185,34 @@ def goodbye(client: TlsEndpoint) -> bytes:
 
 
 @pytest.mark.parametrize("last", [garbage, goodbye])
-def test_after_the_end_of_tls_it_is_read_on_to_the_end_of_the_wire(last: Callable[[TlsEndpoint], bytes]) -> None:
+async def test_after_the_end_of_tls_it_is_read_on_to_the_end_of_the_wire(last: Callable[[TlsEndpoint], bytes]) -> None:
     """A close with unread input would be a RST, which destroys the alert that says what was wrong."""
-
-    async def scenario() -> None:
-        loop = asyncio.get_running_loop()
-        poller = Poller(loop)
-        near, far = tcp_pair()
-        closed = asyncio.Event()
-        try:
-            leg = Leg(near, poller, None)  # type: ignore[arg-type]
-            leg.tls, client = secured()
-            far.setblocking(True)
-            far.sendall(last(client))
-            leg.receive()
-            assert leg.eof
-            assert not leg.wire_eof
-            linger(leg, loop, UNACKNOWLEDGED, 0, closed.set)
-            for _ in range(3):
-                await loop.run_in_executor(None, far.sendall, bytes(200_000))
-                await turns()
-            assert not closed.is_set()
-            far.shutdown(socket.SHUT_WR)
-            await closed.wait()
-            answer = b""
-            while data := far.recv(4096):
-                answer += data
-            assert answer, "an alert or a close_notify"
-        finally:
-            far.close()
-            poller.close()
-
-    run(scenario)
+    loop = asyncio.get_running_loop()
+    poller = Poller(loop)
+    near, far = tcp_pair()
+    closed = asyncio.Event()
+    try:
+        leg = Leg(near, poller, None)  # type: ignore[arg-type]
+        leg.tls, client = secured()
+        far.setblocking(True)
+        far.sendall(last(client))
+        leg.receive()
+        assert leg.eof
+        assert not leg.wire_eof
+        linger(leg, loop, UNACKNOWLEDGED, 0, closed.set)
+        for _ in range(3):
+            await loop.run_in_executor(None, far.sendall, bytes(200_000))
+            await turns()
+        assert not closed.is_set()
+        far.shutdown(socket.SHUT_WR)
+        await closed.wait()
+        answer = b""
+        while data := far.recv(4096):
+            answer += data
+        assert answer, "an alert or a close_notify"
+    finally:
+        far.close()
+        poller.close()
 
 
 @pytest.mark.parametrize("by_reset", [False, True], ids=["linger", "reset"])

@@ -1,4 +1,4 @@
-"""What makes requests alike, and what a question is recognised by."""
+"""Which requests count as alike, and how a question of the gateway is recognised."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -71,8 +71,8 @@ def test_only_a_question_of_ours_is_recognised() -> None:
     request = encode_associate_rq("PACS", "CT1", CONTEXTS)
     question = rename_implementation(request, parse_associate_rq(request), "LOOP-0123456789a")
     guard.recognise(parse_associate_rq(request))
-    guard.recognise(parse_associate_rq(question))  # nobody asks
-    far = 1e12  # behind any clock
+    guard.recognise(parse_associate_rq(question))  # no question is open
+    far = 1e12  # later than any clock
     assert probes.begin(key_of("way"), b"LOOP-0123456789a", far, 1.0)
     guard.recognise(parse_associate_rq(request))
     with pytest.raises(Refused) as raised:

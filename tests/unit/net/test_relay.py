@@ -13,7 +13,7 @@ from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_r
 from proxy.policy import Ended, Reason
 from tests.support.messages import command, message
 from tests.support.pdus import encode_release_rp
-from tests.unit.net.relay_bed import bed, reset, run, turns
+from tests.unit.net.relay_bed import bed, reset, turns
 
 ABORT = encode_abort(2, 0)
 DATA = message(command(C_STORE, data_set=True), b"d" * 1000)
@@ -21,333 +21,269 @@ COMMAND_PDU = encode_p_data(1, 3, command(C_STORE, data_set=True))
 RQ, RP = encode_release_rq(), encode_release_rp()
 
 
-def test_a_release_ends_it_with_fins() -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, DATA + RQ)
-            assert await b.receive(b.upstream, len(DATA + RQ)) == DATA + RQ
-            await b.send(b.upstream, DATA + RP)
-            assert await b.receive(b.requestor, len(DATA + RP)) == DATA + RP
-            b.requestor.close()
-            assert await b.rest(b.upstream) == b""
-            b.upstream.close()
-            assert await b.ended() == (Ended.RELEASED, None)
-
-    run(scenario)
+async def test_a_release_ends_it_with_fins() -> None:
+    async with bed() as b:
+        await b.send(b.requestor, DATA + RQ)
+        assert await b.receive(b.upstream, len(DATA + RQ)) == DATA + RQ
+        await b.send(b.upstream, DATA + RP)
+        assert await b.receive(b.requestor, len(DATA + RP)) == DATA + RP
+        b.requestor.close()
+        assert await b.rest(b.upstream) == b""
+        b.upstream.close()
+        assert await b.ended() == (Ended.RELEASED, None)
 
 
-def test_a_sender_that_closes_behind_its_release_request_was_released() -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, RQ)
-            b.requestor.shutdown(socket.SHUT_WR)
-            assert await b.rest(b.upstream) == RQ
-            await b.send(b.upstream, DATA + RP)
-            assert await b.receive(b.requestor, len(DATA + RP)) == DATA + RP, "the answer still has the way back"
-            b.upstream.close()
-            assert await b.rest(b.requestor) == b""
-            assert await b.ended() == (Ended.RELEASED, None)
-
-    run(scenario)
+async def test_a_sender_that_closes_behind_its_release_request_was_released() -> None:
+    async with bed() as b:
+        await b.send(b.requestor, RQ)
+        b.requestor.shutdown(socket.SHUT_WR)
+        assert await b.rest(b.upstream) == RQ
+        await b.send(b.upstream, DATA + RP)
+        assert await b.receive(b.requestor, len(DATA + RP)) == DATA + RP, "the answer still has the way back"
+        b.upstream.close()
+        assert await b.rest(b.requestor) == b""
+        assert await b.ended() == (Ended.RELEASED, None)
 
 
-def test_nobody_closes_after_a_release() -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, RQ)
-            await b.receive(b.upstream, len(RQ))
-            await b.send(b.upstream, RP)
-            assert await b.rest(b.requestor) == RP
-            assert await b.rest(b.upstream) == b""
-            assert await b.ended() == (Ended.RELEASED, None)
-
-    run(scenario)
+async def test_nobody_closes_after_a_release() -> None:
+    async with bed() as b:
+        await b.send(b.requestor, RQ)
+        await b.receive(b.upstream, len(RQ))
+        await b.send(b.upstream, RP)
+        assert await b.rest(b.requestor) == RP
+        assert await b.rest(b.upstream) == b""
+        assert await b.ended() == (Ended.RELEASED, None)
 
 
 @pytest.mark.parametrize("side", ["requestor", "upstream"])
-def test_an_abort_passes_and_ends_it(side: str) -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            from_, to = (b.requestor, b.upstream) if side == "requestor" else (b.upstream, b.requestor)
-            await b.send(from_, DATA + encode_abort(0, 0))
-            assert await b.rest(to) == DATA + encode_abort(0, 0)
-            to.close()
-            assert await b.rest(from_) == b""
-            from_.close()
-            ended, _ = await b.ended()
-            assert ended is (Ended.ABORTED_BY_REQUESTOR if side == "requestor" else Ended.ABORTED_BY_UPSTREAM)
-
-    run(scenario)
+async def test_an_abort_passes_and_ends_it(side: str) -> None:
+    async with bed() as b:
+        from_, to = (b.requestor, b.upstream) if side == "requestor" else (b.upstream, b.requestor)
+        await b.send(from_, DATA + encode_abort(0, 0))
+        assert await b.rest(to) == DATA + encode_abort(0, 0)
+        to.close()
+        assert await b.rest(from_) == b""
+        from_.close()
+        ended, _ = await b.ended()
+        assert ended is (Ended.ABORTED_BY_REQUESTOR if side == "requestor" else Ended.ABORTED_BY_UPSTREAM)
 
 
 @pytest.mark.parametrize("how", ["FIN", "RST"])
 @pytest.mark.parametrize("side", ["requestor", "upstream"])
-def test_a_leg_lost_between_pdus_makes_an_abort_for_the_other(side: str, how: str) -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            dying, other = (b.requestor, b.upstream) if side == "requestor" else (b.upstream, b.requestor)
-            await b.send(dying, DATA)
-            assert await b.receive(other, len(DATA)) == DATA
-            if how == "RST":
-                reset(dying)
-            else:
-                dying.close()
-            assert await b.rest(other) == ABORT
-            other.close()
-            ended, _ = await b.ended()
-            assert ended is (Ended.REQUESTOR_LOST if side == "requestor" else Ended.UPSTREAM_LOST)
-
-    run(scenario)
+async def test_a_leg_lost_between_pdus_makes_an_abort_for_the_other(side: str, how: str) -> None:
+    async with bed() as b:
+        dying, other = (b.requestor, b.upstream) if side == "requestor" else (b.upstream, b.requestor)
+        await b.send(dying, DATA)
+        assert await b.receive(other, len(DATA)) == DATA
+        if how == "RST":
+            reset(dying)
+        else:
+            dying.close()
+        assert await b.rest(other) == ABORT
+        other.close()
+        ended, _ = await b.ended()
+        assert ended is (Ended.REQUESTOR_LOST if side == "requestor" else Ended.UPSTREAM_LOST)
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3, 5, 8, 10, 500])
 @pytest.mark.parametrize("how", ["FIN", "RST"])
 @pytest.mark.parametrize("side", ["requestor", "upstream"])
-def test_a_leg_lost_inside_a_pdu_resets_the_other(side: str, how: str, missing: int) -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            dying, other = (b.requestor, b.upstream) if side == "requestor" else (b.upstream, b.requestor)
-            await b.send(dying, DATA + DATA[:-missing])
-            assert await b.receive(other, len(DATA)) == DATA
-            assert await b.receive(other, len(DATA) - missing) == DATA[:-missing]
-            if how == "RST":
-                reset(dying)
-            else:
-                dying.close()
-            assert await b.rest(other) == "0 bytes, RST"
-            await b.ended()
-
-    run(scenario)
+async def test_a_leg_lost_inside_a_pdu_resets_the_other(side: str, how: str, missing: int) -> None:
+    async with bed() as b:
+        dying, other = (b.requestor, b.upstream) if side == "requestor" else (b.upstream, b.requestor)
+        await b.send(dying, DATA + DATA[:-missing])
+        assert await b.receive(other, len(DATA)) == DATA
+        assert await b.receive(other, len(DATA) - missing) == DATA[:-missing]
+        if how == "RST":
+            reset(dying)
+        else:
+            dying.close()
+        assert await b.rest(other) == "0 bytes, RST"
+        await b.ended()
 
 
-def test_a_leg_lost_inside_a_header_gives_nothing_of_it_away() -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, DATA + DATA[:11])
-            b.requestor.close()
-            assert await b.rest(b.upstream) == DATA + ABORT
-            b.upstream.close()
-            assert await b.ended() == (Ended.REQUESTOR_LOST, None)
-
-    run(scenario)
+async def test_a_leg_lost_inside_a_header_gives_nothing_of_it_away() -> None:
+    async with bed() as b:
+        await b.send(b.requestor, DATA + DATA[:11])
+        b.requestor.close()
+        assert await b.rest(b.upstream) == DATA + ABORT
+        b.upstream.close()
+        assert await b.ended() == (Ended.REQUESTOR_LOST, None)
 
 
-def test_all_that_was_received_is_delivered_before_the_reset() -> None:
+async def test_all_that_was_received_is_delivered_before_the_reset() -> None:
     wire = DATA * 20_000 + DATA[:-7]  # more than the kernel holds of both connections
-
-    async def scenario() -> None:
-        async with bed() as b:
-            sending = asyncio.ensure_future(b.send(b.requestor, wire))
-            await b.owner.paused.wait()  # the upstream reads nothing yet
-            assert b.owner.pauses[0] is Side.REQUESTOR
-            received = await b.receive(b.upstream, len(wire) - 100_000)
-            await sending
-            b.requestor.close()
-            received += await b.receive(b.upstream, 100_000)
-            assert received == wire
-            assert await b.rest(b.upstream) == "0 bytes, RST"
-            assert await b.ended() == (Ended.REQUESTOR_LOST, None)
-
-    run(scenario)
+    async with bed() as b:
+        sending = asyncio.ensure_future(b.send(b.requestor, wire))
+        await b.owner.paused.wait()  # the upstream reads nothing yet
+        assert b.owner.pauses[0] is Side.REQUESTOR
+        received = await b.receive(b.upstream, len(wire) - 100_000)
+        await sending
+        b.requestor.close()
+        received += await b.receive(b.upstream, 100_000)
+        assert received == wire
+        assert await b.rest(b.upstream) == "0 bytes, RST"
+        assert await b.ended() == (Ended.REQUESTOR_LOST, None)
 
 
-def test_a_reset_is_noticed_although_the_reader_is_paused() -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            sending = asyncio.ensure_future(b.send(b.requestor, DATA * 20_000))
-            await b.owner.paused.wait()
-            reset(b.upstream)
-            await asyncio.wait([sending])
-            assert await b.rest(b.requestor) == ABORT
-            b.requestor.close()
-            assert await b.ended() == (Ended.UPSTREAM_LOST, None)
-
-    run(scenario)
+async def test_a_reset_is_noticed_although_the_reader_is_paused() -> None:
+    async with bed() as b:
+        sending = asyncio.ensure_future(b.send(b.requestor, DATA * 20_000))
+        await b.owner.paused.wait()
+        reset(b.upstream)
+        await asyncio.wait([sending])
+        assert await b.rest(b.requestor) == ABORT
+        b.requestor.close()
+        assert await b.ended() == (Ended.UPSTREAM_LOST, None)
 
 
-def test_a_violation_aborts_both_and_forwards_what_was_valid() -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, DATA + encode_associate_rq("A", "B", []))
-            assert await b.rest(b.upstream) == DATA + encode_abort(2, 2)
-            b.upstream.close()
-            assert await b.rest(b.requestor) == encode_abort(2, 2)
-            b.requestor.close()
-            assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.PDU_UNEXPECTED)
-
-    run(scenario)
+async def test_a_violation_aborts_both_and_forwards_what_was_valid() -> None:
+    async with bed() as b:
+        await b.send(b.requestor, DATA + encode_associate_rq("A", "B", []))
+        assert await b.rest(b.upstream) == DATA + encode_abort(2, 2)
+        b.upstream.close()
+        assert await b.rest(b.requestor) == encode_abort(2, 2)
+        b.requestor.close()
+        assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.PDU_UNEXPECTED)
 
 
-def test_a_violation_inside_a_pdu_resets_the_upstream() -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, COMMAND_PDU)
-            await b.receive(b.upstream, len(COMMAND_PDU))
-            good, bad = encode_p_data(1, 2, b"x" * 50)[6:], encode_p_data(9, 2, b"y" * 50)[6:]
-            wire = b"\x04\x00" + (len(good) + len(bad)).to_bytes(4, "big") + good + bad
-            await b.send(b.requestor, wire)
-            assert await b.rest(b.requestor) == encode_abort(2, 6)
-            assert await b.rest(b.upstream) in ("62 bytes, RST", f"{6 + len(good)} bytes, RST")
-            b.requestor.close()
-            assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.PDU_INVALID)
-
-    run(scenario)
+async def test_a_violation_inside_a_pdu_resets_the_upstream() -> None:
+    async with bed() as b:
+        await b.send(b.requestor, COMMAND_PDU)
+        await b.receive(b.upstream, len(COMMAND_PDU))
+        good, bad = encode_p_data(1, 2, b"x" * 50)[6:], encode_p_data(9, 2, b"y" * 50)[6:]
+        wire = b"\x04\x00" + (len(good) + len(bad)).to_bytes(4, "big") + good + bad
+        await b.send(b.requestor, wire)
+        assert await b.rest(b.requestor) == encode_abort(2, 6)
+        assert await b.rest(b.upstream) in ("62 bytes, RST", f"{6 + len(good)} bytes, RST")
+        b.requestor.close()
+        assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.PDU_INVALID)
 
 
-def test_an_abort_of_ours_waits_for_the_boundary_of_each_leg() -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, DATA[:300])
-            assert await b.receive(b.upstream, 300) == DATA[:300]
-            b.relay.ending.abort(AssociationEnd(Ended.DISCONNECTED, Reason.DISCONNECTED, "by an operator"))
-            assert await b.rest(b.requestor) == ABORT
-            await b.send(b.requestor, DATA[300:] + DATA)
-            assert await b.rest(b.upstream) == DATA[300:] + ABORT, "to the boundary and no further"
-            b.upstream.close()
-            b.requestor.close()
-            assert await b.ended() == (Ended.DISCONNECTED, Reason.DISCONNECTED)
-
-    run(scenario)
+async def test_an_abort_of_ours_waits_for_the_boundary_of_each_leg() -> None:
+    async with bed() as b:
+        await b.send(b.requestor, DATA[:300])
+        assert await b.receive(b.upstream, 300) == DATA[:300]
+        b.relay.ending.abort(AssociationEnd(Ended.DISCONNECTED, Reason.DISCONNECTED, "by an operator"))
+        assert await b.rest(b.requestor) == ABORT
+        await b.send(b.requestor, DATA[300:] + DATA)
+        assert await b.rest(b.upstream) == DATA[300:] + ABORT, "to the boundary and no further"
+        b.upstream.close()
+        b.requestor.close()
+        assert await b.ended() == (Ended.DISCONNECTED, Reason.DISCONNECTED)
 
 
-def test_an_abort_of_ours_resets_where_no_boundary_comes() -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, DATA[:300])
-            assert await b.receive(b.upstream, 300) == DATA[:300]
-            b.relay.ending.abort(AssociationEnd(Ended.TIMEOUT, None, "idle"))
-            assert await b.rest(b.requestor) == ABORT
-            assert await b.rest(b.upstream) == "0 bytes, RST"
-            b.requestor.close()
-            assert await b.ended() == (Ended.TIMEOUT, None)
-
-    run(scenario)
+async def test_an_abort_of_ours_resets_where_no_boundary_comes() -> None:
+    async with bed() as b:
+        await b.send(b.requestor, DATA[:300])
+        assert await b.receive(b.upstream, 300) == DATA[:300]
+        b.relay.ending.abort(AssociationEnd(Ended.TIMEOUT, None, "idle"))
+        assert await b.rest(b.requestor) == ABORT
+        assert await b.rest(b.upstream) == "0 bytes, RST"
+        b.requestor.close()
+        assert await b.ended() == (Ended.TIMEOUT, None)
 
 
-def test_half_closed_upstream_delivers_its_last_response() -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.upstream, DATA)
-            b.upstream.shutdown(socket.SHUT_WR)
-            assert await b.rest(b.requestor) == DATA + ABORT
-            b.requestor.close()
-            assert await b.ended() == (Ended.UPSTREAM_LOST, None)
-
-    run(scenario)
+async def test_half_closed_upstream_delivers_its_last_response() -> None:
+    async with bed() as b:
+        await b.send(b.upstream, DATA)
+        b.upstream.shutdown(socket.SHUT_WR)
+        assert await b.rest(b.requestor) == DATA + ABORT
+        b.requestor.close()
+        assert await b.ended() == (Ended.UPSTREAM_LOST, None)
 
 
-def test_an_exception_ends_one_association_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        reports: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
-        async with bed() as b:
-            monkeypatch.setattr(type(b.relay.to_upstream), "feed", lambda *_: 1 // 0)
-            await b.send(b.requestor, DATA)
-            assert await b.rest(b.requestor) == "0 bytes, RST"
-            assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL)
-            assert len(reports) == 1
-
-    run(scenario)
+async def test_an_exception_ends_one_association_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+    async with bed() as b:
+        monkeypatch.setattr(type(b.relay.to_upstream), "feed", lambda *_: 1 // 0)
+        await b.send(b.requestor, DATA)
+        assert await b.rest(b.requestor) == "0 bytes, RST"
+        assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL)
+        assert len(reports) == 1
 
 
-def test_who_is_told_of_the_end_late_may_still_speak() -> None:
-    """`timeouts.close` begins anew with the FIN: a close at once would be a RST to whoever has something unread."""
-
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, RQ)
-            await b.receive(b.upstream, len(RQ))
-            await b.send(b.upstream, RP)
-            assert await b.rest(b.requestor) == RP
-            for sock in (b.requestor, b.upstream):
-                await b.send(sock, DATA)  # acknowledges the FIN too
-                await turns()
-                await b.send(sock, DATA)
-                assert await b.rest(sock) == b""
-                sock.close()
-            assert await b.ended() == (Ended.RELEASED, None)
-
-    run(scenario)
+async def test_who_is_told_of_the_end_late_may_still_speak() -> None:
+    """`timeouts.close` starts again with the FIN: closing at once would reset a peer that has not read everything."""
+    async with bed() as b:
+        await b.send(b.requestor, RQ)
+        await b.receive(b.upstream, len(RQ))
+        await b.send(b.upstream, RP)
+        assert await b.rest(b.requestor) == RP
+        for sock in (b.requestor, b.upstream):
+            await b.send(sock, DATA)  # acknowledges the FIN too
+            await turns()
+            await b.send(sock, DATA)
+            assert await b.rest(sock) == b""
+            sock.close()
+        assert await b.ended() == (Ended.RELEASED, None)
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["one chunk", "two chunks"])
 @pytest.mark.parametrize("side", ["requestor", "upstream"])
-def test_what_stands_behind_an_abort_is_nothing_to_anybody(side: str, together: bool) -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            from_, to = (b.requestor, b.upstream) if side == "requestor" else (b.upstream, b.requestor)
-            abort = encode_abort(0, 0)
-            await b.send(from_, DATA + abort + (b"\0" if together else b""))
-            assert await b.rest(to) == DATA + abort
-            if not together:
-                await b.send(from_, b"\0")
-            assert await b.rest(from_) == b"", "who aborted is told nothing"
-            from_.close()
-            to.close()
-            ended, _ = await b.ended()
-            assert ended is (Ended.ABORTED_BY_REQUESTOR if side == "requestor" else Ended.ABORTED_BY_UPSTREAM)
-
-    run(scenario)
+async def test_what_stands_behind_an_abort_is_nothing_to_anybody(side: str, together: bool) -> None:
+    async with bed() as b:
+        from_, to = (b.requestor, b.upstream) if side == "requestor" else (b.upstream, b.requestor)
+        abort = encode_abort(0, 0)
+        await b.send(from_, DATA + abort + (b"\0" if together else b""))
+        assert await b.rest(to) == DATA + abort
+        if not together:
+            await b.send(from_, b"\0")
+        assert await b.rest(from_) == b"", "who aborted is told nothing"
+        from_.close()
+        to.close()
+        ended, _ = await b.ended()
+        assert ended is (Ended.ABORTED_BY_REQUESTOR if side == "requestor" else Ended.ABORTED_BY_UPSTREAM)
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["one chunk", "two chunks"])
-def test_what_stands_behind_the_answer_to_a_release_does_not_take_it_back(together: bool) -> None:
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, RQ)
-            assert await b.receive(b.upstream, len(RQ)) == RQ
-            await b.send(b.upstream, RP + (b"\0" if together else b""))
-            assert await b.receive(b.requestor, len(RP)) == RP
-            if not together:
-                await b.send(b.upstream, b"\0")
-            b.requestor.close()
-            b.upstream.close()
-            assert await b.ended() == (Ended.RELEASED, None)
-
-    run(scenario)
+async def test_what_stands_behind_the_answer_to_a_release_does_not_take_it_back(together: bool) -> None:
+    async with bed() as b:
+        await b.send(b.requestor, RQ)
+        assert await b.receive(b.upstream, len(RQ)) == RQ
+        await b.send(b.upstream, RP + (b"\0" if together else b""))
+        assert await b.receive(b.requestor, len(RP)) == RP
+        if not together:
+            await b.send(b.upstream, b"\0")
+        b.requestor.close()
+        b.upstream.close()
+        assert await b.ended() == (Ended.RELEASED, None)
 
 
 @pytest.mark.parametrize(
     ("how", "ended"), [("reset", Ended.UPSTREAM_LOST), ("abort", Ended.ABORTED_BY_UPSTREAM), ("silence", Ended.TIMEOUT)]
 )
-def test_a_release_that_was_not_answered_was_none(how: str, ended: Ended) -> None:
-    """The requestor closes behind its A-RELEASE-RQ, and the upstream does not agree."""
-
-    async def scenario() -> None:
-        async with bed() as b:
-            await b.send(b.requestor, RQ)
-            b.requestor.shutdown(socket.SHUT_WR)
-            assert await b.rest(b.upstream) == RQ
-            if how == "reset":
-                reset(b.upstream)
-            elif how == "abort":
-                await b.send(b.upstream, ABORT)
-                b.upstream.close()
-            assert await b.rest(b.requestor) == ABORT
-            b.requestor.close()
-            assert (await b.ended())[0] is ended
-
-    run(scenario)
+async def test_a_release_that_was_not_answered_was_none(how: str, ended: Ended) -> None:
+    """The requestor closes after its A-RELEASE-RQ, and the upstream does not agree."""
+    async with bed() as b:
+        await b.send(b.requestor, RQ)
+        b.requestor.shutdown(socket.SHUT_WR)
+        assert await b.rest(b.upstream) == RQ
+        if how == "reset":
+            reset(b.upstream)
+        elif how == "abort":
+            await b.send(b.upstream, ABORT)
+            b.upstream.close()
+        assert await b.rest(b.requestor) == ABORT
+        b.requestor.close()
+        assert (await b.ended())[0] is ended
 
 
-def test_a_leg_that_is_to_be_reset_from_the_start_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A violation inside a PDU right behind the A-ASSOCIATE-AC: what nobody reads must not be reported for ever."""
+async def test_a_leg_that_is_to_be_reset_from_the_start_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A violation inside a PDU right after the A-ASSOCIATE-AC: a leg that is not read must not be reported for ever."""
     events = []
     ready = Leg.ready
     monkeypatch.setattr(Leg, "ready", lambda leg, mask: (events.append(leg), ready(leg, mask)))
-
-    async def scenario() -> None:
-        good, bad = encode_p_data(1, 2, b"x" * 50)[6:], encode_p_data(9, 2, b"y" * 50)[6:]
-        broken = b"\x04\x00" + (len(good) + len(bad)).to_bytes(4, "big") + good + bad
-        async with bed(broken, requestor_reads=False) as b:
-            await b.send(b.requestor, DATA)
-            assert await b.rest(b.upstream) == encode_abort(2, 6)
-            b.upstream.close()
-            await turns()
-            events.clear()
-            await turns()
-            assert events == []
-            b.requestor.close()
-            assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.PDU_INVALID)
-
-    run(scenario)
+    good, bad = encode_p_data(1, 2, b"x" * 50)[6:], encode_p_data(9, 2, b"y" * 50)[6:]
+    broken = b"\x04\x00" + (len(good) + len(bad)).to_bytes(4, "big") + good + bad
+    async with bed(broken, requestor_reads=False) as b:
+        await b.send(b.requestor, DATA)
+        assert await b.rest(b.upstream) == encode_abort(2, 6)
+        b.upstream.close()
+        await turns()
+        events.clear()
+        await turns()
+        assert events == []
+        b.requestor.close()
+        assert await b.ended() == (Ended.ABORTED_BY_GATEWAY, Reason.PDU_INVALID)

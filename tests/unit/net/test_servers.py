@@ -1,4 +1,4 @@
-"""What processes tell each other of the servers that fail."""
+"""The choice of a server, and the failures of servers that all processes know."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def test_one_process_alone_tries_a_server_that_failed(table: SharedTable) -> Non
     assert not there.admit(KEY, 100.9, LEASE)
     assert there.admit(KEY, 101, LEASE)
     assert not here.admit(KEY, 101, LEASE)
-    assert here.admit(KEY, 106, LEASE)  # whoever tried it has been killed
+    assert here.admit(KEY, 106, LEASE)  # the process that tried it has been killed
     assert here.admit(OTHER, 101, LEASE)
 
 

@@ -24,7 +24,7 @@ from proxy.shared.counts import Counts, table_for
 from proxy.shared.probes import Probes
 from proxy.shared.server_states import ServerStates
 from tests.support.configs import PLAIN, load_text
-from tests.unit.net.relay_bed import run, turns
+from tests.unit.net.relay_bed import turns
 
 
 class Journal:
@@ -64,7 +64,7 @@ class Bed:
         return sock
 
     async def served(self, sock: socket.socket) -> bool:
-        """Whether a connection is listened to: it says what is no PDU, and gets the answer to that."""
+        """Return whether a connection is served: it sends bytes that are no PDU, and gets the answer to them."""
         loop = asyncio.get_running_loop()
         try:
             await loop.sock_sendall(sock, b"GET / HTTP/1.1\r\n\r\n")
@@ -73,7 +73,7 @@ class Bed:
             return False
 
     async def serves(self) -> bool:
-        """Whether a new connection would be."""
+        """Return whether a new connection is served."""
         with self.connect() as sock:
             return await self.served(sock)
 
@@ -114,67 +114,52 @@ LIMITS = ["{connections: 1}", "{connections_per_address: 1}", "{handshakes_per_a
 
 
 @pytest.mark.parametrize("limits", LIMITS)
-def test_a_connection_that_cannot_be_served_is_given_back(
+async def test_a_connection_that_cannot_be_served_is_given_back(
     limits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario() -> None:
-        shortage = Shortage(monkeypatch)
-        async with bed(tmp_path, limits) as b:
-            shortage.left = 1
-            with b.connect() as sock:
-                assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
-            assert b.journal.events == ["accept_paused"]
-            assert await b.serves()
-
-    run(scenario)
+    shortage = Shortage(monkeypatch)
+    async with bed(tmp_path, limits) as b:
+        shortage.left = 1
+        with b.connect() as sock:
+            assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
+        assert b.journal.events == ["accept_paused"]
+        assert await b.serves()
 
 
-def test_a_refusal_that_finds_no_memory_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither for its access record nor for the report of that."""
+async def test_a_refusal_that_finds_no_memory_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No memory for its access record, and none for the report of that."""
+    async with bed(tmp_path) as b:
 
-    async def scenario() -> None:
-        async with bed(tmp_path) as b:
+        def fail(*_: object, **__: object) -> None:
+            raise MemoryError
 
-            def fail(*_: object, **__: object) -> None:
-                raise MemoryError
-
-            with monkeypatch.context() as shortage, b.connect() as sock:
-                shortage.setattr(Journal, "access", fail)
-                shortage.setattr(Journal, "event", fail)
-                assert await b.served(sock)  # the answer is sent before the bookkeeping, which fails
-            assert await b.serves()
-
-    run(scenario)
+        with monkeypatch.context() as shortage, b.connect() as sock:
+            shortage.setattr(Journal, "access", fail)
+            shortage.setattr(Journal, "event", fail)
+            assert await b.served(sock)  # the answer is sent before the bookkeeping, which fails
+        assert await b.serves()
 
 
-def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often the attempt to go on fails itself; it is said once a second."""
-
-    async def scenario() -> None:
-        shortage = Shortage(monkeypatch)
-        async with bed(tmp_path) as b:
-            shortage.left = 3
-            b.connect().close()
-            assert await b.serves()
-            assert not shortage.left
-            assert b.journal.events.count("accept_paused") == 1
-
-    run(scenario)
+async def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the attempt to go on fails several times; that is logged once a second."""
+    shortage = Shortage(monkeypatch)
+    async with bed(tmp_path) as b:
+        shortage.left = 3
+        b.connect().close()
+        assert await b.serves()
+        assert not shortage.left
+        assert b.journal.events.count("accept_paused") == 1
 
 
 @pytest.mark.parametrize("limits", LIMITS)
-def test_who_was_refused_counts_until_the_connection_is_closed(limits: str, tmp_path: Path) -> None:
-    """Else one address could hold as many refused connections as it likes."""
-
-    async def scenario() -> None:
-        async with bed(tmp_path, limits) as b:
-            with b.connect() as sock:
-                assert await b.served(sock)
-                assert not await b.serves()
-            while not await b.serves():
-                await turns()
-
-    run(scenario)
+async def test_who_was_refused_counts_until_the_connection_is_closed(limits: str, tmp_path: Path) -> None:
+    """Otherwise one address could hold any number of refused connections."""
+    async with bed(tmp_path, limits) as b:
+        with b.connect() as sock:
+            assert await b.served(sock)
+            assert not await b.serves()
+        while not await b.serves():
+            await turns()
 
 
 class Broken:
@@ -209,25 +194,21 @@ class Sound(Broken):
         self.told.append("end")
 
 
-def test_one_association_cannot_keep_the_others_from_their_tick_and_their_end(
+async def test_one_association_cannot_keep_the_others_from_their_tick_and_their_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_TICK", 0.01)
-
-    async def scenario() -> None:
-        async with bed(tmp_path) as b:
-            sound = [Sound() for _ in range(8)]
-            both: Any = [*sound, *(Broken() for _ in range(8))]  # a set: some come behind a broken one
-            b.worker._established |= set(both)
-            b.worker._connections |= set(both)
-            while not all(one.told.count("tick") > 1 for one in sound):
-                await turns()
-            b.worker._end_all(AssociationEnd(Ended.DRAINED), at_once=False)
-            assert all(one.told[-1] == "end" for one in sound)
-            b.worker._established.clear()
-            b.worker._connections.clear()
-
-    run(scenario)
+    async with bed(tmp_path) as b:
+        sound = [Sound() for _ in range(8)]
+        both: Any = [*sound, *(Broken() for _ in range(8))]  # a set: some come after a broken one
+        b.worker._established |= set(both)
+        b.worker._connections |= set(both)
+        while not all(one.told.count("tick") > 1 for one in sound):
+            await turns()
+        b.worker._end_all(AssociationEnd(Ended.DRAINED), at_once=False)
+        assert all(one.told[-1] == "end" for one in sound)
+        b.worker._established.clear()
+        b.worker._connections.clear()
 
 
 class Slow(Sound):
@@ -243,33 +224,30 @@ class Slow(Sound):
         return "refused" if self.decided == 2 else None
 
 
-def test_others_are_served_between_two_associations_that_are_decided_again(
+async def test_others_are_served_between_two_associations_that_are_decided_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario() -> None:
-        async with bed(tmp_path) as b:
-            clock = [0.0]
-            monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-            [listener] = b.worker.station.config.listeners
-            all_of_them: Any = [Slow(listener, clock) for _ in range(8)]
+    async with bed(tmp_path) as b:
+        clock = [0.0]
+        monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+        [listener] = b.worker.station.config.listeners
+        all_of_them: Any = [Slow(listener, clock) for _ in range(8)]
 
-            def decided() -> int:
-                return sum(one.decided for one in all_of_them)
+        def decided() -> int:
+            return sum(one.decided for one in all_of_them)
 
-            b.worker._established |= set(all_of_them)
-            first = asyncio.ensure_future(b.worker.recheck(b.worker.station.config, {}))
-            await turns(2)
-            assert decided() == 2
-            for one in all_of_them:
-                one.decided = 1
-            second = asyncio.ensure_future(b.worker.recheck(b.worker.station.config, {}))
-            await turns(4)
-            assert first.done() and decided() < 2 * len(all_of_them)
-            gone = next(one for one in all_of_them if one.decided == 1)
-            b.worker._established.discard(gone)
-            await second
-            assert gone.decided == 1
-            assert all(one.told[-1:] == ["end"] for one in all_of_them if one is not gone)
-            b.worker._established.clear()
-
-    run(scenario)
+        b.worker._established |= set(all_of_them)
+        first = asyncio.ensure_future(b.worker.recheck(b.worker.station.config, {}))
+        await turns(2)
+        assert decided() == 2
+        for one in all_of_them:
+            one.decided = 1
+        second = asyncio.ensure_future(b.worker.recheck(b.worker.station.config, {}))
+        await turns(4)
+        assert first.done() and decided() < 2 * len(all_of_them)
+        gone = next(one for one in all_of_them if one.decided == 1)
+        b.worker._established.discard(gone)
+        await second
+        assert gone.decided == 1
+        assert all(one.told[-1:] == ["end"] for one in all_of_them if one is not gone)
+        b.worker._established.clear()
