@@ -29,7 +29,7 @@ hypothesis.settings.load_profile("quick")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A soak takes as long as it takes."""
+    """Lift the timeout of tests in a soak."""
     if SOAK:
         config.option.timeout = 0
 
@@ -60,7 +60,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """What a test has left open that failed is closed behind it: no later one is blamed for it."""
+    """Close what a failed test has left open, so that no later test is blamed for it."""
     failed = item.session.testsfailed
     result = yield
     if item.session.testsfailed > failed:

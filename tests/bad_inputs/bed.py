@@ -36,9 +36,9 @@ class Bed:
         launcher: Sequence[str] = (),
         **configuration: Any,
     ) -> None:
-        """`healthy` False: where the fault is such that nobody can be served. `launcher`: a command in front.
+        """`healthy` False: with a fault that lets no client be served. `launcher`: a command to put in front.
 
-        `configuration`: what `bed_configuration` takes.
+        `configuration`: the arguments of `bed_configuration`.
         """
         self.pki = pki
         self.pacs = pacs
@@ -64,7 +64,7 @@ class Bed:
         return peer
 
     def _warm_up(self) -> None:
-        """Make the process touch the memory that it has for everybody, so that a row shows what it costs itself."""
+        """Make the process touch its shared buffers, so that a row shows its own memory only."""
         for _ in range(_WARM_UP):
             peer = self._association()
             peer.send(stored(bytes(1 << 19)))
@@ -74,7 +74,7 @@ class Bed:
         until(lambda: len(self.gateway.records) == _WARM_UP, "the records of the warm-up")
 
     def echo_seconds(self, times: int) -> float:
-        """How long the healthy client waits for a C-ECHO: the median."""
+        """The median time of a C-ECHO of the healthy client."""
         assert self._healthy is not None
         return statistics.median(self._healthy.echo() for _ in range(times))
 

@@ -1,7 +1,7 @@
-"""What is common to every row of bad inputs, whatever a hostile peer does.
+"""The assertions that hold for every row of bad inputs, whatever a hostile peer does.
 
-The gateway lives, others are served, nothing is dialled for who is refused, all that was taken is given back, one
-record says why, and the log stays one JSON object of printable ASCII per line.
+The gateway lives, others are served, no PACS is dialled for a refused peer, all resources are released, one
+record holds the reason, and the log stays one JSON object of printable ASCII per line.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ GIVEN_BACK = 2.0  # seconds after the last hostile socket (docs/robustness.md, c
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the one access record of a peer must say."""
+    """The fields that the one access record of a peer must have."""
 
     decision: str
     ended: str
@@ -36,13 +36,13 @@ _OF_A_TEST = ("refusals_suppressed", "operation_refused", "server_down", "server
 
 
 class Case:
-    """One row, or one input of a row: hostile peers, what their records must say, and the common assertions."""
+    """One row, or one input of a row: hostile peers, their expected records, and the common assertions."""
 
     def __init__(self, bed: Bed) -> None:
         self.bed = bed
         self.gateway = bed.gateway
         self.pacs = bed.pacs
-        self.rss_slack = 2 << 20  # bytes that a row may leave behind: arenas, TLS 1.2 sessions of OpenSSL's own store
+        self.rss_slack = 2 << 20  # bytes that a row may keep allocated: arenas, TLS 1.2 sessions of OpenSSL's own store
         self._peers: list[Peer] = []
         self._expected: dict[str, Outcome | None] = {}
         self._floods: dict[str, tuple[set[str], int]] = {}
@@ -64,7 +64,7 @@ class Case:
         return peer
 
     def secured(self, **more: Any) -> TlsPeer:
-        """A TLS client behind its handshake."""
+        """A TLS client after its handshake."""
         peer = self.tls_peer(**more)
         assert peer.handshake(), f"{peer.alert} {peer.end}"
         return peer
@@ -91,18 +91,18 @@ class Case:
     # --- what the record must say -----------------------------------------------------------------------------------
 
     def refused(self, peer: Peer | str, reason: str, *, dialled: int = 0) -> None:
-        """One record: refused for this reason, or the peer went away; nothing was dialled unless said."""
+        """Expect one record: refused for this reason, or the peer went away; by default the PACS was not dialled."""
         decision = "failed" if reason in ("requestor_gone", "tls_truncated") else "refused"
         self._expect(peer, Outcome(decision, "refused", reason), dialled)
 
     def gone(self, peer: Peer, ended: str, *, dialled: int = 0) -> None:
-        """One record: the peer itself ended it before there was an association."""
+        """Expect one record: the peer itself left before there was an association."""
         self._expect(peer, Outcome("failed", ended, "requestor_gone"), dialled)
 
     def passed(
         self, peer: Peer | str, ended: str = "requestor_lost", reason: str | None = None, *, dialled: int = 1
     ) -> None:
-        """One record of an association, and how it ended; the default is that of a peer that just closes.
+        """Expect one record of an association and its end; the default is that of a peer that just closes.
 
         `dialled`: connections to the PACS of the bed; none where another upstream was called.
         """
@@ -132,7 +132,7 @@ class Case:
             peer.close()
 
     def check(self) -> None:
-        """All that must hold whatever was sent."""
+        """Check all that must hold after any input."""
         gateway = self.gateway
         gateway.check_healthy()
         self.check_the_healthy_client()
@@ -158,9 +158,9 @@ class Case:
         gateway.check_healthy()
 
     def check_the_healthy_client(self) -> None:
-        """It is served as ever: less than twice its normal time and 20 ms, best of three.
+        """Check that the healthy client is served in less than twice its normal time plus 20 ms, best of three.
 
-        One that waited for a core for so long is none of the three.
+        A try that waited for a core for so long does not count.
         """
         allowed = 2 * self.bed.normal + 0.020
         attempts: list[float] = []
@@ -177,7 +177,7 @@ class Case:
 
     @contextlib.contextmanager
     def promptly(self, within: float = PROMPT) -> Iterator[None]:
-        """The body takes no longer, on a machine that has a core for it."""
+        """Check that the body takes no longer, on a machine that has a core for it."""
         watch = self.stopwatch()
         yield
         assert watch.seconds() < within
@@ -187,13 +187,13 @@ class Case:
         return descriptors <= self.bed.descriptors and not too_much and connections == associations == self.bed.served
 
     def _held(self) -> tuple[int, int, int, int]:
-        """Descriptors, bytes above what a row may leave behind, connections and associations by the registry."""
+        """Descriptors, bytes above the slack of the row, connections and associations in the metrics."""
         too_much = max(0, self.bed.rss_bytes() - self._rss - self.rss_slack)
         connections = int(self.gateway.metric("connections_active"))
         return self.gateway.child.descriptors(), too_much, connections, int(self.gateway.metric("associations_active"))
 
     def _records(self, closed: float) -> Mapping[str, list[dict[str, Any]]]:
-        """The records of this case by address, once there is one for everybody who must have one."""
+        """The records of this case by address, once each peer that must have one has it."""
         needed = {address for address, outcome in self._expected.items() if outcome is not None}
 
         def by_address() -> dict[str, list[dict[str, Any]]]:
@@ -214,7 +214,7 @@ class Case:
             raise AssertionError(f"no record of {needed - by_address().keys()}") from None
 
     def _check_the_log(self) -> None:
-        """Pure, and nothing in it above level debug but the records (and that some were left out)."""
+        """Check that the log is pure: above level debug only records, and the event that sums up suppressed ones."""
         events = {line["event"] for line in self.gateway.events if line["level"] != "debug"}
         assert events <= {*self.bed.events_at_start, *_OF_A_TEST}, events
         assert self.gateway.child.errors == self.bed.errors_at_start
@@ -222,5 +222,5 @@ class Case:
             assert line.isascii() and line.isprintable() and isinstance(json.loads(line), dict), line
 
     def record(self, peer: Peer) -> dict[str, Any]:
-        """The record of a peer, as soon as it is there."""
+        """Wait for the record of a peer."""
         return self.gateway.wait_for_record(lambda r: r["client"]["ip"] == peer.address, SOON, since=self.mark)

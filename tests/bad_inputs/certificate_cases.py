@@ -35,7 +35,7 @@ def accepted(
 def rejected(
     case: Case, certificate: certs.Issued | None, reason: str, tenant: str = "closed", calling: str = "CT1"
 ) -> None:
-    """RJ 1/1/3 for this reason, behind a handshake that went well."""
+    """Expect RJ 1/1/3 for this reason, after a complete handshake."""
     peer = shows(case, certificate, tenant)
     asks(peer, tenant.upper(), calling)
     assert peer.rejected() == "1/1/3"

@@ -28,7 +28,7 @@ datetime.datetime = Moved
 
 
 class Clock:
-    """`launcher` starts a gateway that goes by it."""
+    """A wall clock that the test moves; `launcher` starts a gateway that reads it."""
 
     def __init__(self, folder: Path) -> None:
         self._offset = folder / "offset"

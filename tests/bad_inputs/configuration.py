@@ -12,7 +12,7 @@ from tests.support.ports import free_port
 
 #: Each has one deadline (invariant 6, docs/architecture.md).
 _STAGES = ("proxy_header", "client_hello", "tls_handshake", "artim")
-#: Long enough that what ends before has not waited for it, and that no row of something else meets it by being slow.
+#: Long enough that an earlier end was not a timeout, and that slow rows of other kinds do not run into it.
 TIMEOUTS = {**dict.fromkeys(_STAGES, "30s"), "close": "500ms", "upstream_connect": "2s"}
 #: For rows that wait for the deadlines: seconds, and when the end is too late, on a machine that is shared.
 STAGE, LATE = 2.0, 3.9
@@ -64,7 +64,7 @@ class Pki:
 
 
 LISTENERS = ("tls", "reject", "modified", "dhe", "legacy", "plain", "proxied", "proxied-plain")
-#: Who may send PROXY headers to the last two: the addresses of `Bed.address`, and not all of loopback.
+#: The senders of PROXY headers that the last two trust: the addresses of `Bed.address`, not all of loopback.
 LOAD_BALANCERS = "127.0.0.0/9"
 
 
@@ -81,7 +81,7 @@ def bed_configuration(
     """Eight listeners; a tenant per rule about certificates, each with a server name and a called AE title of its own.
 
     `routes`: further called AE titles of the tenant `open`, and where each leads: a port of 127.0.0.1, or an address,
-    which may have a listener of the bed in place of the port, or all that is said of the upstream. `peers`: of a
+    which may have a listener of the bed in place of the port, or the whole upstream. `peers`: of a
     further tenant `ward`, in their order; `more`: further keys of that tenant. `ports`: of listeners that need certain
     ones.
     """

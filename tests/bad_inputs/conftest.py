@@ -1,4 +1,4 @@
-"""One gateway per file of rows; what is common to every row is asserted when its test has passed."""
+"""One gateway per file of rows; the assertions that hold for every row are made after its test has passed."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

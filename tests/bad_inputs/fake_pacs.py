@@ -1,7 +1,7 @@
-"""A PACS that counts who dials it, keeps every byte, and leaves single connections to the test.
+"""A PACS that counts its connections, keeps every byte, and leaves single connections to the test.
 
-A requestor whose calling AE title begins with HANDOVER gets its connection handed to the test, request read and
-nothing answered. All others are served: contexts accepted (but those of MR storage), C-ECHO and release answered.
+The connection of a requestor whose calling AE title begins with HANDOVER goes to the test, its request read and
+not answered. All others are served: contexts accepted (except those of MR storage), C-ECHO and release answered.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ REJECTED = pdus.MR_IMAGE_STORAGE
 
 
 class PacsSide:
-    """One connection from the gateway: `request` as it came, `received` all that came behind it."""
+    """One connection from the gateway: `request` as it came, `received` all bytes after it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -39,7 +39,7 @@ class PacsSide:
         return self.request[26:42].decode("latin-1").strip()
 
     def read_request(self) -> bool:
-        """Read one PDU; whether it came."""
+        """Read one PDU; return whether it came."""
         while len(self.received) < 6 or len(self.received) < 6 + int.from_bytes(self.received[2:6], "big"):
             if not self.read():
                 return False
@@ -65,7 +65,7 @@ class PacsSide:
         try:
             self.socket.sendall(data)
         except OSError:
-            pass  # the gateway ended it: that is what the test looks at
+            pass  # the gateway ended the connection: the test checks that
 
     def read(self) -> bool:
         """Read once; False at the end, which is then known."""
@@ -92,12 +92,12 @@ class PacsSide:
         return bytes(self.received)
 
     def wait_end(self) -> bytes:
-        """Wait until the gateway has ended a connection that is served; all bytes behind the request."""
+        """Wait until the gateway has ended a served connection; return all bytes after the request."""
         assert self.ended.wait(PATIENCE), f"the gateway does not end the connection: {len(self.received)} bytes"
         return bytes(self.received)
 
     def reset(self) -> None:
-        """RST, behind all that was sent: it would take along what the gateway's kernel has not got yet."""
+        """Send a RST after all sent bytes are acknowledged: it would discard what has not arrived yet."""
         until(lambda: not unacknowledged_bytes(self.socket), "all that was sent is acknowledged", PATIENCE)
         reset_on_close(self.socket)
         self.socket.close()
@@ -203,7 +203,7 @@ class FakePacs:
         self._thread.join(PATIENCE)
 
     def die(self) -> None:
-        """As a process that is killed: nobody listens, and every connection that was served is reset."""
+        """Act like a killed process: stop to listen, and reset each served connection."""
         self.close()
         for side in tuple(self._served):
             side.die()

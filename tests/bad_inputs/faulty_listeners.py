@@ -1,4 +1,4 @@
-"""Ports behind which something is wrong before a PACS has read a byte: a full queue, and a door that is slammed."""
+"""Listeners that fail before a PACS has read a byte: a full queue, and connections reset at once."""
 
 import contextlib
 import socket

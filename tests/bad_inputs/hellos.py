@@ -1,4 +1,4 @@
-"""ClientHellos that offer what the test says and are otherwise complete, and the gateway's first answer to them."""
+"""ClientHellos that offer what the test chooses and are otherwise complete, and the gateway's first answer."""
 
 from collections.abc import Iterable
 
@@ -56,9 +56,9 @@ def offer_13(
 
 
 def answer(case: Case, hello: bytes, reason: str, listener: str = "tls") -> str:
-    """The alert that answers the ClientHello (a handshake message), or "" for a ServerHello; the peer leaves then.
+    """Send a ClientHello (a handshake message) and leave; return the alert, or "" for a ServerHello.
 
-    `reason` is what the record says; for a ServerHello it is always that the peer has gone.
+    `reason` is expected in the record; for a ServerHello it is always that the peer has gone.
     """
     peer = case.peer(listener)
     peer.send(client_hellos.records(hello))

@@ -39,7 +39,7 @@ def alert_in(wire: bytes) -> str:
 
 
 class Peer:
-    """A TCP connection to the gateway. `end` is how it was ended there: "fin", "reset", or None so far."""
+    """A TCP connection to the gateway. `end` is the gateway's end of it: "fin", "reset", or None so far."""
 
     def __init__(self, port: int, address: str) -> None:
         self.address = address
@@ -59,7 +59,7 @@ class Peer:
         self.send_wire(data)
 
     def send_wire(self, data: bytes) -> None:
-        """Send bytes as they are; that nobody takes them any more is no error of the test."""
+        """Send bytes as they are; a connection that is closed already is no error of the test."""
         try:
             self.socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
@@ -70,7 +70,7 @@ class Peer:
         return int(struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)))[0])
 
     def wait_acknowledged(self) -> None:
-        """Wait until the gateway's kernel has it all, so that what follows comes in another segment."""
+        """Wait until the gateway's kernel has all sent bytes, so that the next ones come in another segment."""
         deadline = time.monotonic() + SOON
         while self.unacknowledged():
             assert time.monotonic() < deadline, f"{self.unacknowledged()} bytes are not acknowledged"
@@ -149,14 +149,14 @@ class Peer:
         return answer
 
     def rejected(self, within: float = SOON) -> str:
-        """Result, source and reason of the A-ASSOCIATE-RJ, the last that the gateway says."""
+        """Result, source and reason of the A-ASSOCIATE-RJ, which must be the gateway's last PDU."""
         answer = self.pdu(within)
         assert answer[:6] == b"\x03\0\0\0\0\x04", f"no A-ASSOCIATE-RJ: {answer.hex()} {self.end}"
         assert self.rest() == b"" and self.end == "fin", self.end
         return "/".join(str(code) for code in answer[7:10])
 
     def aborted(self, within: float = SOON) -> str:
-        """Source and reason of the A-ABORT, the last that the gateway says."""
+        """Source and reason of the A-ABORT, which must be the gateway's last PDU."""
         answer = self.pdu(within)
         assert answer[:6] == b"\x07\0\0\0\0\x04", f"no A-ABORT: {answer.hex()} {self.end}"
         assert self.rest() == b"" and self.end == "fin", self.end
@@ -169,7 +169,7 @@ class Peer:
         return time.monotonic() - self.opened
 
     def echo(self, context_id: int = 1) -> float:
-        """One C-ECHO; seconds that it took."""
+        """Send one C-ECHO; return the seconds until its answer."""
         started = time.perf_counter()
         self.send(encode_p_data(context_id, 3, encode_c_echo_rq(7)))
         answer = self.pdu()
@@ -185,7 +185,7 @@ class Peer:
 
 
 class TlsPeer(Peer):
-    """A TLS client. `alert` is the fatal alert it was sent, by name; `close_notify` whether one was read."""
+    """A TLS client. `alert` is the name of the fatal alert it received; `close_notify` is True after one was read."""
 
     def __init__(
         self,
@@ -210,13 +210,13 @@ class TlsPeer(Peer):
         return self.outgoing.read()
 
     def flight(self) -> bytes:
-        """What TLS wants to send next, once it has read what is needed for it; not sent."""
+        """The bytes that TLS wants to send next, after reading as much as it needs; not sent."""
         while not self._secured and not self.outgoing.pending and self.alert is None and self.receive():
             pass
         return self.outgoing.read()
 
     def handshake(self) -> bool:
-        """The whole handshake; False where the gateway refused it (see `alert` and `end`)."""
+        """Do the whole handshake; return False if the gateway refused it (see `alert` and `end`)."""
         self._step()
         self.send_wire(self.outgoing.read())
         while not self._secured and self.alert is None and self.receive():
@@ -267,7 +267,7 @@ class TlsPeer(Peer):
             self.send_wire(self.outgoing.read())
 
     def close_tls(self) -> bytes:
-        """Our close_notify as it goes on the wire, not sent."""
+        """The bytes of our close_notify, not sent."""
         try:
             self.tls.unwrap()
         except ssl.SSLError:

@@ -1,4 +1,4 @@
-"""A memory cgroup of the test's own, of either version, where the machine lets it make one."""
+"""A memory cgroup for one test, of either version, if the machine permits to make one."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ class MemoryCgroup:
             (path / swap).write_text("0")
 
     def limit(self, size: int) -> None:
-        """Bytes for all of them; what they hold already counts as far as they touch it from here on."""
+        """Limit the memory of all processes (bytes); pages they hold already count when they are touched again."""
         self._limit.write_text(str(size))
 
     def add(self, pid: int) -> None:

@@ -47,7 +47,7 @@ class RecordSealer:
         return HKDFExpand(self._hash, length, info).derive(self._secret)
 
     def seal(self, data: bytes, content_type: int = APPLICATION_DATA) -> bytes:
-        """One record with this plaintext, of any length."""
+        """Seal one record with this plaintext, of any length."""
         header = struct.pack(">BHH", 23, 0x0303, len(data) + 1 + 16)
         nonce = (self._iv ^ self._sequence).to_bytes(12, "big")
         self._sequence += 1

@@ -28,7 +28,7 @@ REJECTED = bytes((3, 0, 0, 0, 0, 4, 0, 1, 1, 3))
 
 @pytest.mark.parametrize("allowed", ["127.0.0.5", "::ffff:127.0.0.5", "0:0:0:0:0:ffff:7f00:5", "127.0.0.4/31"])
 def test_row_084_ipv4_at_a_listener_for_both(allowed: str, site: Site, tmp_path: Path) -> None:
-    """The kernel shows ::ffff:127.0.0.5: the same verdict, however the entry spells it."""
+    """The kernel shows ::ffff:127.0.0.5: the verdict is the same for each spelling of the entry."""
     with Pacs() as pacs:
         port = free_port()
         config = site.one_tenant(pacs.port, port=port, peers=[{"aet": "*", "from": [allowed], "allow": ["all"]}])
@@ -86,7 +86,7 @@ def refused(port: int, source: str) -> bytes:
 def test_row_085_ranges(
     entry: str, verdict: str, where: str, site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An error for what is none; a warning for what holds every address."""
+    """An error for an entry that is no network; a warning for one that contains all addresses."""
     config = site.one_tenant(4242, peers=[{"aet": "CT1", "allow": ["all"]}])
     block, key = {
         "listener": (config["listeners"]["dicom-tls"], "networks"),

@@ -34,12 +34,12 @@ def asking(case: Case, calling: str) -> tuple[TlsPeer, PacsSide]:
     return peer, case.pacs.side(calling)
 
 
-# --- row 101: half-closed behind its last words ----------------------------------------------------------------------
+# --- row 101: half-closed after its last response --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("part", [0, 0.9])
 def test_row_101_half_close(case: Case, part: float) -> None:
-    """The last response comes, then A-ABORT. The PACS hears that it is over, or a RST where it is inside a PDU."""
+    """The last response arrives, then an A-ABORT. The PACS gets an A-ABORT too, or a RST inside a PDU."""
     peer, side = case.handed_over("HANDOVER101")
     asked, response = stored(bytes(1000)), stored(b"the last response")
     sent = asked + asked[: int(part * len(asked))]
@@ -86,7 +86,7 @@ def test_row_102_reserved_bytes_and_split(case: Case) -> None:
 
 @pytest.mark.parametrize("leave", [PacsSide.reset, close])
 def test_row_102_rejection_and_gone(case: Case, leave: Leave) -> None:
-    """What was said before the connection broke counts; what stands behind it does not."""
+    """Bytes before the break of the connection count; bytes after it do not."""
     peer, side = asking(case, "HANDOVER102")
     side.send(RJ + b"\1\1\3" + b"more")
     leave(side)
@@ -111,7 +111,7 @@ def test_row_103_answer_behind_the_abort(case: Case, leave: Callable[[Peer], Non
 @pytest.mark.parametrize("order", ["answer first", "leaves first"])
 @pytest.mark.parametrize("leave", [Peer.reset, Peer.close])
 def test_row_103_answer_and_leaving_at_once(case: Case, leave: Callable[[Peer], None], order: str) -> None:
-    """The gateway sees both in one turn: whichever it takes first, the PACS gets an A-ABORT."""
+    """The gateway sees both in one turn: in either order the PACS gets an A-ABORT."""
     for _ in range(10):
         peer, side = asking(case, "HANDOVER103")
         _, *workers = case.gateway.child.family()
@@ -140,7 +140,7 @@ def test_row_103_answer_and_leaving_at_once(case: Case, leave: Callable[[Peer], 
     "early", [encode_p_data(1, 2, bytes(100)), encode_release_rq(), encode_release_rp(), pdus.associate_rq()]
 )
 def test_row_104_before_the_answer(case: Case, early: bytes) -> None:
-    """The answer behind it in the same segment does not heal it, and nothing of it is passed on."""
+    """The answer after it in the same segment does not help, and none of it is passed on."""
     peer, side = asking(case, "HANDOVER104")
     side.send(early + side.answer())
     assert peer.rejected() == "2/3/1"

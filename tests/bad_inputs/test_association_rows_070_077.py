@@ -56,7 +56,7 @@ def test_row_072_abort_before_the_answer(case: Case) -> None:
 
 
 def test_row_072_abort_in_the_middle_of_a_message(case: Case) -> None:
-    """Behind a fragment that is not the last: it is a PDU like any other, and passed on."""
+    """After a fragment that is not the last: it is a PDU like any other, and passed on."""
     peer = case.associated("MIDDLE")
     side = case.pacs.side("MIDDLE")
     data = begun() + encode_p_data(1, 0, bytes(100)) + encode_abort(0, 0)
@@ -124,7 +124,7 @@ def test_row_074_lengths_in_p_data(case: Case, data: bytes) -> None:
 @pytest.mark.parametrize("length", [0, 3, 5, 0xFFFFFFFF])
 @pytest.mark.parametrize("pdu_type", [5, 6, 7])
 def test_row_074_lengths_of_release_and_abort(case: Case, pdu_type: int, length: int) -> None:
-    reason = "2/2" if pdu_type == 6 else "2/6"  # an A-RELEASE-RP that nobody asked for is wrong at its first byte
+    reason = "2/2" if pdu_type == 6 else "2/6"  # an A-RELEASE-RP without an A-RELEASE-RQ is wrong at its first byte
     pdu = bytes((pdu_type, 0)) + length.to_bytes(4, "big") + bytes(min(length, 10))
     violates(case, pdu, reason, "pdu_unexpected" if pdu_type == 6 else "pdu_invalid")
 
@@ -138,7 +138,7 @@ def test_row_074_data_behind_a_release(case: Case) -> None:
 
 
 def test_row_072_abort_and_more_behind_it(case: Case) -> None:
-    """The A-ABORT ends the association; what the peer says after it does not change who ended it."""
+    """The A-ABORT ends the association; later bytes of the peer do not change the side that ended it."""
     peer = case.associated("BEHIND")
     side = case.pacs.side("BEHIND")
     peer.send(encode_abort(0, 0) + PDU)
@@ -148,7 +148,7 @@ def test_row_072_abort_and_more_behind_it(case: Case) -> None:
 
 
 def test_row_074_empty_last_fragment(case: Case) -> None:
-    """DCMTK sends one where a data set ends at a PDU boundary: it is legal, and passed on."""
+    """DCMTK sends an empty last fragment if a data set ends at a PDU boundary: it is legal, and passed on."""
     peer = case.associated("EMPTYLAST")
     side = case.pacs.side("EMPTYLAST")
     data = begun() + encode_p_data(1, 0, bytes(100)) + encode_p_data(1, 2, b"")

@@ -37,7 +37,7 @@ def connect_as(site: Site, gateway: Gateway, name: str = "ct1") -> Wire:
 def test_row_125_a_ca_expires(
     config: Record, site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """Its devices are refused in the handshake, told why; what is open goes on; those of another CA are served."""
+    """Devices of the CA get an alert with the reason; open associations go on; devices of another CA are served."""
     end = soon(tmp_path / "first", config)
     ending = certs.ca("Ending CA", valid=(certs.now() - certs.DAY, end))
     site.path("ending.pem").write_bytes(ending.pem)
@@ -48,7 +48,7 @@ def test_row_125_a_ca_expires(
     told = gateway.wait_for_event("certificate_expired", 6 * PATIENCE)
     assert (told["use"], told["certificate"]) == ("ca", "ending")
     with pytest.raises((OSError, AssertionError)), connect_as(site, gateway, "ct2") as refused:
-        associate(refused)  # TLS 1.3: the alert comes behind the client's handshake
+        associate(refused)  # TLS 1.3: the alert comes after the client's handshake
     record = gateway.wait_for_record()
     assert record["reason"] == "client_certificate_expired", record
     both = end.timestamp() + site.root.certificate.not_valid_after_utc.timestamp()
@@ -63,7 +63,7 @@ def test_row_125_a_ca_expires(
 def test_row_125_a_crl_ends(
     config: Record, site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway], policy: str
 ) -> None:
-    """Refused in DICOM's words, or the old list is kept with a warning, and still revokes; a new list ends it."""
+    """Devices are rejected (RJ), or the old list is kept with a warning, and still revokes; a new list ends this."""
     end = soon(tmp_path / "first", config)
     site.pair("revoked", revoked := certs.leaf("REVOKED", site.root))
     site.path("site.crl").write_bytes(certs.crl(site.root, [revoked], next_update=end))

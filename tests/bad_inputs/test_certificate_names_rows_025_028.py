@@ -1,4 +1,4 @@
-"""Rows 25 to 28: what a client certificate says, and what it is good for."""
+"""Rows 25 to 28: the names in a client certificate, and the AE titles that they permit."""
 
 import subprocess
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_row_025_very_many_names(case: Case, pki: Pki) -> None:
     ],
 )
 def test_row_025_broken_extension(case: Case, pki: Pki, tmp_path: Path, oid: str) -> None:
-    """Whatever is made of it, it is an answer, and never a name that matches. GnuTLS sends what OpenSSL would not."""
+    """Each such certificate gets an answer, and never matches by name. GnuTLS sends what OpenSSL would not."""
     broken = unchecked_leaf(pki, x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), b"\x30\x82\xff\xff\x01"))
     (tmp_path / "broken.pem").write_bytes(broken.pem)
     (tmp_path / "broken.key").write_bytes(broken.key_pem)
@@ -137,7 +137,7 @@ def test_row_027_optional_certificate(case: Case, pki: Pki) -> None:
 
 
 def test_row_028_request_pipelined_behind_a_handshake_that_the_gateway_refuses(case: Case, pki: Pki) -> None:
-    """In TLS 1.3 the client is done before its certificate is judged: what it sends meanwhile is never read."""
+    """In TLS 1.3 the client finishes before its certificate is judged: its data up to then is never read."""
     context = client(certs.leaf("CT1", pki.ca["b"]), "1.3")
     peer = case.tls_peer(server_name="closed.example.org", context=context)
     peer.send_wire(peer.hello())

@@ -1,4 +1,4 @@
-"""Rows 20 to 24: who vouches for a client certificate."""
+"""Rows 20 to 24: the issuers of client certificates."""
 
 import json
 import subprocess
@@ -39,7 +39,7 @@ def test_row_021_certificate_for_another_usage(case: Case, pki: Pki, usage: tupl
 
 
 # The list would have (certs.ANY,) alone accepted. OpenSSL 3.0 does not count it as clientAuth, and Python's ssl cannot
-# name another purpose: the README says so among the limits.
+# name another purpose: this is a documented limit.
 @pytest.mark.parametrize("usage", [None, (certs.CLIENT,), (certs.CLIENT, certs.SERVER), (certs.CLIENT, certs.ANY)])
 def test_row_021_certificate_for_this_usage(
     case: Case, pki: Pki, usage: tuple[x509.ObjectIdentifier, ...] | None
@@ -48,7 +48,7 @@ def test_row_021_certificate_for_this_usage(
 
 
 def test_row_022_revocation_lists(case: Case, pki: Pki) -> None:
-    """A certificate is looked up only where its own issuer has a list, whatever lists other issuers have."""
+    """A certificate is looked up only in the list of its own issuer; lists of other issuers do not matter."""
     rejected(case, pki.revoked, "client_certificate_revoked", "crl")
     accepted(case, certs.leaf("GOOD", pki.ca["a"]), "crl")
     accepted(case, certs.leaf("UNLISTED", pki.ca["c"]), "crl")
@@ -57,7 +57,7 @@ def test_row_022_revocation_lists(case: Case, pki: Pki) -> None:
 
 @pytest.mark.parametrize("damage", ["truncated", "of another CA", "forged", "not a CRL"])
 def test_row_022_revocation_list_that_proves_nothing_at_start(pki: Pki, tmp_path: Path, damage: str) -> None:
-    """The gateway does not start with it. That a reload keeps the last good one waits (see `waiting`)."""
+    """The gateway does not start with such a list. That a reload keeps the last good one waits (see `waiting`)."""
     lists = {
         "truncated": certs.crl(pki.ca["a"])[:-60],
         "of another CA": certs.crl(pki.ca["b"]),
@@ -72,7 +72,7 @@ def test_row_022_revocation_list_that_proves_nothing_at_start(pki: Pki, tmp_path
 
 
 def start_and_end(folder: Path, config: dict[str, object]) -> "subprocess.CompletedProcess[str]":
-    """`dicomgate run` with a configuration that it must not start with."""
+    """Run `dicomgate run` with a configuration that it must refuse."""
     path = folder / "config.yaml"
     path.write_text(json.dumps(config))
     command = [sys.executable, "-m", "proxy.cli", "run", "--config", str(path)]
@@ -170,7 +170,7 @@ def test_row_023_explicit_curve_parameters(case: Case, pki: Pki, tmp_path: Path)
 
 
 def test_row_024_leaf_that_is_a_ca(case: Case, pki: Pki) -> None:
-    """What `openssl req -x509` makes: accepted when pinned, and as itself alone."""
+    """A certificate of `openssl req -x509`: accepted when pinned, and only itself."""
     accepted(case, pki.devices["DEV1"], "pinned", "DEV1")
     rejected(case, pki.devices["DEV2"], "certificate_not_bound", "pinned", "DEV1")
     alerted(case, certs.self_signed("DEV3"), "unknown_ca", "client_certificate_untrusted", "pinned")

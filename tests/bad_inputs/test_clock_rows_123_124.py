@@ -1,4 +1,4 @@
-"""Rows 123 and 124: a wall clock that jumps, and the gateway's own certificate as it comes to its end.
+"""Rows 123 and 124: a wall clock that jumps, and the gateway's own certificate when it expires.
 
 The clock of the gateway's own code is moved; the kernel's, by which OpenSSL verifies, cannot be for one process.
 """
@@ -37,7 +37,7 @@ JUMPS = {
 
 
 class Slow(Archive):
-    """A PACS that thinks about associations of SLOW until it is told to go on."""
+    """A PACS that keeps associations of SLOW waiting until the test lets it go on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Slow(Archive):
 
 @pytest.mark.parametrize("jump", JUMPS)
 def test_row_123_the_clock_jumps(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway], jump: str) -> None:
-    """Whoever is in any stage stays, nobody new is refused, no worker is taken for dead, and durations stay right."""
+    """Associations stay in any stage, no new one is refused, no worker is taken for dead, and durations stay right."""
     clock, archive = Clock(tmp_path / "clock"), Slow()
     with Pacs(archive) as pacs:
         timeouts = {"client_hello": "15s", "artim": "15s", "upstream_accept": "15s", "idle": "30s"}
@@ -97,7 +97,7 @@ def test_row_123_the_clock_jumps(site: Site, tmp_path: Path, start_gateway: Call
 def test_row_123_certificates_go_by_the_wall_clock(
     site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """A client certificate that has ended by it is refused; what is open goes on; back in time it is let in."""
+    """A certificate expired by the new clock is refused; open associations go on; with the old clock it passes."""
     clock = Clock(tmp_path / "clock")
     with Pacs(Archive()) as pacs:
         auth = {"mode": "required", "ca": str(site.path("ca.pem"))}
@@ -118,7 +118,7 @@ def test_row_123_certificates_go_by_the_wall_clock(
 
 @pytest.mark.slow
 def test_row_124_told_30_7_and_1_days_before(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
-    """Once each, and at the end; the gauge has it all the time."""
+    """Each warning comes once, and one at the end; the gauge shows the time left throughout."""
     end = certs.now() + 60 * certs.DAY
     write_pair(site.folder, server_until(site, end), "gate")
     clock = Clock(tmp_path / "clock")
@@ -142,7 +142,7 @@ def test_row_124_told_30_7_and_1_days_before(site: Site, tmp_path: Path, start_g
 def test_row_124_it_ends_while_the_gateway_runs(
     site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """Whether a sender takes it is the sender's to decide. Workers are still replaced; a reload says what is wrong."""
+    """Senders decide whether to accept an expired certificate. Workers are still replaced; a reload names the fault."""
     with Pacs(Archive()) as pacs:
         config = site.one_tenant(pacs.port, workers=1, control=str(tmp_path / "control.sock"))
         write_pair(site.folder, server_until(site, soon(tmp_path / "first", config)), "gate")
@@ -154,7 +154,7 @@ def test_row_124_it_ends_while_the_gateway_runs(
         echo(open)
         with pytest.raises(OSError, match="expired"):
             connect(port, client_context(site.path("ca.pem")), HOST)
-        echo_once(port, client_context())  # it does not look
+        echo_once(port, client_context())  # it does not check the certificate
         answer = reload(gateway)
         assert not answer["ok"] and "gate.pem" in answer["message"] and "expired" in answer["message"]
         echo(open)

@@ -18,7 +18,7 @@ def echo_with(*elements: tuple[int, bytes]) -> bytes:
 
 
 def test_row_076_command_in_pdvs_of_one_byte(case: Case) -> None:
-    """Legal: passed on as it came, in one PDU and in many."""
+    """A legal command set is passed on as it came, in one PDU and in many."""
     fragments = [pdv(1, 1 if at < len(ECHO) - 1 else 3, ECHO[at : at + 1]) for at in range(len(ECHO))]
     peer = case.associated("FRAGMENTS")
     side = case.pacs.side("FRAGMENTS")
@@ -92,7 +92,7 @@ def test_row_078_command_sets_that_are_none(case: Case, encoded: bytes) -> None:
 
 @pytest.mark.parametrize("field", [C_ECHO | RESPONSE, C_STORE | RESPONSE, C_FIND | RESPONSE])
 def test_row_078_answers_to_nothing_pass(case: Case, field: int) -> None:
-    """Who may be asked may answer; whether it was asked is for the PACS to say."""
+    """A peer with the SCP role may answer; only the PACS knows whether it was asked."""
     peer = case.associated("ANSWERS")
     side = case.pacs.side("ANSWERS")
     data = message(command(field))

@@ -111,7 +111,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_row_126_reload_with_an_error(gateway: Gateway, site: Site, fault: Callable[[Gateway, Site], None]) -> None:
-    """Named, counted, and without effect: what was open and what is new is served as before."""
+    """The fault is named, counted, and without effect: open and new associations are served as before."""
     context = client_context()
     wire = associate(connect(port_of(gateway.config), context))
     fault(gateway, site)
@@ -167,7 +167,7 @@ def test_row_128_admin_port_in_use(site: Site, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", port)):
         result = start(tmp_path, site.one_tenant(1, admin=port))
     check_refused(result, f"admin.listen: 127.0.0.1:{port}", "another process listens there")
-    assert "stopped" not in result.stdout + result.stderr  # it never ran
+    assert "stopped" not in result.stdout + result.stderr  # it never served
 
 
 @pytest.mark.parametrize("bind", ["203.0.113.7:{}", "[2001:db8::7]:{}"])
@@ -179,7 +179,7 @@ def test_row_128_vanished_address(site: Site, tmp_path: Path, bind: str) -> None
 
 
 def test_row_128_privilege_dropped(site: Site, tmp_path: Path) -> None:
-    """A port below 1024 without the capability for it: the error says which one is missing."""
+    """A port below 1024 without the capability for it: the error names the missing one."""
     if os.getuid() or int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) < 1024:
         pytest.skip("needs root, and ports that need a capability")
     launcher = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service")
@@ -196,7 +196,7 @@ def test_row_128_reload_to_an_address_in_use(gateway: Gateway) -> None:
         answer = reload(gateway, config)
         assert not answer["ok"] and f"127.0.0.1:{bad}" in answer["message"]
         with socket.create_server(("127.0.0.1", port)):
-            pass  # it was let go again
+            pass  # it was released again
     config["listeners"]["dicom-tls"]["bind"] = [*bind, f"127.0.0.1:{port}"]
     write(gateway, config)
     reloaded(gateway)
@@ -204,7 +204,7 @@ def test_row_128_reload_to_an_address_in_use(gateway: Gateway) -> None:
 
 
 def test_row_132_uvloop_is_missing(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
-    """It runs on asyncio's own loop, and says so."""
+    """The gateway runs on asyncio's own loop, and logs it."""
     folder = tmp_path / "without"
     folder.mkdir()
     (folder / "uvloop.py").write_text("raise ImportError('no uvloop here')\n")

@@ -1,4 +1,4 @@
-"""Row 92: configurations that are none, or far too much: nothing starts, and what runs keeps what it has."""
+"""Row 92: files that are no configuration, or far too large: nothing starts, and a running gateway keeps its own."""
 
 import itertools
 import os
@@ -42,7 +42,7 @@ def folder(path: Path) -> None:
 
 
 def pipe(path: Path) -> None:
-    """Whoever opens it to read waits for a writer."""
+    """A FIFO: opening it blocks until there is a writer."""
     path.unlink()
     os.mkfifo(path)
 

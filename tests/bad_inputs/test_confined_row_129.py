@@ -17,7 +17,7 @@ from tests.support.steering import kill, wait_serving, workers
 
 
 def test_row_129_nothing_but_the_program(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
-    """Root read-only, no /tmp, no home, no /etc, uid 65534 without rights, under seccomp and Landlock: it serves.
+    """The gateway serves with a read-only root, no /tmp, home or /etc, as uid 65534, under seccomp and Landlock.
 
     Workers are replaced there too.
     """

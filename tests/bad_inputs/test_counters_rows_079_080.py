@@ -16,7 +16,7 @@ FOUR_GIB = 1 << 32
 
 
 def exposed(metrics: Metrics, name: str) -> float:
-    """The value of the one series of a metric that is not zero, as Prometheus reads it."""
+    """The value of the only series of a metric that is not zero, as Prometheus reads it."""
     body, _ = render([metrics.snapshot()])
     lines = (line for line in body.decode().splitlines() if line.startswith(f"dicomgate_{name}{{"))
     (value,) = filter(None, (float(line.rpartition(" ")[2]) for line in lines))

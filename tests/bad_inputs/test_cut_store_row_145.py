@@ -1,4 +1,4 @@
-"""Row 145: a sender that is cut off shortly before the end of a C-STORE; a real storescp behind the gateway."""
+"""Row 145: a sender is cut off shortly before the end of a C-STORE; the PACS is a real storescp."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -63,7 +63,7 @@ def test_row_096_connection_refused(case: Case) -> None:
 
 
 def test_row_096_the_breaker_of_a_pool(case: Case) -> None:
-    """Each server is dialled, then left alone for a second: meanwhile the answer is the same, and nobody is dialled."""
+    """Each server is dialled, then left alone for a second: meanwhile the answer is the same, without a dial."""
     began = time.monotonic()
     told = []
     for _ in range(20):
@@ -79,7 +79,7 @@ def test_row_096_the_breaker_of_a_pool(case: Case) -> None:
 
 
 def test_row_096_no_such_address(case: Case) -> None:
-    """The system says no before a packet is sent."""
+    """The system call fails before a packet is sent."""
     peer = calling(case, "NOWHERE")
     with case.promptly():
         assert peer.rejected() == "2/3/1"
@@ -128,7 +128,7 @@ def test_row_098_an_answer_that_trickles(case: Case) -> None:
 
 
 def test_row_098_an_answer_that_comes_too_late(case: Case) -> None:
-    """Crossing the A-ABORT: it reaches nobody, and leaves nothing behind."""
+    """An answer that crosses the A-ABORT: it reaches no requestor, and all is released."""
     peer = calling(case, "PACS", "HANDOVER98")
     side = case.pacs.side("HANDOVER98")
     assert peer.rejected() == "2/3/1"

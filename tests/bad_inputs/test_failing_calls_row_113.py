@@ -50,7 +50,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Fai
 
 @pytest.fixture
 def gateway(bed: tuple[Gateway, FailingCalls]) -> Iterator[Gateway]:
-    """What a shortage has taken is given back behind it, and nothing of it was a bug."""
+    """After a shortage all resources are released, and no event reported it as a bug."""
     gateway = bed[0]
     until(lambda: gateway.metric("connections_active") == 0, "nothing is open")
     descriptors = min(gateway.child.descriptors() for _ in range(20))
@@ -70,7 +70,7 @@ def calls(bed: tuple[Gateway, FailingCalls]) -> Iterator[FailingCalls]:
 
 @pytest.mark.parametrize("error", NO_ROOM, ids=name)
 def test_row_113_accept(gateway: Gateway, calls: FailingCalls, error: int) -> None:
-    """Who comes waits, without a spin and with a line a second; who is there does not notice."""
+    """New connections wait, without a spin and with a line a second; open associations do not notice."""
     port, context = port_of(gateway.config), client_context()
     mark = gateway.mark()
     with associate(connect(port, context)) as open:
@@ -101,7 +101,7 @@ def test_row_113_accept(gateway: Gateway, calls: FailingCalls, error: int) -> No
     ids=lambda value: value if isinstance(value, str) else name(value),
 )
 def test_row_113_dial(gateway: Gateway, calls: FailingCalls, call: str, error: int) -> None:
-    """Answered as a PACS that cannot be reached now; when it is over, the next one is served."""
+    """The requestor is answered as if the PACS could not be reached; afterwards the next one is served."""
     calls.fail(call, error, workers(gateway))
     expect_unavailable(gateway)
     calls.recover()
@@ -136,7 +136,7 @@ def test_row_113_watching_the_requestor(gateway: Gateway, calls: FailingCalls, e
 
 
 def test_row_113_admin_address(gateway: Gateway, calls: FailingCalls) -> None:
-    """The supervisor has no descriptor for who asks it: workers serve, and it answers again when it has one."""
+    """The supervisor has no descriptor for a request: workers serve, and it answers again when it has one."""
     calls.fail("accept4", errno.EMFILE, [gateway.pid])
     with connect(int(gateway.config["admin"]["listen"].rpartition(":")[2])):
         until(lambda: calls.failed["accept4"], "it has met that")

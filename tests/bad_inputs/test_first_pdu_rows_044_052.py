@@ -1,4 +1,4 @@
-"""Rows 44 to 52: what comes first on a new association, and how it comes."""
+"""Rows 44 to 52: the first PDU of a connection, and the ways it arrives."""
 
 import time
 from collections.abc import Callable
@@ -95,7 +95,7 @@ def test_row_048_length_smaller_than_the_items(case: Case, missing: int) -> None
 
 
 def test_row_048_length_smaller_than_the_items_and_all_of_them_sent(case: Case) -> None:
-    """What is behind the declared end is data before the answer, or makes the items too long: never an association."""
+    """Bytes after the declared end are data before the answer, or make the items too long: never an association."""
     peer = case.secured()
     peer.send(header(len(RQ) - 6 - 4) + RQ[6:])
     assert peer.aborted() in ANY_ABORT
@@ -118,7 +118,7 @@ def test_row_049_data_behind_the_request_in_one_segment(case: Case, listener: st
 
 
 def test_row_049_data_behind_the_request_in_a_later_segment(case: Case) -> None:
-    """The upstream was asked already: it is told to forget it, and gets no byte of the data."""
+    """The upstream was asked already: it gets an A-ABORT, and no byte of the data."""
     peer = case.secured()
     peer.send(pdus.associate_rq(calling=b"HANDOVER49".ljust(16)))
     side = case.pacs.side("HANDOVER49")

@@ -41,7 +41,7 @@ def bed(start_bed: Callable[..., Bed], port: int) -> Bed:
 
 
 def flap(port: int, over: threading.Event) -> None:
-    """Up and down in turn until `over`; what was served when it goes down is reset."""
+    """Go up and down in turn until `over`; going down resets the served connections."""
     while not over.wait(PERIOD):
         pacs = FakePacs(port)
         over.wait(PERIOD)
@@ -49,7 +49,7 @@ def flap(port: int, over: threading.Event) -> None:
 
 
 def visit(case: Case) -> str:
-    """One association with a C-ECHO; how it went, which must be one of three ways and quick."""
+    """Make one association with a C-ECHO; its outcome must be one of three, and quick."""
     peer = case.secured()
     watch = case.stopwatch()
     with contextlib.closing(peer):
@@ -84,7 +84,7 @@ def visits(case: Case, over: threading.Event) -> collections.Counter[str]:
 
 @pytest.mark.slow
 def test_row_107_flapping(case: Case, port: int) -> None:
-    """Nothing leaks (see `Case.check`), nobody waits, and whoever comes when it is back is served at once."""
+    """Nothing leaks (see `Case.check`), no association waits, and new ones are served as soon as it is back."""
     case.rss_slack = RSS
     over = threading.Event()
     with ThreadPoolExecutor(THREADS + 1) as threads:

@@ -1,4 +1,4 @@
-"""Row 40, and what is common to all: the memory of an association is given back when it ends, however it ends."""
+"""Row 40, and for all rows: the memory of an association is freed when it ends, whatever the end."""
 
 import time
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def refuse(peer: Peer) -> None:
 
 @pytest.mark.parametrize("end", [reset, release, refuse])
 def test_row_040_ended_associations_leave_no_memory_behind(bed: Bed, end: Callable[[Peer], None]) -> None:
-    """A TLS leg holds some 30 KiB that Python's garbage collector knows nothing of: it must not have to wait for it."""
+    """A TLS leg holds some 30 KiB outside Python's garbage collector: freeing them must not wait for it."""
     context = client(version="1.3")
 
     def some(count: int) -> None:
@@ -42,7 +42,7 @@ def test_row_040_ended_associations_leave_no_memory_behind(bed: Bed, end: Callab
             assert peer.handshake()
             end(peer)
 
-    some(ASSOCIATIONS)  # what is allocated once: pools of the allocator, tables that fill up
+    some(ASSOCIATIONS)  # memory that is allocated only once: pools of the allocator, tables that fill up
     before = bed.rss_bytes()
     some(ASSOCIATIONS)
     until(lambda: bed.gateway.metric("connections_active") == 1, "all are closed", GIVEN_BACK)

@@ -1,4 +1,4 @@
-"""Rows 83 and 95: what can be learned by guessing titles, from the answer and from the time that it takes."""
+"""Rows 83 and 95: guessing titles teaches nothing, neither by the answer nor by the time that it takes."""
 
 import statistics
 import time
@@ -28,7 +28,7 @@ def bed(start_bed: Callable[..., Bed]) -> Bed:
 
 
 def test_row_083_a_thousand_called_titles(case: Case) -> None:
-    """Each is told the same in the same time, all are counted, and the log holds a few of them."""
+    """Each guess gets the same answer in the same time, all are counted, and the log holds a few of them."""
     address = case.bed.address()
     refusals = case.gateway.metric("association_refusals_total", reason="called_aet_unknown")
     took: dict[bool, list[float]] = {True: [], False: []}
@@ -51,7 +51,7 @@ def test_row_083_a_thousand_called_titles(case: Case) -> None:
 
 
 def test_row_095_unknown_and_forbidden_read_the_same(case: Case) -> None:
-    """With uniform_rejects: whatever the reason, RJ 1/1/1 behind the same time; the record knows."""
+    """With uniform_rejects: RJ 1/1/1 after the same time for all reasons; the record holds the reason."""
     case.rss_slack = 4 << 20  # fifty handshakes by a context that was not used before
     reasons = {
         "NOBODY": "calling_aet_unknown",

@@ -50,7 +50,7 @@ def padded(size: int) -> bytes:
     parts = []
     kind = 0x8000
     while fill > 0:
-        # Padding (RFC 7685) once, then extensions that nobody knows; the last takes what is left, 4 bytes at least.
+        # Padding (RFC 7685) once, then unknown extensions; the last one takes the rest, 4 bytes at least.
         take = min(fill, 60_000)
         if 0 < fill - take < 4:
             take -= 4
@@ -198,7 +198,7 @@ def fetch_ticket(pki: Pki, session: str) -> None:
 
 @pytest.mark.peers
 def test_row_034_early_data(case: Case, pki: Pki, tmp_path: Path) -> None:
-    """A ticket that some other server gave allows 0-RTT; the request in it reaches no parser, the handshake is full."""
+    """A ticket of another server permits 0-RTT; the request in it reaches no parser, and the handshake is full."""
     (tmp_path / "early").write_bytes(pdus.associate_rq(calling=b"EARLY".ljust(16)))
     session = str(tmp_path / "session")
     fetch_ticket(pki, session)
@@ -251,7 +251,7 @@ def test_row_041_extensions_that_nobody_needs_here(case: Case, extension: tuple[
 
 
 def test_row_041_psk_only(case: Case) -> None:
-    """A key that was agreed on beforehand (RFC 8446 4.2.11): nobody has agreed on any."""
+    """A pre-shared key (RFC 8446 4.2.11): the gateway has none."""
     identity = vector16(vector16(b"ticket") + bytes(4))
     binder = vector16(vector8(bytes(32)))
     hello = client_hellos.handshake(

@@ -141,7 +141,7 @@ def test_row_062_uids(case: Case, expected: str, uid: bytes, item_type: int) -> 
 
 
 def longer(item: bytes, by: int) -> bytes:
-    """The item with a length that says more than it holds."""
+    """The item with a length that is greater than its content."""
     return item[:2] + struct.pack(">H", len(item) - 4 + by) + item[4:]
 
 
@@ -194,5 +194,5 @@ def test_row_064_unknown_items_are_forwarded(case: Case, items: tuple[bytes, ...
     ],
 )
 def test_row_065_repeated_singleton(case: Case, items: tuple[bytes, ...]) -> None:
-    """Which of the two wins differs from parser to parser."""
+    """Parsers differ in which of the two they take."""
     check(case, AMBIGUOUS, *items)

@@ -18,7 +18,7 @@ RELEASE_RQ, RELEASE_RP = b"\x05\0\0\0\0\x04\0\0\0\0", b"\x06\0\0\0\0\x04\0\0\0\0
 
 
 def sealer(case: Case, folder: Path) -> tuple[TlsPeer, RecordSealer]:
-    """A client behind its handshake, and its record layer."""
+    """A client after its handshake, and its record layer."""
     context = client(version="1.3")
     context.keylog_filename = str(folder / "keys.log")
     peer = case.secured(context=context)
@@ -59,7 +59,7 @@ def test_row_146_nothing_but_tls(case: Case, tmp_path: Path, associated: bool, f
 
 
 def test_row_146_key_updates_between_the_bytes_of_a_pdu(case: Case, tmp_path: Path) -> None:
-    """Each asks for an answer, which this peer does not read: what waits for it is bounded, and the data goes on."""
+    """Each KeyUpdate asks for an answer, which this peer does not read: the output is bounded, and the data goes on."""
     peer, records = sealer(case, tmp_path)
     peer.send_wire(records.seal(pdus.associate_rq(calling=b"BETWEEN".ljust(16))))
     peer.accepted()

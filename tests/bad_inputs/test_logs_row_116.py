@@ -1,4 +1,4 @@
-"""Row 116: nobody takes the log. Associations go on; what is lost is counted, and said when the log is taken again.
+"""Row 116: the log is not read. Associations go on; lost lines are counted, and reported when it is read again.
 
 The sinks of this gateway are standard output and a file: a log service that is down is a pipe without a reader.
 """
@@ -53,7 +53,7 @@ def serve_many(gateway: Gateway) -> None:
 
 
 def check(gateway: Gateway, lines: list[Record]) -> None:
-    """Every line but those that were counted as lost is there, whole; the loss is said."""
+    """Check that each line except the counted lost ones is there, whole, and that the loss is reported."""
     records = [line for line in lines if line["event"] == "association"]
     said = sum(line["lines"] for line in lines if line["event"] == "log_dropped")
     assert said == gateway.metric("log_dropped_total") > 0
@@ -79,7 +79,7 @@ def test_row_116_disk_full(config: Record, tmp_path: Path, start_gateway: Callab
 
 
 def test_row_116_log_pipe_stalled(config: Record, tmp_path: Path) -> None:
-    """Who reads standard output stops, and goes on later."""
+    """The reader of standard output stops, and goes on later."""
     with pipe_of(config, tmp_path) as (gateway, reader):
         serve_many(gateway)
         until(lambda: gateway.metric("log_dropped_total") > 0, "lines are dropped")
@@ -90,11 +90,11 @@ def test_row_116_log_pipe_stalled(config: Record, tmp_path: Path) -> None:
 
 
 def test_row_116_log_service_down(config: Record, tmp_path: Path) -> None:
-    """Nobody has the pipe any more; somebody else opens it later."""
+    """The pipe loses its reader; another one opens it later."""
     with pipe_of(config, tmp_path) as (gateway, reader):
         path = tmp_path / "stdout"
         empty = os.open("/dev/null", os.O_RDONLY)
-        os.dup2(empty, reader)  # closes it
+        os.dup2(empty, reader)  # closes the pipe
         os.close(empty)
         serve_many(gateway)
         until(lambda: gateway.metric("log_dropped_total") > 0, "lines are dropped")
@@ -107,7 +107,7 @@ def test_row_116_log_service_down(config: Record, tmp_path: Path) -> None:
 
 
 def test_row_116_supervisor_that_hangs(config: Record, start_gateway: Callable[..., Gateway]) -> None:
-    """It alone writes. Lines wait in the worker, the last ones are lost and counted, associations go on."""
+    """Only the supervisor writes. Lines wait in the worker, the last ones are lost and counted, associations go on."""
     gateway = start_gateway(config)
     os.kill(gateway.pid, signal.SIGSTOP)
     try:
@@ -128,7 +128,7 @@ def read_until_the_loss_is_said(descriptor: int) -> bytes:
 
 @contextmanager
 def pipe_of(config: Record, tmp_path: Path) -> Iterator[tuple[Gateway, int]]:
-    """A gateway whose standard output is a pipe that nobody reads, and the end to read."""
+    """A gateway whose standard output is an unread pipe, and the reading end of it."""
     path = tmp_path / "stdout"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"  # where the gateway's own connections come from
 
 @pytest.fixture(scope="module")
 def forwarder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
-    """The port of a load balancer, and the port that it leads to."""
+    """The port of a load balancer, and the port of the listener that it leads to."""
     port = free_port()
     with haproxy(tmp_path_factory.mktemp("haproxy"), port) as forwarded:
         yield forwarded, port
@@ -29,7 +29,7 @@ def forwarder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, i
 
 @pytest.fixture(scope="module")
 def bed(start_bed: Callable[..., Bed], tmp_path_factory: pytest.TempPathFactory, forwarder: tuple[int, int]) -> Bed:
-    """By a name, because a configuration that says so itself is refused; and through a load balancer."""
+    """By a name, because a configuration with the gateway's own address is refused; and through a load balancer."""
     names = Names(tmp_path_factory.mktemp("names"), {"gate.test": (LOOPBACK,)})
     routes = {"SELF": "gate.test:plain", "SELFTLS": "gate.test:tls", "ROUND": forwarder[0]}
     return start_bed(launcher=names.launcher(), routes=routes, ports={"plain": forwarder[1]})
@@ -54,7 +54,7 @@ def test_row_111_a_loop_that_a_name_shows(case: Case, called: bytes) -> None:
 
 
 def test_row_111_a_loop_through_others(case: Case) -> None:
-    """A few rounds until it is known, and none from then on; whoever goes another way is served meanwhile."""
+    """The loop takes a few rounds until it is known, and none from then on; other associations are served meanwhile."""
     for rounds in (ROUNDS, 0):
         connections = case.gateway.metric("connections_total")
         peer = case.secured()

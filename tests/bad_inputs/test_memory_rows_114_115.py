@@ -96,7 +96,7 @@ def niceness(pid: int) -> int:
 
 
 def test_row_114_workers_go_first(site: Site, start_gateway: Callable[..., Gateway]) -> None:
-    """Whatever their size: a supervisor that is ended takes the admin address, the log and all with it."""
+    """The kernel ends workers first, of any size: the end of the supervisor would end everything."""
     with Pacs(Archive()) as pacs:
         gateway = start_gateway(site.one_tenant(pacs.port, workers=2))
         for pid in workers(gateway):
@@ -105,7 +105,7 @@ def test_row_114_workers_go_first(site: Site, start_gateway: Callable[..., Gatew
 
 
 def test_row_114_a_worker_without_memory(site: Site, tmp_path: Path) -> None:
-    """One worker is refused every further page: what it has goes on or ends by itself, and it recovers or is replaced.
+    """One worker gets no further page: its associations go on or end by themselves, and it recovers or is replaced.
 
     The address space is limited here, which needs no privilege and fails allocations instead of ending the process.
     """
@@ -175,7 +175,7 @@ setattr(owner, name, scarce(getattr(owner, name)))
 
 @pytest.mark.parametrize(("module", "name", "stage"), PLACES, ids=lambda value: value.rpartition(".")[2])
 def test_row_115_no_memory_in_one_parser(site: Site, tmp_path: Path, module: str, name: str, stage: str) -> None:
-    """It ends that connection, answered as far as it can be, and costs nobody else anything."""
+    """The connection ends with an answer if possible, and no other one is affected."""
     launcher = sabotage(tmp_path / "scarce", f"module, name, mark = {module!r}, {name!r}, {MARK.encode()!r}\n{FAILS}")
     with Pacs(Archive()) as pacs:
         config = site.one_tenant(pacs.port)

@@ -77,7 +77,7 @@ def test_row_108_two_addresses_and_one_is_dead(case: Case, alive: str, request: 
 
 
 def test_row_108_two_addresses_and_one_is_a_black_hole(case: Case, port: int, other: FakePacs) -> None:
-    """It has its share of `upstream_connect`, and leaves the next one time."""
+    """The address gets its share of `upstream_connect`, which leaves time for the next one."""
     with contextlib.closing(FullBacklog(port, ONE)):
         watch = case.stopwatch()
         peer = asking(case, "TWICE")
@@ -129,7 +129,7 @@ def test_row_110_the_address_changes(case: Case, names: Names, one: FakePacs, ot
 
 
 def test_row_110_the_old_address_dies(case: Case, names: Names, other: FakePacs, port: int) -> None:
-    """Those on the old address are told so, those on the new one do not notice."""
+    """Associations on the old address are aborted, those on the new one do not notice."""
     names.mean("moves.test", ONE)
     one = FakePacs(port, ONE)
     old = served(case, "MOVES")

@@ -1,4 +1,4 @@
-"""Rows 1 to 4: what is no TLS on a TLS port, TLS on a plain one, and TLS of the last century."""
+"""Rows 1 to 4: other protocols on a TLS port, TLS on a plain one, and SSL of the last century."""
 
 import random
 
@@ -44,7 +44,7 @@ def test_row_002_another_protocol_on_the_tls_port(case: Case, first_bytes: bytes
 
 @pytest.mark.parametrize("length", [1, 2, 6, 1000])
 def test_row_003_client_hello_to_the_plain_port(case: Case, length: int) -> None:
-    """Its first bytes would be a PDU of 17 MB: nobody waits for that."""
+    """The first bytes would be a PDU of 17 MB: the gateway does not wait for it."""
     peer = case.peer("plain")
     peer.send(client_hellos.wire([client_hellos.server_name(b"open.example.org")])[:length])
     assert peer.aborted(1.5) in ("0/1", "2/1")
@@ -60,6 +60,6 @@ def test_row_004_sslv3_hello(case: Case) -> None:
     record = client_hellos.records(client_hellos.handshake(hello))
     peer = case.peer("tls")
     peer.send(record[:2] + b"\0" + record[3:])
-    # SSL 3.0 has no alert protocol_version: OpenSSL says it in the words that such a client knows.
+    # SSL 3.0 has no alert protocol_version: OpenSSL sends the one that such a client knows.
     assert alert_in(peer.rest()) in ("protocol_version", "handshake_failure")
     case.refused(peer, "tls_version")

@@ -1,4 +1,4 @@
-"""Row 133: randomness that blocks, and an OpenSSL that was told to refuse what the gateway needs."""
+"""Row 133: randomness that blocks, and an OpenSSL configured to refuse what the gateway needs."""
 
 import errno
 import subprocess
@@ -33,7 +33,7 @@ base = base
 [base]
 activate = 1
 """
-#: Of the words that OpenSSL does not know, it says nothing and goes by its own.
+#: OpenSSL ignores words that it does not know and keeps its defaults.
 UNKNOWN = """
 openssl_conf = init
 [init]
@@ -48,7 +48,7 @@ CipherString = NOSUCHCIPHER
 
 @pytest.mark.parametrize("verb", ["run", "check", "explain"])
 def test_row_133_no_algorithm_is_left(site: Site, tmp_path: Path, verb: str) -> None:
-    """Exit code 2, and what is wrong and where to look. With a validated provider, which is not had here, it starts."""
+    """Exit code 2, the fault, and where to look. With a validated provider, which is missing here, it starts."""
     settings = tmp_path / "openssl.cnf"
     settings.write_text(FIPS)
     more = ("--calling", "CT1", "--called", "MAINPACS") if verb == "explain" else ()
@@ -93,7 +93,7 @@ def randomness(tmp_path: Path) -> Iterator[FailingCalls]:
 
 @pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM], ids=lambda error: errno.errorcode[error])
 def test_row_133_getrandom_is_refused(site: Site, tmp_path: Path, randomness: FailingCalls, error: int) -> None:
-    """By an old kernel or a filter: an OpenSSL that has no other source is named, and what it needs; others serve."""
+    """An old kernel or a filter: a worker without another source names OpenSSL and its need; others serve."""
     randomness.fail("getrandom", error, EVERYBODY)
     said = ask(site, tmp_path, randomness.launcher, "check")
     text = said.stdout + said.stderr
@@ -102,7 +102,7 @@ def test_row_133_getrandom_is_refused(site: Site, tmp_path: Path, randomness: Fa
 
 
 def test_row_133_getrandom_blocks(site: Site, tmp_path: Path, randomness: FailingCalls) -> None:
-    """Early at boot: the start waits for it, and nothing is served before."""
+    """Early at boot: the start waits for randomness, and serves nothing before."""
     randomness.block("getrandom")
     threading.Timer(2.0, randomness.recover).start()
     began = time.monotonic()

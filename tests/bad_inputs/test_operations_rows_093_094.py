@@ -1,6 +1,6 @@
 """Rows 93 and 94: DIMSE requests that the peer's entry does not allow, on an association that it does.
 
-The PACS of these rows accepts whatever it is asked, and keeps every byte that reaches it.
+The PACS of these rows accepts each request, and keeps every byte that reaches it.
 """
 
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def bed(start_bed: Callable[..., Bed]) -> Bed:
 
 
 def associated(case: Case, calling: str, abstract_syntax: str) -> tuple[TlsPeer, PacsSide]:
-    """A peer with contexts of Verification, CT images and a third class; as many as it may have are accepted."""
+    """A peer with contexts of Verification, CT images and a third class; the permitted ones are accepted."""
     contexts = (
         pdus.context(ECHO),
         pdus.context(STORE, pdus.CT_IMAGE_STORAGE),
@@ -85,7 +85,7 @@ def in_whole_fragments(encoded: bytes, data_set: bytes | None, context_id: int) 
 
 
 def refused_with(peer: TlsPeer, field: int, message_id: int, context_id: int) -> int:
-    """The status of the response that comes next, which must answer that request, where it was asked."""
+    """The status of the next response, which must answer that request on its presentation context."""
     answer = peer.pdu()
     assert answer[:1] == b"\4" and answer[10:12] == bytes((context_id, COMMAND | LAST)), answer.hex()
     response = decode_command(answer[12:])
@@ -110,7 +110,7 @@ def echo(peer: TlsPeer) -> None:
 def test_row_093_denied_services_on_a_storage_context(
     case: Case, form: Callable[[bytes, bytes | None, int], bytes], data_set: bytes | None
 ) -> None:
-    """Each is answered 0124H and reaches nobody; the association goes on."""
+    """Each request is answered with 0124H and not forwarded; the association goes on."""
     peer, side = associated(case, "STORES", MOVE)
     for number, field in enumerate(DENIED, 1):
         destination = "STORES" if field == C_MOVE else None

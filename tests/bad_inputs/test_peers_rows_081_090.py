@@ -1,4 +1,4 @@
-"""Rows 81, 82, 89 and 90: who is who by AE title and address, limits by peer, and the order of entries."""
+"""Rows 81, 82, 89 and 90: peers by AE title and address, limits by peer, and the order of entries."""
 
 import json
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def is_refused(case: Case, calling: str, address: str | None, answer: str, reaso
 
 
 def passes(case: Case, calling: str, address: str | None = None) -> str:
-    """Served to the end; the name of the entry that let it in."""
+    """Serve an association to its end; return the name of the entry that admitted it."""
     peer = case.associated(request=request(calling), server_name=WARD, address=address)
     case.released(peer)
     return str(case.record(peer)["peer"])
@@ -75,7 +75,7 @@ def test_row_082_as_a_pair(case: Case, calling: str, address: str) -> None:
 
 
 def test_row_089_the_same_title_twice_at_once(case: Case) -> None:
-    """The second is told to come again (RJ 2/3/2), from wherever it is; when the first has gone, it may."""
+    """The second association gets RJ 2/3/2, from any address; after the end of the first it is accepted."""
     first = case.associated(request=request("ONE"), server_name=WARD)
     for _ in range(2):
         is_refused(case, "ONE", None, "2/3/2", "association_limit")

@@ -22,7 +22,7 @@ PARTS = (1, 74, -1)
 def test_row_091_one_policy_decides_and_the_new_one_looks_again(
     site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]
 ) -> None:
-    """The policy of the generation that took the connection; what it lets in and the new one does not, is ended."""
+    """The generation that took the connection decides; an association that the new policy refuses is ended."""
     with Pacs(mirror) as pacs:
         peers = [{"aet": title, "allow": ["all"]} for title in ("STAYS", "GOES")]
         config = site.one_tenant(pacs.port, peers=peers, control=str(tmp_path / "control.sock"))
@@ -65,7 +65,7 @@ def test_row_091_one_policy_decides_and_the_new_one_looks_again(
 
 
 def test_row_091_while_the_pacs_thinks(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> None:
-    """Forwarded under the old policy, accepted by the PACS behind the reload: ended as well."""
+    """Forwarded under the old policy, accepted by the PACS after the reload: ended as well."""
     answers = threading.Event()
 
     def thinking(visit: Visit) -> None:

@@ -64,7 +64,7 @@ def amid_a_release(port: int) -> Wire:
 
 @pytest.mark.parametrize("begin", [idle, in_the_handshake, amid_a_store, amid_a_release])
 def test_row_117_kill_of_a_worker(gateway: Gateway, archive: Archive, begin: Callable[[int], Wire]) -> None:
-    """Those of the other worker do not notice, nothing that was cut is stored, and a new worker serves at once."""
+    """Associations of the other worker do not notice, no cut instance is stored, and a new worker serves at once."""
     port = port_of(gateway.config)
     others = {}
     while len({row["worker"] for row in ask(gateway, "status")["associations"]}) < 2:
@@ -80,7 +80,7 @@ def test_row_117_kill_of_a_worker(gateway: Gateway, archive: Archive, begin: Cal
     seconds_to_be_served(port, client_context())
     assert watch.seconds() < BACK
     wait_serving(gateway, 2)
-    gateway.wait_for_event("worker_lost")  # behind the records
+    gateway.wait_for_event("worker_lost")  # after the records
     lost = {row["calling_aet"]: row for row in gateway.records if row["ended"] == "worker_lost"}
     assert all(row["contexts"]["accepted"] == 2 for row in lost.values())
     assert ("VICTIM" in lost) == (begin is not in_the_handshake)
@@ -96,13 +96,13 @@ def test_row_117_kill_of_a_worker(gateway: Gateway, archive: Archive, begin: Cal
 
 
 def held(gateway: Gateway) -> dict[int, int]:
-    """How many descriptors each worker has open."""
+    """The number of open descriptors of each worker."""
     return {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in workers(gateway)}
 
 
 @pytest.mark.slow
 def test_row_119_a_worker_that_hangs(gateway: Gateway) -> None:
-    """Its event loop stops: it is replaced, and counted as lost."""
+    """A worker whose event loop stops is replaced, and counted as lost."""
     hung = workers(gateway)[0]
     os.kill(hung, signal.SIGSTOP)
     try:
@@ -151,7 +151,7 @@ def test_row_119_a_callback_that_blocks(site: Site, tmp_path: Path, start_gatewa
         echo_once(port_of(gateway.config), client_context())
 
 
-#: Ends every worker as it starts, while the file is there.
+#: Ends each worker as it starts, while the file is there.
 BROKEN = """
 if os.path.exists(f"{folder}/flag"):
     with open(f"{folder}/tries", "a") as tries:
@@ -175,7 +175,7 @@ def launcher(broken: Path) -> tuple[str, ...]:
 def test_row_120_workers_that_never_come_up_again(
     site: Site, tmp_path: Path, broken: Path, launcher: tuple[str, ...]
 ) -> None:
-    """Started again ever more slowly, and some time given up: whoever supervises the gateway is to see it."""
+    """Workers are restarted ever more slowly, then given up: the service manager is to see it."""
     with Pacs(Archive()) as pacs:
         config = site.one_tenant(pacs.port, workers=2)
         gateway = Gateway(tmp_path / "gateway", config, launcher=launcher)
@@ -205,4 +205,4 @@ def test_row_120_workers_that_never_come_up(
         child.end()
     assert code == 2 and "exit code 7" in child.text, child.text
     assert time.monotonic() - began < PATIENCE / 2
-    assert len((broken / "tries").read_text()) <= 2  # the first one to end takes the other with it
+    assert len((broken / "tries").read_text()) <= 2  # the end of the first one ends the other, too

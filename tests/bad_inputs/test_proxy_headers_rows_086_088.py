@@ -1,4 +1,4 @@
-"""Rows 86 to 88: PROXY headers from who may not send them, broken ones, and ones that name an address of our own."""
+"""Rows 86 to 88: PROXY headers from untrusted senders, broken ones, and ones that name an address of our own."""
 
 import ipaddress
 import socket
@@ -64,7 +64,7 @@ def served(case: Case, peer: TlsPeer, source: str | None) -> None:
     assert client == {"ip": source, "port": 40000, "via": "proxy_header", "proxy": peer.address}
 
 
-# --- row 86: who may not, and who must -------------------------------------------------------------------------------
+# --- row 86: untrusted senders, and trusted ones without a header ----------------------------------------------------
 
 
 @pytest.mark.parametrize("listener", ["proxied", "proxied-plain"])
@@ -119,7 +119,7 @@ def test_row_086_a_header_that_does_not_come(case: Case, listener: str, sent: by
 @pytest.mark.parametrize("listener", ["proxied", "proxied-plain"])
 @pytest.mark.parametrize("sent", [b"", LOCAL, b"PROXY UNKNOWN\r\n", header("127.64.0.98"), header("127.64.0.98", 1)])
 def test_row_086_a_health_check_is_no_failure(case: Case, listener: str, sent: bytes) -> None:
-    """It connects, perhaps with a header, and closes; from an address that `networks` need not hold."""
+    """A load balancer connects, perhaps with a header, and closes; `networks` need not contain its address."""
     before = case.gateway.metric("connections_rejected_total", reason="probe_disconnect")
     for end in (Peer.fin, Peer.reset):
         peer = case.peer(listener)
@@ -242,7 +242,7 @@ def test_row_087_malformed(case: Case, sent: bytes) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_row_087_two_headers(case: Case, version: int) -> None:
-    """The second one is what stands behind the first: no TLS, and no PDU."""
+    """The second header is data after the first: no TLS, and no PDU."""
     source = case.bed.address()
     peer = case.peer("proxied")
     peer.send_wire(header(source, version) + header("10.0.0.1", version) + HELLO)
@@ -291,7 +291,7 @@ def test_row_088_an_ipv4_mapped_address_is_the_ipv4_address(case: Case) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_row_088_no_header_opens_the_admin_address(case: Case, version: int) -> None:
-    """There it is no HTTP, and nothing more."""
+    """To the admin address the header is a bad HTTP request, and no more."""
     port = int(case.gateway.config["admin"]["listen"].rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=5) as admin:
         admin.sendall(header("127.0.0.1", version) + b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -20,7 +20,7 @@ REQUEST = pdus.associate_rq(called=b"MAINPACS".ljust(16))
 
 @pytest.fixture
 def gateway(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -> Iterator[Gateway]:
-    """It asks for certificates of the site's CA, and has a CRL of it."""
+    """A listener that asks for certificates of the site's CA, and has a CRL of it."""
     site.path("site.crl").write_bytes(certs.crl(site.root, [certs.leaf("REVOKED", site.root)]))
     auth = {"mode": "required", "ca": str(site.path("ca.pem")), "crl": str(site.path("site.crl"))}
     with Pacs(Archive()) as pacs:
@@ -33,7 +33,7 @@ def gateway(site: Site, tmp_path: Path, start_gateway: Callable[..., Gateway]) -
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("change", ["ca", "crl"])
 def test_row_018_session_from_before_a_reload(gateway: Gateway, site: Site, version: str, change: str) -> None:
-    """Whatever it kept, the client is verified again: by the new CA, by the new list."""
+    """The client is verified again, with any session it kept: by the new CA, by the new list."""
     device = certs.leaf("CT1", site.root)
     context = client(device, version)
     peer = TlsPeer(port_of(gateway.config), ADDRESS, context, HOST)
@@ -64,7 +64,7 @@ def test_row_018_session_from_before_a_reload(gateway: Gateway, site: Site, vers
 
 @pytest.mark.parametrize("kind", ["truncated", "of another CA", "forged", "missing", "empty"])
 def test_row_022_bad_crl_at_a_reload(gateway: Gateway, site: Site, kind: str) -> None:
-    """The reload is refused and the last good list serves: who was revoked stays so, all others are let in."""
+    """The reload is refused and the last good list stays: revoked certificates are refused, all others accepted."""
     bad = {
         "truncated": certs.crl(site.root)[:-60],
         "of another CA": certs.crl(certs.ca("Another CA")),

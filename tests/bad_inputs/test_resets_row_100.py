@@ -1,4 +1,4 @@
-"""Row 100: a PACS that resets the connection, at every place where it can."""
+"""Row 100: a PACS that resets the connection, at each possible place."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ def test_row_100_at_each_byte_of_the_answer(case: Case, leave: Leave, plain: boo
 @pytest.mark.parametrize("leave", [PacsSide.reset, close])
 @pytest.mark.parametrize("taken", [0, 5, 12, 13, 70_000, 200_000])
 def test_row_100_amid_a_store(case: Case, leave: Leave, taken: int) -> None:
-    """The requestor goes on sending meanwhile: the A-ABORT reaches it all the same."""
+    """The requestor goes on sending meanwhile: the A-ABORT reaches it nevertheless."""
     peer, side = case.handed_over(TITLE)
     store = stored(bytes(20 * 16_000))
     peer.send(store[: len(store) - 100])
@@ -116,7 +116,7 @@ def test_row_100_what_waits_for_a_slow_requestor_is_delivered_first(case: Case) 
 
 @pytest.mark.parametrize("cut", [300, 30_000, 59_999])
 def test_row_100_amid_its_own_data(case: Case, cut: int) -> None:
-    """Inside a PDU nothing of ours follows: what came of it, then RST, without close_notify."""
+    """Inside a PDU none of our bytes follows: the requestor gets what came of it, then RST, without close_notify."""
     peer, side = case.handed_over(TITLE)
     whole, broken = stored(b"w" * 60_000), stored(b"b" * 60_000)
     side.send(whole + broken[:cut])
@@ -130,7 +130,7 @@ def test_row_100_amid_its_own_data(case: Case, cut: int) -> None:
 @pytest.mark.parametrize("leave", [PacsSide.reset, close])
 @pytest.mark.parametrize("said", [0, 1, 9, 10])
 def test_row_100_after_the_release(case: Case, leave: Leave, said: int) -> None:
-    """Without a whole A-RELEASE-RP it was not released, and the requestor is told so."""
+    """Without a whole A-RELEASE-RP the association was not released: the requestor gets an A-ABORT."""
     peer, side = case.handed_over(TITLE)
     peer.send(encode_release_rq())
     assert received(side, 10) == encode_release_rq()
@@ -149,7 +149,7 @@ def test_row_100_after_the_release(case: Case, leave: Leave, said: int) -> None:
 @pytest.mark.parametrize("leave", [PacsSide.reset, close])
 @pytest.mark.parametrize("answered", [True, False])
 def test_row_100_after_its_own_release(case: Case, leave: Leave, answered: bool) -> None:
-    """The A-RELEASE-RQ of a PACS that does not wait for the answer: the requestor's next move ends it."""
+    """The A-RELEASE-RQ of a PACS that does not wait for the answer: the requestor's next PDU ends the association."""
     peer, side = case.handed_over(TITLE)
     side.send(encode_release_rq())
     with case.promptly():

@@ -12,7 +12,7 @@ from tests.documents.rows import numbered_tests, rows
 
 TESTS = Path(__file__).parents[1]
 ROWS = rows()
-#: Not a claim of the row: how a test's own client ends what it has only probed; TLS alerts and an event of that name.
+#: Not a claim of the row: the way a test's own client ends a probe; TLS alerts and an event of that name.
 OF_NO_ROW = {"requestor_gone", "certificate_required", "protocol_version", "internal"}
 
 

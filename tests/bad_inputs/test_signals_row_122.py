@@ -45,7 +45,7 @@ def test_row_122_sigpipe(gateway: Gateway) -> None:
 
 @pytest.mark.slow
 def test_row_122_children_that_die_together(gateway: Gateway) -> None:
-    """All workers at once, again and again, while SIGCHLD comes from others too; and those of old generations."""
+    """Kill all workers at once, repeatedly, while other children end as well; and workers of old generations."""
     port, context = port_of(gateway.config), client_context()
     lost = 0
     for _ in range(5):

@@ -32,7 +32,7 @@ def bed(start_bed: Callable[..., Bed]) -> Bed:
 
 
 class Sender:
-    """Sends data over TLS from a thread of its own, as fast as it is taken. `sent` in bytes of ciphertext."""
+    """Sends data over TLS from a thread of its own, as fast as it is read. `sent` in bytes of ciphertext."""
 
     def __init__(self, peer: TlsPeer, data: bytes) -> None:
         self._peer = peer
@@ -61,14 +61,14 @@ class Sender:
         assert not self.alive
 
     def reset(self) -> None:
-        """RST, although the thread is amid a send: it is woken first, as a socket in use would not be closed."""
+        """Send a RST although the thread is in a send: it is woken first, as a socket in use would not be closed."""
         self._peer.socket.shutdown(socket.SHUT_WR)
         self.join()
         self._peer.reset()
 
 
 def stalled(sender: Sender) -> int:
-    """How much was sent when nothing more is taken."""
+    """The bytes that were sent when the gateway stopped reading."""
     last = -1
 
     def same() -> bool:
@@ -91,7 +91,7 @@ def handed_over(case: Case, calling: str) -> tuple[TlsPeer, PacsSide]:
 
 @pytest.mark.slow
 def test_row_106_a_byte_per_second(case: Case) -> None:
-    """The requestor is throttled, the gateway keeps next to nothing, others are served; then all of it arrives."""
+    """The requestor is throttled, the gateway buffers next to nothing, others are served; then all data arrives."""
     peer, side = handed_over(case, "HANDOVER106")
     data = b"".join(stored(bytes((number,)) * MIB) for number in range(40))
     rss = case.bed.rss_bytes()
@@ -104,7 +104,7 @@ def test_row_106_a_byte_per_second(case: Case) -> None:
         taken += side.socket.recv(1)
         case.check_the_healthy_client()
         assert case.bed.rss_bytes() - rss < KEPT + case.rss_slack
-        time.sleep(1)
+        time.sleep(1)  # the pace of this PACS: it is what the row is about
     assert sender.alive and sender.sent <= waiting + MIB < MOST_WAITING
     assert case.gateway.metric("backpressure_pauses_total", side="client") > pauses
     side.received += taken
@@ -124,7 +124,7 @@ def test_row_106_a_byte_per_second(case: Case) -> None:
 
 @pytest.mark.slow
 def test_row_109_a_window_that_stays_shut(case: Case) -> None:
-    """Ended at `timeouts.unacknowledged`, also for a requestor that has left meanwhile.
+    """The association ends at `timeouts.unacknowledged`, also for a requestor that has left meanwhile.
 
     The one that stays gets an A-ABORT: no PDU towards it was under way.
     """

@@ -1,4 +1,4 @@
-"""Rows 10 to 19: server names, and what separates the tenants behind them."""
+"""Rows 10 to 19: server names, and the separation of the tenants with these names."""
 
 import ssl
 import statistics
@@ -133,7 +133,7 @@ if any("proxy" in argument for argument in sys.orig_argv):
 def test_row_014_sni_callback_that_raises(
     start_bed: Callable[..., Bed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenSSL's callback fails inside the gateway: no handshake, no association, whoever asks."""
+    """OpenSSL's callback fails inside the gateway: no handshake and no association for any client."""
     (tmp_path / "sitecustomize.py").write_text(FAULT)
     clean = gateway.clean_environment
 
@@ -190,7 +190,7 @@ def foreign_session(context: ssl.SSLContext) -> ssl.SSLSession:
     requestor = context.wrap_bio(ends[1], ends[0], server_hostname=OPEN)
     for side in (requestor, acceptor, requestor, acceptor, requestor):
         tls_pair.step(side)
-    tls_pair.step(requestor, lambda: requestor.read(1))  # TLS 1.3 sends tickets behind the handshake
+    tls_pair.step(requestor, lambda: requestor.read(1))  # TLS 1.3 sends tickets after the handshake
     session = requestor.session
     assert session is not None and session.has_ticket
     return session
@@ -211,7 +211,7 @@ def test_row_017_ticket_of_another_server(case: Case, version: str) -> None:
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_row_017_session_of_one_tenant_offered_to_the_other(case: Case, version: str) -> None:
-    """TLS 1.2 by session id, TLS 1.3 by whatever the gateway gave; it gives no tickets."""
+    """TLS 1.2 resumes by session id, TLS 1.3 by ticket; the gateway gives no tickets."""
     context = client(case.bed.pki.ct1, version)
     peer = case.secured(context=context, server_name=CLOSED)
     peer.associate(request("CLOSED", "CT1"))

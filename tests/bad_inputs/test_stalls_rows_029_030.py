@@ -26,7 +26,7 @@ def bed(start_bed: Callable[..., Bed]) -> Bed:
 
 
 def test_row_029_stall_after_some_bytes(case: Case) -> None:
-    """One deadline from the accept to the whole ClientHello."""
+    """There is one deadline from the accept to the whole ClientHello."""
     peers = []
     for count in (0, 1, 5, 100):
         peer = case.peer("tls")
@@ -47,7 +47,7 @@ def test_row_029_stall_after_the_server_hello(case: Case) -> None:
 
 @pytest.mark.parametrize("after", [0, len(HELLO)])
 def test_row_029_slow_bytes_do_not_extend_the_deadline(case: Case, after: int) -> None:
-    """After 0: the ClientHello trickles. After the whole of it: what should be the client's next flight does."""
+    """After 0: the ClientHello trickles. After the whole of it: the client's next flight does."""
     peer = case.peer("tls")
     trickle = HELLO if not after else b"\x16\x03\x03\0\xff" + bytes(250)
     peer.send(HELLO[:after])

@@ -21,7 +21,7 @@ SLOW = re.compile(r"Executing <.*> took [0-9.]+ seconds")
 
 @pytest.mark.slow
 def test_row_131_strict_python(site: Site, tmp_path: Path) -> None:
-    """Development mode, warnings as errors and asyncio's debug mode: nothing is said on standard error.
+    """Development mode, warnings as errors and asyncio's debug mode: standard error stays empty.
 
     All other tests of whole gateways run with warnings as errors, and look for tracebacks there.
     """
@@ -60,7 +60,7 @@ def reload_and_kill(gateway: Gateway) -> None:
 
 
 def mixed_load(gateway: Gateway, archive: Archive) -> None:
-    """Everything that a requestor may do, and how it may end."""
+    """All actions of a requestor, and all ends of its association."""
     port, context = port_of(gateway.config), client_context()
     for _ in range(10):
         echo_once(port, context)

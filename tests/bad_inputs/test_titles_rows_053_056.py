@@ -103,7 +103,7 @@ def test_row_055_title_with_leading_spaces_is_forwarded_in_canonical_form(case: 
 
 @pytest.mark.parametrize("title", LEGAL)
 def test_row_055_legal_title_is_text_and_nothing_else(case: Case, title: bytes) -> None:
-    """No shell, no format string, no pattern: it is forwarded and recorded as it is."""
+    """No shell, no format string, no pattern: the title is forwarded and recorded as it is."""
     request = pdus.associate_rq(calling=title.ljust(16))
     peer = case.associated(request=request)
     assert case.pacs.side(title.decode()).request == request

@@ -1,4 +1,4 @@
-"""Rows 35 to 40 and 147: TLS and TCP on an association that runs, and how they end it."""
+"""Rows 35 to 40 and 147: TLS and TCP of an established association, and their ends."""
 
 import hashlib
 import ssl
@@ -17,7 +17,7 @@ from tests.support.messages import begun, stored
 MIB = 1 << 20
 BEGUN = begun()
 PDU = encode_p_data(1, 0, bytes(range(100)))  # of the message that has begun
-HEADER = 12  # of a P-DATA-TF and its first PDV: held back until it is whole
+HEADER = 12  # headers of a P-DATA-TF and its first PDV: held back until they are whole
 OUR_ABORT = encode_abort(2, 0)
 RQ = pdus.associate_rq()
 RELEASE_RQ, RELEASE_RP = b"\x05\0\0\0\0\x04\0\0\0\0", b"\x06\0\0\0\0\x04\0\0\0\0"
@@ -64,7 +64,7 @@ BROKEN: list[tuple[Callable[[TlsPeer], bytes], set[str]]] = [
     ids=["bad MAC", "garbage record", "overflow", "garbage", "handshake", "plain DICOM"],
 )
 def test_row_036_broken_record(case: Case, broken: Callable[[TlsPeer], bytes], alerts: set[str], inside: bool) -> None:
-    """What came before is delivered; then A-ABORT at a PDU boundary, a reset inside a PDU (invariant 4)."""
+    """Earlier bytes are delivered; then an A-ABORT at a PDU boundary, a reset inside a PDU (invariant 4)."""
     peer = case.associated("BROKEN")
     side = case.pacs.side("BROKEN")
     sent = BEGUN + PDU + (PDU[:60] if inside else b"")
@@ -215,7 +215,7 @@ def test_row_147_data_then_reset_with_a_reader_that_pauses(case: Case) -> None:
     cpu = case.bed.cpu_seconds()
     peer.reset()
     case.check_the_healthy_client()
-    assert case.bed.cpu_seconds() - cpu < 0.2  # a RST that nobody may read yet does not spin
+    assert case.bed.cpu_seconds() - cpu < 0.2  # a RST that may not be read yet causes no busy loop
     received = side.read_to_end()
     assert len(received) >= taken and received == data[: len(received)] and side.end == "reset"
     case.passed(peer)

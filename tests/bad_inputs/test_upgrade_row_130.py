@@ -50,7 +50,7 @@ def unit(tmp_path: Path, port: int) -> Iterator[Unit]:
 def test_row_130_a_new_program_on_the_same_sockets(
     site: Site, tmp_path: Path, unit: Unit, port: int, number: signal.Signals
 ) -> None:
-    """The old one stops, or its supervisor is killed: what it has is served to the end, what is new by the new one."""
+    """The old one stops, or its supervisor is killed: it serves its associations to the end, the new one all others."""
     install(tmp_path / "new", NEWER)
     archive, context = Archive(), client_context()
     with Pacs(archive) as pacs:
@@ -90,9 +90,9 @@ def serving(gateway: Gateway) -> None:
 
 
 def test_row_130_the_program_is_replaced_under_a_running_gateway(site: Site, tmp_path: Path) -> None:
-    """No worker of another version is let in: a reload says so, and nothing changes until the restart.
+    """No worker of another version is started: a reload reports it, and nothing changes until the restart.
 
-    A worker that dies meanwhile cannot be replaced; that is told with the reason.
+    A worker that dies meanwhile cannot be replaced; the event holds the reason.
     """
     installed = tmp_path / "installed"
     install(installed, __version__)

@@ -1,4 +1,4 @@
-"""Rows 96 to 101 where the upstream speaks TLS, or should: the requestor gets its answer, and the record says why."""
+"""Rows 96 to 101 with TLS to the upstream: the requestor gets its answer, and the record holds the reason."""
 
 import contextlib
 import ssl
@@ -29,7 +29,7 @@ _FUTURE = (certs.now() + certs.DAY, certs.now() + 9 * certs.DAY)
 def server_context(
     pki: Pki, issued: certs.Issued, *, client_ca: str | None = None, only: ssl.TLSVersion | None = None
 ) -> ssl.SSLContext:
-    """TLS of a PACS; `client_ca`: the CA whose certificates it demands; `only`: the one version that it has."""
+    """The TLS context of a PACS; `client_ca`: the CA whose certificates it demands; `only`: its single version."""
     write_pair(pki.folder, issued, "inside")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pki.path("inside.pem"), pki.path("inside.key"))
@@ -45,7 +45,7 @@ def server_context(
 
 
 def not_tls(visit: Visit) -> None:
-    """As a DICOM acceptor answers what is no PDU."""
+    """Answer as a DICOM acceptor answers bytes that are no PDU."""
     visit.wire.receive()
     visit.wire.send(encode_abort(2, 1))
     visit.wire.receive_all()
@@ -238,7 +238,7 @@ def test_row_100_cut_within_the_handshake(called: str, case: Case) -> None:
 
 @pytest.mark.parametrize("called", ["STRANGER13", "STRANGER12"])
 def test_row_100_our_certificate_is_refused(called: str, case: Case) -> None:
-    """TLS 1.3 tells it when our handshake is over and the request on its way: that must not look like a dead PACS."""
+    """In TLS 1.3 the alert comes after our handshake, with the request sent: it must not look like a dead PACS."""
     labels = {"role": "client", "reason": "upstream_tls_failed"}
     before = case.gateway.metric("tls_handshake_failures_total", **labels)
     for _ in range(20):
@@ -259,7 +259,7 @@ def test_row_100_our_certificate_is_refused(called: str, case: Case) -> None:
     ],
 )
 def test_row_101_the_stream_is_cut(called: str, ended: str, reason: str, case: Case) -> None:
-    """What came before is delivered; then an A-ABORT between two PDUs, and a reset inside one."""
+    """Earlier bytes are delivered; then an A-ABORT between two PDUs, and a reset inside one."""
     peer = calling(case, called)
     peer.accepted()
     whole = DATA

@@ -23,7 +23,7 @@ def check_sub_items(case: Case, expected: str, *sub_items: bytes) -> None:
 
 @pytest.mark.parametrize("maximum", [0, 1, 6, 7, 0xFFFFFFFF])
 def test_row_066_maximum_length(case: Case, maximum: int) -> None:
-    """Forwarded, and nothing is allocated by it."""
+    """The maximum length is forwarded, and nothing is allocated by it."""
     item = encode_item(0x50, encode_item(0x51, maximum.to_bytes(4, "big")) + CLASS_UID)
     grown = []
     for _ in range(3):
@@ -55,7 +55,7 @@ def test_row_066_maximum_length(case: Case, maximum: int) -> None:
     ],
 )
 def test_row_067_user_identity(case: Case, expected: str, item: bytes) -> None:
-    """Off by default: passed on untouched where it is well-formed; passcodes and tokens are never logged."""
+    """By default a well-formed user identity is passed on unchanged; passcodes and tokens are never logged."""
     check_sub_items(case, expected, item)
     said = case.gateway.child.text + case.gateway.get("/metrics")[1]
     assert SECRET.decode() not in said and SECRET.hex() not in said

@@ -66,12 +66,12 @@ def test_row_008_unknown_groups_only(case: Case, hello: bytes) -> None:
 
 @pytest.mark.parametrize("group", [X448, P521, P256])
 def test_row_008_one_odd_group_only(case: Case, group: int) -> None:
-    """Whether OpenSSL has it or not: an answer, never a hang."""
+    """With or without support in OpenSSL the client gets an answer, never a hang."""
     assert answer(case, offer_12(group_codes=[group]), "tls_no_shared_cipher") in ("", "handshake_failure")
 
 
 def s_client(case: Case, address: str, *options: str, stdin: str = "", listener: str = "tls") -> str:
-    """Run `openssl s_client` against a listener; all that it says."""
+    """Run `openssl s_client` against a listener; return its output."""
     port = case.bed.ports[listener]
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-bind", f"{address}:0", "-servername", OPEN]
     ended = subprocess.run(
@@ -94,7 +94,7 @@ def test_row_009_downgrade_by_fallback(case: Case) -> None:
 
 
 def test_row_009_downgrade_sentinel(case: Case) -> None:
-    """RFC 8446 4.1.3: the ServerHello for TLS 1.2 tells a client that has 1.3 that somebody cut it down."""
+    """RFC 8446 4.1.3: the ServerHello for TLS 1.2 shows a client with 1.3 that its offer was cut down."""
     peer = case.peer("tls")
     peer.send(client_hellos.records(offer_12()))
     while len(peer.plain) < 43:

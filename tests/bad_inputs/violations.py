@@ -13,7 +13,7 @@ def pdv(context_id: int, control: int, fragment: bytes = b"") -> bytes:
 
 
 def violates(case: Case, data: bytes, answer: str, reason: str, *, before: bytes = b"", request: bytes = _RQ) -> None:
-    """`data` on an association: the requestor gets this A-ABORT; the PACS what was valid before it, and an A-ABORT."""
+    """Send `data` on an association: the requestor gets this A-ABORT, the PACS the valid part and an A-ABORT."""
     request = request[:26] + b"VIOLATES".ljust(16) + request[42:]
     peer = case.associated(request=request)
     side = case.pacs.side("VIOLATES")
