@@ -14,8 +14,7 @@ from proxy.config.models_tenant import PeerModel, TenantModel
 from proxy.config.tree import Block, Node
 from proxy.config.values import Config, Limits, Listener, Log, ProxyProtocol, Reload, Timeouts
 from proxy.dimse.services import ALL, expand
-from proxy.policy import CertificateConditions, ClientAuth, Entrance, Peer, Tenant, UserConditions
-from proxy.policy import Listener as ListenerPolicy
+from proxy.policy import CertificateConditions, ClientAuth, Entrance, ListenerPolicy, Peer, Tenant, UserConditions
 
 
 @dataclass(frozen=True, slots=True)
