@@ -1,4 +1,4 @@
-"""The relay of an accepted association: two flows of bytes, and when each of them ends (invariant 4).
+"""The relay of an accepted association: two flows of bytes, and how each ends (invariant 4, docs/architecture.md).
 
 Each direction is a `Flow` with a state of its own. Nothing of a source is forwarded once its flow is DONE.
 

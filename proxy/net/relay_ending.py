@@ -1,6 +1,6 @@
 """The end of a relay: A-ABORT, FIN or RST for each leg, and the time that this may take (invariant 4).
 
-The picture of the states is in proxy/net/relay.py.
+The picture of the states is in proxy/net/relay.py, the rule in docs/architecture.md.
 """
 
 import asyncio

@@ -25,19 +25,18 @@ from proxy.pdu import (
     parse_associate_rq,
     restore_associate_ac,
 )
+from proxy.pdu.first_bytes import SIGNATURE, describe_first_bytes, name_protocol
 from proxy.policy import Abort, Accept, Alert, Certificate, Ended, Entrance, Facts, Listener, Reason, Refuse
 from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ServerContext
 from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.failures import explain_handshake_failure, tls_failure_in_words
 from proxy.tls.handshake_words import explain_client_failure
-from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls, name_protocol
-from proxy.upstream.not_dicom import describe_first_bytes
+from proxy.tls.hello import ClientHello, ClientHelloMalformed, ClientHelloReader, NotTls
 
 _FIRST_PDU = frozenset({PduType.A_ASSOCIATE_RQ, PduType.A_ABORT})
 _ANSWER = frozenset({PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ, PduType.A_ABORT})
 _TLS_HANDSHAKE_RECORD = 0x16
-_SIGNATURE = 16  # bytes that identify a protocol
 _MISTAKEN = ("HTTP", "SSH", "SMTP", "PROXY protocol")  # protocols that four bytes identify reliably
 _TLS_HINT = "; if the server expects TLS, configure `tls` for this upstream"
 # Only identity and application information make an A-ASSOCIATE-AC longer than the request that it answers.
@@ -162,7 +161,7 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int, receive
             pdu = framer.feed(data)
         except PduError as error:
             refused = request_error(error)
-            first = bytes(data[:_SIGNATURE])
+            first = bytes(data[:SIGNATURE])
             if isinstance(error, UnrecognizedPdu) and len(first) > 3 and (spoken := name_protocol(first)) in _MISTAKEN:
                 refused.detail = f"the peer speaks {spoken} where DICOM was due"
             raise refused from None
@@ -238,7 +237,7 @@ async def read_answer(conversation: Conversation, leg: Leg) -> Accepted | Upstre
         except PduError as error:
             text = f"answer of the upstream: {error}"
             if isinstance(error, UnrecognizedPdu):
-                text += f" ({describe_first_bytes(bytes(data[:_SIGNATURE]))})"
+                text += f" ({describe_first_bytes(bytes(data[:SIGNATURE]))})"
             raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, text) from None
         if pdu is not None:
             return UpstreamRefused(pdu)

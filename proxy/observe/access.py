@@ -1,7 +1,7 @@
-"""The access record: one line per association, when it ends or is refused (docs/reference/record.md).
+"""The access record: one line for each association, when it ends or is refused (docs/reference/record.md).
 
-`access_record.schema.json` is its public form. What is not known is left out, never null. There is no field for a
-passcode, a token or patient data. Text that a peer chose is cut to a fixed length here and escaped by the event log.
+`access_record.schema.json` describes its public form: what is unknown is left out, never null. No field can hold a
+passcode, a token or patient data. Text that a peer chose is cut to a fixed length here, and escaped when it is written.
 """
 
 import ipaddress

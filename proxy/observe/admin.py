@@ -1,6 +1,7 @@
-"""The admin address: /metrics, /healthz, /readyz. Plain HTTP for Prometheus and probes, on a loop that carries traffic.
+"""The admin server: /metrics, /healthz and /readyz over plain HTTP, for Prometheus and probes.
 
-One request per connection and one deadline for all of it: whoever is slow, or keeps connections open, costs little.
+It shares the event loop of the supervisor. One request per connection and one deadline for the whole connection bound
+what a slow client, or one that keeps connections open, can cost.
 """
 
 import asyncio
@@ -14,30 +15,31 @@ from aiohttp import web
 from proxy.observe.exposition import render
 from proxy.observe.metrics import Snapshot
 
-#: From accept to the last byte of the answer. Prometheus gives up on a scrape after 10 s by default.
+#: Seconds from accept to the last byte of the answer. Prometheus gives up on a scrape after 10 s by default.
 DEADLINE_S = 10.0
-#: Connections at once; a Prometheus pair and some probes need less than ten.
+#: Connections at once; two Prometheus servers and some probes need less than ten.
 MAX_CONNECTIONS = 64
-#: The longest request line or header field; also the most of them that are read.
+#: Bytes of the longest request line or header field, and the number of header fields.
 MAX_LINE = 4096
 MAX_HEADERS = 64
 
 _INDEX = """dicomgate
 
 /metrics  for Prometheus
-/healthz  200 while the process works
-/readyz   200 while new associations are taken, else 503 and why
+/healthz  200 while the process runs
+/readyz   200 while new associations are accepted, else 503 and the cause
 """
 
 
 class AdminError(Exception):
-    """The admin address cannot be used; the message says which and why."""
+    """The admin address cannot be used; the text names it and the cause."""
 
 
 class AdminServer:
     """Serves on `listen` (address and port; port 0: any free one) on the running loop.
 
-    `metrics` collects the snapshots of the workers; `ready` says whether new associations are taken, or why not.
+    `metrics` collects the snapshots of the workers. `ready` returns whether new associations are accepted, and a word
+    for the answer of /readyz.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class AdminServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens, the port that was given for 0 included."""
+        """Return the address and port it listens on: for port 0 the one that was chosen."""
         if self._sockets is None:
             return self._listen
         host, port = self._sockets.sockets[0].getsockname()[:2]
@@ -70,7 +72,7 @@ class AdminServer:
         except OSError as error:
             why = error.strerror or str(error)
             if error.errno == errno.EADDRINUSE:
-                why = f"another process listens there (`ss -ltnp 'sport = :{port}'` shows which)"
+                why = f"another process listens there (`ss -ltnp 'sport = :{port}'` shows it)"
             raise AdminError(f"admin.listen: {host}:{port}: {why}") from error
 
     async def close(self) -> None:
@@ -89,7 +91,7 @@ class AdminServer:
             return refusal
         if request.path == "/metrics":
             snapshots = await self._metrics()
-            # In a thread: with many tenants it takes tens of milliseconds, in which no association would be served.
+            # In a thread: with many tenants it takes tens of milliseconds, during which nothing else would be answered.
             body, content_type = await asyncio.to_thread(render, snapshots, request.headers.get("Accept", ""))
             return _response(body, content_type, HTTPStatus.OK)
         if request.path == "/readyz":
@@ -99,7 +101,7 @@ class AdminServer:
 
 
 class _Server(web.Server):
-    """aiohttp's server with our own connections."""
+    """aiohttp's server with connections of our own."""
 
     def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         super().__init__(answer)
@@ -117,7 +119,7 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    """One connection: one request, one deadline that trickled bytes and a reader that stalls cannot extend."""
+    """A connection for one request, with one deadline that neither trickled bytes nor a stalled reader extend."""
 
     __slots__ = ("_deadline", "_server")
 
@@ -145,7 +147,7 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer without repeating what was sent; what is not our own fault is not logged either."""
+        """Answer without repeating what was sent. Only our own faults are logged."""
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log_exception("admin server: %s failed", request.path, exc_info=exc)
         return _text(f"{HTTPStatus(status).phrase.lower()}\n", HTTPStatus(status))
@@ -156,7 +158,7 @@ def _text(text: str, status: HTTPStatus) -> web.Response:
 
 
 def _response(body: bytes, content_type: str, status: HTTPStatus) -> web.Response:
-    # The library would put its own name and version and Python's into `Server`.
+    # By default `Server` would tell everybody the versions of aiohttp and Python.
     headers = {"Content-Type": content_type, "Server": "dicomgate", "Cache-Control": "no-store"}
     response = web.Response(body=body, status=status, headers=headers)
     response.force_close()

@@ -1,4 +1,4 @@
-"""What a refusal says on the wire, in words that an administrator finds on the sender's screen or in its log."""
+"""Answers on the wire in the words of their standards, which devices show on their screens and write to their logs."""
 
 from proxy.policy import Abort, Alert, Answer, Close, Reject, Status
 
@@ -55,7 +55,7 @@ _STATUS = {0x0124: "refused: not authorized", 0xA801: "refused: move destination
 
 
 def describe_answer(answer: Answer) -> str:
-    """The answer as one line, such as `A-ASSOCIATE-RJ 1/1/7 (called AE title not recognized)`."""
+    """Return the answer as one line, such as `A-ASSOCIATE-RJ 1/1/7 (called AE title not recognized)`."""
     match answer:
         case Reject(result, source, reason):
             words = _REJECT.get((source, reason), "reserved")

@@ -1,22 +1,22 @@
-"""Every metric that exists. Workers and the exposition read the same table.
+"""The table of all metrics, for the workers that count and for the exposition.
 
-A label value is never what a stranger chose: it comes from the configuration or from a closed set (`labels.Labels`). A
-family whose combinations are few is created with zeros at start, so that `rate()` sees the first event.
+A label value is never chosen by a stranger: it comes from the configuration or from a closed set (`labels.Labels`). The
+series of a family with few combinations are created with zeros at start, so that `rate()` sees the first event.
 """
 
 from proxy.observe.family import Family, Kind
 from proxy.policy import Reason, Stage, reasons_of
 
 PREFIX = "dicomgate_"
-#: The tenant of what happened before one was chosen.
+#: Value of the label `tenant` before a tenant is chosen.
 NO_TENANT = "none"
-#: What stands for a value outside the closed set of its label.
+#: Replaces a label value outside its closed set.
 OTHER = "other"
 
 
 _CONNECTION = (*reasons_of(Stage.ACCEPT, Stage.PROXY_HEADER, Stage.FIRST_BYTES), Reason.INTERNAL)
 _ASSOCIATION = reasons_of(Stage.REQUEST, Stage.PDU, Stage.DECISION, Stage.UPSTREAM, Stage.RELAY, Stage.ANY)
-#: May come before the request is read and after.
+#: Reasons that may occur before the request is read and after.
 _EARLY = reasons_of(Stage.REQUEST, Stage.PDU)
 _PDU = (*reasons_of(Stage.PDU), Reason.UPSTREAM_PROTOCOL_ERROR)
 
@@ -267,5 +267,5 @@ BY_NAME = {family.name: family for family in FAMILIES}
 
 
 def operation_label(name: str) -> str:
-    """How a DIMSE service is named in labels: c_store for C-STORE."""
+    """Return the label value of a DIMSE service: c_store for C-STORE."""
     return name.lower().replace("-", "_")

@@ -1,20 +1,20 @@
-"""One event or access record as one line of printable ASCII: JSON, or text for humans on a terminal.
+"""An event or access record as one line of printable ASCII: JSON, or text for a terminal.
 
-Whatever a peer put into a field, the line stays one line and sends no control character to a terminal: JSON escapes
-all but printable ASCII (bidirectional controls included), and the console form quotes with the same escapes.
+A field may contain anything a peer sent. JSON escapes everything but printable ASCII, bidirectional controls included,
+and the console form quotes with the same escapes: the line stays one line and carries no control character.
 """
 
 import json
 import re
 from collections.abc import Mapping
 
-#: Made once: `json.dumps` makes an encoder for each call whose options are not its defaults.
+#: Created once: with other than its default options, `json.dumps` creates an encoder for each call.
 _dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=str).encode
 
 #: Text that needs no quotes in `key=value`.
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII but space, quote, equals sign, backslash
 
-#: What the console form shows of an access record; the whole is in the JSON form.
+#: Fields of an access record that the console form shows. The JSON form has all of them.
 _ACCESS_FIELDS = (
     "listener",
     "tenant",
@@ -37,15 +37,15 @@ _ACCESS_FIELDS = (
 
 
 def json_line(record: Mapping[str, object]) -> str:
-    """The record as one JSON object (RFC 8259). What JSON cannot say becomes its text."""
+    """Return the record as one JSON object (RFC 8259). A value that JSON does not have is written as text."""
     try:
         return _dumps(record)
-    except (TypeError, ValueError):  # NaN, infinity, odd keys: a log line is never worth an exception
+    except (TypeError, ValueError):  # NaN, infinity, keys of other types: no log line is worth an exception
         return _dumps({str(key): value if isinstance(value, str) else repr(value) for key, value in record.items()})
 
 
 def console_line(record: Mapping[str, object]) -> str:
-    """The record as `time LEVEL event key=value ...`."""
+    """Return the record as `time LEVEL event key=value ...`."""
     fields = dict(record)
     head = [str(fields.pop("ts", "")), str(fields.pop("level", "info")).upper().ljust(7), str(fields.pop("event", ""))]
     if "schema" in fields:  # an access record
@@ -55,7 +55,7 @@ def console_line(record: Mapping[str, object]) -> str:
 
 
 def _console_value(value: object) -> str:
-    if isinstance(value, Mapping):  # of the shown fields only `client`
+    if isinstance(value, Mapping):  # `client` is the only one shown
         value = ":".join(str(value[key]) for key in ("ip", "port") if key in value)
     text = value if isinstance(value, str) else str(value)
     return text if _PLAIN.fullmatch(text) else _dumps(text)

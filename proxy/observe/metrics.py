@@ -1,6 +1,6 @@
-"""Counting inside one worker: plain numbers in plain dictionaries, merged over workers where they are shown.
+"""Counting inside one process: plain numbers in plain dictionaries, merged over processes when they are exported.
 
-`prometheus_client` stays out of the workers: its multiprocess mode forbids custom collectors and leaks files.
+Workers do not use `prometheus_client`: its multiprocess mode forbids custom collectors and leaks files.
 """
 
 import functools
@@ -16,17 +16,18 @@ from proxy.observe.families import BY_NAME, FAMILIES, OTHER
 from proxy.observe.family import Kind
 from proxy.observe.labels import Labels
 
-#: Family name -> its children: label values, then the value; of a histogram the counts per bucket (the last: above
-#: the highest bound), then the sum. It may travel as pickle or JSON.
+#: One series: label values, then the value. The value of a histogram is the counts per bucket (the last one above the
+#: highest bound), followed by the sum.
 LabelledValue = tuple[tuple[str, ...], float | list[float]]
+#: The series of each family, by its name. It can be sent as pickle or JSON.
 Snapshot = Mapping[str, list[LabelledValue]]
 
 
 class Metrics:
-    """The metrics of one worker under one configuration.
+    """The metrics of one process under one configuration.
 
-    `labels` are given in the order of the family's table; a value outside a label's closed set becomes `other` and is
-    counted in `label_overflow_total`. What happens before a tenant is known has the tenant `none`.
+    Label values are passed in the order of the family's `labels`. A value outside its closed set becomes `other` and is
+    counted in `label_overflow_total`. Before a tenant is known, the tenant is `none`.
     """
 
     __slots__ = ("_histograms", "_labels", "_values")
@@ -48,37 +49,37 @@ class Metrics:
         self.set("build_info", versions, 1)
 
     def add(self, name: str, labels: tuple[str, ...] = (), amount: float = 1) -> None:
-        """Add to a counter, or to a gauge (which may go down again)."""
-        children = self._values[name]
+        """Add to a counter or, also a negative amount, to a gauge."""
+        series = self._values[name]
         try:
-            children[labels] += amount
+            series[labels] += amount
         except KeyError:
             known = self._admit(name, labels)
-            children[known] = children.get(known, 0) + amount
+            series[known] = series.get(known, 0) + amount
 
     def set(self, name: str, labels: tuple[str, ...], value: float) -> None:
         """Set a gauge, or a counter whose total is kept elsewhere."""
-        children = self._values[name]
-        children[labels if labels in children else self._admit(name, labels)] = value
+        series = self._values[name]
+        series[labels if labels in series else self._admit(name, labels)] = value
 
     def observe(self, name: str, labels: tuple[str, ...], value: float) -> None:
         """Count a value in a histogram."""
-        children, buckets = self._histograms[name], BY_NAME[name].buckets
-        child = children.get(labels)
-        if child is None:
-            child = children.setdefault(self._admit(name, labels), [0] * (len(buckets) + 2))
-        child[bisect_left(buckets, value)] += 1
-        child[-1] += value
+        histograms, buckets = self._histograms[name], BY_NAME[name].buckets
+        histogram = histograms.get(labels)
+        if histogram is None:
+            histogram = histograms.setdefault(self._admit(name, labels), [0] * (len(buckets) + 2))
+        histogram[bisect_left(buckets, value)] += 1
+        histogram[-1] += value
 
     def snapshot(self) -> Snapshot:
-        """All values now, independent of what is counted later."""
-        copy: dict[str, list[LabelledValue]] = {name: list(children.items()) for name, children in self._values.items()}
+        """Return a copy of all values."""
+        copy: dict[str, list[LabelledValue]] = {name: list(series.items()) for name, series in self._values.items()}
         for name, histograms in self._histograms.items():
-            copy[name] = [(labels, list(child)) for labels, child in histograms.items()]
+            copy[name] = [(labels, list(histogram)) for labels, histogram in histograms.items()]
         return copy
 
     def _admit(self, name: str, labels: tuple[str, ...]) -> tuple[str, ...]:
-        """The label values with everything outside its closed set as `other`. Raises ValueError on a wrong number."""
+        """Return the label values, each outside its closed set as `other`. Raises ValueError if the number is wrong."""
         admitted = []
         for label, value in zip(BY_NAME[name].labels, labels, strict=True):
             if self._labels.is_known(name, label, value):
@@ -91,7 +92,7 @@ class Metrics:
 
 
 def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """One snapshot of several workers: counters and histograms are summed, gauges by their family's rule."""
+    """Merge the snapshots of several processes: sums, but the highest value of a gauge whose family says so."""
     totals: dict[str, dict[tuple[str, ...], float | list[float]]] = {family.name: {} for family in FAMILIES}
     for snapshot in snapshots:
         for name, children in snapshot.items():

@@ -1,25 +1,28 @@
-"""One log event per refused peer, not one per attempt: token buckets that count what they hold back.
+"""Limits on logging refusals: one event per refused peer, not one per attempt (invariant 8, docs/architecture.md).
 
-Pure: the caller gives the time (monotonic, seconds). Memory is bounded: the least recently seen are forgotten, and
-what they had held back is still reported, in one sum (invariant 8, docs/architecture.md).
+A token bucket for each sender and reason admits a few events, then counts what it holds back, and a summary reports the
+number. A second bucket for each address bounds the log where a sender invents AE titles.
+
+Pure: the caller passes the time, in monotonic seconds. Memory is bounded: the least recently seen bucket is dropped,
+and what it held back is still reported, in one sum for all dropped buckets.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass
 
-#: Address, calling AE title, reason. Title and reason None: all of that address, because it sends too many kinds.
+#: Address, calling AE title, reason. Title and reason are None for all refusals of an address together.
 Key = tuple[str, str | None, str | None]
-#: Stands for all that was forgotten while it held something back.
+#: Key of the sum for all buckets that were dropped while they held something back.
 FORGOTTEN: Key = ("*", None, None)
 
 MAX_KEYS = 4096
-#: A summary of a key comes this many seconds after the first event that it holds back.
+#: Seconds from the first event that a bucket holds back to its summary.
 SUMMARY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`burst` events at once, then one each `interval` seconds."""
+    """`burst` events at once, then one every `interval` seconds."""
 
     burst: float
     interval: float
@@ -47,7 +50,7 @@ class _Bucket:
 
 
 class RefusalLimiter:
-    """Which refusals are logged one by one, and how many were not."""
+    """Decides which refusals are logged one by one, and counts the others."""
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys
@@ -56,9 +59,9 @@ class RefusalLimiter:
         self._forgotten = 0
 
     def admit(self, key: Key, now: float) -> bool:
-        """Whether this refusal is logged; if not, it is counted for the summary."""
+        """Return whether to log this refusal. If not, it is counted for the summary."""
         address = self._bucket(self._addresses, (key[0], None, None), PER_ADDRESS, now)
-        if address.tokens < 1:  # without a bucket for the key: a stranger makes up any number of titles
+        if address.tokens < 1:  # before a bucket for the key is made: a stranger may invent any number of titles
             address.suppress(now)
             return False
         bucket = self._bucket(self._keys, key, PER_KEY, now)
@@ -70,11 +73,11 @@ class RefusalLimiter:
         return True
 
     def expired(self, now: float) -> list[tuple[Key, int]]:
-        """Summaries that are due, each once; also forgets whoever has been quiet for long."""
+        """Return the summaries that are due, each once, and drop the buckets that are full again."""
         return self._collect(now - SUMMARY_S, now)
 
     def drain(self, now: float) -> list[tuple[Key, int]]:
-        """All summaries, due or not: at the end."""
+        """Return all summaries, due or not, for the end of the process."""
         return self._collect(now, now)
 
     def _collect(self, before: float, now: float) -> list[tuple[Key, int]]:

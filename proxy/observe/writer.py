@@ -1,11 +1,13 @@
-"""Lines to a sink from one thread, so that a slow, stalled or full sink never stops who writes them.
+"""Lines to a sink, written by a thread: a slow, stalled or full sink never blocks the caller.
 
-Lines wait in a queue of bounded bytes; what does not fit is dropped and counted, and once the queue is empty again
-a line says how many. The thread waits until the sink is writable and then writes at most PIPE_BUF bytes: a pipe
-takes as much without blocking (pipe(7)), so that the thread of a stalled one can still end. Lines that fit into one
-write go together, and never in parts: lines of several processes on one sink do not mix.
+Lines wait in a queue of bounded size. A line that does not fit is dropped and counted, and once the queue is empty a
+line of its own reports the number.
 
-Waking the thread costs more than writing a line, so lines that come close together are written together.
+The thread waits until the sink is writable, then writes at most PIPE_BUF bytes. A writable pipe takes that much without
+blocking (pipe(7)), so the thread can always be ended; and it takes it as a whole, so lines of several processes on one
+pipe do not mix. As many whole lines as fit go into one write.
+
+Waking the thread costs more than writing a line. Lines that follow each other closely are therefore written together.
 """
 
 import os
@@ -18,22 +20,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-#: How long the thread waits for a stalled sink before it looks whether it shall end, and before it tries a failed
+#: Seconds that the thread waits for a stalled sink before it checks whether it has to end, and before it tries a failed
 #: one again (disk full, reader gone).
 PATIENCE_S = 0.25
-#: How soon the thread is woken again: lines that follow each other faster are written together. One alone waits for
-#: nothing.
+#: Seconds between two wake-ups of the thread: lines within them are written together. The first line after a pause is
+#: written at once.
 GATHER_S = 0.02
 
 _NEVER = sys.maxsize
 
 
 class LineWriter:
-    """One sink: a file (opened to append, reopened on request) or a stream that has a descriptor.
+    """Writes to one sink: a file (opened to append, reopened on request) or a stream that has a descriptor.
 
-    `note(event, fields)` formats the writer's own lines. `failed(fields)` is told, by the thread, that the file could
-    not be opened anew; without it the old file says so. Raises OSError where the file cannot be opened. Any thread may
-    call; only `close` waits.
+    `note(event, fields)` formats the writer's own lines. The thread calls `failed(fields)` if the file cannot be
+    reopened; without it that is reported in the old file. Thread-safe; only `close` waits.
+
+    Raises OSError if the file cannot be opened.
     """
 
     def __init__(
@@ -44,15 +47,15 @@ class LineWriter:
         failed: Callable[[dict[str, object]], None] | None = None,
     ) -> None:
         self._path = Path(sink) if isinstance(sink, (str, Path)) else None
-        # A descriptor of our own: nobody else closes it, so that no line lands in what gets its number next.
+        # A descriptor of our own: if another part closed the stream, its number could next belong to a socket.
         self._fd = os.dup(sink.fileno()) if not isinstance(sink, (str, Path)) else _open(Path(sink))
         self._capacity = capacity_bytes
         self._note = note
         self._failed = failed
-        self._lock = threading.Lock()  # guards what follows
+        self._lock = threading.Lock()  # guards the fields below
         self._changed = threading.Condition(self._lock)
-        self._wake_at = _NEVER  # so many queued bytes wake the thread
-        self._lines: deque[bytes] = deque()  # the first ones are being written
+        self._wake_at = _NEVER  # queued bytes at which the thread is woken
+        self._lines: deque[bytes] = deque()  # a line stays in it until it is written to its end
         self._queued = 0
         self._dropped = 0
         self._reported = 0
@@ -65,11 +68,11 @@ class LineWriter:
 
     @property
     def dropped(self) -> int:
-        """Lines lost since the start."""
+        """Return the number of lines lost since the start."""
         return self._dropped
 
     def put(self, line: bytes) -> None:
-        """Queue a line, its newline included; drop and count it where it does not fit."""
+        """Queue a line, newline included. If it does not fit, drop and count it."""
         with self._lock:
             if self._closing or self._queued + len(line) > self._capacity:
                 self._dropped += 1
@@ -77,13 +80,13 @@ class LineWriter:
                 self._append(line)
 
     def reopen(self) -> None:
-        """Open the file anew (log rotation). If that fails, the old one goes on, and it is said. A stream: nothing."""
+        """Reopen the file, after a log rotation. On failure keep the old file and log it. No effect on streams."""
         with self._lock:
             self._reopen = self._path is not None
             self._changed.notify()
 
     def close(self, timeout: float) -> None:
-        """Write what waits, for at most `timeout` seconds; what is left then is dropped and counted."""
+        """Write what waits, for at most `timeout` seconds; the rest is dropped and counted."""
         with self._lock:
             self._closing = True
             self._changed.notify()
@@ -109,7 +112,7 @@ class LineWriter:
             os.close(self._fd)
 
     def _wait(self) -> bool:
-        """Wait for something to do; False: it is over."""
+        """Wait for something to do. Return False if the thread has to end."""
         with self._lock:
             while not self._lines and not self._reopen:
                 if self._dropped > self._reported:
@@ -125,14 +128,14 @@ class LineWriter:
             return not self._abandoned.is_set()
 
     def _sleep(self, wake_at: int, seconds: float | None = None) -> None:
-        """Until so many bytes are queued, for at most `seconds`, or until `reopen` or `close` is called."""
+        """Wait until `wake_at` bytes are queued, `reopen` or `close` is called, or `seconds` have passed."""
         if self._queued < wake_at:
             self._wake_at = wake_at
             self._changed.wait(seconds)
             self._wake_at = _NEVER
 
     def _write_first(self) -> None:
-        """Write the first lines of the queue to their end; a line cut by a full disk is continued, not repeated."""
+        """Write the first lines of the queue to their end. After a full disk a line is continued, not repeated."""
         piece = self._first()
         written = 0
         while written < len(piece) and not self._abandoned.is_set():
@@ -141,15 +144,15 @@ class LineWriter:
             try:
                 if _writable(self._fd):
                     written += os.write(self._fd, piece[written : written + select.PIPE_BUF])
-            except OSError:  # full, or the reader is gone: lines wait, then are dropped and counted
+            except OSError:  # full, or the reader is gone: lines wait, and later ones are dropped and counted
                 self._abandoned.wait(PATIENCE_S)
         self._written_at = time.monotonic()
         with self._lock:
-            for _ in range(min(piece.count(b"\n", 0, written), len(self._lines))):  # `close` may have taken them away
+            for _ in range(min(piece.count(b"\n", 0, written), len(self._lines))):  # `close` may have dropped them
                 self._queued -= len(self._lines.popleft())
 
     def _first(self) -> bytes:
-        """As many lines as one write takes, but at least one; nothing where `close` has taken all away."""
+        """Return as many lines as one write takes, but at least one; nothing if `close` has dropped them all."""
         with self._lock:
             piece = bytearray()
             for line in self._lines:
@@ -159,7 +162,7 @@ class LineWriter:
             return bytes(piece)
 
     def _reopen_if_wanted(self) -> bool:
-        """Whether there is a new file now."""
+        """Reopen the file if that was requested. Return whether there is a new file now."""
         with self._lock:
             wanted, self._reopen = self._reopen, False
         if not wanted or self._path is None:
@@ -180,12 +183,12 @@ class LineWriter:
 
 
 def _open(path: Path) -> int:
-    """Open to append. O_NONBLOCK: a FIFO without a reader is an error, not a wait."""
+    """Open to append. O_NONBLOCK: for a FIFO without a reader open(2) fails instead of waiting for one."""
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK, 0o640)
 
 
 def _writable(fd: int) -> bool:
-    """Wait for PATIENCE_S until at least PIPE_BUF bytes may be written, or the write tells what is wrong."""
+    """Return whether at least PIPE_BUF bytes can be written, or the write would fail; wait at most PATIENCE_S."""
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     return bool(poll.poll(PATIENCE_S * 1000))

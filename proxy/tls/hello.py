@@ -8,6 +8,8 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 
+from proxy.pdu.first_bytes import SIGNATURE, name_protocol
+
 #: Body of the handshake message; real ones stay below 2 KiB, with post-quantum key shares below 4 KiB.
 MAX_HANDSHAKE = 16 * 1024
 #: RFC 8446 5.1: a plaintext record holds 2^14 bytes at most.
@@ -32,20 +34,6 @@ _GREASE = frozenset(range(0x0A0A, 0x10000, 0x1010))
 _VERSIONS = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
-
-_OTHER_PROTOCOLS = (
-    (b"\x01\x00", "plain DICOM"),  # A-ASSOCIATE-RQ and its reserved byte (PS3.8 Table 9-11)
-    *((method + b" ", "HTTP") for method in (b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"DELETE", b"PATCH")),
-    (b"CONNECT ", "HTTP"),
-    (b"TRACE ", "HTTP"),
-    (b"PRI * HTTP", "HTTP"),
-    (b"SSH-", "SSH"),
-    (b"EHLO", "SMTP"),
-    (b"HELO", "SMTP"),
-    (b"\x03\x00", "RDP"),  # TPKT, RFC 1006
-    (b"PROXY ", "PROXY protocol"),
-    (b"\r\n\r\n\x00\r\nQUIT\n", "PROXY protocol"),
-)
 
 
 class NotTls(Exception):
@@ -137,18 +125,7 @@ def _check_first_bytes(data: bytearray) -> None:
     if like_a_record and data[0] in _OTHER_RECORDS:
         raise ClientHelloMalformed(f"first record is {_OTHER_RECORDS[data[0]]}, not handshake")
     if not like_a_record or data[0] != _HANDSHAKE:
-        raise NotTls(name_protocol(bytes(data[:16])))
-
-
-def name_protocol(first: bytes) -> str:
-    """What is spoken instead of TLS, by as many bytes as there are."""
-    for signature, what in _OTHER_PROTOCOLS:
-        if first[: len(signature)] == signature[: len(first)]:
-            return what
-    # RFC 5246 E.2: two bytes of length with the top bit set, CLIENT-HELLO, version.
-    if first[0] & 0x80 and first[2:3] in (b"", b"\x01") and first[3:4] in (b"", b"\x00", b"\x02", b"\x03"):
-        return "SSLv2"
-    return "unknown bytes"
+        raise NotTls(name_protocol(bytes(data[:SIGNATURE])))
 
 
 def parse_client_hello(body: bytes) -> ClientHello:

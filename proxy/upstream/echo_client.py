@@ -27,10 +27,10 @@ from proxy.pdu import (
     encode_release_rq,
     parse_associate_ac,
 )
+from proxy.pdu.first_bytes import describe_first_bytes
 from proxy.policy import Abort, Reject
 from proxy.tls.handshake_words import explain_client_failure
 from proxy.upstream.dialling import Destination, Resolver, begin_connect, connect_error
-from proxy.upstream.not_dicom import describe_first_bytes
 from proxy.upstream.tls_facts import tls_facts
 from proxy.upstream.verification import Outcome, Request, StepName, Verification
 
