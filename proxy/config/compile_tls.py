@@ -137,6 +137,7 @@ class TlsCompiler:
         return self._effective(path, tuple(places) or (TlsPlace(path, TenantTlsModel()),), (name,))
 
     def _effective(self, path: KeyPath, places: tuple[TlsPlace, ...], tenants: tuple[str, ...]) -> CompiledTls:
+        # The nearest block that sets a key decides. The last block is the fallback, whose models fill in the default.
         def source(key: str) -> TenantTlsModel:
             return next((place.tls for place in places if place.gives(key)), places[-1].tls)
 
