@@ -98,7 +98,7 @@ class TlsEndpoint:
 
     @property
     def has_output(self) -> bool:
-        """Whether there is something to send: handshake, alert, KeyUpdate or encrypted data."""
+        """True if there is something to send: handshake, alert, KeyUpdate or encrypted data."""
         return self._outgoing.pending > 0
 
     def output(self) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from proxy.policy import Certificate, Reason
 from proxy.tls.certificates import for_policy
+from proxy.tls.paths import Chain
 from proxy.tls.revocation import RevocationStatus
 from proxy.tls.trust import TrustStore
 from proxy.x509.certificate import Unreadable, fingerprint, read
@@ -110,21 +111,22 @@ class CertificateJudge:
             unreadable = Certificate(fingerprints[0], "")
             refused = _refuse(unreadable, Reason.CLIENT_CERTIFICATE_UNTRUSTED, f"cannot be read ({error})")
             return _Judged(fingerprints, refused, RevocationStatus())
-        issuers = tuple(one.sha256 for one in certificates[1:])
-        certificate = replace(certificate, issuers=issuers)
+        certificate = replace(certificate, issuers=tuple(one.sha256 for one in certificates[1:]))
         if not anchored:
             detail = "issued by a pinned certificate, which may not issue, or by no CA of these settings"
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WRONG_CA, detail)
-        elif listed := self._trust.revoked.intersection(one.sha256 for one in revoking):
-            detail = f"{min(listed)} is listed under `revoked`"
-            certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
-        elif crl.revoked_by is not None:
-            detail = f"revoked in the CRL {crl.revoked_by.path}"
-            certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
+        elif revoked := self._revoked(revoking, crl):
+            certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, revoked)
         elif weak is not None:
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WEAK, weak)
         until = min((one.not_after.timestamp() for one in certificates[1:]), default=math.inf)
         return _Judged(fingerprints, certificate, crl, until)
+
+    def _revoked(self, chain: Chain, crl: RevocationStatus) -> str:
+        """Return how a certificate of the chain was revoked; empty if none was."""
+        if listed := self._trust.revoked.intersection(one.sha256 for one in chain):
+            return f"{min(listed)} is listed under `revoked`"
+        return f"revoked in the CRL {crl.revoked_by.path}" if crl.revoked_by is not None else ""
 
     def _anchored(self, fingerprints: tuple[str, ...]) -> int:
         """Return how many certificates of the chain count: 1 if the leaf is pinned, 0 if nothing vouches for it."""
