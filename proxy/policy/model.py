@@ -133,7 +133,7 @@ class Entrance:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class ListenerPolicy:
     """What policy knows of a listener."""
 
     name: str

@@ -14,7 +14,7 @@ from proxy.policy import (
     Close,
     Entrance,
     Facts,
-    Listener,
+    ListenerPolicy,
     Outcome,
     Peer,
     Reason,
@@ -42,8 +42,8 @@ def tenant(*peers: Peer, **values: object) -> Tenant:
     )
 
 
-def listener(of: Tenant, **values: object) -> Listener:
-    return dataclasses.replace(Listener("l", (Entrance(of),)), **values)
+def listener(of: Tenant, **values: object) -> ListenerPolicy:
+    return dataclasses.replace(ListenerPolicy("l", (Entrance(of),)), **values)
 
 
 def reason(of: Tenant, what: Facts, **of_listener: object) -> Reason | None:
