@@ -12,11 +12,11 @@ from proxy.policy import (
     ClientAuthMode,
     Entrance,
     ListenerPolicy,
-    Outcome,
     Peer,
     Reason,
     Refuse,
     Reject,
+    StepOutcome,
     Tenant,
     entrance_for_sni,
     judge,
@@ -98,7 +98,7 @@ def test_the_refusal_says_in_words_what_excluded_each_tenant() -> None:
         "no tenant of listener l takes it (tenant a: source 10.2.0.1 is not in its networks (10.1.0.0/16); "
         "tenant b: called AE title 'APACS' is not one of its titles)"
     )
-    assert refusal.trace[-1].outcome is Outcome.FAIL
+    assert refusal.trace[-1].outcome is StepOutcome.FAIL
 
 
 CERTIFICATES = [
@@ -178,7 +178,7 @@ def test_observe_mode_lets_a_foreign_source_pass_where_the_tenant_is_certain(sni
     decision = judge(listener, entrance_for_sni(listener, sni), facts(sni=sni, source="10.2.0.1", called="NOBODY"))
     assert isinstance(decision, Accept)
     assert decision.would_refuse == (Reason.SOURCE_NOT_ALLOWED, Reason.CALLED_AET_UNKNOWN)
-    assert [step.outcome for step in decision.trace].count(Outcome.WOULD_REFUSE) == 2
+    assert [step.outcome for step in decision.trace].count(StepOutcome.WOULD_REFUSE) == 2
 
 
 def test_observe_mode_never_lifts_what_separates_tenants() -> None:
