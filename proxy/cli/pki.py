@@ -66,9 +66,7 @@ def issue(
     server: ServerOption = False,
     client: ClientOption = False,
     rsa: RsaOption = False,
-    days: Annotated[
-        int | None, typer.Option(min=1, max=3652, help="Validity; default: 397 for a server, else 825.")
-    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3652, help="Default: 397 for a server, else 825.")] = None,
     csr: Annotated[
         Path | None, typer.Option("--csr", help="Certify the key of this request, and ignore its names.")
     ] = None,
