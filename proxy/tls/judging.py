@@ -50,7 +50,7 @@ class CertificateJudge:
     """Reads and judges the client certificates of one context."""
 
     def __init__(self, trust: TrustStore, *, checks_strength: bool) -> None:
-        """Without `checks_strength` OpenSSL's security level has refused what is too weak."""
+        """Without `checks_strength` OpenSSL's security level has refused weak certificates."""
         self._trust = trust
         self._checks_strength = checks_strength
         self._remembered: dict[str, _Judged] = {}
@@ -100,7 +100,7 @@ class CertificateJudge:
         try:
             certificates = tuple(map(read, chain[: max(1, anchored)]))
             for one in certificates:
-                _ = one.parsed  # raises Unreadable: a certificate that `cryptography` cannot load vouches for nobody
+                _ = one.parsed  # raises Unreadable: one that `cryptography` cannot load vouches for nothing
             weak = chain_weakness(certificates) if self._checks_strength else None
             if anchored > 1:
                 certificates = self._trust.with_higher_authorities(certificates, now)

@@ -1,4 +1,4 @@
-"""Files of certificates: what is in them, and that the same bytes are read once."""
+"""Files of certificates: their content and their faults, and that the same bytes are read once."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_the_same_bytes_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
         (CT1.pem.replace(b"-----END CERTIFICATE-----", b"-----END CERT-----"), "cut off"),
     ],
 )
-def test_a_broken_file_says_where(data: bytes, problem: str) -> None:
+def test_the_error_for_a_broken_file_names_the_place(data: bytes, problem: str) -> None:
     with pytest.raises(ValueError, match=f"holds a certificate that cannot be read: .*{problem}"):
         read_certificates(data)
 
