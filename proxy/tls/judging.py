@@ -7,14 +7,13 @@ as `problem` of the certificate, not as a TLS alert, so that the sender gets an 
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ssl import SSLObject
-from typing import Any, cast
 
 from proxy.policy import Certificate, Reason
 from proxy.tls.certificates import for_policy, read_verified
+from proxy.tls.chains import verified_chain
 from proxy.tls.paths import Chain
 from proxy.tls.revocation import RevocationStatus
 from proxy.tls.trust import TrustStore
@@ -23,17 +22,6 @@ from proxy.x509.strength import chain_weakness
 
 #: Judged leaf certificates that are remembered per context; a hospital has some hundred devices.
 MAX_REMEMBERED = 1024
-
-_DER = 2  # _ssl.ENCODING_DER
-
-
-def verified_chain(ssl_object: SSLObject) -> list[bytes]:
-    """Return the chain that OpenSSL verified (DER, leaf first); empty without a certificate or in a resumed session."""
-    if sys.version_info >= (3, 13):
-        return ssl_object.get_verified_chain()
-    # Python 3.11 and 3.12 have the function one layer below its public name.
-    chain = cast(Any, ssl_object)._sslobj.get_verified_chain()
-    return [certificate.public_bytes(_DER) for certificate in chain or ()]
 
 
 @dataclass(frozen=True, slots=True)

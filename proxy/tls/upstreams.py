@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 from proxy.config.values import Server, Upstream, UpstreamTls
 from proxy.tls.certificates import read_verified
+from proxy.tls.chains import verified_chain
 from proxy.tls.client import client_context
 from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.errors import TlsSetupError
-from proxy.tls.judging import verified_chain
 from proxy.tls.memory_file import load_key_pair
 from proxy.tls.profiles import PROFILES
 from proxy.x509.certificate import Unreadable
