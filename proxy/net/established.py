@@ -33,7 +33,7 @@ class AssociationStatus:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What was asked, decided and answered. `contexts`: ids of the presentation contexts that the requestor may use."""
+    """The request, the decision and the answer. `contexts`: ids of the presentation contexts that the requestor may use."""
 
     asked: Asked
     accept: Accept

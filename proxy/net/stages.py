@@ -67,7 +67,7 @@ class Asked:
 
 
 class Conversation(Protocol):
-    """How a stage waits for bytes."""
+    """The wait of a stage for bytes."""
 
     async def event_on(self, leg: Leg) -> None:
         """Wait until `leg` has bytes or its end, or is connected. Cancelled by what interrupts the stage."""
