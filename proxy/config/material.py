@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from proxy.config.fields import FilePath
 from proxy.config.files import FileProblem, Files
-from proxy.config.findings import KeyPath, Report, locate
+from proxy.config.findings import Findings, KeyPath, locate
 from proxy.config.models import CertificateModel, Secret
 from proxy.config.tree import Block
 from proxy.config.values import File, KeyPair
@@ -59,7 +59,7 @@ class Material:
     root: Block
     files: Files
     environ: Mapping[str, str]
-    report: Report
+    report: Findings
     now: datetime.datetime
     incomplete: bool = False  # a file is missing or unusable: what hangs on its content is not checked
     # A file that several listeners or tenants name, or inherit, is parsed once and complained of once.
