@@ -61,7 +61,7 @@ class GenerationOwner(Protocol):
 
 
 class StartFailed(Exception):
-    """A worker of a new generation could not start; the text says why."""
+    """A worker of a new generation could not start. Its text is the cause."""
 
 
 class Generation:

@@ -53,7 +53,7 @@ class _Serving:
         worker, channel = self._worker, self._channel
         if worker is not None:
             await worker.stop()
-            # The counters of the time since the last scrape: nobody can ask for them later.
+            # The final counters: what was counted since the last scrape would be lost with this process.
             channel.send(Report.LEAVING, self._snapshot(worker))
         await channel.close()
 
@@ -138,7 +138,7 @@ class _Serving:
     def _supervisor_lost(self) -> None:
         """Stop accepting and serve open associations to their end, for at most `timeouts.drain`.
 
-        Without a supervisor nobody replaces, reloads or stops this worker, and the next gateway needs the addresses.
+        Without a supervisor this worker is never replaced, reloaded or stopped, and the next gateway needs the addresses.
         """
         if self._worker is None or self._ended.is_set():
             self._ended.set()
