@@ -33,7 +33,7 @@ def command(
     from proxy.demo.gateway import GatewayFailed
     from proxy.demo.site import Site, free_port
     from proxy.demo.tour import TourFailed
-    from proxy.pki.authority import PkiError
+    from proxy.pki.index import PkiError
 
     if free_port(port) != port:
         raise CommandError(f"port {port} of 127.0.0.1 is taken; choose another: dicomgate demo --port N")

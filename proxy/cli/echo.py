@@ -10,6 +10,7 @@ import typer
 
 from proxy.cli.arguments import parse_target, read_file, require_ae_title
 from proxy.cli.output import NO, OK, UNREACHABLE, CommandError, Format, FormatOption, printable, say, say_json
+from proxy.config.profiles import DEFAULT_PROFILE_NAME
 
 if TYPE_CHECKING:
     import ssl
@@ -36,7 +37,7 @@ def command(
     ca: Annotated[Path | None, typer.Option(help="CA certificates to trust (PEM); default: the system's.")] = None,
     cert: Annotated[Path | None, typer.Option(help="Client certificate with its chain (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(help="Its private key (PEM); default: the file of --cert.")] = None,
-    profile: Annotated[str, typer.Option(help="TLS profile.")] = "bcp195-rfc8996",
+    profile: Annotated[str, typer.Option(help="TLS profile.")] = DEFAULT_PROFILE_NAME,
     calling: Annotated[str, typer.Option(help="Calling AE title.")] = "DICOMGATE",
     called: Annotated[str, typer.Option(help="Called AE title.")] = "ANY-SCP",
     timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds for all steps together.")] = 10,
@@ -169,7 +170,7 @@ def _print_chain(tls: "TlsFacts", *, verified: bool) -> None:
 
 
 def _print_certificate(certificate: "Certificate") -> None:
-    from proxy.explain.certificates import validity
+    from proxy.explain.certificate_words import validity
 
     until, style = validity(certificate.not_after, datetime.datetime.now(datetime.UTC))
     say(f"{_DETAILS}{printable(certificate.subject.text)}, {until}", style)

@@ -16,7 +16,7 @@ from proxy.cli.output import NO, CommandError, Format, FormatOption, note, print
 
 if TYPE_CHECKING:
     from proxy.config.values import Config, Listener
-    from proxy.explain.simulate import Explanation, Sender
+    from proxy.explain.simulate import Explanation, SimulatedSender
     from proxy.policy import Refuse
     from proxy.x509.certificate import Certificate
 
@@ -96,8 +96,8 @@ def _choose(config: "Config", name: str | None) -> "Listener":
 
 def _sender(
     listener: "Listener", source: str, sni: str | None, cert: Path | None, calling: str, called: str
-) -> "Sender":
-    from proxy.explain.simulate import Sender
+) -> "SimulatedSender":
+    from proxy.explain.simulate import SimulatedSender
     from proxy.pdu.ae_title import AE_TITLE_LENGTH
     from proxy.policy.addresses import normalize
 
@@ -111,12 +111,16 @@ def _sender(
         address = normalize(source)
     except ValueError:
         raise CommandError(f"--from {source}: not an IP address; names are not looked up") from None
-    return Sender(address, calling, called, sni, _read_chain(cert) if cert is not None else ())
+    return SimulatedSender(address, calling, called, sni, _read_chain(cert) if cert is not None else ())
 
 
 def _with_proposals(
-    listener: "Listener", sender: "Sender", sop_classes: list[str], operations: list[str], move_destination: str | None
-) -> "Sender":
+    listener: "Listener",
+    sender: "SimulatedSender",
+    sop_classes: list[str],
+    operations: list[str],
+    move_destination: str | None,
+) -> "SimulatedSender":
     from dataclasses import replace
 
     from proxy.cli.arguments import require_ae_title
@@ -149,7 +153,7 @@ def _read_chain(path: Path) -> "tuple[Certificate, ...]":
         ) from None
 
 
-def _print(explanation: "Explanation", config: "Config", sender: "Sender") -> None:
+def _print(explanation: "Explanation", config: "Config", sender: "SimulatedSender") -> None:
     say(printable(f"{sender}, at listener {explanation.listener}"), "bold")
     if any(each.name == explanation.listener and each.proxy_protocol is not None for each in config.listeners):
         note("this listener is behind a load balancer: the address is the one in its PROXY header")
@@ -173,7 +177,7 @@ def _print_contexts(explanation: "Explanation") -> None:
         say(printable(f"  {'may not':<13}C-MOVE: {explanation.move_refused}"), _STYLES["fail"])
 
 
-def _print_acceptance(explanation: "Explanation", config: "Config", sender: "Sender") -> None:
+def _print_acceptance(explanation: "Explanation", config: "Config", sender: "SimulatedSender") -> None:
     from proxy.explain.upstreams import describe_upstream
 
     answer = explanation.to_dict(config)

@@ -67,35 +67,19 @@ def command(
     ip: Annotated[list[str] | None, typer.Option("--ip", help="IP address by which devices call the gateway.")] = None,
 ) -> None:
     """Write a first configuration, a PKI and a certificate for the gateway."""
-    from proxy.pki.authority import PkiError
+    from proxy.pki.index import PkiError
     from proxy.pki.issuing import IssuingError, Names
     from proxy.pki.safefiles import write_new
 
-    host, port = parse_target(pacs)
-    if port == PORT and _is_this_machine(host):
-        raise CommandError(
-            f"--pacs {pacs}: the gateway itself will listen on port {PORT} of this machine; move the PACS to port 104"
-        )
-    require_ae_title("--aet", aet)
-    if "*" in aet or "?" in aet:
-        raise CommandError(f"--aet {aet!r}: not a pattern but the AE title of one PACS is needed")
+    _check_pacs(pacs, aet)
     config, pki_folder = folder / "config.yaml", folder / "pki"
     for path in (config, pki_folder):
         if path.exists() or path.is_symlink():
             raise CommandError(f"{path} exists already and is not overwritten; name another folder")
-    text = _CONFIGURATION.substitute(
-        aet=yaml_text(aet),
-        aet_comment=aet,
-        calling=CALLING,
-        config=printable(str(config)),
-        pacs=yaml_text(pacs),
-        pki=printable(str(pki_folder)),
-        port=PORT,
-    )
     try:
         names = Names.parse([*(dns or _own_names()), "localhost"], (), [*(ip or ()), "127.0.0.1"])
         _make_pki(pki_folder, names)
-        write_new(config, text.encode())
+        write_new(config, _configuration(pacs, aet, config, pki_folder).encode())
     except (PkiError, IssuingError) as error:
         raise CommandError(str(error)) from None
     except OSError as error:
@@ -108,6 +92,29 @@ def command(
         ("and beside it:", echo),
     ):
         note(f"{label:<15}{shlex.join(['dicomgate', *verb])}")
+
+
+def _check_pacs(pacs: str, aet: str) -> None:
+    host, port = parse_target(pacs)
+    if port == PORT and _is_this_machine(host):
+        raise CommandError(
+            f"--pacs {pacs}: the gateway itself will listen on port {PORT} of this machine; move the PACS to port 104"
+        )
+    require_ae_title("--aet", aet)
+    if "*" in aet or "?" in aet:
+        raise CommandError(f"--aet {aet!r}: not a pattern but the AE title of one PACS is needed")
+
+
+def _configuration(pacs: str, aet: str, config: Path, pki_folder: Path) -> str:
+    return _CONFIGURATION.substitute(
+        aet=yaml_text(aet),
+        aet_comment=aet,
+        calling=CALLING,
+        config=printable(str(config)),
+        pacs=yaml_text(pacs),
+        pki=printable(str(pki_folder)),
+        port=PORT,
+    )
 
 
 def _make_pki(folder: Path, names: "Names") -> None:

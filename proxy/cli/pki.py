@@ -14,10 +14,11 @@ import typer
 from proxy.cli.arguments import read_file
 from proxy.cli.output import NO, CommandError, Format, FormatOption, note, printable, say, say_json
 from proxy.config.quoting import yaml_text
-from proxy.explain.certificates import describe
+from proxy.explain.certificate_words import describe
 from proxy.pdu.ae_title import check_ae_title
 from proxy.pki import inspection
-from proxy.pki.authority import CRL_DAYS, Entry, Pki, PkiError, create_request
+from proxy.pki.authority import CRL_DAYS, Pki, create_request
+from proxy.pki.index import Entry, PkiError
 from proxy.pki.issuing import IssuingError, KeyType, Names, Usage
 
 T = TypeVar("T")

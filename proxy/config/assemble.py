@@ -63,6 +63,7 @@ def _include(root: Block, pattern: Text, environ: Mapping[str, str], files: File
     if "\0" in pattern or not pattern:
         report.add("E108", pattern.mark, "include", f"{shown(pattern)} is not a pattern of files")
         return
+    # The folder is no pattern, whatever characters it contains; joining drops it if the pattern is absolute.
     found = files.matching(os.path.join(glob.escape(folder), pattern))
     if not found:
         report.add("E108", pattern.mark, "include", f"{shown(pattern)} matches no file")
@@ -94,7 +95,7 @@ def _include_file(
             report.add("E110", section.mark, key, "must be a mapping")
         else:
             target = root.setdefault(key, Block(section.mark))
-            root.key_marks.setdefault(key, key_mark)
+            root.key_marks.setdefault(key, key_mark)  # the main file may not have the section at all
             if isinstance(target, Block):
                 _add(target, section, key, report)
 
@@ -110,17 +111,14 @@ def _add(target: Block, section: Block, key: str, report: Report) -> None:
 
 
 def _merge(defaults: Block, block: Block) -> None:
+    """Add to `block` the keys that it leaves out. They keep their position, for findings; their nodes are shared."""
     for key, value in defaults.items():
         if key not in block:
             block.put(key, defaults.key_marks[key], value)
             continue
         mine = block[key]
         if key in _MERGED and isinstance(value, Block) and isinstance(mine, Block):
-            merged = Block(mine.mark)
-            for name, node in mine.items():
-                merged.put(name, mine.key_marks[name], node)
-            _merge(value, merged)
-            block[key] = merged
+            _merge(value, mine)
 
 
 def without_defaults(root: Block) -> Block:

@@ -11,9 +11,10 @@ from proxy.config.checks_upstreams import check_upstreams
 from proxy.config.compile import Compiled, reachable_tenants
 from proxy.config.findings import KeyPath, locate
 from proxy.config.material import Material
-from proxy.config.models import LEGACY_PROFILES, ListenerModel
+from proxy.config.models import ListenerModel
 from proxy.config.models_root import Configuration
 from proxy.config.networks import holds_everything
+from proxy.config.profiles import LEGACY_PROFILES
 from proxy.config.quoting import shown
 from proxy.policy.addresses import connects_to
 

@@ -19,6 +19,7 @@ def check_ambiguity(configuration: Configuration, compiled: Compiled, material: 
 def _check_listener(name: str, configuration: Configuration, compiled: Compiled, material: Material) -> None:
     if configuration.listeners[name].without_sni == "reject" and name in compiled.listener_tls:
         return
+    # Where the listener requests no certificate, a request never reaches a tenant that requires one (sni_required).
     asks = name in compiled.listener_tls and compiled.listener_tls[name].trust.mode != "none"
     candidates = [
         item for item in compiled.reached if item.listener == name and (asks or item.tls.trust.mode != "required")
@@ -32,6 +33,7 @@ def _check_listener(name: str, configuration: Configuration, compiled: Compiled,
 
 
 def _common_titles(one: TenantModel, other: TenantModel) -> Iterator[str]:
+    """The called AE titles that both tenants have, in words. One that folds case takes the other's in any case."""
     if one.called_aets is None or other.called_aets is None:
         named = other.called_aets if one.called_aets is None else one.called_aets
         yield "any called AE title" if named is None else f"called AE title {named[0]}"
@@ -45,6 +47,7 @@ def _common_titles(one: TenantModel, other: TenantModel) -> Iterator[str]:
 
 
 def _have_separate_cas(one: Reached, other: Reached) -> bool:
+    """Return whether both require client certificates and no CA or pinned certificate is trusted by both."""
     trusts = one.tls.trust, other.tls.trust
     if any(trust.mode != "required" for trust in trusts):
         return False

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from proxy.config.compile import Compiled, Reached, peer_name
+from proxy.config.compile import Compiled, Reached
+from proxy.config.compile_tenant import peer_name
 from proxy.config.findings import locate
 from proxy.config.material import Material
 from proxy.config.models_root import Configuration

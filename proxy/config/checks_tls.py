@@ -6,8 +6,8 @@ from proxy.config.compile import Compiled, Reached
 from proxy.config.compile_tls import CompiledTls
 from proxy.config.findings import KeyPath
 from proxy.config.material import Material
-from proxy.config.models import LEGACY_PROFILES
 from proxy.config.models_root import Configuration
+from proxy.config.profiles import LEGACY_PROFILES
 from proxy.x509.crl import Crl
 
 _STRICTNESS = {"none": 0, "optional": 1, "required": 2}

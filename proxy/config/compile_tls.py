@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from proxy.config.findings import KeyPath
 from proxy.config.material import CaFile, CrlFile, Material, OwnCertificate, Pinned
-from proxy.config.models import LEGACY_PROFILES, ClientAuthModel, ClientCa, ListenerTlsModel, TenantTlsModel
+from proxy.config.models import ClientAuthModel, ClientCa, ListenerTlsModel, TenantTlsModel
 from proxy.config.models_tenant import TenantModel
+from proxy.config.profiles import LEGACY_PROFILES
 from proxy.config.values import ClientAuthSettings, File, KeyPair, TlsSettings
 from proxy.policy import ClientAuth as ClientAuthPolicy
 from proxy.policy import ClientAuthMode
@@ -136,6 +137,7 @@ class TlsCompiler:
         return self._effective(path, tuple(places) or (TlsPlace(path, TenantTlsModel()),), (name,))
 
     def _effective(self, path: KeyPath, places: tuple[TlsPlace, ...], tenants: tuple[str, ...]) -> CompiledTls:
+        # The nearest block that sets a key decides. The last block is the fallback, whose models fill in the default.
         def source(key: str) -> TenantTlsModel:
             return next((place.tls for place in places if place.gives(key)), places[-1].tls)
 

@@ -5,7 +5,7 @@ import ipaddress
 from proxy.config import models
 from proxy.config.findings import KeyPath, locate
 from proxy.config.material import Material
-from proxy.config.models import LEGACY_PROFILES
+from proxy.config.profiles import LEGACY_PROFILES
 from proxy.config.tree import Block
 from proxy.config.values import HealthCheck, Server, Upstream, UpstreamTls
 from proxy.policy.addresses import normalize

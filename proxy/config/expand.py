@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from proxy.config.quoting import shown
 from proxy.config.tree import Block, Items, Node, Problem, Text
 
+# First the escape `$${`. Then `${`: without a complete `NAME}` or `NAME:-default}` after it, group 1 is None.
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\})?")
 
 

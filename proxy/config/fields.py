@@ -51,6 +51,7 @@ def _file_path(value: object) -> FilePath:
 
 
 def _plain(read: Callable[[object], object], **schema: Any) -> tuple[Any, Any]:
+    """The annotations of a key that `read` reads; pydantic neither converts the value nor knows its schema."""
     return PlainValidator(read), WithJsonSchema(schema)
 
 
@@ -84,6 +85,8 @@ def _word(word: str) -> BeforeValidator:
 
 
 class _OneOrManySchema:
+    """Adds the type of one item to the schema of a list."""
+
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
         result = handler(schema)
         many = next((choice for choice in result.get("anyOf", ()) if choice.get("type") == "array"), result)

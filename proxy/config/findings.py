@@ -89,3 +89,15 @@ def locate(root: Node, path: KeyPath, *, key: bool = False) -> tuple[Mark, str]:
         elif last:
             steps.append(str(step))
     return mark, ".".join(steps)
+
+
+def lines_of(root: Block, *path: str) -> dict[str, str]:
+    """`file:line` of each key of the mapping at `path`; "" is that of the mapping itself."""
+    lines = {"": locate(root, path, key=True)[0].file_and_line}
+    node: Node = root
+    for step in path:
+        assert isinstance(node, Block)  # the models have read it
+        node = node[step]
+    if isinstance(node, Block):
+        lines.update({key: mark.file_and_line for key, mark in node.key_marks.items()})
+    return lines

@@ -11,17 +11,8 @@ from pydantic_core import CoreSchema
 
 from proxy.config import fields as f
 from proxy.config.fields import Frozen, default, mandatory
+from proxy.config.profiles import DEFAULT_PROFILE_NAME, ProfileName
 from proxy.config.tree import Block
-
-Profile = Literal[
-    "bcp195-rfc8996",
-    "bcp195-rfc8996-modified",
-    "bcp195-extended",
-    "bcp195-nondowngrading",
-    "legacy-bcp195",
-    "legacy-aes",
-]
-LEGACY_PROFILES = frozenset({"legacy-bcp195", "legacy-aes"})
 
 
 class Secret(Frozen):
@@ -110,8 +101,8 @@ class ClientAuthModel(Frozen):
 class TenantTlsModel(Frozen):
     """`tls` of a tenant. A key that is left out has the value of the listener."""
 
-    profile: f.Word[Profile] = default(
-        "bcp195-rfc8996", "The TLS profile: protocol versions and cipher suites (PS3.15 annex B)."
+    profile: f.Word[ProfileName] = default(
+        DEFAULT_PROFILE_NAME, "The TLS profile: protocol versions and cipher suites (PS3.15 annex B)."
     )
     certificates: list[CertificateModel] | None = default(None, "Server certificates: one or more, e.g. RSA and ECDSA.")
     client_auth: ClientAuthModel = default({}, "Whether client certificates are requested, and which are trusted.")
@@ -236,8 +227,8 @@ class ServerModel(Frozen):
 class UpstreamTlsModel(Frozen):
     """TLS to an upstream."""
 
-    profile: f.Word[Profile] = default(
-        "bcp195-rfc8996", "The TLS profile: protocol versions and cipher suites offered (PS3.15 annex B)."
+    profile: f.Word[ProfileName] = default(
+        DEFAULT_PROFILE_NAME, "The TLS profile: protocol versions and cipher suites offered (PS3.15 annex B)."
     )
     server_name: f.NameOfServer | None = default(
         None,

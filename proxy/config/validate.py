@@ -33,7 +33,7 @@ def _report(details: ErrorDetails, root: Block, report: Report) -> None:
     kind, location = details["type"], details["loc"]
     context, value = details.get("ctx", {}), details["input"]
     code, message, key = "E110", details["msg"], False
-    if location[-1:] == ("[key]",):
+    if location[-1:] == ("[key]",):  # pydantic's last step for a wrong key of a dict, as opposed to its value
         location, key = location[:-1], True
     match kind:
         case "value_error":
@@ -105,8 +105,10 @@ def _keys(annotation: Any, location: tuple[int | str, ...]) -> list[str]:
 
 
 def _step(annotation: Any, location: tuple[int | str, ...]) -> list[Any]:
+    """The types at `location` below a type; several for a union."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
+        # In a location of pydantic the tag of a discriminated union is a step of its own, which the text does not have.
         tag = next((extra.tag for extra in arguments[1:] if isinstance(extra, Tag)), None)
         if tag is not None:
             return _step(arguments[0], location[1:]) if location[:1] == (tag,) else []

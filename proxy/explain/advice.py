@@ -1,4 +1,4 @@
-"""What to change, in the configuration or on the device, so that a refused request is accepted."""
+"""Advice for a refused request: the change, in the configuration or on the device, that gets it accepted."""
 
 from proxy.explain.refusals import MANUAL
 from proxy.policy.model import Facts, Refuse

@@ -42,7 +42,7 @@ class EffectiveCrl:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveRevocation:
-    """What revokes a client certificate. `crl_expired`: refuse or accept; `revoked`: SHA-256 fingerprints."""
+    """The revocation of client certificates. `crl_expired`: refuse or accept; `revoked`: SHA-256 fingerprints."""
 
     crls: tuple[EffectiveCrl, ...]
     crl_expired: str
@@ -105,7 +105,7 @@ class EffectiveListener:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """For `--format json`."""
+        """Return the value for `--format json`."""
         return asdict(self)
 
 

@@ -59,7 +59,7 @@ class ContextAnswer:
     why: str
 
     def to_dict(self) -> dict[str, Any]:
-        """For `--format json`."""
+        """Return the value for `--format json`."""
         return asdict(self)
 
 

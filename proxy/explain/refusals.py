@@ -27,7 +27,7 @@ class DescribedReason:
     observable: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """For `--format json`."""
+        """Return the value for `--format json`."""
         return asdict(self)
 
 

@@ -48,7 +48,7 @@ _SHOWN_SUBJECT = 80  # characters: a subject may be of any length
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class SimulatedSender:
     """A sender and its request.
 
     `chain`: the certificates that it sends, leaf first, from `read_chain`. `proposals`: the SOP classes that it
@@ -109,7 +109,7 @@ class Explanation:
         return self.refusal is None and (self.by_the_rules or self.observing)
 
     def to_dict(self, config: Config) -> dict[str, Any]:
-        """For `--format json`."""
+        """Return the value for `--format json`."""
         decision, refusal = self.decision, self.refusal
         upstream = config.upstreams[decision.upstream] if isinstance(decision, Accept) else None
         return {
@@ -149,7 +149,7 @@ def _refused(
     return _RefusedEarly(replace(trace.failed(rule, reason, detail, where), answer=answer or reason.answer))
 
 
-def simulate(listener: Listener, sender: Sender) -> Explanation:
+def simulate(listener: Listener, sender: SimulatedSender) -> Explanation:
     """Take a sender from the accepted connection to the decision. Raises TlsSetupError."""
     trace = Trace()
     try:
@@ -165,7 +165,7 @@ def simulate(listener: Listener, sender: Sender) -> Explanation:
 
 
 def _explain(
-    listener: str, steps: tuple[Step, ...], decision: Accept | Refuse, sender: Sender, facts: Facts
+    listener: str, steps: tuple[Step, ...], decision: Accept | Refuse, sender: SimulatedSender, facts: Facts
 ) -> Explanation:
     if isinstance(decision, Accept):
         contexts = answer_proposals(sender.proposals, decision.peer)
@@ -175,7 +175,7 @@ def _explain(
     return Explanation(listener, steps, decision, advise(decision, facts), contexts)
 
 
-def _check_move(sender: Sender, accept: Accept) -> str:
+def _check_move(sender: SimulatedSender, accept: Accept) -> str:
     """Return why a C-MOVE-RQ of the sender would be refused, or ""."""
     destination = sender.move_destination
     if destination is None or move_allowed(accept, destination, sender.calling):
@@ -197,7 +197,7 @@ def _settle(decision: Decision) -> Accept | Refuse:
     return decision
 
 
-def _check_address(listener: Listener, sender: Sender, trace: Trace) -> None:
+def _check_address(listener: Listener, sender: SimulatedSender, trace: Trace) -> None:
     networks, where = listener.policy.networks, listener.policy.where.get("networks", listener.where)
     words = "any" if networks is None else describe_networks(networks)
     if not contains(networks, sender.address):
@@ -206,7 +206,7 @@ def _check_address(listener: Listener, sender: Sender, trace: Trace) -> None:
     trace.passed("listener", f"{sender.address} may connect to listener {listener.name} (networks: {words})", where)
 
 
-def _secure(listener: Listener, sender: Sender, trace: Trace) -> tuple[Entrance | None, Certificate | None]:
+def _secure(listener: Listener, sender: SimulatedSender, trace: Trace) -> tuple[Entrance | None, Certificate | None]:
     """Return the tenant that SNI selects, and the client certificate."""
     if listener.tls is None:
         trace.skipped("tls", f"listener {listener.name} is plaintext", listener.where)
@@ -239,7 +239,7 @@ def _secure(listener: Listener, sender: Sender, trace: Trace) -> tuple[Entrance 
     return entrance, certificate
 
 
-def _read_request(sender: Sender, certificate: Certificate | None, trace: Trace) -> Facts:
+def _read_request(sender: SimulatedSender, certificate: Certificate | None, trace: Trace) -> Facts:
     """Encode the sender's A-ASSOCIATE-RQ and read it with the gateway's own parser."""
     proposals = sender.proposals or (Proposal(VERIFICATION_SOP_CLASS),)
     try:

@@ -1,4 +1,4 @@
-"""How the gateway connects to each upstream, for `dicomgate check` and `explain`."""
+"""The connection to each upstream in words, for `dicomgate check` and `explain`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -38,7 +38,7 @@ class EffectiveUpstream:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """For `--format json`."""
+        """Return the value for `--format json`."""
         return asdict(self)
 
     def __str__(self) -> str:

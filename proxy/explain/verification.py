@@ -18,10 +18,7 @@ STEP_NAMES = {
 }
 #: (source, reason) of an A-ASSOCIATE-RJ (PS3.8 Table 9-21) -> hint.
 _REJECT_HINTS = {
-    (
-        1,
-        1,
-    ): "if it is dicomgate: the peer may not `echo`, or uniform_rejects hides the reason: see its access record",
+    (1, 1): "from dicomgate: the peer may not `echo`, or uniform_rejects hides the reason; its access record has it",
     (1, 3): "--calling, the address or the certificate is not allowed: see `peers` of the tenant, `dicomgate explain`",
     (1, 7): "the other side does not answer to the title of --called: see `called_aets` of the tenant",
     (2, 1): "the other side demands a user identity, which echo does not send",

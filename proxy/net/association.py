@@ -1,13 +1,11 @@
 """One association: its stages in their order, up to the hand-over to the relay (docs/architecture.md)."""
 
-import socket
 import time
 
-from proxy.config.values import Listener
-from proxy.net.connection import AssociationOwner, Connection
+from proxy.net.connection import Arrival, AssociationOwner, Connection
 from proxy.net.dial import dial
 from proxy.net.early import EarlyWatch
-from proxy.net.established import Established
+from proxy.net.established import Agreed, Established
 from proxy.net.leg import Leg
 from proxy.net.loops import LoopGuard, request_key
 from proxy.net.proxied import admit_address, endpoint, read_proxy_header
@@ -27,8 +25,7 @@ from proxy.net.stages import (
 from proxy.net.station import Station
 from proxy.pdu import edit_associate_rq
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
-from proxy.policy import Accept, Address, Facts, NeedsIdentity, Reason, Refuse, judge
-from proxy.shared.counts import Claim
+from proxy.policy import Accept, Facts, NeedsIdentity, Reason, Refuse, judge
 
 # Bytes of a request that takes long to parse and to decide: 256 KiB of transfer syntaxes take a third of a second, and
 # a peer that sends sixty such requests need not be known.
@@ -38,22 +35,12 @@ _LARGE = 32 * 1024
 class Association(Connection):
     """The stages of one association."""
 
-    __slots__ = ("_destination", "_guard", "address")
+    __slots__ = ("_address", "_destination", "_guard")
 
-    def __init__(
-        self,
-        owner: AssociationOwner,
-        station: Station,
-        guard: LoopGuard,
-        listener: Listener,
-        sock: socket.socket,
-        address: Address,
-        port: int,
-        claim: Claim,
-    ) -> None:
-        super().__init__(owner, station, listener, sock, address, port, claim)
+    def __init__(self, owner: AssociationOwner, station: Station, guard: LoopGuard, arrival: Arrival) -> None:
+        super().__init__(owner, station, arrival)
         self._guard = guard
-        self.address = address
+        self._address = arrival.address
         self._destination: Endpoint | None = None  # where the requestor connected to, if a PROXY header names it
         self._start(self._run())
 
@@ -79,16 +66,16 @@ class Association(Connection):
         timeouts = self._station.config.timeouts
         self.account.phase("proxy_header")
         self._within(timeouts.proxy_header, Reason.PROXY_HEADER_TIMEOUT, "no complete PROXY header came in time")
-        peer = (self.address, self.account.record.client_port or 0)
+        peer = (self._address, self.account.record.client_port or 0)
         header, received = await read_proxy_header(self, self._requestor, protocol, peer)
         self.account.located(header)
         if header.source is not None:
-            self.address, self._destination = header.source[0], header.destination
-            full = self._station.counts.attribute(self.claim, self.address)
+            self._address, self._destination = header.source[0], header.destination
+            full = self._station.counts.attribute(self.claim, self._address)
             if full is not None:
                 raise Refused(*full)
         self._within(timeouts.client_hello, Reason.CLIENT_HELLO_TIMEOUT, "nothing followed the PROXY header in time")
-        return await admit_address(self, self._requestor, self.listener, self.address, header, received)
+        return await admit_address(self, self._requestor, self.listener, self._address, header, received)
 
     async def _secure(self, received: bytes) -> Secured:
         """Read the ClientHello, find the tenant by SNI, and do the handshake under that tenant's own TLS context."""
@@ -119,7 +106,7 @@ class Association(Connection):
             await self._owner.exclusive_turn()
         request = understand_request(pdu)
         self.account.request(request)
-        facts = Facts(self.address, request, time.time(), secured.server_name, secured.certificate)
+        facts = Facts(self._address, request, time.time(), secured.server_name, secured.certificate)
         return Asked(pdu, facts, secured.entrance)
 
     def _decide(self, asked: Asked) -> Accept:
@@ -186,17 +173,9 @@ class Association(Connection):
         buffered = b"" if self._early is None else self._early.buffered
         self._early = None
         station.counts.associated(self.claim)
+        agreed = Agreed(asked, accept, answer, accepted_contexts)
         self.established = established = Established(
-            station,
-            self.listener,
-            self.account,
-            leg,
-            upstream,
-            accept,
-            asked,
-            answer,
-            accepted_contexts,
-            self._closed,
+            station, self.listener, self.account, leg, upstream, agreed, self._closed
         )
         self._owner.established(established)
         established.start(buffered, answer.trailing)
@@ -206,4 +185,4 @@ class Association(Connection):
         """Return the PROXY header that names the requestor to an upstream."""
         record = self.account.record
         destination = self._destination or endpoint(self._requestor.socket.getsockname())
-        return encode_proxy_header(version, (self.address, record.client_port or 0), destination)
+        return encode_proxy_header(version, (self._address, record.client_port or 0), destination)

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.config.values import Listener
@@ -24,6 +25,17 @@ from proxy.shared.counts import Claim
 _BUG = "an association failed on a bug of the gateway"
 # Closed without waiting for the peer: an address that may not connect must not keep a connection by not closing it.
 _AT_ONCE = frozenset({Reason.ADDRESS_DENIED, Reason.ADDRESS_LIMIT, Reason.CONNECTION_LIMIT})
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A connection that was accepted and counted, before a byte of it is read. `address` and `port` are the peer's."""
+
+    listener: Listener
+    socket: socket.socket
+    address: Address
+    port: int
+    claim: Claim
 
 
 class AssociationOwner(Protocol):
@@ -63,27 +75,18 @@ class Connection(StageRunner, abc.ABC):
         "listener",
     )
 
-    def __init__(
-        self,
-        owner: AssociationOwner,
-        station: Station,
-        listener: Listener,
-        sock: socket.socket,
-        address: Address,
-        port: int,
-        claim: Claim,
-    ) -> None:
+    def __init__(self, owner: AssociationOwner, station: Station, arrival: Arrival) -> None:
         super().__init__(station.loop)
         self._owner = owner
         self._station = station
-        self.listener = listener
-        self.claim = claim
-        self.account = Account(station, listener, address, port)
+        self.listener = arrival.listener
+        self.claim = arrival.claim
+        self.account = Account(station, arrival.listener, arrival.address, arrival.port)
         self.forwarded = False  # the request was sent to the upstream
         self.established: Established | None = None
         self._early: EarlyWatch | None = None  # from the dial on, until the relay has the requestor
         self._upstream: Leg | None = None
-        self._requestor = Leg(sock, station.poller, self)
+        self._requestor = Leg(arrival.socket, station.poller, self)
 
     @abc.abstractmethod
     async def _walk(self) -> None:

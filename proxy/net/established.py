@@ -31,6 +31,16 @@ class AssociationStatus:
     stored: int  # C-STORE requests
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What was asked, decided and answered. `contexts`: ids of the presentation contexts that the requestor may use."""
+
+    asked: Asked
+    accept: Accept
+    answer: Accepted
+    contexts: frozenset[int]
+
+
 class Established:
     """The relay of one association and what outlives its stages. `closed` is called once both legs are closed."""
 
@@ -55,10 +65,7 @@ class Established:
         account: Account,
         requestor: Leg,
         upstream: Leg,
-        accept: Accept,
-        asked: Asked,
-        answer: Accepted,
-        accepted_contexts: frozenset[int],
+        agreed: Agreed,
         closed: Callable[[], None],
     ) -> None:
         self.listener = listener
@@ -66,22 +73,23 @@ class Established:
         self._requestor = requestor
         self._upstream = upstream
         self._closed = closed
+        asked, accept = agreed.asked, agreed.accept
+        request, answer = asked.facts.request, agreed.answer.parsed
         self._remembered = Remembered(asked.facts.source, asked.pdu, asked.facts.sni)
-        self._answered = answer.parsed.presentation_contexts
+        self._answered = answer.presentation_contexts
         self._active_at = time.monotonic()
         timeouts = station.config.timeouts
         self._idle_limit = timeouts.idle if accept.tenant.idle is None else accept.tenant.idle
         self._traffic = Traffic(station.metrics, account.tenant, account.record)
-        requested, agreed = asked.facts.request.user_information, answer.parsed.user_information
         self._relay = Relay(
             self,
             requestor,
             upstream,
-            accepted_contexts,
-            inspection_of(accept, asked.facts.request, answer.parsed, accepted_contexts, account.operation_observed),
-            longest_to_requestor=requested.maximum_length or 0,
-            longest_to_upstream=agreed.maximum_length or 0,
-            asynchronous=is_asynchronous(agreed.asynchronous_operations_window),
+            agreed.contexts,
+            inspection_of(accept, request, answer, agreed.contexts, account.operation_observed),
+            longest_to_requestor=request.user_information.maximum_length or 0,
+            longest_to_upstream=answer.user_information.maximum_length or 0,
+            asynchronous=is_asynchronous(answer.user_information.asynchronous_operations_window),
             loop=station.loop,
             close_timeout=timeouts.close,
             unacknowledged=timeouts.unacknowledged,

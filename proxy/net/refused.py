@@ -1,7 +1,7 @@
 """How a stage refuses a requestor, and the bytes that answer it."""
 
 from proxy.net.leg import Leg
-from proxy.pdu import PduType, encode_abort, encode_associate_rj
+from proxy.pdu import AbortSource, PduType, encode_abort, encode_associate_rj
 from proxy.policy import Abort, Alert, Answer, Close, Ended, Reason, Reject
 from proxy.tls.hello import encode_alert
 
@@ -62,6 +62,6 @@ def send_answer(leg: Leg, refused: Refused) -> None:
     elif isinstance(answer, Reject):
         leg.send(encode_associate_rj(answer.result, answer.source, answer.reason))
     elif isinstance(answer, Abort):
-        leg.send(encode_abort(answer.source or 0, answer.reason))
+        leg.send(encode_abort(answer.source or AbortSource.SERVICE_USER, answer.reason))
     elif isinstance(answer, Alert) and answer.description is not None:
         leg.send_raw(encode_alert(answer.description))

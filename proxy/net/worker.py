@@ -10,7 +10,7 @@ from proxy.config.values import Config, Listener
 from proxy.net.accounting import new_id
 from proxy.net.association import Association
 from proxy.net.association_end import AssociationEnd
-from proxy.net.connection import Connection
+from proxy.net.connection import Arrival, Connection
 from proxy.net.established import AssociationStatus, Established
 from proxy.net.gate import Gate
 from proxy.net.loops import LoopGuard
@@ -137,7 +137,8 @@ class Worker:
         try:
             connection.setblocking(False)
             tune(connection, self.station.config.timeouts.unacknowledged)
-            served = Association(self, self.station, self._guard, listener, connection, address, peer[1], claim)
+            arrival = Arrival(listener, connection, address, peer[1], claim)
+            served = Association(self, self.station, self._guard, arrival)
         except BaseException:  # the peer has left already, or memory is short
             connection.close()
             self.station.counts.disconnect(claim)

@@ -1,12 +1,13 @@
-"""When the configured certificates and revocation lists end, for the alerts on them.
+"""When the configured certificates and revocation lists end, for the metrics and the warnings about them.
 
-Named by the configuration, never by their subjects: a certificate of the gateway by its file, and so the CA of an
-upstream; a CA of clients by its name under `client_auth.ca`, a pinned device certificate by tenant and peer.
+They are named by the configuration, never by their subjects: a certificate of the gateway and the CA of an upstream by
+its file, a CA of clients by its name under `client_auth.ca`, a pinned device certificate by tenant and peer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from proxy.config.values import ClientAuthSettings, Config, UpstreamTls
+from proxy.config.values import ClientAuthSettings, Config, TlsSettings, UpstreamTls
 from proxy.x509.certificate import Certificate
 from proxy.x509.crl import read_crls
 from proxy.x509.files import read_certificates
@@ -18,9 +19,19 @@ NEXT_UPDATE = "crl_next_update_timestamp_seconds"
 Series = dict[tuple[str, tuple[str, ...]], float]
 
 
-def certificate_series(config: Config) -> Series:
-    """`tls_certificate_not_*` and `crl_next_update` of all that is in use. Raises ValueError on unchecked files."""
-    series: Series = {}
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """When everything that one configuration names ends.
+
+    `refusing`: the CAs, as `series` names them, whose certificates are refused once their CRL has ended.
+    """
+
+    series: Series
+    refusing: frozenset[str]
+
+
+def read_ends(config: Config) -> Ends:
+    """Read the certificates and CRLs in use. Raises ValueError on files that were not checked."""
     peers = {
         sha256: f"{tenant.name}/{peer.name}"
         for tenant in config.tenants.values()
@@ -28,40 +39,48 @@ def certificate_series(config: Config) -> Series:
         if peer.cert is not None
         for sha256 in peer.cert.file or ()
     }
-    for listener in config.listeners:
-        for tls in (listener.tls, *listener.tenant_tls.values()):
-            if tls is not None:
-                for pair in tls.certificates:
-                    for certificate in read_certificates(pair.chain.data):
-                        series |= _validity("server", pair.chain.path, certificate)
-                series |= _of_client_auth(tls.client_auth, peers)
+    series: Series = {}
+    refusing = set[str]()
+    for tls in _listener_tls(config):
+        for pair in tls.certificates:
+            series |= _validity("server", pair.chain.path, read_certificates(pair.chain.data))
+        series |= _of_client_auth(tls.client_auth, peers)
+        lists = _of_crls(tls.client_auth)
+        series |= lists
+        if tls.client_auth.crl_expired != "accept":
+            refusing.update(labels[0] for _, labels in lists)
     for upstream in config.upstreams.values():
         if upstream.tls is not None:
             series |= _of_upstream(upstream.tls)
-    return series
+    return Ends(series, frozenset(refusing))
+
+
+def _listener_tls(config: Config) -> Iterator[TlsSettings]:
+    for listener in config.listeners:
+        for tls in (listener.tls, *listener.tenant_tls.values()):
+            if tls is not None:
+                yield tls
 
 
 def _of_upstream(tls: UpstreamTls) -> Series:
     series: Series = {}
     for use, file in (("client", tls.certificate.chain if tls.certificate is not None else None), ("ca", tls.ca)):
         if file is not None:
-            for certificate in read_certificates(file.data):
-                series |= _validity(use, file.path, certificate)
+            series |= _validity(use, file.path, read_certificates(file.data))
     return series
 
 
 def _of_client_auth(settings: ClientAuthSettings, peers: Mapping[str, str]) -> Series:
     series: Series = {}
     for name, file in settings.ca.items():
-        for certificate in read_certificates(file.data):
-            series |= _validity("ca", name, certificate)
+        series |= _validity("ca", name, read_certificates(file.data))
     for file in settings.pinned:
         for certificate in read_certificates(file.data):
-            series |= _validity("client", peers.get(certificate.sha256, file.path), certificate)
-    return series | crl_series(settings)
+            series |= _validity("client", peers.get(certificate.sha256, file.path), (certificate,))
+    return series
 
 
-def crl_series(settings: ClientAuthSettings) -> Series:
+def _of_crls(settings: ClientAuthSettings) -> Series:
     """When the revocation lists of one `client_auth` end, by the name of their CA."""
     series: Series = {}
     authorities = [(name, ca) for name, file in settings.ca.items() for ca in read_certificates(file.data)]
@@ -74,9 +93,10 @@ def crl_series(settings: ClientAuthSettings) -> Series:
     return series
 
 
-def _validity(use: str, name: str, certificate: Certificate) -> Series:
-    labels = (use, name, certificate.serial_hex)
-    return {
-        (NOT_AFTER, labels): certificate.not_after.timestamp(),
-        ("tls_certificate_not_before_timestamp_seconds", labels): certificate.not_before.timestamp(),
-    }
+def _validity(use: str, name: str, certificates: tuple[Certificate, ...]) -> Series:
+    series: Series = {}
+    for certificate in certificates:
+        labels = (use, name, certificate.serial_hex)
+        series[NOT_AFTER, labels] = certificate.not_after.timestamp()
+        series["tls_certificate_not_before_timestamp_seconds", labels] = certificate.not_before.timestamp()
+    return series

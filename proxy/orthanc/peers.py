@@ -64,8 +64,8 @@ def make_peers(orthanc: Orthanc, addresses: Addresses, trust: Trust) -> list[Pee
         keys = "DicomAlwaysAllow*: what every sender may do, listed above or not."
         entries += _bound(trust, "*", PeerEntry((keys,), names.take("anybody"), "*", allow=anybody), names)
     if not any(entry.aet for entry in entries):
-        said = "No sender is admitted: there is no modality, and no DicomAlwaysAllow* is true."
-        entries.append(PeerEntry((said,), names.take("nobody"), "*", refuse=True))
+        why = "No sender is admitted: there is no modality, and no DicomAlwaysAllow* is true."
+        entries.append(PeerEntry((why,), names.take("nobody"), "*", refuse=True))
     return entries
 
 
@@ -92,47 +92,46 @@ def _by_title_alone(orthanc: Orthanc, modalities: list[Modality], trust: Trust, 
 def _by_host(
     orthanc: Orthanc, modalities: list[Modality], addresses: Addresses, trust: Trust, names: "_Names"
 ) -> list[PeerEntry]:
+    """Return the entries of one title: one for each Host, then one for DicomAlwaysAllow* from any address."""
     title = modalities[0].aet
-    entries = list[PeerEntry]()
     by_host = dict[str, list[Modality]]()
     for modality in modalities:
         by_host.setdefault(modality.host, []).append(modality)
+    entries = list[PeerEntry]()
     for host, there in by_host.items():
-        comments = [_called(there), *_remarks(there)]
         found = (host,) if _is_address(host) else tuple(addresses.get(host, ()))
-        if not found:
-            why = f"Host {shown(host)} did not resolve: left out, so that it admits no sender as {title}."
-            entries.append(
-                PeerEntry(
-                    (
-                        *comments,
-                        why,
-                        "With its address known, add a peer with from: [ADDRESS].",
-                    )
-                )
-            )
-            continue
-        if not _is_address(host):
-            comments.append(
-                f"Host {shown(host)}, resolved at the import; later changes of the name have no effect. Orthanc "
-                "compares the address with this text, and never finds it equal."
-            )
-        operations = frozenset.union(*(modality.operations for modality in there)) | orthanc.always
-        entry = _entry(comments, names.take(there[0].name), title, found, _words(orthanc, operations))
-        entries += _bound(trust, title, entry, names)
+        entries += _at_host(orthanc, there, found, trust, names)
     if len(by_host) > 1 and entries:
-        said = (
+        several = (
             f"{title} is there several times. Here each entry is bound to its own Host. Orthanc allows what they all "
             "allow, from any address; if no DicomAlwaysAllow* is true, it admits only the Host of the first one."
         )
-        entries[0] = replace(entries[0], comments=(said, *entries[0].comments))
+        entries[0] = replace(entries[0], comments=(several, *entries[0].comments))
     if orthanc.always:
-        said = f"{title} from another address: DicomAlwaysAllow*."
-        entry = _entry(
-            [said], names.take(f"{modalities[0].name}-elsewhere"), title, None, _words(orthanc, orthanc.always)
-        )
+        comments = [f"{title} from another address: DicomAlwaysAllow*."]
+        name = names.take(f"{modalities[0].name}-elsewhere")
+        entry = _entry(comments, name, title, None, _words(orthanc, orthanc.always))
         entries += _bound(trust, title, entry, names)
     return entries
+
+
+def _at_host(
+    orthanc: Orthanc, modalities: list[Modality], found: tuple[str, ...], trust: Trust, names: "_Names"
+) -> list[PeerEntry]:
+    """Return the entries of the modalities with one title and one Host, whose addresses are `found`."""
+    title, host = modalities[0].aet, modalities[0].host
+    comments = [_called(modalities), *_remarks(modalities)]
+    if not found:
+        why = f"Host {shown(host)} did not resolve: left out, so that it admits no sender as {title}."
+        return [PeerEntry((*comments, why, "With its address known, add a peer with from: [ADDRESS]."))]
+    if not _is_address(host):
+        comments.append(
+            f"Host {shown(host)}, resolved at the import; later changes of the name have no effect. Orthanc "
+            "compares the address with this text, and never finds it equal."
+        )
+    operations = frozenset.union(*(modality.operations for modality in modalities)) | orthanc.always
+    entry = _entry(comments, names.take(modalities[0].name), title, found, _words(orthanc, operations))
+    return _bound(trust, title, entry, names)
 
 
 def _entry(
@@ -147,8 +146,8 @@ def _entry(
 def _bound(trust: Trust, title: str, entry: PeerEntry, names: "_Names") -> list[PeerEntry]:
     """Return the entry once for each kind of certificate that may be sent with it."""
     first, *more = (replace(entry, cert=cert or None) for cert in trust.bindings(title))
-    said = ("The same, with a certificate issued by a CA.",)
-    return [first, *(replace(e, name=names.take(f"{entry.name}-by-ca"), comments=said) for e in more)]
+    comments = ("The same, with a certificate issued by a CA.",)
+    return [first, *(replace(e, name=names.take(f"{entry.name}-by-ca"), comments=comments) for e in more)]
 
 
 def _words(orthanc: Orthanc, operations: frozenset[str]) -> tuple[str, ...]:

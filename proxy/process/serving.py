@@ -138,7 +138,7 @@ class _Serving:
     def _supervisor_lost(self) -> None:
         """Stop accepting and serve open associations to their end, for at most `timeouts.drain`.
 
-        Without a supervisor this worker is never replaced, reloaded or stopped, and the next gateway needs the addresses.
+        Without a supervisor this worker is never reloaded or stopped, and the next gateway needs the addresses.
         """
         if self._worker is None or self._ended.is_set():
             self._ended.set()

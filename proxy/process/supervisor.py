@@ -17,6 +17,7 @@ from typing import Any
 
 from proxy.config.values import DEFAULT_CONTROL, Config
 from proxy.observe.admin import AdminServer
+from proxy.observe.certificates import read_ends
 from proxy.observe.expiry import ExpiryWatch
 from proxy.observe.metrics import Snapshot
 from proxy.process.announcing import log_capped_connections, log_listeners
@@ -56,11 +57,12 @@ class Supervisor:
         self._logs = SupervisorLogs(config)
         self._table = table_for(config.limits, tuple(config.tenants.values()), slots_for(config))
         self._servers = ServerStates(self._table)
-        self._totals = Totals(config, self._servers)
+        ends = read_ends(config)
+        self._totals = Totals(config, ends.series, self._servers)
         self._generations = Generations(self._table, self._logs, self._totals, self.give_up)
         self._health = HealthChecks(self._servers, self._totals, self._logs)
         self._expiry = ExpiryWatch()
-        self._expiry.configure(config)
+        self._expiry.configure(ends)
         self._admin: AdminServer | None = None
         self._control: ControlServer | None = None
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -269,8 +271,9 @@ class Supervisor:
         waits = self._waits_for_restart(config)
         self.config = config
         self._sockets.keep_only(config)
-        self._totals.configure(config)
-        self._expiry.configure(config)
+        ends = read_ends(config)
+        self._totals.configure(config, ends.series)
+        self._expiry.configure(ends)
         self._servers.keep_only(config.upstreams.values())
         self._health.configure(config, contexts)
         if self.draining:  # a drain began while the generation was being started

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from proxy.config.values import Config
-from proxy.observe.certificates import certificate_series
+from proxy.observe.certificates import Series
 from proxy.observe.families import BY_NAME
 from proxy.observe.family import Kind
 from proxy.observe.metrics import Metrics, Snapshot, merge
@@ -25,15 +25,15 @@ _BUDGET = 0.03
 class Totals:
     """Adds up the metrics of workers, present and past."""
 
-    def __init__(self, config: Config, servers: ServerStates) -> None:
+    def __init__(self, config: Config, ends: Series, servers: ServerStates) -> None:
         self._servers = servers
         self.started = time.time()
         self._past: Snapshot = {}
         self._questions: set[asyncio.Future[None]] = set()
         self._own = Metrics(config)
-        self.configure(config)
+        self.configure(config, ends)
 
-    def configure(self, config: Config) -> None:
+    def configure(self, config: Config, ends: Series) -> None:
         """Start with the series of another configuration. What was counted under the last one is kept."""
         before = self._own.snapshot()
         self.keep(before)
@@ -43,7 +43,7 @@ class Totals:
             if isinstance(when, float) and _is_checked(config, *labels):
                 self._own.set(_CHECKED_AT, labels, when)
         self._upstreams = config.upstreams
-        for (name, labels), value in certificate_series(config).items():
+        for (name, labels), value in ends.items():
             self._own.set(name, labels, value)
         self._own.set("config_last_reload_successful", (), 1)
         self._own.set("config_last_reload_success_timestamp_seconds", (), time.time())

@@ -8,6 +8,7 @@ import ssl
 import warnings
 from dataclasses import dataclass
 
+from proxy.config.profiles import DEFAULT_PROFILE_NAME, ProfileName
 from proxy.tls.memory_file import memory_path
 
 _ECDHE_RSA_256, _ECDHE_RSA_128 = "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"
@@ -33,7 +34,7 @@ ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
 class Profile:
     """One profile. `security_level` is OpenSSL's; level 0 admits weak certificates, which then are checked here."""
 
-    name: str
+    name: ProfileName
     section: str  # of PS3.15
     minimum: ssl.TLSVersion
     maximum: ssl.TLSVersion
@@ -64,7 +65,7 @@ class Profile:
         )
 
 
-PROFILES = {
+PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile(
@@ -136,7 +137,7 @@ PROFILES = {
     )
 }
 
-DEFAULT_PROFILE = PROFILES["bcp195-rfc8996"]
+DEFAULT_PROFILE = PROFILES[DEFAULT_PROFILE_NAME]
 
 
 def missing_suites(profile: Profile) -> list[str]:

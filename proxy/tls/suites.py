@@ -1,5 +1,7 @@
 """Names of cipher suites (IANA registry): what DICOM senders are found to offer, old ones above all."""
 
+import functools
+import ssl
 from collections.abc import Iterable
 
 _NAMES = {
@@ -61,30 +63,24 @@ _NAMES = {
 
 _SIGNALS = frozenset({0x00FF, 0x5600})  # no suites: renegotiation_info (RFC 5746), fallback (RFC 7507)
 
-#: OpenSSL's names of the suites that the profiles hold.
-_OPENSSL_CODES = {
-    "ECDHE-RSA-AES128-GCM-SHA256": 0xC02F,
-    "ECDHE-RSA-AES256-GCM-SHA384": 0xC030,
-    "ECDHE-ECDSA-AES128-GCM-SHA256": 0xC02B,
-    "ECDHE-ECDSA-AES256-GCM-SHA384": 0xC02C,
-    "DHE-RSA-AES128-GCM-SHA256": 0x009E,
-    "DHE-RSA-AES256-GCM-SHA384": 0x009F,
-    "ECDHE-ECDSA-AES128-CCM": 0xC0AC,
-    "ECDHE-ECDSA-AES256-CCM": 0xC0AD,
-    "ECDHE-ECDSA-AES128-CCM8": 0xC0AE,
-    "ECDHE-ECDSA-AES256-CCM8": 0xC0AF,
-    "ECDHE-RSA-CHACHA20-POLY1305": 0xCCA8,
-    "ECDHE-ECDSA-CHACHA20-POLY1305": 0xCCA9,
-    "AES128-SHA": 0x002F,
-    "DES-CBC3-SHA": 0x000A,
-}
+# Distributions build OpenSSL without 3DES, so it cannot name the one suite of it that a profile holds.
+_NOT_IN_EVERY_OPENSSL = {"DES-CBC3-SHA": 0x000A}
+
+
+@functools.cache
+def _openssl_codes() -> dict[str, int]:
+    """OpenSSL's name of each suite up to TLS 1.2 -> code."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+    # OpenSSL's id is the code with 0x0300 before it (SSL3_CK_* of openssl/ssl3.h).
+    return _NOT_IN_EVERY_OPENSSL | {suite["name"]: suite["id"] & 0xFFFF for suite in context.get_ciphers()}
 
 
 def suite_code(openssl_name: str) -> int:
-    """The code of a suite by OpenSSL's name; a TLS 1.3 suite has one name only. KeyError for one in no profile."""
+    """The code of a suite by OpenSSL's name; a TLS 1.3 suite has one name only. KeyError for an unknown one."""
     if openssl_name.startswith("TLS_"):
         return next(code for code, name in _NAMES.items() if name == openssl_name)
-    return _OPENSSL_CODES[openssl_name]
+    return _openssl_codes()[openssl_name]
 
 
 def describe_suites(codes: Iterable[int], most: int = 6) -> str:

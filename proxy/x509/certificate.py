@@ -14,8 +14,7 @@ other over mutated certificates: where `cryptography` reads a field, ours gives 
 import base64
 import datetime
 import hashlib
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,17 +34,8 @@ from proxy.x509.extensions import (
 )
 from proxy.x509.keys import NO_KEY, Key, read_key
 from proxy.x509.names import NO_NAME, NO_NAMES, AlternativeNames, Name, read_name
+from proxy.x509.second_opinion import FIELDS, second_opinion
 from proxy.x509.signatures import read_hash
-
-#: What `cryptography` raises for a certificate or a field that it does not read.
-REFUSALS = (
-    ValueError,
-    TypeError,  # a name of a type that its attribute cannot have
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 
 # A time that cannot be read makes the certificate one that is never valid.
 _NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC), datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -183,7 +173,7 @@ def read(source: bytes | x509.Certificate) -> Certificate:
         certificate, odd = _read_fields(der)
     except DerError as error:
         raise Unreadable(f"not a certificate in DER: {error}") from None
-    parsed, refused = _second_opinion(der)
+    parsed, refused = second_opinion(der)
     if parsed is not None and "public key" not in refused:
         # Written again: a key has one form then (named algorithm, uncompressed point), by which it is pinned.
         spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -198,7 +188,7 @@ def _merge(odd: dict[str, str], refused: dict[str, str]) -> dict[str, str]:
     """
     merged = dict(odd)
     for name, why in refused.items():
-        narrower = {"certificate": odd.keys(), "extensions": odd.keys() - _SECOND_OPINIONS.keys()}.get(name)
+        narrower = {"certificate": odd.keys(), "extensions": odd.keys() - FIELDS}.get(name)
         if not narrower:
             merged.setdefault(name, why)
     return merged
@@ -281,38 +271,3 @@ def _add_extensions(fields: _Fields, found: Extensions) -> None:
         authority_key_identifier=found.authority_key_identifier,
         extensions=found.present,
     )
-
-
-_SECOND_OPINIONS: dict[str, Callable[[x509.Certificate], object]] = {
-    "serial": lambda certificate: certificate.serial_number,
-    "signature algorithm": lambda certificate: certificate.signature_hash_algorithm,
-    "issuer": lambda certificate: certificate.issuer.rfc4514_string(),
-    "validity": lambda certificate: (certificate.not_valid_before_utc, certificate.not_valid_after_utc),
-    "subject": lambda certificate: certificate.subject.rfc4514_string(),
-    "public key": lambda certificate: certificate.public_key().public_bytes(
-        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    ),
-    "extensions": lambda certificate: certificate.extensions,
-}
-
-
-def _second_opinion(der: bytes) -> tuple[x509.Certificate | None, dict[str, str]]:
-    """What `cryptography` makes of it: the certificate, and the fields that it refuses with its reasons."""
-    refused: dict[str, str] = {}
-    with warnings.catch_warnings():
-        # It warns of old devices' certificates (a serial of zero, a country of three letters), on standard error.
-        warnings.simplefilter("ignore")
-        try:
-            parsed = x509.load_der_x509_certificate(der)
-        except REFUSALS as error:
-            return None, {"certificate": _in_one_line(error)}
-        for name, look in _SECOND_OPINIONS.items():
-            try:
-                look(parsed)
-            except REFUSALS as error:
-                refused[name] = _in_one_line(error)
-    return parsed, refused
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -11,8 +11,9 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from proxy.x509.certificate import REFUSALS, Certificate
+from proxy.x509.certificate import Certificate
 from proxy.x509.files import blocks
+from proxy.x509.second_opinion import REFUSALS, in_one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def read_crl(der: bytes) -> Crl:
 
 
 def _unreadable(error: Exception) -> ValueError:
-    return ValueError(f"holds no CRL that can be read ({' '.join(str(error).split())})")
+    return ValueError(f"holds no CRL that can be read ({in_one_line(error)})")
 
 
 def read_crls(data: bytes) -> tuple[Crl, ...]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from proxy.x509.certificate import REFUSALS
 from proxy.x509.der import read_element
 from proxy.x509.files import blocks
 from proxy.x509.keys import Key, read_key
 from proxy.x509.names import NO_NAMES, AlternativeNames, read_alternative_names
+from proxy.x509.second_opinion import REFUSALS, in_one_line
 
 LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 
@@ -39,7 +39,7 @@ def read_request(data: bytes) -> Request:
             request.is_signature_valid,
         )
     except REFUSALS as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(in_one_line(error)) from None
 
 
 def _names(extensions: x509.Extensions) -> AlternativeNames:

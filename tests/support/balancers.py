@@ -13,13 +13,13 @@ from tests.support.ports import free_port
 from tests.support.processes import Child, clean_environment
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-_STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 
 @contextlib.contextmanager
 def haproxy(folder: Path, upstream: int, *, bind: str = "", server: str = "") -> Iterator[int]:
     """HAProxy before a port of 127.0.0.1; its own port. `bind`, `server`: options such as accept-proxy, send-proxy."""
-    _need("haproxy")
+    need("haproxy")
     port, config = free_port(), folder / "haproxy.cfg"
     config.write_text(f"""\
 defaults
@@ -40,10 +40,10 @@ backend gate
 @contextlib.contextmanager
 def nginx(folder: Path, upstream: int) -> Iterator[int]:
     """Run nginx stream in front of a port of 127.0.0.1, with a PROXY header (version 1 only); yield its own port."""
-    _need("nginx", _STREAM_MODULE)
+    need("nginx", STREAM_MODULE)
     port, config, log = free_port(), folder / "nginx.conf", folder / "error.log"
     config.write_text(f"""\
-load_module {_STREAM_MODULE};
+load_module {STREAM_MODULE};
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -61,7 +61,7 @@ stream {{
         yield port
 
 
-def _need(program: str, module: Path | None = None) -> None:
+def need(program: str, module: Path | None = None) -> None:
     """Skip the test if the program is missing; with DICOMGATE_REQUIRE_PEERS=1 that is a failure."""
     if shutil.which(program, path=_PATH) is None or (module is not None and not module.exists()):
         required = os.environ.get("DICOMGATE_REQUIRE_PEERS") == "1"

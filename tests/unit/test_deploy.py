@@ -53,8 +53,3 @@ def test_there_are_descriptors_for_every_connection() -> None:
 def test_the_sockets_are_those_of_the_reference() -> None:
     [bind] = re.findall(r"^    bind: \[(.*)\]$", (REPOSITORY / "examples" / "reference.yaml").read_text(), re.MULTILINE)
     assert unit("dicomgate.socket")["ListenStream"] == re.findall(r'"([^"]+)"', bind)
-
-
-def test_links_of_the_readme_are_there() -> None:
-    for link in re.findall(r"\]\(([^):#]+)", (DEPLOY / "README.md").read_text()):
-        assert (DEPLOY / link).exists(), link

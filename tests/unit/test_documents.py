@@ -20,6 +20,8 @@ ARCHITECTURE = read("docs/architecture.md")
 DOCUMENTS = [
     "CONTRIBUTING.md",
     "README.md",
+    "CHANGELOG.md",
+    "deploy/README.md",
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
 ]
 HEADINGS = {int(number) for number in re.findall(r"^### (\d+)\. ", ARCHITECTURE, re.MULTILINE)}

@@ -8,7 +8,7 @@ NOTHING = "Nothing."
 
 @dataclass(frozen=True, slots=True)
 class ManualEntry:
-    """What an administrator needs to know of a reason. Sentences for a terminal, without Markdown.
+    """The knowledge that an administrator needs of a reason. Sentences for a terminal, without Markdown.
 
     `sender`: what the sender shows; empty where its answer says it. `advice`: `change` for a decided request, with the
     placeholders of `proxy.explain.advice`; empty where no fact of the request helps.

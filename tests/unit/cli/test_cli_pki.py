@@ -89,7 +89,7 @@ def test_passwords_come_from_where_they_are_said_to(pki: Path, monkeypatch: pyte
         (["issue", "CT1", "--csr", "pki/ca.pem"], "not a certificate signing request"),
         (["issue", "CT1", "--dir", "elsewhere"], "no PKI in elsewhere; make one: dicomgate pki init --dir elsewhere"),
         (["revoke", "CT1"], "no certificate of that name or serial is in force"),
-        (["init"], "pki is there already and not empty"),
+        (["init"], "pki exists and is not empty"),
         (["init", "--dir", "/proc/pki"], "/proc/"),
         (["inspect", "pki/root.key"], "pki/root.key: holds PRIVATE KEY and no certificate"),
         (["inspect", "pki"], "pki: Is a directory"),

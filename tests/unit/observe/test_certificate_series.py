@@ -3,12 +3,16 @@ import dataclasses
 import pytest
 
 from proxy.config.values import ClientAuthSettings, Config, File, KeyPair, TlsSettings, UpstreamTls
-from proxy.observe.certificates import certificate_series
+from proxy.observe.certificates import Series, read_ends
 from proxy.observe.metrics import Metrics
 from proxy.policy import CertificateConditions
 from tests.support import certs
 
 AFTER, BEFORE = "tls_certificate_not_after_timestamp_seconds", "tls_certificate_not_before_timestamp_seconds"
+
+
+def certificate_series(config: Config) -> Series:
+    return read_ends(config).series
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from proxy.config.values import ClientAuthSettings, Config, File, KeyPair, TlsSettings
+from proxy.observe.certificates import read_ends
 from proxy.observe.expiry import ExpiryWatch
 from tests.support import certs
 
@@ -26,7 +27,7 @@ def told(watch: ExpiryWatch, days: float) -> list[tuple[str, str, object]]:
 
 def test_each_step_is_told_once(config: Config) -> None:
     watch = ExpiryWatch()
-    watch.configure(with_certificate(config, 60))
+    watch.configure(read_ends(with_certificate(config, 60)))
     heard = {day / 4: said for day in range(300) if (said := told(watch, day / 4))}
     assert heard == {
         30: [("warning", "certificate_expires", 30.0)],
@@ -39,14 +40,14 @@ def test_each_step_is_told_once(config: Config) -> None:
 @pytest.mark.parametrize(("days", "left"), [(12, 12.0), (3, 3.0), (0.5, 0.5)])
 def test_the_start_tells_the_last_step_alone(config: Config, days: float, left: float) -> None:
     watch = ExpiryWatch()
-    watch.configure(with_certificate(config, days))
+    watch.configure(read_ends(with_certificate(config, days)))
     assert told(watch, 0) == [("warning", "certificate_expires", left)]
     assert told(watch, 0) == []
 
 
 def test_a_clock_that_jumps_back_tells_nothing_twice(config: Config) -> None:
     watch = ExpiryWatch()
-    watch.configure(with_certificate(config, 20))
+    watch.configure(read_ends(with_certificate(config, 20)))
     assert len(told(watch, 0)) == 1
     assert told(watch, -10_000) == told(watch, 1) == []
     assert told(watch, 19.5) == [("warning", "certificate_expires", 0.5)]
@@ -55,11 +56,11 @@ def test_a_clock_that_jumps_back_tells_nothing_twice(config: Config) -> None:
 def test_a_reload_tells_what_is_new_alone(config: Config) -> None:
     watch = ExpiryWatch()
     first = with_certificate(config, 20)
-    watch.configure(first)
+    watch.configure(read_ends(first))
     assert len(told(watch, 0)) == 1
-    watch.configure(first)
+    watch.configure(read_ends(first))
     assert told(watch, 0) == []
-    watch.configure(with_certificate(config, 15))  # another certificate
+    watch.configure(read_ends(with_certificate(config, 15)))  # another certificate
     assert len(told(watch, 0)) == 1
 
 
@@ -77,11 +78,11 @@ def test_a_list_that_ends(config: Config, policy: str, level: str, then: str) ->
         )
 
     watch = ExpiryWatch()
-    watch.configure(until(2))
+    watch.configure(read_ends(until(2)))
     assert told(watch, 1.9) == []
     (said,) = list(watch.due(START.timestamp() + 2.1 * DAY))
     assert (said.level, said.event, said.fields["issuer"]) == (level, "crl_expired", "hospital")
     assert then in str(said.fields["message"])
-    watch.configure(until(4))
+    watch.configure(read_ends(until(4)))
     assert told(watch, 2.2) == []
     assert told(watch, 4.1) == [(level, "crl_expired", None)]

@@ -36,7 +36,7 @@ def test_a_late_answer_is_that_of_the_next_scrape(tmp_path: Path) -> None:
     async def scenario() -> None:
         config = load_text(tmp_path, PLAIN).config
         assert config is not None
-        totals, worker = Totals(config, ServerStates(SharedTable.create(1, 1))), Busy()
+        totals, worker = Totals(config, {}, ServerStates(SharedTable.create(1, 1))), Busy()
 
         async def scrape() -> Any:
             return (await totals.collect(cast(Any, [worker]), draining=False, dropped=0))[-1]

@@ -1,8 +1,10 @@
 import base64
 import ssl
+from typing import get_args
 
 import pytest
 
+from proxy.config.profiles import ProfileName
 from proxy.tls.contexts import ServerContext
 from proxy.tls.profiles import _FFDHE2048, DEFAULT_PROFILE, PROFILES, missing_suites
 from proxy.tls.suites import describe_suites, suite_code
@@ -163,13 +165,36 @@ def test_the_dh_group_is_ffdhe2048() -> None:
     assert der == b"\x30\x82\x01\x08\x02\x82\x01\x01" + prime.to_bytes(257, "big") + b"\x02\x01\x02"
 
 
-def test_the_code_of_every_suite_is_openssl_s() -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers(f"ALL:COMPLEMENTOFALL{LEVEL_0}")
-    codes = {str(suite["name"]): int(str(suite["id"])) & 0xFFFF for suite in context.get_ciphers()}
-    for profile in PROFILES.values():
-        for name in (*profile.cipher_suites, *profile.tls13_suites):
-            assert codes.get(name, suite_code(name)) == suite_code(name)
+def test_every_profile_that_can_be_configured_exists() -> None:
+    assert list(PROFILES) == list(get_args(ProfileName))
+
+
+CODES = {  # IANA registry of TLS cipher suites
+    "ECDHE-RSA-AES128-GCM-SHA256": 0xC02F,
+    "ECDHE-RSA-AES256-GCM-SHA384": 0xC030,
+    "ECDHE-ECDSA-AES128-GCM-SHA256": 0xC02B,
+    "ECDHE-ECDSA-AES256-GCM-SHA384": 0xC02C,
+    "DHE-RSA-AES128-GCM-SHA256": 0x009E,
+    "DHE-RSA-AES256-GCM-SHA384": 0x009F,
+    "ECDHE-ECDSA-AES128-CCM": 0xC0AC,
+    "ECDHE-ECDSA-AES256-CCM": 0xC0AD,
+    "ECDHE-ECDSA-AES128-CCM8": 0xC0AE,
+    "ECDHE-ECDSA-AES256-CCM8": 0xC0AF,
+    "ECDHE-RSA-CHACHA20-POLY1305": 0xCCA8,
+    "ECDHE-ECDSA-CHACHA20-POLY1305": 0xCCA9,
+    "AES128-SHA": 0x002F,
+    "DES-CBC3-SHA": 0x000A,
+    "TLS_AES_128_GCM_SHA256": 0x1301,
+    "TLS_AES_256_GCM_SHA384": 0x1302,
+    "TLS_CHACHA20_POLY1305_SHA256": 0x1303,
+    "TLS_AES_128_CCM_SHA256": 0x1304,
+    "TLS_AES_128_CCM_8_SHA256": 0x1305,
+}
+
+
+def test_the_code_of_every_suite_of_the_profiles() -> None:
+    suites = {name for profile in PROFILES.values() for name in (*profile.cipher_suites, *profile.tls13_suites)}
+    assert {name: suite_code(name) for name in suites} == CODES
 
 
 def test_suites_in_words() -> None:

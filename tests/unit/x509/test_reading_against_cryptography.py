@@ -12,7 +12,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.x509.certificate import REFUSALS, Certificate, Unreadable, read
+from proxy.x509.certificate import Certificate, Unreadable, read
+from proxy.x509.second_opinion import REFUSALS
 from tests.support import certs
 from tests.unit.x509.writing import SUBJECT, element, replace_field
 

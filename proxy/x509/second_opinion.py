@@ -1,0 +1,54 @@
+"""What `cryptography` makes of a certificate: the library object, and the fields that it refuses to read."""
+
+import warnings
+from collections.abc import Callable
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+#: What `cryptography` raises for a certificate or a field that it does not read.
+REFUSALS = (
+    ValueError,
+    TypeError,  # a name of a type that its attribute cannot have
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
+_LOOKS: dict[str, Callable[[x509.Certificate], object]] = {
+    "serial": lambda certificate: certificate.serial_number,
+    "signature algorithm": lambda certificate: certificate.signature_hash_algorithm,
+    "issuer": lambda certificate: certificate.issuer.rfc4514_string(),
+    "validity": lambda certificate: (certificate.not_valid_before_utc, certificate.not_valid_after_utc),
+    "subject": lambda certificate: certificate.subject.rfc4514_string(),
+    "public key": lambda certificate: certificate.public_key().public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    ),
+    "extensions": lambda certificate: certificate.extensions,
+}
+#: The fields that it is asked for.
+FIELDS = frozenset(_LOOKS)
+
+
+def second_opinion(der: bytes) -> tuple[x509.Certificate | None, dict[str, str]]:
+    """What `cryptography` makes of it: the certificate, and the fields that it refuses with its reasons."""
+    refused: dict[str, str] = {}
+    with warnings.catch_warnings():
+        # It warns of old devices' certificates (a serial of zero, a country of three letters), on standard error.
+        warnings.simplefilter("ignore")
+        try:
+            parsed = x509.load_der_x509_certificate(der)
+        except REFUSALS as error:
+            return None, {"certificate": in_one_line(error)}
+        for name, look in _LOOKS.items():
+            try:
+                look(parsed)
+            except REFUSALS as error:
+                refused[name] = in_one_line(error)
+    return parsed, refused
+
+
+def in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
