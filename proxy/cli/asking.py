@@ -32,7 +32,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help=f"Configuration of the gateway. Default: $DICOMGATE_CONFIG, else {DEFAULT_CONTROL}.",
+        help=f"Configuration with the key `control`. Default: $DICOMGATE_CONFIG; without it {DEFAULT_CONTROL}.",
     ),
 ]
 
