@@ -54,7 +54,7 @@ def command(
     from proxy.explain.verification import hint_for, to_dict
     from proxy.pdu.proxy_header import encode_proxy_header
     from proxy.upstream.echo_client import verify
-    from proxy.upstream.verification import Request
+    from proxy.upstream.verification import VerificationRequest
 
     host, port = parse_target(target)
     for option, title in (("--calling", calling), ("--called", called)):
@@ -66,7 +66,9 @@ def command(
     context = _context(profile, ca, cert, key, verify=not insecure, verify_name=not no_sni) if tls else None
     # No client to name in the header: command LOCAL in version 2, UNKNOWN in version 1.
     preface = b"" if proxy_header is None else encode_proxy_header(int(proxy_header[1:]), None, None)
-    request = Request(Server(host, port), called, calling, context, None if no_sni else sni or host, timeout, preface)
+    request = VerificationRequest(
+        Server(host, port), called, calling, context, None if no_sni else sni or host, timeout, preface
+    )
     result = asyncio.run(verify(request))
     hint = hint_for(result, tls=tls, client_certificate=cert is not None)
     if format is Format.JSON:

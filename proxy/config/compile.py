@@ -13,8 +13,7 @@ from proxy.config.material import Material
 from proxy.config.models_root import Configuration
 from proxy.config.tree import Block
 from proxy.config.values import Config, Limits, Listener, Log, ProxyProtocol, Reload, Timeouts
-from proxy.policy import ClientAuth, Entrance, Tenant
-from proxy.policy import Listener as ListenerPolicy
+from proxy.policy import ClientAuth, Entrance, ListenerPolicy, Tenant
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ neither pydantic nor PyYAML, so that a worker starts fast.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proxy.policy import Listener as ListenerPolicy
-from proxy.policy import Network, Tenant
+from proxy.policy import ListenerPolicy, Network, Tenant
 from proxy.policy.addresses import format_endpoint
 
 

@@ -26,10 +26,10 @@ from proxy.policy import (
     Entrance,
     Facts,
     NeedsIdentity,
-    Outcome,
     Reason,
     Refuse,
     Step,
+    StepOutcome,
     entrance_for_sni,
     judge,
     move_allowed,
@@ -186,7 +186,7 @@ def _check_move(sender: SimulatedSender, accept: Accept) -> str:
 def _without_repeats(steps: Sequence[Step]) -> Iterator[Step]:
     """Leave out the skip of a peer that the final refusal repeats in the same words."""
     for step in steps:
-        if step.outcome is not Outcome.SKIP or replace(step, outcome=Outcome.FAIL) != steps[-1]:
+        if step.outcome is not StepOutcome.SKIP or replace(step, outcome=StepOutcome.FAIL) != steps[-1]:
             yield step
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from proxy.policy.model import ClientAuthMode, Entrance, Listener, Refuse
+from proxy.policy.model import ClientAuthMode, Entrance, ListenerPolicy, Refuse
 from proxy.policy.names import SniResult
 from proxy.policy.reasons import HANDSHAKE_FAILURE, UNRECOGNIZED_NAME, Alert
 from proxy.policy.tenants import entrance_for_sni
@@ -32,7 +32,7 @@ class SniRow:
     answer: str
 
 
-def describe_sni(listener: Listener) -> list[SniRow]:
+def describe_sni(listener: ListenerPolicy) -> list[SniRow]:
     """Return the rows of a TLS listener, configured names first. A plaintext listener has none."""
     if not listener.tls:
         return []
@@ -53,7 +53,7 @@ def _known(name: str, entrance: Entrance) -> SniRow:
     return SniRow(name, "known", result, tenant, mode, None, answer)
 
 
-def _without_tenant(listener: Listener, result: SniResult, sni: str | None) -> SniRow:
+def _without_tenant(listener: ListenerPolicy, result: SniResult, sni: str | None) -> SniRow:
     outcome = entrance_for_sni(listener, sni)
     if isinstance(outcome, Refuse) and isinstance(outcome.answer, Alert):
         alert = outcome.answer.description
@@ -67,6 +67,6 @@ def _without_tenant(listener: Listener, result: SniResult, sni: str | None) -> S
     return SniRow(None, _CLIENTS[result], result, None, mode, None, answer)
 
 
-def _needs_sni(listener: Listener, entrance: Entrance) -> bool:
+def _needs_sni(listener: ListenerPolicy, entrance: Entrance) -> bool:
     """Return whether a tenant demands a certificate that the listener does not ask for without SNI (`sni_required`)."""
     return entrance.client_auth.mode is ClientAuthMode.REQUIRED and listener.client_auth.mode is ClientAuthMode.NONE

@@ -36,7 +36,7 @@ from proxy.pdu import (
 )
 from proxy.policy import Reason, Reject
 from proxy.shared.columns import KEY
-from proxy.shared.probes import Finding, Probes
+from proxy.shared.probes import LoopFinding, Probes
 from proxy.shared.table import key_of
 from proxy.upstream.own_listeners import OwnListeners, is_local_cached
 
@@ -98,26 +98,26 @@ class LoopGuard:
         finding = self._probes.finding(route, now)
         if finding is None and suspected:
             finding = await self._ask_once(attempt, route, now, min(seconds, _PATIENCE))
-        if finding is Finding.LOOP:
+        if finding is LoopFinding.LOOP:
             raise Loop(f"{destination} leads back to this gateway")
 
     def refusal(self, refused: UpstreamRefused, upstream: str, server: str | None, request: bytes) -> UpstreamRefused:
         """Return the refusal to record for an upstream's own: a known loop is taken down round by round by RJ 2/3/1."""
         congested = Reject(*refused.triple) == Reason.UPSTREAM_LOOP.answer
         route = _route_key(upstream, server or "", request)
-        if congested and self._probes.finding(route, time.monotonic()) is Finding.LOOP:
+        if congested and self._probes.finding(route, time.monotonic()) is LoopFinding.LOOP:
             text = f"upstream {upstream}: {server} leads back to this gateway"
             return UpstreamRefused(refused.pdu, Reason.UPSTREAM_LOOP, text)
         return refused
 
-    async def _ask_once(self, attempt: Attempt, route: bytes, now: float, seconds: float) -> Finding | None:
+    async def _ask_once(self, attempt: Attempt, route: bytes, now: float, seconds: float) -> LoopFinding | None:
         """Ask, unless another process asks already."""
         name = _NAME + os.urandom(6).hex()[:11]
         if not self._probes.begin(route, name.encode(), now, seconds):
             return None
         return await self._ask(attempt, route, name, seconds)
 
-    async def _ask(self, attempt: Attempt, route: bytes, name: str, seconds: float) -> Finding | None:
+    async def _ask(self, attempt: Attempt, route: bytes, name: str, seconds: float) -> LoopFinding | None:
         """Ask and wait for any answer. Only one thing counts: whether the question has come back meanwhile."""
         asked = over = False
         try:
@@ -136,9 +136,9 @@ class LoopGuard:
         finally:
             finding = self._probes.end(route, time.monotonic(), over=over)
         upstream, server = attempt.upstream.name, attempt.server.label
-        if finding is Finding.LOOP:
+        if finding is LoopFinding.LOOP:
             self._report_loop(upstream, server, "requests sent to this server come back to this gateway")
-        elif finding is Finding.NO_LOOP and asked:
+        elif finding is LoopFinding.NO_LOOP and asked:
             text = f"many like requests wait there; an association of our own ({name}) has shown that it is no loop"
             self._events.event("info", "upstream_probed", upstream=upstream, server=server, message=text)
         return finding

@@ -26,7 +26,7 @@ from proxy.pdu import (
     restore_associate_ac,
 )
 from proxy.pdu.first_bytes import SIGNATURE, describe_first_bytes, name_protocol
-from proxy.policy import Abort, Accept, Alert, Certificate, Ended, Entrance, Facts, Listener, Reason, Refuse
+from proxy.policy import Abort, Accept, Alert, Certificate, Ended, Entrance, Facts, ListenerPolicy, Reason, Refuse
 from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ServerContext
 from proxy.tls.endpoint import TlsEndpoint
@@ -98,7 +98,7 @@ async def read_client_hello(conversation: Conversation, leg: Leg, received: byte
         data = leg.receive_raw()
 
 
-def admit_entrance(listener: Listener, server_name: str | None) -> Entrance | None:
+def admit_entrance(listener: ListenerPolicy, server_name: str | None) -> Entrance | None:
     """Return the tenant that SNI names; None if the tenant is matched later. Refuses before a TLS object is created."""
     entrance = entrance_for_sni(listener, server_name)
     if isinstance(entrance, Refuse):

@@ -1,6 +1,6 @@
 """What a verified client certificate counts for at one tenant: whether it is trusted there, and for which peer."""
 
-from proxy.policy.model import Certificate, CertificateConditions, ClientAuth, ClientAuthMode, Entrance, Listener
+from proxy.policy.model import Certificate, CertificateConditions, ClientAuth, ClientAuthMode, Entrance, ListenerPolicy
 from proxy.policy.patterns import matches_dns, matches_uri
 from proxy.policy.reasons import Reason
 
@@ -11,7 +11,7 @@ def is_anchored(certificate: Certificate, auth: ClientAuth) -> bool:
 
 
 def check_client_auth(
-    listener: Listener, entrance: Entrance, certificate: Certificate | None, *, by_sni: bool
+    listener: ListenerPolicy, entrance: Entrance, certificate: Certificate | None, *, by_sni: bool
 ) -> tuple[Reason, str] | None:
     """What the tenant's client authentication holds against this sender; None if nothing."""
     auth = entrance.client_auth

@@ -18,7 +18,7 @@ from proxy.policy.model import (
     Decision,
     Entrance,
     Facts,
-    Listener,
+    ListenerPolicy,
     Peer,
     Refuse,
     Tenant,
@@ -37,7 +37,7 @@ _PROGRESS = (
 )
 
 
-def judge(listener: Listener, entrance: Entrance | None, facts: Facts) -> Decision:
+def judge(listener: ListenerPolicy, entrance: Entrance | None, facts: Facts) -> Decision:
     """Decide on one association. `entrance` is what `entrance_for_sni` gave; None: match the tenant."""
     trace = Trace()
     refusal = _check_request(listener, entrance, facts, trace) or _check_certificate(listener, entrance, facts, trace)
@@ -66,7 +66,7 @@ def decide(facts: Facts, tenant: Tenant, entrance: Entrance | None = None, trace
     return _accept(facts, tenant, peer, trace)
 
 
-def _check_request(listener: Listener, entrance: Entrance | None, facts: Facts, trace: Trace) -> Refuse | None:
+def _check_request(listener: ListenerPolicy, entrance: Entrance | None, facts: Facts, trace: Trace) -> Refuse | None:
     """What any request must be, whoever sends it."""
     request = facts.request
     tenant = entrance.tenant if entrance is not None else None
@@ -91,7 +91,9 @@ def _check_request(listener: Listener, entrance: Entrance | None, facts: Facts, 
     return None
 
 
-def _check_certificate(listener: Listener, entrance: Entrance | None, facts: Facts, trace: Trace) -> Refuse | None:
+def _check_certificate(
+    listener: ListenerPolicy, entrance: Entrance | None, facts: Facts, trace: Trace
+) -> Refuse | None:
     """What the TLS layer found wrong after the handshake: an invalid certificate is never as good as none."""
     certificate = facts.certificate
     if certificate is None or certificate.problem is None:
@@ -105,7 +107,7 @@ def _check_certificate(listener: Listener, entrance: Entrance | None, facts: Fac
     )
 
 
-def _asks_for_certificate(listener: Listener, entrance: Entrance | None) -> bool:
+def _asks_for_certificate(listener: ListenerPolicy, entrance: Entrance | None) -> bool:
     auth = entrance.client_auth if entrance is not None else listener.client_auth
     return listener.tls and auth.mode is not ClientAuthMode.NONE
 

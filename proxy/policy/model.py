@@ -133,7 +133,7 @@ class Entrance:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class ListenerPolicy:
     """What policy knows of a listener."""
 
     name: str
@@ -203,7 +203,7 @@ class Facts:
     user: User | None = None
 
 
-class Outcome(enum.StrEnum):
+class StepOutcome(enum.StrEnum):
     """What one rule said."""
 
     PASS = "pass"  # noqa: S105 - not a secret
@@ -217,7 +217,7 @@ class Step:
     """One rule tried, in words, with the line of the configuration that it came from."""
 
     rule: str
-    outcome: Outcome
+    outcome: StepOutcome
     detail: str
     where: str = ""
 

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from proxy.policy.model import Entrance, Listener
+from proxy.policy.model import Entrance, ListenerPolicy
 
 
 class SniResult(enum.StrEnum):
@@ -29,7 +29,7 @@ def normalize_server_name(text: str) -> str:
     return text.lower().removesuffix(".")
 
 
-def lookup(listener: Listener, sni: str | None) -> SniLookup:
+def lookup(listener: ListenerPolicy, sni: str | None) -> SniLookup:
     """Find a server name: an exact name wins, then the wildcard of its parent, whose `*` stands for one label."""
     if not listener.exact_names and not listener.wildcard_names:
         return SniLookup(SniResult.UNUSED)

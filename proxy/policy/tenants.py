@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from proxy.policy.addresses import contains
 from proxy.policy.certificates import check_client_auth
-from proxy.policy.model import Entrance, Facts, Listener, Network, Refuse, Tenant
+from proxy.policy.model import Entrance, Facts, ListenerPolicy, Network, Refuse, Tenant
 from proxy.policy.names import SniResult, lookup
 from proxy.policy.reasons import Reason
 from proxy.policy.trace import Trace
@@ -18,7 +18,7 @@ _RULE = "tenant"
 _MOST_NAMED = 6  # tenants and networks that one sentence names
 
 
-def entrance_for_sni(listener: Listener, sni: str | None) -> Entrance | Refuse | None:
+def entrance_for_sni(listener: ListenerPolicy, sni: str | None) -> Entrance | Refuse | None:
     """Before TLS: the tenant that the server name selects; None: the listener's own context, and match later."""
     if not listener.tls:
         return None
@@ -40,7 +40,7 @@ def entrance_for_sni(listener: Listener, sni: str | None) -> Entrance | Refuse |
 
 
 def select_tenant(
-    listener: Listener, entrance: Entrance | None, facts: Facts, trace: Trace | None = None
+    listener: ListenerPolicy, entrance: Entrance | None, facts: Facts, trace: Trace | None = None
 ) -> Entrance | Refuse:
     """After the request: the tenant whose networks hold the source and whose client authentication is met.
 
@@ -55,7 +55,7 @@ def select_tenant(
     return _match(listener, facts, trace)
 
 
-def wants_uniform_rejects(listener: Listener, entrance: Entrance | None) -> bool:
+def wants_uniform_rejects(listener: ListenerPolicy, entrance: Entrance | None) -> bool:
     """Whether a refusal must say nothing while the tenant is not known: one tenant that wants it is enough.
 
     Else guesses could be told apart: an answer of 1/1/1 would mean that the called AE title is right.
@@ -66,7 +66,7 @@ def wants_uniform_rejects(listener: Listener, entrance: Entrance | None) -> bool
 
 
 def _check_chosen(
-    listener: Listener,
+    listener: ListenerPolicy,
     entrance: Entrance,
     facts: Facts,
     trace: Trace,
@@ -100,7 +100,7 @@ def _check_chosen(
     return entrance
 
 
-def _match(listener: Listener, facts: Facts, trace: Trace) -> Entrance | Refuse:
+def _match(listener: ListenerPolicy, facts: Facts, trace: Trace) -> Entrance | Refuse:
     called = facts.request.called.title
     matching: list[Entrance] = []
     barred: list[tuple[Tenant, Reason, str]] = []  # wanting in nothing but client authentication

@@ -1,6 +1,6 @@
 """The trace: every rule tried on the way to a decision, collected in order, and the refusal that ends it."""
 
-from proxy.policy.model import Outcome, Peer, Refuse, Step, Tenant
+from proxy.policy.model import Peer, Refuse, Step, StepOutcome, Tenant
 from proxy.policy.reasons import Alert, Answer, Reason, Reject
 
 _NO_REASON_GIVEN = Reject(1, 1, 1)
@@ -21,15 +21,15 @@ class Trace:
 
     def passed(self, rule: str, detail: str, where: str = "") -> None:
         """A rule that was met."""
-        self.steps.append(Step(rule, Outcome.PASS, detail, where))
+        self.steps.append(Step(rule, StepOutcome.PASS, detail, where))
 
     def noted(self, rule: str, detail: str, where: str = "") -> None:
         """A rule that would take something away, and refuses nothing; observe mode leaves it there."""
-        self.steps.append(Step(rule, Outcome.WOULD_REFUSE, detail, where))
+        self.steps.append(Step(rule, StepOutcome.WOULD_REFUSE, detail, where))
 
     def skipped(self, rule: str, detail: str, where: str = "") -> None:
         """A rule or peer that does not concern this association, or a condition of a peer that is not met."""
-        self.steps.append(Step(rule, Outcome.SKIP, detail, where))
+        self.steps.append(Step(rule, StepOutcome.SKIP, detail, where))
 
     def failed(
         self,
@@ -43,7 +43,7 @@ class Trace:
         uniform: bool | None = None,
     ) -> Refuse:
         """The refusal, which is also the last step. `uniform` None: as the tenant says."""
-        self.steps.append(Step(rule, Outcome.FAIL, detail, where))
+        self.steps.append(Step(rule, StepOutcome.FAIL, detail, where))
         if uniform is None:
             uniform = tenant is not None and tenant.uniform_rejects
         return Refuse(reason, answer_to(reason, uniform=uniform), detail, tenant, peer, tuple(self.steps))
@@ -54,7 +54,7 @@ class Trace:
             return False
         self.would_refuse.append(reason)
         text = f"{detail}; let pass by observe_until, would be refused as {reason}"
-        self.steps.append(Step(rule, Outcome.WOULD_REFUSE, text, where))
+        self.steps.append(Step(rule, StepOutcome.WOULD_REFUSE, text, where))
         return True
 
 

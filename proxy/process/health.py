@@ -18,7 +18,7 @@ from proxy.tls.upstreams import UpstreamContext
 from proxy.upstream.dialling import Resolver
 from proxy.upstream.echo_client import verify
 from proxy.upstream.health import Health
-from proxy.upstream.verification import Outcome, Request, StepName, Verification
+from proxy.upstream.verification import Outcome, StepName, Verification, VerificationRequest
 
 _SPREAD = 1.0  # seconds over which the first checks are spread, so that servers are not all asked at once
 
@@ -37,7 +37,7 @@ class _Checked:
     upstream: Upstream
     server: Server
     check: HealthCheck
-    request: Request
+    request: VerificationRequest
     health: Health
     when: float = 0.0
     task: "asyncio.Task[None] | None" = field(default=None)
@@ -110,9 +110,9 @@ class HealthChecks:
 
     def _request(
         self, upstream: Upstream, server: Server, check: HealthCheck, context: UpstreamContext | None
-    ) -> Request:
+    ) -> VerificationRequest:
         version = upstream.send_proxy_protocol
-        return Request(
+        return VerificationRequest(
             server,
             check.called_aet,
             check.calling_aet,

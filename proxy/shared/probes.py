@@ -18,7 +18,7 @@ _ANSWER_LASTS = 60.0  # seconds for which a way that is none is not asked again
 _DOUBLE = 8  # bytes
 
 
-class Finding(enum.IntEnum):
+class LoopFinding(enum.IntEnum):
     """What is known of a way."""
 
     ASKED = 1
@@ -49,10 +49,10 @@ class Probes:
         """Whether anything is known at all. What is cheap enough to ask each time."""
         return self._newest_ends[0] > now
 
-    def finding(self, key: bytes, now: float) -> Finding | None:
+    def finding(self, key: bytes, now: float) -> LoopFinding | None:
         """What is known of a way."""
         row = self._rows.find(key)
-        return None if row is None or self._until[row] <= now else Finding(self._findings[row])
+        return None if row is None or self._until[row] <= now else LoopFinding(self._findings[row])
 
     def begin(self, key: bytes, name: bytes, now: float, lease: float) -> bool:
         """Whether this process may ask by `name`, within `lease` seconds. No other one may meanwhile."""
@@ -63,7 +63,7 @@ class Probes:
             if row is None:
                 return False
             self._names.publish(row, name.ljust(KEY))
-            self._set(row, Finding.ASKED, now + lease)
+            self._set(row, LoopFinding.ASKED, now + lease)
             self._busy[0] = now + lease
             self._rows.publish(row, key)
             return True
@@ -74,23 +74,23 @@ class Probes:
             row = self._names.find(name.ljust(KEY))
             if row is None or self._until[row] <= now:
                 return False
-            if self._findings[row] != Finding.LOOP:
-                self._set(row, Finding.LOOP, now + _LOOP_LASTS)
+            if self._findings[row] != LoopFinding.LOOP:
+                self._set(row, LoopFinding.LOOP, now + _LOOP_LASTS)
             return True
 
-    def end(self, key: bytes, now: float, *, over: bool) -> Finding | None:
+    def end(self, key: bytes, now: float, *, over: bool) -> LoopFinding | None:
         """What was found by the question that `begin` allowed. `over`: it was not given up before."""
         with self._lock:
             self._busy[0] = now + _PAUSE
             row = self._rows.find(key)
             if row is None:
                 return None
-            if self._findings[row] == Finding.ASKED:
+            if self._findings[row] == LoopFinding.ASKED:
                 if not over:
                     self._until[row] = now
                     return None
-                self._set(row, Finding.NO_LOOP, now + _ANSWER_LASTS)
-            return Finding(self._findings[row])
+                self._set(row, LoopFinding.NO_LOOP, now + _ANSWER_LASTS)
+            return LoopFinding(self._findings[row])
 
     def found(self, key: bytes, now: float) -> bool:
         """A loop was seen without a question; whether that is news."""
@@ -100,11 +100,11 @@ class Probes:
             row = None if self.finding(key, now) is not None else self._claim(key, now)
             if row is None:
                 return False
-            self._set(row, Finding.LOOP, now + _LOOP_LASTS)
+            self._set(row, LoopFinding.LOOP, now + _LOOP_LASTS)
             self._rows.publish(row, key)
             return True
 
-    def _set(self, row: int, finding: Finding, until: float) -> None:
+    def _set(self, row: int, finding: LoopFinding, until: float) -> None:
         self._findings[row] = finding
         self._until[row] = until
         self._newest_ends[0] = max(self._newest_ends[0], until)
@@ -114,8 +114,10 @@ class Probes:
         row = self._rows.find(key)
         if row is None:
             until, findings = self._until, self._findings
-            row = min(range(_ROWS), key=lambda one: (until[one] > now, findings[one] != Finding.NO_LOOP, until[one]))
-            if until[row] > now and findings[row] != Finding.NO_LOOP:
+            row = min(
+                range(_ROWS), key=lambda one: (until[one] > now, findings[one] != LoopFinding.NO_LOOP, until[one])
+            )
+            if until[row] > now and findings[row] != LoopFinding.NO_LOOP:
                 return None
         self._rows.erase(row)
         self._names.erase(row)

@@ -32,7 +32,7 @@ from proxy.policy import Abort, Reject
 from proxy.tls.handshake_words import explain_client_failure
 from proxy.upstream.dialling import Destination, Resolver, begin_connect, connect_error
 from proxy.upstream.tls_facts import tls_facts
-from proxy.upstream.verification import Outcome, Request, StepName, Verification
+from proxy.upstream.verification import Outcome, StepName, Verification, VerificationRequest
 
 MAX_ANSWER = 64 * 1024  # what answers one context needs less than 1 KiB; parsing a hundred times that takes 10 ms
 MAX_FRAGMENTS = 256  # of a command set that needs less than 256 bytes
@@ -57,7 +57,7 @@ class _FailureError(Exception):
         self.answer = answer
 
 
-async def verify(request: Request) -> Verification:
+async def verify(request: VerificationRequest) -> Verification:
     """Resolve, connect, TLS, A-ASSOCIATE, C-ECHO, A-RELEASE. What fails on the way is an outcome.
 
     Raises OSError only where this machine has no room for a connection.
@@ -68,7 +68,7 @@ async def verify(request: Request) -> Verification:
 class _Attempt:
     """One verification under way."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: VerificationRequest) -> None:
         self.request = request
         self.result = Verification()
         self.step = StepName.RESOLVE

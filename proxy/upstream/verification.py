@@ -40,7 +40,7 @@ class StepName(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class VerificationRequest:
     """Whom to ask, and how. `timeout`: seconds, in all.
 
     `server_name` is sent as SNI (if it is no address) and checked where `tls` checks names. None: neither, and `tls`

@@ -1,5 +1,6 @@
 """Runs of six lines or more that two places of `proxy` have in common; indents and texts in quotes may differ."""
 
+import ast
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from tests.figures.sources import Source
 
 _QUOTED = re.compile(r"""[bfr]*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
-LEAST = 6  # lines that say something: blank lines, comments, docstrings and imports are left out
+LEAST = 6  # lines of code: no blank lines, comments, docstrings, imports, and no tables of a module
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,12 @@ def _said(source: Source) -> list[tuple[int, str]]:
     silent = {line for line, text in source.comments if source.lines[line - 1].lstrip().startswith("#")}
     for first, last, _ in source.docstrings:
         silent.update(range(first, last + 1))
+    for node in ast.walk(source.tree):
+        is_table = isinstance(node, ast.Assign | ast.AnnAssign) and node.col_offset == 0
+        if is_table or isinstance(node, ast.Import | ast.ImportFrom):
+            silent.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     texts = ((number, _QUOTED.sub("''", line.strip())) for number, line in enumerate(source.lines, 1))
-    return [
-        (number, text)
-        for number, text in texts
-        if number not in silent and any(map(str.isalnum, text)) and not text.startswith(("import ", "from "))
-    ]
+    return [(number, text) for number, text in texts if number not in silent and any(map(str.isalnum, text))]
 
 
 Files = list[tuple[str, list[tuple[int, str]]]]

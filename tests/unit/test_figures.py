@@ -11,7 +11,7 @@ from tests.figures import duplicates, imports, prose, shape, sources
 from tests.figures.sources import Source
 from tests.figures.trips import Event, summarise
 
-_SAME = "\n".join(f"value_{number} = {number}" for number in range(duplicates.LEAST))
+_SAME = "if True:\n" + "\n".join(f"    value_{number} = {number}" for number in range(duplicates.LEAST - 1))
 
 
 def test_lines_comments_and_docstrings() -> None:
@@ -50,13 +50,13 @@ def test_floors_of_a_folder_without_circles() -> None:
 
 
 def test_equal_lines_in_two_files_are_a_duplicate() -> None:
-    other = "if x:\n" + "\n\n".join(f"    {line}" for line in _SAME.splitlines())
+    other = "while x:\n" + "\n\n".join(f"    {line}" for line in _SAME.splitlines())
     found = duplicates.find([Source("a.py", f"# first\n{_SAME}\nx = 1"), Source("b.py", other)])
     assert list(map(str, found)) == [f"a.py:2 = b.py:2 ({duplicates.LEAST} lines)"]
 
 
-def test_lists_of_texts_are_no_duplicates() -> None:
-    texts = "x = [\n" + "    'text',\n" * 20 + "]\n"
+def test_tables_and_imports_are_no_duplicates() -> None:
+    texts = "x = [\n" + "    f('text'),\n    b,\n" * 20 + "]\nfrom a import (\n" + "    b,\n" * 20 + ")\n"
     assert duplicates.find([Source("a.py", texts), Source("b.py", texts)]) == []
 
 

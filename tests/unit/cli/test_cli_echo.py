@@ -12,7 +12,7 @@ from proxy.explain.verification import hint_for
 from proxy.policy import Reject
 from proxy.upstream import echo_client
 from proxy.upstream.tls_facts import TlsFacts
-from proxy.upstream.verification import Outcome, Request, StepName, Verification
+from proxy.upstream.verification import Outcome, StepName, Verification, VerificationRequest
 from proxy.x509.certificate import Certificate
 from proxy.x509.names import Name
 from tests.support import certs
@@ -134,7 +134,7 @@ def test_names_of_strangers_cannot_drive_the_terminal(capsys, monkeypatch: pytes
         Certificate(b"", "cd", subject=Name("CN=CA"), issuer=Name("CN=\u202e"), not_after=past),
     )
 
-    async def verify(request: Request) -> Verification:
+    async def verify(request: VerificationRequest) -> Verification:
         assert (request.server.host, request.server_name, request.calling) == ("pacs", "gate", "DICOMGATE")
         return Verification(
             steps=[(step, 0.001) for step in StepName],

@@ -8,7 +8,7 @@ from proxy.policy import (
     ClientAuth,
     ClientAuthMode,
     Entrance,
-    Listener,
+    ListenerPolicy,
     Reason,
     Refuse,
     SniResult,
@@ -42,7 +42,7 @@ NAMED = (WIDE, RAD, EXACT, NAMELESS)
     ],
 )
 def test_a_server_name_selects_a_tenant(sni: str | None, result: SniResult, entrance: Entrance | None) -> None:
-    found = lookup(Listener("l", NAMED), sni)
+    found = lookup(ListenerPolicy("l", NAMED), sni)
     assert (found.result, found.entrance) == (result, entrance)
 
 
@@ -71,7 +71,7 @@ def test_before_tls(
     match_unknown: bool,
     expected: Entrance | Reason | None,
 ) -> None:
-    listener = Listener("l", entrances, reject_without_sni=reject_without, match_unknown_sni=match_unknown)
+    listener = ListenerPolicy("l", entrances, reject_without_sni=reject_without, match_unknown_sni=match_unknown)
     outcome = entrance_for_sni(listener, sni)
     assert (outcome.reason if isinstance(outcome, Refuse) else outcome) == expected
     if isinstance(outcome, Refuse):
@@ -79,12 +79,12 @@ def test_before_tls(
 
 
 def test_plaintext_knows_no_sni() -> None:
-    assert entrance_for_sni(Listener("l", NAMED, tls=False, reject_without_sni=True), None) is None
-    assert describe_sni(Listener("l", NAMED, tls=False)) == []
+    assert entrance_for_sni(ListenerPolicy("l", NAMED, tls=False, reject_without_sni=True), None) is None
+    assert describe_sni(ListenerPolicy("l", NAMED, tls=False)) == []
 
 
 def test_the_table_names_known_unknown_and_no_sni() -> None:
-    rows = describe_sni(Listener("l", NAMED))
+    rows = describe_sni(ListenerPolicy("l", NAMED))
     assert [(row.server_name, row.result, row.tenant, row.client_auth, row.alert) for row in rows] == [
         ("*.example.org", "wildcard", "wide", "none", None),
         ("*.rad.example.org", "wildcard", "rad", "required", None),
@@ -98,8 +98,8 @@ def test_the_table_names_known_unknown_and_no_sni() -> None:
 
 
 def test_the_table_of_a_listener_without_names() -> None:
-    (row,) = describe_sni(Listener("l", (NAMELESS,)))
+    (row,) = describe_sni(ListenerPolicy("l", (NAMELESS,)))
     assert (row.result, row.alert) == (SniResult.UNUSED, None)
     assert row.answer.endswith("tenant: nameless")
-    (row,) = describe_sni(Listener("l", (NAMELESS,), reject_without_sni=True))
+    (row,) = describe_sni(ListenerPolicy("l", (NAMELESS,), reject_without_sni=True))
     assert (row.alert, row.answer) == (40, "TLS alert 40 handshake_failure (sni_missing)")

@@ -21,8 +21,7 @@ from proxy.net.poller import Handler, Poller
 from proxy.net.refused import Refused
 from proxy.net.servers import Servers
 from proxy.pdu import encode_associate_rq
-from proxy.policy import Listener as ListenerPolicy
-from proxy.policy import Reason
+from proxy.policy import ListenerPolicy, Reason
 from proxy.shared.counts import Claim, Counts
 from proxy.shared.probes import Probes
 from proxy.shared.server_states import ServerStates

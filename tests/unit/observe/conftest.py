@@ -1,8 +1,7 @@
 import pytest
 
 from proxy.config.values import Config, Listener, Server
-from proxy.policy import Listener as ListenerPolicy
-from proxy.policy import Peer, Tenant
+from proxy.policy import ListenerPolicy, Peer, Tenant
 from tests.support import defaults
 
 

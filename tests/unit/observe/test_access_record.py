@@ -18,7 +18,7 @@ from proxy.observe.access import (
 )
 from proxy.observe.json_values import MAX_TEXT
 from proxy.pdu.model import PresentationContext, PresentationContextResult, Span
-from proxy.policy import Certificate, Ended, Outcome, Reason, Reject, Step
+from proxy.policy import Certificate, Ended, Reason, Reject, Step, StepOutcome
 
 SCHEMA = json.loads(importlib.resources.files("proxy.observe").joinpath("access_record.schema.json").read_text())
 
@@ -84,7 +84,7 @@ def full() -> AccessRecord:
     record.refused_operations = ("C-FIND from the requestor",)
     record.observed_operations = ("C-MOVE to 'ELSEWHERE'",)
     record.ended, record.duration_s = Ended.RELEASED, 1.23456789
-    record.trace = (Step("peer", Outcome.PASS, "peer ct1 matches", "config.yaml:15"),)
+    record.trace = (Step("peer", StepOutcome.PASS, "peer ct1 matches", "config.yaml:15"),)
     return record
 
 

@@ -11,7 +11,7 @@ from proxy.policy import (
     ClientAuth,
     ClientAuthMode,
     Entrance,
-    Listener,
+    ListenerPolicy,
     Peer,
     Reason,
     Refuse,
@@ -39,7 +39,7 @@ def refused_for(
 ) -> Reason | None:
     """Why CT1, bound by these conditions, is refused; None: accepted."""
     tenant = Tenant("t", "pacs", (Peer("ct1", ("CT1",), frozenset({"all"}), cert=conditions), *more))
-    listener = Listener("l", (Entrance(tenant, auth),), client_auth=AUTH)
+    listener = ListenerPolicy("l", (Entrance(tenant, auth),), client_auth=AUTH)
     decision = judge(listener, None, facts(certificate=shown))
     assert isinstance(decision, Accept | Refuse)
     return decision.reason if isinstance(decision, Refuse) else None
@@ -108,9 +108,9 @@ def test_a_certificate_that_is_not_asked_for_counts_for_nothing() -> None:
     tenant = Tenant("t", "pacs", (Peer("ct1", ("CT1",), frozenset({"all"}), cert=CertificateConditions(ca=("c",))),))
     auth = ClientAuth(ClientAuthMode.NONE, {"root-2026": frozenset({"c"})})
     for listener, entrance in [
-        (Listener("plain", (Entrance(tenant, auth),), tls=False, client_auth=AUTH), None),
-        (Listener("tls", (Entrance(tenant, auth),)), None),
-        (Listener("tls", (Entrance(tenant, auth),), client_auth=AUTH), Entrance(tenant, auth)),
+        (ListenerPolicy("plain", (Entrance(tenant, auth),), tls=False, client_auth=AUTH), None),
+        (ListenerPolicy("tls", (Entrance(tenant, auth),)), None),
+        (ListenerPolicy("tls", (Entrance(tenant, auth),), client_auth=AUTH), Entrance(tenant, auth)),
     ]:
         decision = judge(listener, entrance, facts(certificate=DEVICE))
         assert isinstance(decision, Refuse)
@@ -132,7 +132,7 @@ PROBLEMS = [
 def test_a_bad_certificate_is_refused_whatever_the_tenant_asks_for(problem: Reason, mode: ClientAuthMode) -> None:
     bad = certificate("device", issuers=("root-2026",), problem=problem, problem_detail="it is bad")
     tenant = Tenant("t", "pacs", (Peer("any", ("*",), frozenset({"all"})),), observe_until=float("inf"))
-    listener = Listener("l", (Entrance(tenant, ClientAuth(mode, CA)),), client_auth=AUTH)
+    listener = ListenerPolicy("l", (Entrance(tenant, ClientAuth(mode, CA)),), client_auth=AUTH)
     for entrance in (None, listener.entrances[0]):
         decision = judge(listener, entrance, facts(certificate=bad))
         assert isinstance(decision, Refuse)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.config.dictionary import sop_classes
 from proxy.dimse.services import PRESETS, UNKNOWN, Operation, expand
-from proxy.policy import Accept, Outcome, Peer, Reason, Refuse, Reject, Tenant, move_allowed
+from proxy.policy import Accept, Peer, Reason, Refuse, Reject, StepOutcome, Tenant, move_allowed
 from proxy.policy.decision import decide
 from tests.support.requests import IMPLICIT_VR_LITTLE_ENDIAN, NOW, VERIFICATION, facts, proposing
 
@@ -137,10 +137,10 @@ def test_a_request_of_which_nothing_is_left_is_refused_with_the_reasons() -> Non
 def test_what_is_cut_is_told_in_the_trace() -> None:
     proposed = (VERIFICATION, CT, PRIVATE)
     step = accepted(tenant("echo"), proposed=proposed).trace[-1]
-    assert (step.rule, step.outcome) == ("contexts", Outcome.PASS)
+    assert (step.rule, step.outcome) == ("contexts", StepOutcome.PASS)
     assert step.detail == "peer ct1: 1 of 3 presentation contexts may be used"
     step = accepted(tenant("echo", observe_until=NOW + 1), proposed=proposed).trace[-1]
-    assert (step.rule, step.outcome) == ("contexts", Outcome.WOULD_REFUSE)
+    assert (step.rule, step.outcome) == ("contexts", StepOutcome.WOULD_REFUSE)
     assert step.detail == (
         "peer ct1: 1 of 3 presentation contexts may be used "
         f"({CT}: it needs store or store_standard, which allow does not hold (echo); "

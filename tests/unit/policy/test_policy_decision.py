@@ -14,12 +14,12 @@ from proxy.policy import (
     Close,
     Entrance,
     Facts,
-    Listener,
-    Outcome,
+    ListenerPolicy,
     Peer,
     Reason,
     Refuse,
     Reject,
+    StepOutcome,
     Tenant,
     User,
     UserConditions,
@@ -42,8 +42,8 @@ def tenant(*peers: Peer, **values: object) -> Tenant:
     )
 
 
-def listener(of: Tenant, **values: object) -> Listener:
-    return dataclasses.replace(Listener("l", (Entrance(of),)), **values)
+def listener(of: Tenant, **values: object) -> ListenerPolicy:
+    return dataclasses.replace(ListenerPolicy("l", (Entrance(of),)), **values)
 
 
 def reason(of: Tenant, what: Facts, **of_listener: object) -> Reason | None:
@@ -150,7 +150,7 @@ def test_the_first_matching_peer_wins_else_the_furthest_says_why(calling: str, s
     else:
         assert isinstance(decision, Refuse)
         assert decision.reason == expected
-        assert decision.trace[-1].outcome is Outcome.FAIL
+        assert decision.trace[-1].outcome is StepOutcome.FAIL
 
 
 def test_a_user_matches_by_name_or_by_group() -> None:
@@ -233,7 +233,7 @@ def test_observe_mode_notes_what_it_would_refuse(calling: str, called: str, woul
     assert (decision.would_refuse, decision.upstream, decision.operations) == (would_refuse, "pacs", ALL)
     assert (decision.peer is None) == (calling != "CT1")
     outcomes = [step.outcome for step in decision.trace]
-    assert outcomes.count(Outcome.WOULD_REFUSE) == len(would_refuse)
+    assert outcomes.count(StepOutcome.WOULD_REFUSE) == len(would_refuse)
     # From that second on it bites, with the first of them as the reason.
     later = judge(listener(OBSERVED), None, dataclasses.replace(what, now=NOW + 1))
     assert (later.reason if isinstance(later, Refuse) else None) == next(iter(would_refuse), None)

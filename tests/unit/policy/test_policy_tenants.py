@@ -11,12 +11,12 @@ from proxy.policy import (
     ClientAuth,
     ClientAuthMode,
     Entrance,
-    Listener,
-    Outcome,
+    ListenerPolicy,
     Peer,
     Reason,
     Refuse,
     Reject,
+    StepOutcome,
     Tenant,
     entrance_for_sni,
     judge,
@@ -41,7 +41,7 @@ def auth(mode: str, *cas: str, pinned: tuple[str, ...] = ()) -> ClientAuth:
     return ClientAuth(ClientAuthMode(mode), {ca: frozenset({ca}) for ca in cas}, frozenset(pinned))
 
 
-def chosen(listener: Listener, sni: str | None, **of_facts: object) -> str:
+def chosen(listener: ListenerPolicy, sni: str | None, **of_facts: object) -> str:
     """The name of the tenant that takes it, or the reason why none does, from SNI to the last rule."""
     entrance = entrance_for_sni(listener, sni)
     assert not isinstance(entrance, Refuse)
@@ -51,7 +51,7 @@ def chosen(listener: Listener, sni: str | None, **of_facts: object) -> str:
 
 
 A, B, OPEN = tenant("a", "APACS", networks="10.1.0.0/16"), tenant("b", "BPACS", "RISWL"), tenant("open")
-TWO = Listener("l", (Entrance(A), Entrance(B)))
+TWO = ListenerPolicy("l", (Entrance(A), Entrance(B)))
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_sni_chooses_and_without_it_everything_must_match(
 
 def test_routes_and_folded_titles_belong_to_a_tenant_too() -> None:
     ris = tenant("ris", "X", routes={"RISWL": "ris"}, fold_case=True)
-    listener = Listener("l", (Entrance(tenant("a", "APACS")), Entrance(ris)))
+    listener = ListenerPolicy("l", (Entrance(tenant("a", "APACS")), Entrance(ris)))
     assert chosen(listener, None, called="riswl") == "ris"
     assert chosen(listener, "a.org", called="riswl") == Reason.TENANT_MISMATCH
 
 
 def test_several_matching_tenants_are_never_guessed() -> None:
-    listener = Listener("l", (Entrance(B), Entrance(OPEN)))
+    listener = ListenerPolicy("l", (Entrance(B), Entrance(OPEN)))
     refusal = judge(listener, None, facts(called="BPACS"))
     assert isinstance(refusal, Refuse)
     assert (refusal.reason, refusal.answer, refusal.tenant) == (Reason.TENANT_AMBIGUOUS, Reject(1, 1, 1), None)
@@ -98,7 +98,7 @@ def test_the_refusal_says_in_words_what_excluded_each_tenant() -> None:
         "no tenant of listener l takes it (tenant a: source 10.2.0.1 is not in its networks (10.1.0.0/16); "
         "tenant b: called AE title 'APACS' is not one of its titles)"
     )
-    assert refusal.trace[-1].outcome is Outcome.FAIL
+    assert refusal.trace[-1].outcome is StepOutcome.FAIL
 
 
 CERTIFICATES = [
@@ -123,7 +123,7 @@ def test_client_authentication_binds_at_the_tenant(
 ) -> None:
     entrance = Entrance(B, auth(mode, "ca-b", pinned=("pin",)))
     entrances = (entrance,) if alone else (Entrance(A), entrance)
-    listener = Listener("l", entrances, client_auth=auth("optional", "ca-a", "ca-b"))
+    listener = ListenerPolicy("l", entrances, client_auth=auth("optional", "ca-a", "ca-b"))
     assert chosen(listener, None, called="BPACS", certificate=shown) == without_sni
     assert chosen(listener, "b.org", called="BPACS", certificate=shown) == with_sni
 
@@ -132,13 +132,13 @@ def test_client_authentication_binds_at_the_tenant(
 @pytest.mark.parametrize("shown", [None, B_DEVICE])
 def test_a_tenant_that_requires_what_nobody_asks_for_needs_sni(default: str | None, shown: Certificate | None) -> None:
     entrances = (Entrance(A), Entrance(B, auth("required", "ca-b")), Entrance(tenant("open")))
-    listener = Listener("l", entrances if default == "open" else entrances[:2], default_tenant=default)
+    listener = ListenerPolicy("l", entrances if default == "open" else entrances[:2], default_tenant=default)
     assert chosen(listener, None, called="BPACS", source="10.1.0.1", certificate=shown) == Reason.SNI_REQUIRED
 
 
 @pytest.mark.parametrize("shown", [None, B_DEVICE])
 def test_a_tenant_that_requires_a_certificate_is_not_reached_in_plaintext(shown: Certificate | None) -> None:
-    listener = Listener("l", (Entrance(B, auth("required", "ca-b")),), tls=False)
+    listener = ListenerPolicy("l", (Entrance(B, auth("required", "ca-b")),), tls=False)
     assert chosen(listener, None, called="BPACS", certificate=shown) == Reason.CERTIFICATE_REQUIRED
 
 
@@ -154,13 +154,13 @@ def test_a_tenant_that_requires_a_certificate_is_not_reached_in_plaintext(shown:
 )
 def test_the_default_tenant_takes_what_matches_no_other(source: str, called: str, expected: str) -> None:
     default = Entrance(tenant("open", networks="10.0.0.0/8"))
-    listener = Listener("l", (default, Entrance(A), Entrance(B)), default_tenant="open")
+    listener = ListenerPolicy("l", (default, Entrance(A), Entrance(B)), default_tenant="open")
     assert chosen(listener, None, source=source, called=called) == expected
 
 
 def test_the_default_tenant_keeps_its_titles_and_its_client_authentication() -> None:
     default = Entrance(tenant("d", "DPACS", observe_until=NOW + 1), auth("required", "ca-a"))
-    listener = Listener("l", (Entrance(A), default), default_tenant="d", client_auth=auth("optional", "ca-a"))
+    listener = ListenerPolicy("l", (Entrance(A), default), default_tenant="d", client_auth=auth("optional", "ca-a"))
     assert chosen(listener, None, called="DPACS") == Reason.CERTIFICATE_REQUIRED
     assert chosen(listener, None, called="DPACS", certificate=A_DEVICE) == "d"
     # Observed is what is nobody's; another tenant's title is not.
@@ -174,34 +174,34 @@ OBSERVED = tenant("a", "APACS", networks="10.1.0.0/16", observe_until=NOW + 1)
 @pytest.mark.parametrize("sni", ["a.org", None])
 def test_observe_mode_lets_a_foreign_source_pass_where_the_tenant_is_certain(sni: str | None) -> None:
     entrance = Entrance(OBSERVED)
-    listener = Listener("l", (entrance,) if sni is None else (entrance, Entrance(B)))
+    listener = ListenerPolicy("l", (entrance,) if sni is None else (entrance, Entrance(B)))
     decision = judge(listener, entrance_for_sni(listener, sni), facts(sni=sni, source="10.2.0.1", called="NOBODY"))
     assert isinstance(decision, Accept)
     assert decision.would_refuse == (Reason.SOURCE_NOT_ALLOWED, Reason.CALLED_AET_UNKNOWN)
-    assert [step.outcome for step in decision.trace].count(Outcome.WOULD_REFUSE) == 2
+    assert [step.outcome for step in decision.trace].count(StepOutcome.WOULD_REFUSE) == 2
 
 
 def test_observe_mode_never_lifts_what_separates_tenants() -> None:
-    listener = Listener("l", (Entrance(OBSERVED), Entrance(B)))
+    listener = ListenerPolicy("l", (Entrance(OBSERVED), Entrance(B)))
     assert chosen(listener, "a.org", source="10.1.0.1", called="BPACS") == Reason.TENANT_MISMATCH
     assert chosen(listener, None, source="10.2.0.1", called="APACS") == Reason.CALLED_AET_UNKNOWN
     as_default = dataclasses.replace(listener, default_tenant="a")
     assert chosen(as_default, None, source="10.2.0.1", called="X") == Reason.SOURCE_NOT_ALLOWED
     twin = Entrance(dataclasses.replace(OBSERVED, name="twin"))
-    listener = Listener("l", (Entrance(OBSERVED), twin))
+    listener = ListenerPolicy("l", (Entrance(OBSERVED), twin))
     assert chosen(listener, None, source="10.1.0.1", called="APACS") == Reason.TENANT_AMBIGUOUS
     for mode, asked, reason in [
         ("required", "optional", Reason.CERTIFICATE_REQUIRED),
         ("required", "none", Reason.SNI_REQUIRED),
     ]:
-        listener = Listener("l", (Entrance(OBSERVED, auth(mode, "ca-a")),), client_auth=auth(asked))
+        listener = ListenerPolicy("l", (Entrance(OBSERVED, auth(mode, "ca-a")),), client_auth=auth(asked))
         assert chosen(listener, None, source="10.1.0.1", called="APACS") == reason
 
 
 @pytest.mark.parametrize("called", ["APACS", "BPACS", "NOBODY"])
 def test_where_one_tenant_wants_uniform_rejects_a_guess_without_sni_tells_nothing(called: str) -> None:
     quiet = tenant("a", "APACS", uniform_rejects=True, peers=())
-    listener = Listener("l", (Entrance(quiet), Entrance(B, auth("required", "ca-b"))))
+    listener = ListenerPolicy("l", (Entrance(quiet), Entrance(B, auth("required", "ca-b"))))
     refusal = judge(listener, None, facts(called=called))
     assert isinstance(refusal, Refuse)
     assert refusal.answer == Reject(1, 1, 1)

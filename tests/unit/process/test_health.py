@@ -15,7 +15,7 @@ from proxy.process.health import HealthChecks
 from proxy.shared.server_states import ServerStates, server_key
 from proxy.shared.table import SharedTable
 from proxy.tls.upstreams import UpstreamContext
-from proxy.upstream.verification import Outcome, Request, StepName, Verification
+from proxy.upstream.verification import Outcome, StepName, Verification, VerificationRequest
 from tests.support import defaults
 from tests.unit.net.relay_bed import run
 
@@ -32,14 +32,14 @@ class Bed:
         self.states = ServerStates(SharedTable.create(1, 8))
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.counted: list[tuple[str, ...]] = []
-        self.requests: list[Request] = []
+        self.requests: list[VerificationRequest] = []
         self.ended = asyncio.Event()  # a check has
         self.bugs: list[Exception] = []
         self.answers: dict[Server, list[Verification | Exception]] = {}
         self.checks = HealthChecks(self.states, self, self)
         monkeypatch.setattr(module, "verify", self.verify)
 
-    async def verify(self, request: Request) -> Verification:
+    async def verify(self, request: VerificationRequest) -> Verification:
         self.requests.append(request)
         answers = self.answers.setdefault(request.server, [Verification()])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]

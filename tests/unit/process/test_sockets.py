@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from proxy.config.values import Config, Listener
-from proxy.policy import Listener as ListenerPolicy
+from proxy.policy import ListenerPolicy
 from proxy.process.sockets import BindError, ListeningSockets
 from tests.support import defaults
 from tests.support.ports import free_port

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.shared import probes as module
-from proxy.shared.probes import Finding, Probes
+from proxy.shared.probes import LoopFinding, Probes
 from proxy.shared.server_states import ServerStates
 from proxy.shared.table import PROBES_AT, SharedTable, key_of
 
@@ -33,10 +33,10 @@ def test_who_knows_nothing_says_so(two: Two) -> None:
 
 def test_what_comes_around_is_a_loop_for_all(two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.there.finding(WAY, 100.0) is Finding.ASKED
+    assert two.there.finding(WAY, 100.0) is LoopFinding.ASKED
     assert two.there.seen_again(NAME, 100.1)
-    assert two.here.end(WAY, 100.2, over=True) is Finding.LOOP
-    assert two.there.finding(WAY, 130.0) is Finding.LOOP
+    assert two.here.end(WAY, 100.2, over=True) is LoopFinding.LOOP
+    assert two.there.finding(WAY, 130.0) is LoopFinding.LOOP
     assert two.there.finding(OTHER, 130.0) is None
     assert two.here.any(130.0)
     # Then it is found anew.
@@ -47,7 +47,7 @@ def test_what_comes_around_is_a_loop_for_all(two: Two) -> None:
 
 def test_what_does_not_come_around_is_not_asked_again_for_a_minute(two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.here.end(WAY, 101.0, over=True) is Finding.NO_LOOP
+    assert two.here.end(WAY, 101.0, over=True) is LoopFinding.NO_LOOP
     assert not two.there.begin(WAY, NAME, 160.0, LEASE)
     assert two.there.begin(WAY, NAME, 161.0, LEASE)
 
@@ -74,9 +74,9 @@ def test_who_is_killed_while_it_asks_holds_nobody_up_for_long(two: Two) -> None:
 
 def test_a_question_that_comes_late_has_proved_the_loop_as_well(two: Two) -> None:
     assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.here.end(WAY, 102.0, over=True) is Finding.NO_LOOP
+    assert two.here.end(WAY, 102.0, over=True) is LoopFinding.NO_LOOP
     assert two.there.seen_again(NAME, 105.0)
-    assert two.here.finding(WAY, 105.0) is Finding.LOOP
+    assert two.here.finding(WAY, 105.0) is LoopFinding.LOOP
     # Its name is known as long as the loop is, and does not prolong it.
     assert two.there.seen_again(NAME, 134.0)
     assert two.here.finding(WAY, 135.0) is None
@@ -106,8 +106,8 @@ def test_questions_push_out_the_oldest_that_are_none_and_no_loop(two: Two) -> No
         two.here._busy[0] = 0.0
         assert two.here.begin(key_of(str(number)), NAME, now, LEASE)
         two.here.end(key_of(str(number)), now, over=True)
-    assert all(two.there.finding(key, now) is Finding.LOOP for key in loops)
-    assert two.there.finding(key_of(str(number)), now) is Finding.NO_LOOP
+    assert all(two.there.finding(key, now) is LoopFinding.LOOP for key in loops)
+    assert two.there.finding(key_of(str(number)), now) is LoopFinding.NO_LOOP
     assert two.there.finding(key_of("0"), now) is None
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.values import File, KeyPair, Listener
-from proxy.policy import ClientAuthMode
-from proxy.policy import Listener as ListenerPolicy
+from proxy.policy import ClientAuthMode, ListenerPolicy
 from proxy.tls import contexts as contexts_module
 from proxy.tls.contexts import ListenerTls, ServerContext
 from proxy.tls.errors import TlsSetupError

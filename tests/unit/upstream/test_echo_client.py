@@ -12,7 +12,7 @@ from proxy.dimse.echo import VERIFICATION_SOP_CLASS
 from proxy.pdu import encode_abort, encode_associate_rj, encode_p_data, parse_associate_rq
 from proxy.policy import Abort, Reject
 from proxy.upstream.echo_client import verify
-from proxy.upstream.verification import Outcome, Request, StepName, Verification
+from proxy.upstream.verification import Outcome, StepName, Verification, VerificationRequest
 from tests.support.messages import command
 from tests.support.pdus import encode_associate_ac, encode_release_rp
 
@@ -45,7 +45,7 @@ def ask(acceptor: Acceptor, timeout: float = 5, preface: bytes = b"") -> Verific
         listener = await asyncio.start_server(handle, "127.0.0.1", 0)
         async with listener:
             port = listener.sockets[0].getsockname()[1]
-            request = Request(Server("127.0.0.1", port), "PACS", "GATE", timeout=timeout, preface=preface)
+            request = VerificationRequest(Server("127.0.0.1", port), "PACS", "GATE", timeout=timeout, preface=preface)
             result = await verify(request)
             await handled.wait()
         return result

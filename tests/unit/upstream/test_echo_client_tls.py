@@ -13,7 +13,7 @@ from proxy.config.values import Server
 from proxy.pdu import encode_associate_rj
 from proxy.upstream import echo_client
 from proxy.upstream.echo_client import verify
-from proxy.upstream.verification import Outcome, Request, Verification
+from proxy.upstream.verification import Outcome, Verification, VerificationRequest
 from tests.support.client import client_context
 from tests.support.pacs import Pacs, Visit, pacs, sink
 from tests.support.site import HOST, Site
@@ -26,9 +26,13 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def asking(site: Site, peer: Pacs, context: ssl.SSLContext | None = None, timeout: float = TIMEOUT) -> Request:
+def asking(
+    site: Site, peer: Pacs, context: ssl.SSLContext | None = None, timeout: float = TIMEOUT
+) -> VerificationRequest:
     tls = context or client_context(site.path("ca.pem"))
-    return Request(Server("127.0.0.1", peer.port), "PACS", "GATE", tls=tls, server_name=HOST, timeout=timeout)
+    return VerificationRequest(
+        Server("127.0.0.1", peer.port), "PACS", "GATE", tls=tls, server_name=HOST, timeout=timeout
+    )
 
 
 def test_who_has_answered_may_keep_the_connection_open(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,7 @@ import socket
 import pytest
 
 from proxy.config.values import Listener
-from proxy.policy import Address
-from proxy.policy import Listener as ListenerPolicy
+from proxy.policy import Address, ListenerPolicy
 from proxy.upstream import own_listeners as module
 from proxy.upstream.dialling import Destination
 from proxy.upstream.own_listeners import OwnListeners, is_local, is_local_cached
