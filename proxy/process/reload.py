@@ -65,6 +65,12 @@ def prove(config: Config) -> dict[str, UpstreamContext]:
     return upstream_contexts(config.upstreams.values())
 
 
+def keys_for_a_restart(before: Config, after: Config) -> str:
+    """Return the changed keys that belong to the supervisor itself, which a reload does not replace."""
+    keys = ("log", "admin", "control")
+    return ", ".join(key for key in keys if getattr(before, key) != getattr(after, key))
+
+
 class Reloads:
     """Runs one reload at a time.
 
