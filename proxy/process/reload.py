@@ -34,7 +34,7 @@ class Reloaded:
 
 
 class ReloadOwner(Protocol):
-    """What a reload needs of the supervisor."""
+    """The part of the supervisor that a reload calls."""
 
     config: Config
 
