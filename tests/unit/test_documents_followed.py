@@ -19,7 +19,7 @@ from proxy.config.unbuilt import UNBUILT
 from proxy.observe.families import FAMILIES, PREFIX
 from proxy.policy import Reason
 from tests.documents import story
-from tests.documents.blocks import DOCUMENTS, REPOSITORY, blocks, links, named, prose, read, typed
+from tests.documents.blocks import DOCUMENTS, REPOSITORY, Command, blocks, links, named, prose, read, typed
 
 #: Languages of blocks, and whether a mark must say what becomes of one.
 LANGUAGES = {"text": False, "console": False, "json": False, "yaml": True, "haproxy": True, "nginx": True}
@@ -53,6 +53,26 @@ def command_of(verb: str) -> Any:
     application = typer.Typer(add_completion=False)
     application.command(verb)(module.command)
     return typer.main.get_command(application)
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("", "", True),
+        ("", "error\n", False),
+        ("one\n", "one\n", True),
+        ("one\n", "one\ntwo\n", False),
+        ("one\n...\n", "one\n", True),
+        ("one\n...\nfour\n", "one\ntwo\nthree\nfour\n", True),
+        ("...\nfour\n", "one\nfive\n", False),
+        ("by ...\n", "by PYNETDICOM_304\n", True),
+        ("by ... now\n", "by PYNETDICOM\n304 now\n", False),
+        ("connect  0.3 ms, until 2028-01-01\n", "connect 12.9 ms, until 2030-02-03\n", True),
+        ("connect  0.3 ms\n", "connect failed\n", False),
+    ],
+)
+def test_an_output_is_compared_line_by_line(shown: str, printed: str, same: bool) -> None:
+    assert Command("README.md:1", "dicomgate", shown).printed(printed) is same
 
 
 def test_every_command_exists() -> None:
