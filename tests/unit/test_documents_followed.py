@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 import typer
+import yaml
 
 from proxy.cli.__main__ import VERBS, module_of
 from proxy.config.unbuilt import UNBUILT
@@ -86,6 +87,21 @@ def test_every_command_exists() -> None:
             command = command.commands[words[1]]
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, words
+
+
+def options_of(command: Any) -> set[str]:
+    own = {option for parameter in command.params for option in parameter.opts}
+    return own.union(*map(options_of, getattr(command, "commands", {}).values()))
+
+
+def test_every_option_and_key_in_the_text_exists() -> None:
+    options = set().union(*(options_of(command_of(verb)) for verb in VERBS))
+    config = yaml.safe_load(read("examples/reference.yaml"))
+    for document in (document for document in DOCUMENTS if document != "docs/architecture.md"):
+        text = prose(document)
+        assert set(re.findall(r"`(--[a-z0-9-]+)", text)) <= options, document
+        for section in ("timeouts", "limits", "reload", "log", "access_log"):
+            assert set(re.findall(rf"`{section}\.(\w+)", text)) <= config[section].keys(), document
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
