@@ -26,7 +26,7 @@ from proxy.config.load import load
 from tests.documents import blocks as documents
 from tests.documents.blocks import REPOSITORY, Block, Command
 from tests.support import balancers
-from tests.support.listening import is_listening
+from tests.support.listening import is_listening, need
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Child, clean_environment, until
 
@@ -53,6 +53,8 @@ ELSEWHERE = {
     r"systemctl .*": _SYSTEMD,
     r"export PATH=.*": "the tests have a PATH of their own",
 }
+#: Programs that a machine need not have: without them the test is skipped, and says so.
+PROGRAMS = ("curl", "/usr/bin/echoscu")
 #: The ports that documents name. Online, each is replaced by a free port of this machine.
 PORTS = ("2762", "2763", "2764", "11112", "9280")
 
@@ -132,6 +134,8 @@ class Story:
             self.outputs[command.place] = command.retold(output)
 
     def _run(self, command: Command, folder: Path) -> str:
+        if command.words[0] in PROGRAMS:
+            need(command.words[0])
         text = self._here(command.text.replace("\\\n", " "))
         if not self._online and text.startswith("dicomgate ") and not re.search(r"[|<>;&$*]", text):
             said = io.StringIO()  # in this process: a process for each command would cost half a second each
