@@ -195,7 +195,7 @@ def _from_output(path: Path, output: Path | None) -> str:
 def _write_certificates(files: dict[Path, bytes], force: bool) -> None:
     for path, data in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not (path.is_file() and path.read_bytes() == data):
+        if not (path.is_file() and path.read_bytes() == data):  # a second import needs no --force for the same files
             _write(path, data, force)
     for folder in dict.fromkeys(path.parent for path in files):
         written = sum(path.parent == folder for path in files)
