@@ -129,7 +129,7 @@ class _Attempt:
         await self._release()
 
     async def _connect(self, destinations: tuple[Destination, ...]) -> socket.socket:
-        """Connect to the first address that accepts. Each gets its share of the time, or a dead IPv6 route would take all."""
+        """Connect to the first address that accepts. Each has its share of the time: a dead IPv6 route must not take it."""
         errors = []
         for destination in destinations:
             try:
@@ -151,8 +151,7 @@ class _Attempt:
                     sock=sock,
                     ssl=context,
                     server_hostname=self.request.server_name or "",
-                    ssl_handshake_timeout=self.request.timeout
-                    + 1,  # never reached: the timeout of the verification is shorter
+                    ssl_handshake_timeout=self.request.timeout + 1,  # `run` stops earlier
                     ssl_shutdown_timeout=CLOSE_TIMEOUT,
                 )
             )
@@ -262,7 +261,7 @@ class _Attempt:
                 offset += 4 + length
 
     async def _release(self) -> None:
-        """Release the association. A peer that closes or aborts instead (GE CT520 does) has answered the C-ECHO all the same."""
+        """Release. A peer that closes or aborts instead (GE CT520 does) has answered the C-ECHO all the same."""
         try:
             async with self._timed(StepName.RELEASE):
                 self._send(encode_release_rq())

@@ -51,7 +51,7 @@ def _stride(total: int) -> int:
 
 
 def pause(failures: int, *, alone: bool) -> float:
-    """Return the seconds to leave a server alone after `failures` in a row. `alone`: the upstream has no other server."""
+    """Return the seconds to leave a server alone after `failures` in a row. `alone`: there is no other server."""
     if alone:
         return FIRST_PAUSE
     return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 16), LONGEST_PAUSE)

@@ -78,7 +78,7 @@ class Verification:
 
     @property
     def refused(self) -> bool:
-        """True if the peer is up but refuses this verification, for instance because it does not know the calling title.
+        """True if the peer is up but refuses this verification, perhaps because it does not know the calling title.
 
         Orthanc, where it takes C-STORE from everybody, accepts the association of an unknown title and aborts it after
         the C-ECHO-RQ.
