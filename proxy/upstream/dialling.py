@@ -87,7 +87,7 @@ class Resolver:
             look_up.add_done_callback(lambda ended: self._looked_up(server, ended))
         if last_good is None:
             return await asyncio.shield(look_up)
-        # A name service that is down mostly gives no answer, and the resolver library waits longer for it than a sender.
+        # A name service that is down mostly gives no answer, and the resolver library waits longer than a sender does.
         await asyncio.wait((look_up,), timeout=min(patience, _PATIENCE))
         return self._last_good[server]
 

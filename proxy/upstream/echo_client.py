@@ -129,7 +129,7 @@ class _Attempt:
         await self._release()
 
     async def _connect(self, destinations: tuple[Destination, ...]) -> socket.socket:
-        """Connect to the first address that accepts. Each has its share of the time: a dead IPv6 route must not take it."""
+        """Connect to the first address that accepts. Each has its share of the time, dead IPv6 routes too."""
         errors = []
         for destination in destinations:
             try:
