@@ -32,7 +32,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help=f"Configuration of the gateway. Default: $DICOMGATE_CONFIG, else {DEFAULT_CONTROL}.",
+        help=f"Configuration with the key `control`. Default: $DICOMGATE_CONFIG; without it {DEFAULT_CONTROL}.",
     ),
 ]
 
@@ -79,13 +79,13 @@ def find_gateway(control: str | None, config: str | None) -> Gateway:
 def _configured(path: str) -> str:
     from proxy.config.assemble import assemble
     from proxy.config.files import Files
-    from proxy.config.findings import Report
+    from proxy.config.findings import Findings
     from proxy.config.tree import Text
 
-    report = Report()
+    report = Findings()
     root = assemble(path, os.environ, Files(), report)
     if root is None:
-        for finding in report.findings:
+        for finding in report.in_order:
             note(str(finding))
         raise CommandError(f"{path} cannot be read: name the control socket with --control PATH")
     value = root.get("control")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proxy.cli.arguments import parse_target, read_file
+from proxy.cli.arguments import read_file
 from proxy.cli.output import CommandError, note, printable, say
 
 if TYPE_CHECKING:
@@ -122,14 +122,14 @@ def _listen(text: str) -> str:
 
 
 def _upstream(pacs: str | None, orthanc: "Orthanc", bind: str) -> str:
-    from proxy.config.hosts import remote_address
+    from proxy.config.hosts import local_address, remote_address
 
     target = pacs or f"127.0.0.1:{orthanc.port}"
     try:
         host, port = remote_address(target)
     except ValueError as error:
         raise CommandError(f"--pacs {error}") from None
-    if port == parse_target(bind)[1] and host in ("127.0.0.1", "::1", "localhost"):
+    if port == local_address(bind)[1] and host in ("127.0.0.1", "::1", "localhost"):
         raise CommandError(
             f"the gateway would listen on Orthanc's own port {port}: give Orthanc another DicomPort and name it with "
             "--pacs HOST:PORT, or give the gateway another port with --listen ADDRESS:PORT"
@@ -195,7 +195,7 @@ def _from_output(path: Path, output: Path | None) -> str:
 def _write_certificates(files: dict[Path, bytes], force: bool) -> None:
     for path, data in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not (path.is_file() and path.read_bytes() == data):
+        if not (path.is_file() and path.read_bytes() == data):  # a second import needs no --force for the same files
             _write(path, data, force)
     for folder in dict.fromkeys(path.parent for path in files):
         written = sum(path.parent == folder for path in files)

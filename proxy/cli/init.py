@@ -62,7 +62,7 @@ upstreams:
 def command(
     pacs: Annotated[str, typer.Option("--pacs", metavar="HOST:PORT", help="Address of the PACS, for plain DICOM.")],
     aet: Annotated[str, typer.Option("--aet", metavar="TITLE", help="AE title of the PACS.")],
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write; default: here.")] = Path("."),
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to write to.")] = Path("."),
     dns: Annotated[list[str] | None, typer.Option("--dns", help="DNS name by which devices call the gateway.")] = None,
     ip: Annotated[list[str] | None, typer.Option("--ip", help="IP address by which devices call the gateway.")] = None,
 ) -> None:

@@ -68,7 +68,7 @@ def issue(
     rsa: RsaOption = False,
     days: Annotated[int | None, typer.Option(min=1, max=3652, help="Default: 397 for a server, else 825.")] = None,
     csr: Annotated[
-        Path | None, typer.Option("--csr", help="Certify the key of this request; its names do not count.")
+        Path | None, typer.Option("--csr", help="Certify the key of this request, and ignore its names.")
     ] = None,
     p12: Annotated[
         str, typer.Option("--p12-password", metavar=_P12_SOURCES, help="Password of the PKCS#12 file.")
@@ -76,7 +76,7 @@ def issue(
     p12_legacy: Annotated[
         bool, typer.Option("--p12-legacy", help="PKCS#12 for Windows before 10 and old Java.")
     ] = False,
-    renew: Annotated[bool, typer.Option("--renew", help="Replace the one of that name, which stays valid.")] = False,
+    renew: Annotated[bool, typer.Option("--renew", help="Replace its files; the old certificate stays valid.")] = False,
 ) -> None:
     """Issue a certificate to a device or a server, as PEM and PKCS#12."""
     pki = _try(lambda: Pki.open(folder))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from proxy.config.expand import expand
 from proxy.config.files import FileProblem, Files
-from proxy.config.findings import Report
+from proxy.config.findings import Findings
 from proxy.config.quoting import shown
 from proxy.config.tree import Block, Items, Mark, Text, parse
 
@@ -18,7 +18,7 @@ INCLUDABLE = ("tenants", "upstreams", "identity_providers")
 _MERGED = frozenset({"tls", "client_auth", "rewrite", "user_identity"})
 
 
-def assemble(path: str, environ: Mapping[str, str], files: Files, report: Report) -> Block | None:
+def assemble(path: str, environ: Mapping[str, str], files: Files, report: Findings) -> Block | None:
     """Return the whole configuration as one tree, or None if the main file cannot be read."""
     root = _read(path, environ, files, report)
     if root is None:
@@ -39,7 +39,7 @@ def assemble(path: str, environ: Mapping[str, str], files: Files, report: Report
 
 
 def _read(
-    path: str, environ: Mapping[str, str], files: Files, report: Report, mark: Mark | None = None
+    path: str, environ: Mapping[str, str], files: Files, report: Findings, mark: Mark | None = None
 ) -> Block | None:
     try:
         content = files.read(path, MAXIMUM_CONFIGURATION)
@@ -58,7 +58,7 @@ def _read(
     return expanded
 
 
-def _include(root: Block, pattern: Text, environ: Mapping[str, str], files: Files, report: Report) -> None:
+def _include(root: Block, pattern: Text, environ: Mapping[str, str], files: Files, report: Findings) -> None:
     folder = os.path.dirname(pattern.mark.file)
     if "\0" in pattern or not pattern:
         report.add("E108", pattern.mark, "include", f"{shown(pattern)} is not a pattern of files")
@@ -80,7 +80,7 @@ def _include(root: Block, pattern: Text, environ: Mapping[str, str], files: File
 
 
 def _include_file(
-    root: Block, path: str, pattern: Text, environ: Mapping[str, str], files: Files, report: Report
+    root: Block, path: str, pattern: Text, environ: Mapping[str, str], files: Files, report: Findings
 ) -> None:
     if path in files.contents:
         report.add("E108", pattern.mark, "include", f"{path} is included twice, or includes itself")
@@ -100,7 +100,7 @@ def _include_file(
                 _add(target, section, key, report)
 
 
-def _add(target: Block, section: Block, key: str, report: Report) -> None:
+def _add(target: Block, section: Block, key: str, report: Findings) -> None:
     for name, node in section.items():
         mark = section.key_marks[name]
         if name in target:

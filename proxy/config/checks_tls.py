@@ -1,4 +1,4 @@
-"""Meaning checks of TLS: what is demanded can be shown, what is trusted is meant, and no tenant is weaker unseen."""
+"""Meaning checks of TLS: required certificates can be shown, and no tenant is weaker than its listener unseen."""
 
 from collections.abc import Iterable
 
@@ -25,7 +25,7 @@ def check_tls(configuration: Configuration, compiled: Compiled, material: Materi
         if listener is None:
             _check_plaintext(item, material)
             continue
-        # A tenant that has nothing of its own has the listener's finding too.
+        # A tenant without a setting of its own would repeat the listener's finding.
         if not material.incomplete and item.tls.trust.policy != listener.trust.policy:
             path = (*item.tls.path, "client_auth") if item.tls.path[-1] == "tls" else item.tls.path
             _check_trust(item.tls, path, f" on listener {item.listener}", material)
@@ -46,7 +46,7 @@ def _check_trust(tls: CompiledTls, path: KeyPath, where: str, material: Material
         f"client_auth is {trust.mode}{where} and there is neither a `ca` nor a pinned certificate (cert.file of a peer)"
     )
     if trust.mode == "required":
-        material.tell("E208", path, f"{nobody}: everybody would be refused")
+        material.tell("E208", path, f"{nobody}: every sender would be refused")
     else:
         material.tell("W208", path, f"{nobody}: a sender that shows a certificate is refused")
 
@@ -60,11 +60,11 @@ def _check_plaintext(item: Reached, material: Material) -> None:
 
 
 def _check_asked(item: Reached, listener: CompiledTls, material: Material) -> None:
-    """A tenant without server names is reached by the listener's own context, which alone asks for certificates."""
+    """The listener must ask for certificates if a tenant without server names wants them: its context serves both."""
     mode = item.tls.trust.mode
     if mode != "none" and listener.trust.mode == "none" and item.tls.trust.trusts_any:
-        so = "nobody reaches it there" if mode == "required" else "this has no effect there"
-        message = f"listener {item.listener} asks nobody for a certificate, and without server_names {so}"
+        so = "no sender reaches the tenant" if mode == "required" else "this has no effect"
+        message = f"listener {item.listener} asks for no certificate, and without server_names {so}"
         material.tell("W206", ("tenants", item.tenant, "tls", "client_auth", "mode"), message)
 
 
@@ -101,7 +101,7 @@ def _check_not_weaker(item: Reached, listener: CompiledTls, material: Material) 
 
 
 def _crl_files(tls: CompiledTls, trusting: CompiledTls) -> list[str]:
-    """The files of CRLs in one block that concern the CAs of another."""
+    """Return the CRL files of one block that concern the CAs of another."""
     authorities = trusting.trust.authorities
     return [
         file.file.path for _, file in tls.trust.crls if any(crl.is_of(ca) for crl in file.crls for ca in authorities)
@@ -111,7 +111,7 @@ def _crl_files(tls: CompiledTls, trusting: CompiledTls) -> list[str]:
 def _check_not_weaker_without_name(
     configuration: Configuration, item: Reached, listener: CompiledTls, material: Material
 ) -> None:
-    """A client that leaves out the server name meets the listener's profile, even where the tenant's is stronger."""
+    """A client without a server name gets the listener's profile, even where the tenant's is stronger."""
     settings = configuration.listeners[item.listener]
     if "reject" == settings.without_sni == settings.unknown_sni:
         return
@@ -124,7 +124,7 @@ def _check_not_weaker_without_name(
 
 
 def _check_crls(effective: Iterable[CompiledTls], material: Material) -> None:
-    """Every CRL must be signed by a CA that is trusted somewhere where it applies."""
+    """Every CRL must be signed by a CA that is trusted where the CRL applies."""
     found: dict[tuple[KeyPath, int], tuple[Crl, str, list[CompiledTls]]] = {}
     for tls in effective:
         for path, crl_file in tls.trust.crls:
@@ -145,7 +145,7 @@ def _check_crls(effective: Iterable[CompiledTls], material: Material) -> None:
 
 
 def _check_effect(configuration: Configuration, material: Material) -> None:
-    """Without a server name nothing leads to a tenant's own profile and certificate."""
+    """Without a server name a tenant's own profile and certificates are never used."""
     for name, tenant in configuration.tenants.items():
         if tenant.server_names or tenant.tls is None:
             continue

@@ -35,7 +35,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Report:
+class Findings:
     """Collects findings. An error in `tenant_defaults` is reported once, not once for each tenant that inherits it."""
 
     has_errors: bool = False
@@ -54,7 +54,7 @@ class Report:
         self._found.append((mark, Finding(code, severity, printable(where), printable(path), printable(message))))
 
     @property
-    def findings(self) -> list[Finding]:
+    def in_order(self) -> list[Finding]:
         """All findings in the order of the text, file by file; those without a position come first."""
         files = list(dict.fromkeys(mark.file for mark, _ in self._found if mark is not None))
         order = sorted(

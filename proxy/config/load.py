@@ -15,7 +15,7 @@ from proxy.config.assemble import assemble, without_defaults
 from proxy.config.checks import check_meaning
 from proxy.config.compile import compile_configuration
 from proxy.config.files import Files
-from proxy.config.findings import Finding, Report
+from proxy.config.findings import Finding, Findings
 from proxy.config.material import Material
 from proxy.config.openssl import openssl_problem
 from proxy.config.unbuilt import check_unbuilt
@@ -77,12 +77,14 @@ def _why_no_file(path: Path) -> str:
 
 def load(path: Path, *, environ: Mapping[str, str], now: datetime.datetime | None = None) -> Loaded:
     """Load and check a configuration. Errors in it are findings, never exceptions."""
-    report, files = Report(), Files()
+    report, files = Findings(), Files()
     config = _load(str(path), environ, files, report, now or datetime.datetime.now(datetime.UTC))
-    return Loaded(None if report.has_errors else config, report.findings, files.paths, config is not None)
+    return Loaded(None if report.has_errors else config, report.in_order, files.paths, config is not None)
 
 
-def _load(path: str, environ: Mapping[str, str], files: Files, report: Report, now: datetime.datetime) -> Config | None:
+def _load(
+    path: str, environ: Mapping[str, str], files: Files, report: Findings, now: datetime.datetime
+) -> Config | None:
     if (problem := openssl_problem()) is not None:
         report.add("E312", None, "", problem)
         return None

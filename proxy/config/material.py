@@ -1,4 +1,4 @@
-"""Certificates, keys, CAs and CRLs of one generation: read, checked, and kept as bytes for the workers."""
+"""Reads and checks the certificates, keys, CAs and CRLs of one generation, and keeps their bytes for the workers."""
 
 import datetime
 import os
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from proxy.config.fields import FilePath
 from proxy.config.files import FileProblem, Files
-from proxy.config.findings import KeyPath, Report, locate
+from proxy.config.findings import Findings, KeyPath, locate
 from proxy.config.models import CertificateModel, Secret
 from proxy.config.tree import Block
 from proxy.config.values import File, KeyPair
@@ -22,7 +22,7 @@ EXPIRES_SOON = datetime.timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class OwnCertificate:
-    """A key pair of the gateway, and what is known of its chain (leaf first)."""
+    """A key pair of the gateway, with its chain (leaf first)."""
 
     pair: KeyPair
     chain: tuple[x509.Certificate, ...]
@@ -54,15 +54,15 @@ class CrlFile:
 
 @dataclass(slots=True)
 class Material:
-    """Reads what the configuration names and reports what is wrong with it, at the line that names it."""
+    """Reads the files that the configuration names, and reports their faults at the line that names them."""
 
     root: Block
     files: Files
     environ: Mapping[str, str]
-    report: Report
+    report: Findings
     now: datetime.datetime
-    incomplete: bool = False  # a file is missing or unusable: what hangs on its content is not checked
-    # A file that several listeners or tenants name, or inherit, is parsed once and complained of once.
+    incomplete: bool = False  # a file is missing or unusable: checks that need its content are left out
+    # A file that several listeners or tenants name or inherit is parsed once and reported once.
     _pairs: dict[CertificateModel, OwnCertificate | None] = field(default_factory=dict)
     _ca_files: dict[FilePath, CaFile | None] = field(default_factory=dict)
     _crl_files: dict[FilePath, CrlFile | None] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Material:
         self.report.add(code, mark, dotted, message)
 
     def read(self, file: FilePath, path: KeyPath) -> File | None:
-        """A file with its content, or None and a report."""
+        """Return a file with its content; report a fault and return None."""
         try:
             content = self.files.read(file.path)
         except FileProblem as problem:
@@ -94,7 +94,7 @@ class Material:
         return content, certificates
 
     def secret(self, secret: Secret, path: KeyPath) -> File | None:
-        """A secret with its content, or None and a report."""
+        """Return a secret with its content; report a fault and return None."""
         where = locate(self.root, path)[0].file_and_line
         if secret.env is not None:
             value = self.environ.get(secret.env)
@@ -110,20 +110,20 @@ class Material:
                 )
                 return None
             return self.read(FilePath(os.path.join(folder, secret.credential)), path)
-        assert secret.file is not None  # the model has made sure of one
+        assert secret.file is not None  # the model requires one of the three
         return self._private(secret.file, path)
 
     def _private(self, file: FilePath, path: KeyPath) -> File | None:
         found = self.read(file, path)
         if found is not None and self.files.read(file.path).mode & 0o007:
             self.tell(
-                "E304", path, f"{file.path} can be read by everybody: chmod o-rwx (on Kubernetes set defaultMode: 0440)"
+                "E304", path, f"{file.path} can be read by all users: chmod o-rwx (on Kubernetes set defaultMode: 0440)"
             )
             return None
         return found
 
     def server_certificate(self, certificate: CertificateModel, path: KeyPath) -> OwnCertificate | None:
-        """A certificate with its key, checked against each other and the clock."""
+        """Return a certificate of the gateway with its key, checked against each other and the clock."""
         if certificate not in self._pairs:
             self._pairs[certificate] = self._server_certificate(certificate, path)
         return self._pairs[certificate]
@@ -148,7 +148,7 @@ class Material:
         return own
 
     def client_certificate(self, certificate: FilePath, key: Secret, path: KeyPath) -> OwnCertificate | None:
-        """What the gateway shows to an upstream; `path` is that of the `tls` block which names both."""
+        """Return the certificate that the gateway shows to an upstream. `path` is that of the `tls` block."""
         chain, secret = self.read(certificate, (*path, "certificate")), self.secret(key, (*path, "key"))
         own = self._own_certificate(chain, secret, path, "certificate")
         if own is not None:
@@ -193,13 +193,13 @@ class Material:
             )
 
     def check_strength(self, certificate: OwnCertificate, path: KeyPath) -> None:
-        """Outside the legacy profiles the chain must be as strong as they ask of clients."""
+        """Report the weak certificates of a chain. Not for the legacy profiles, which admit them."""
         for link in certificate.chain:
             if weak := weakness(link):
                 self.tell("E307", path, f"{certificate.pair.chain.path}: {link.subject}: {weak}")
 
     def ca_file(self, file: FilePath, path: KeyPath) -> CaFile | None:
-        """CAs of client certificates: every certificate of the file must be one."""
+        """Return the CAs of client certificates. Every certificate of the file must be a CA."""
         if file not in self._ca_files:
             self._ca_files[file] = self._ca_file(file, path)
         return self._ca_files[file]
@@ -214,7 +214,7 @@ class Material:
                 self.tell(
                     "E308",
                     path,
-                    f"{file.path}: {certificate.subject} is a device certificate (CA:FALSE), no CA; "
+                    f"{file.path}: {certificate.subject} is a device certificate (CA:FALSE), not a CA; "
                     "put it under cert.file of its peer",
                 )
             elif certificate.not_after <= self.now:
@@ -227,7 +227,7 @@ class Material:
         return CaFile(content, certificates)
 
     def trusted(self, file: FilePath, path: KeyPath) -> CaFile | None:
-        """What an upstream's certificate is verified against: CAs, or the certificate itself."""
+        """Return the trust store for an upstream's certificate: CAs, or the certificate itself."""
         found = self._certificates(file, path)
         if found is None:
             return None
@@ -235,18 +235,18 @@ class Material:
         for certificate in certificates:
             if certificate.not_after <= self.now:
                 ended = f"{certificate.subject} expired on {certificate.not_after:%Y-%m-%d}"
-                self.tell("W301", path, f"{file.path}: {ended}; what it vouches for is refused")
+                self.tell("W301", path, f"{file.path}: {ended}; certificates that it issued are refused")
         return CaFile(content, certificates)
 
     def pinned(self, file: FilePath, path: KeyPath) -> Pinned | None:
-        """A device certificate that is trusted as itself."""
+        """Return a device certificate that is trusted as itself."""
         found = self._certificates(file, path)
         if found is None:
             return None
         content, certificates = found
         if len(certificates) != 1:
             self.tell(
-                "E302", path, f"{file.path} holds {len(certificates)} certificates; write one file for each device"
+                "E302", path, f"{file.path} holds {len(certificates)} certificates; give each device a file of its own"
             )
             return None
         certificate = certificates[0]
@@ -265,7 +265,7 @@ class Material:
         return weakness(certificate, anchor=True) or ""
 
     def crl_file(self, file: FilePath, path: KeyPath) -> CrlFile | None:
-        """CRLs, PEM or DER."""
+        """Return the CRLs of a file, PEM or DER."""
         if file not in self._crl_files:
             self._crl_files[file] = self._crl_file(file, path)
         return self._crl_files[file]

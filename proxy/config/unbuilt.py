@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from proxy.config.findings import KeyPath, Report, locate
+from proxy.config.findings import Findings, KeyPath, locate
 from proxy.config.models_root import Configuration
 from proxy.config.tree import Block
 
@@ -22,7 +22,7 @@ UNBUILT: dict[str, tuple[object, ...]] = {
 }
 
 
-def check_unbuilt(configuration: Configuration, root: Block, report: Report) -> None:
+def check_unbuilt(configuration: Configuration, root: Block, report: Findings) -> None:
     """Report each setting that this version would not obey."""
     for pattern, harmless in UNBUILT.items():
         for path, value in _values(configuration, tuple(pattern.split("."))):

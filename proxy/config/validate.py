@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.findings import MAXIMUM_FINDINGS, Report, locate
+from proxy.config.findings import MAXIMUM_FINDINGS, Findings, locate
 from proxy.config.models_root import Configuration
 from proxy.config.nearest import did_you_mean
 from proxy.config.quoting import shown
@@ -19,7 +19,7 @@ _MISSPELT = 0.85  # a likeness of at least this is a misspelling; below it, the 
 _PLACES_NAMED = 3  # at most, for a key that many mappings have
 
 
-def validate(root: Block, report: Report) -> Configuration | None:
+def validate(root: Block, report: Findings) -> Configuration | None:
     """Return the models, or None after adding the errors to `report`."""
     try:
         return Configuration.model_validate(root)
@@ -29,7 +29,7 @@ def validate(root: Block, report: Report) -> Configuration | None:
         return None
 
 
-def _report(details: ErrorDetails, root: Block, report: Report) -> None:
+def _report(details: ErrorDetails, root: Block, report: Findings) -> None:
     kind, location = details["type"], details["loc"]
     context, value = details.get("ctx", {}), details["input"]
     code, message, key = "E110", details["msg"], False

@@ -1,7 +1,7 @@
 """Shows a certificate to a TLS context as a client would, without the certificate's key.
 
-A server verifies the chain when it reads the Certificate message, before the client has to prove that it has the key
-(RFC 5246 section 7.4.6). So the very OpenSSL, with the very settings of the live path, says what it thinks of a chain.
+A server verifies the chain when it reads the Certificate message, before the client proves that it has the key
+(RFC 5246 section 7.4.6). So the same OpenSSL with the same settings as on the live path judges the chain.
 """
 
 import ssl
@@ -32,16 +32,16 @@ class Unaccepted(Exception):
 
 
 def read_chain(data: bytes) -> tuple[x509.Certificate, ...]:
-    """The certificates of a file, PEM (leaf first) or DER. Raises ValueError where the leaf cannot be read in full."""
+    """Return the certificates of a file, PEM (leaf first) or DER. Raises ValueError for an unreadable leaf."""
     chain = read_leaf_first(data)
     for_policy(chain[0])
     return chain
 
 
 def present(context: ServerContext, chain: Sequence[x509.Certificate]) -> Certificate | None:
-    """What the gateway makes of a client that shows `chain`, or no certificate. Raises `Unaccepted`.
+    """Return the judged certificate of a client that shows `chain`; None for an empty one. Raises `Unaccepted`.
 
-    `context` serves nobody afterwards: it has other suites then.
+    `context` must not serve afterwards: its cipher suites are changed.
     """
     server, to_server, to_client = _await_certificate(context)
     message = _certificate_message([certificate.der for certificate in chain])
@@ -61,7 +61,7 @@ def present(context: ServerContext, chain: Sequence[x509.Certificate]) -> Certif
         return None
     key = chain[0].key
     if key.kind == "EC" and key.curve not in _CURVES:
-        # Found when the client proves that it has the key, which does not happen here.
+        # The live path finds this when the client signs the handshake, which does not happen here.
         words = f"the key of the client certificate is on curve {key.curve}, which is not allowed"
         raise Unaccepted(Reason.CLIENT_CERTIFICATE_WEAK, words, None)
     judge = CertificateJudge(TrustStore(context.settings.client_auth), checks_strength=context.profile.checks_strength)
@@ -69,10 +69,10 @@ def present(context: ServerContext, chain: Sequence[x509.Certificate]) -> Certif
 
 
 def _await_certificate(context: ServerContext) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
-    """A server that waits for the client's Certificate message, in clear text as in TLS 1.2, and what it speaks by.
+    """Return a server that waits for the client's Certificate message (in clear text, TLS 1.2), and its two BIOs.
 
-    Suites are none of the question, so that a certificate of ours which the profile can serve by TLS 1.3 alone does
-    not end it here; the security level, which judges certificates, stays the profile's.
+    All cipher suites are allowed, because our own certificate may go with TLS 1.3 suites alone, which is not the
+    question here. The security level, by which certificates are judged, stays that of the profile.
     """
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     context.ssl.set_ciphers(f"DEFAULT:@SECLEVEL={context.profile.security_level}")
@@ -93,12 +93,12 @@ def _await_certificate(context: ServerContext) -> tuple[ssl.SSLObject, ssl.Memor
 
 
 def _alert(records: bytes) -> int | None:
-    """The description of the alert record that was written, RFC 5246 section 7.2."""
+    """Return the description of the alert record (RFC 5246 section 7.2), or None if it is another record."""
     return records[-1] if records[:1] == _ALERT else None
 
 
 def _certificate_message(chain: Sequence[bytes]) -> bytes:
-    """RFC 5246 section 7.4.2."""
+    """Encode a Certificate message (RFC 5246 section 7.4.2)."""
     entries = b"".join(len(der).to_bytes(3, "big") + der for der in chain)
     body = len(entries).to_bytes(3, "big") + entries
     return _CERTIFICATE + len(body).to_bytes(3, "big") + body

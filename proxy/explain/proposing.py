@@ -85,8 +85,8 @@ def propose(classes: Sequence[str], operations: Sequence[str]) -> tuple[Proposal
         if operation is Operation.GET and not any(sop_classes().get(uid) == SopClass(operation) for uid in fitting):
             fitting.insert(0, examples[0])  # instances come only by a C-GET
         proposals += _for(operation, fitting)
-    said = {proposal.uid for proposal in proposals}
-    proposals += [Proposal(uid) for uid in uids if uid not in said]
+    proposed = {proposal.uid for proposal in proposals}
+    proposals += [Proposal(uid) for uid in uids if uid not in proposed]
     return tuple(dict.fromkeys(proposals))
 
 
@@ -122,6 +122,7 @@ def answer_proposals(proposals: Sequence[Proposal], peer: Peer | None) -> tuple[
 
 def _why_not(proposal: Proposal, peer: Peer) -> str | None:
     sop_class, may = classify(proposal.uid, sop_classes()), permitted(peer.allow)
+    # `why_cut` allows a storage context that serves either direction. The sender wants one of them: check that first.
     if proposal.retrieved and sop_class.operation not in may.as_scp:
         return not_in_allow(SopClass(Operation.GET), peer)
     if not proposal.retrieved and sop_class.operation not in may.as_scu:

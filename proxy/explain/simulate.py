@@ -38,7 +38,7 @@ from proxy.policy.addresses import contains
 from proxy.policy.tenants import describe_networks
 from proxy.policy.trace import Trace
 from proxy.tls.certificates import for_policy
-from proxy.tls.contexts import ListenerTls
+from proxy.tls.contexts import ListenerTls, ServerContext
 from proxy.tls.hello import ClientHelloMalformed, normalize_server_name
 
 if TYPE_CHECKING:
@@ -211,6 +211,15 @@ def _secure(listener: Listener, sender: SimulatedSender, trace: Trace) -> tuple[
     if listener.tls is None:
         trace.skipped("tls", f"listener {listener.name} is plaintext", listener.where)
         return None, None
+    entrance = _select_by_sni(listener, sender, trace)
+    # A new context for each simulation: `present` changes its cipher suites.
+    tls = ListenerTls(listener)
+    context = tls.default if entrance is None else tls.tenant(entrance.tenant.name)
+    return entrance, _verify_certificate(context, sender, trace)
+
+
+def _select_by_sni(listener: Listener, sender: SimulatedSender, trace: Trace) -> Entrance | None:
+    """Return the tenant, or None where the request selects it."""
     try:
         sni = None if sender.sni is None else normalize_server_name(sender.sni.encode())
     except ClientHelloMalformed as error:
@@ -224,19 +233,22 @@ def _secure(listener: Listener, sender: SimulatedSender, trace: Trace) -> tuple[
         trace.passed("sni", f"{sni!r} selects tenant {entrance.tenant.name}", where)
     else:
         trace.skipped("sni", f"{'no server name' if sni is None else repr(sni)}: the tenant is matched by the request")
-    tls = ListenerTls(listener)
-    context = tls.default if entrance is None else tls.tenant(entrance.tenant.name)
+    return entrance
+
+
+def _verify_certificate(context: ServerContext, sender: SimulatedSender, trace: Trace) -> Certificate | None:
     mode, where = context.client_auth_mode, context.settings.where
     if mode is ClientAuthMode.NONE:
         trace.passed("tls", f"profile {context.profile.name}; no client certificate is asked for", where)
-        return entrance, for_policy(sender.chain[0]) if sender.chain else None
+        # A real client would not send it. The decision still gets it, to say that it does not count here.
+        return for_policy(sender.chain[0]) if sender.chain else None
     try:
         certificate = present(context, sender.chain)
     except Unaccepted as error:
         raise _refused(trace, "tls", error.reason, str(error), where, Alert(error.alert)) from None
     shown = "verified by OpenSSL" if certificate is not None else "none is shown"
     trace.passed("tls", f"profile {context.profile.name}; client certificate {mode}: {shown}", where)
-    return entrance, certificate
+    return certificate
 
 
 def _read_request(sender: SimulatedSender, certificate: Certificate | None, trace: Trace) -> Facts:

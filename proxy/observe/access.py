@@ -1,6 +1,6 @@
 """The access record: one line for each association, when it ends or is refused (docs/reference/record.md).
 
-`access_record.schema.json` describes its public form: what is unknown is left out, never null. No field can hold a
+`access_record.schema.json` describes its public form: an unknown field is left out, never null. No field can hold a
 passcode, a token or patient data. Text that a peer chose is cut to a fixed length here, and escaped when it is written.
 """
 
@@ -73,8 +73,8 @@ class InstanceCount:
 class AccessRecord:
     """Everything known about one association; filled in as the association proceeds.
 
-    `access_record.schema.json` says what each field means in the log. A field that is None, empty or absent there is
-    not known yet, or does not apply.
+    `access_record.schema.json` describes each field as it is logged. A field that is None or empty here is not known
+    yet, or does not apply.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Values of a log line: JSON, without what is unknown, and of bounded length."""
+"""Values of a log line: JSON of bounded length, unknown fields left out."""
 
 Json = str | int | float | bool | list["Json"] | dict[str, "Json"]
 

@@ -92,7 +92,7 @@ class Metrics:
 
 
 def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """Merge the snapshots of several processes: sums, but the highest value of a gauge whose family says so."""
+    """Merge the snapshots of several processes: sums, or the highest value of a gauge whose family is `highest`."""
     totals: dict[str, dict[tuple[str, ...], float | list[float]]] = {family.name: {} for family in FAMILIES}
     for snapshot in snapshots:
         for name, children in snapshot.items():

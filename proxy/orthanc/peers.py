@@ -81,6 +81,7 @@ def _by_title(orthanc: Orthanc) -> list[list[Modality]]:
 
 def _by_title_alone(orthanc: Orthanc, modalities: list[Modality], trust: Trust, names: "_Names") -> list[PeerEntry]:
     comments = [_called(modalities, with_host=True), *_remarks(modalities)]
+    # Without the host check, Orthanc allows only what all modalities of a title allow.
     operations = frozenset.intersection(*(modality.operations for modality in modalities)) | orthanc.always
     if len(modalities) > 1:
         comments.append("Orthanc allows what all of these allow, because it does not check the address.")
@@ -129,6 +130,7 @@ def _at_host(
             f"Host {shown(host)}, resolved at the import; later changes of the name have no effect. Orthanc "
             "compares the address with this text, and never finds it equal."
         )
+    # With the host check it is the union: Orthanc allows what any modality of this title and Host allows.
     operations = frozenset.union(*(modality.operations for modality in modalities)) | orthanc.always
     entry = _entry(comments, names.take(modalities[0].name), title, found, _words(orthanc, operations))
     return _bound(trust, title, entry, names)

@@ -1,7 +1,7 @@
-"""DicomTlsTrustedCertificates in our terms: which are CAs, and which device certificate is whose. Pure.
+"""Sorts DicomTlsTrustedCertificates into CAs and device certificates, and gives each device its own. Pure.
 
-To Orthanc every certificate of the file is a root: a self-signed one, as `openssl req -x509` makes it, is CA:TRUE, so
-its device could issue others, and any of them may come with any AE title. Here a self-signed certificate is pinned,
+Orthanc takes every certificate of the file for a root. A self-signed one made by `openssl req -x509` is CA:TRUE, so its
+device could issue others, and any of them could come with any AE title. Here a self-signed certificate is pinned:
 trusted as itself alone.
 """
 
@@ -14,14 +14,14 @@ from proxy.orthanc.model import Modality
 from proxy.policy.patterns import fold_title
 from proxy.x509.certificate import Certificate
 
-CA_NAME = "default"  # what the one file under client_auth.ca is called
+CA_NAME = "default"  # the name of the one file under client_auth.ca
 
 Binding = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The certificates of the file by what becomes of them. `ignored` neither Orthanc nor OpenSSL counts for a root."""
+    """The certificates of the file, sorted. Neither Orthanc nor OpenSSL takes one of `ignored` for a root."""
 
     authorities: tuple[Certificate, ...] = ()
     devices: tuple[Certificate, ...] = ()
@@ -30,7 +30,10 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Who must show what. `files`: SHA-256 of a device certificate -> its file. Empty: no certificate is asked for."""
+    """The certificates that senders must show. `files`: SHA-256 -> file of each device certificate.
+
+    Empty: no certificate is asked for.
+    """
 
     ca_file: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -38,7 +41,7 @@ class Trust:
     unclaimed: tuple[str, ...] = ()
 
     def bindings(self, title: str) -> list[Binding]:
-        """What `cert` says in the entries of a title, one after the other; an empty one: any verified certificate."""
+        """Return the `cert` of each entry of a title; an empty one stands for any verified certificate."""
         own = self.by_title.get(fold_title(title))
         if own:
             return [self._pins(own)]
@@ -52,7 +55,7 @@ class Trust:
 
 
 def sort_bundle(certificates: Sequence[Certificate]) -> Bundle:
-    """Tell CAs from devices: a root that says it signs certificates is a CA, any other self-signed one a device's."""
+    """Tell CAs from devices: a root with the key usage of a CA is one, any other self-signed one is a device."""
     authorities, devices, ignored = list[Certificate](), list[Certificate](), list[Certificate]()
     for certificate in {item.sha256: item for item in certificates}.values():
         if certificate.is_ca and (not _is_self_signed(certificate) or _signs_certificates(certificate)):
@@ -63,7 +66,7 @@ def sort_bundle(certificates: Sequence[Certificate]) -> Bundle:
 
 
 def make_trust(bundle: Bundle, modalities: Sequence[Modality], files: Mapping[str, str], ca_file: str) -> Trust:
-    """Give each device certificate to the titles that it names; what names none is for all that have none."""
+    """Give each device certificate to the titles that it names. One that names none serves all titles without one."""
     by_title = dict[str, tuple[str, ...]]()
     unclaimed = list[str]()
     for certificate in bundle.devices:
@@ -77,7 +80,7 @@ def make_trust(bundle: Bundle, modalities: Sequence[Modality], files: Mapping[st
 
 
 def file_name(certificate: Certificate) -> str:
-    """For a file of its own: something to recognise it by, and what makes it unique."""
+    """Return a file name: the common name to recognise it by, and part of the fingerprint to make it unique."""
     common_name = next(iter(certificate.subject.common_names), "certificate")
     slug = re.sub(r"[^A-Za-z0-9]+", "-", common_name).strip("-").lower()[:32] or "certificate"
     return f"{slug}-{certificate.sha256[:8]}.pem"
@@ -88,12 +91,12 @@ def _is_self_signed(certificate: Certificate) -> bool:
 
 
 def _signs_certificates(certificate: Certificate) -> bool:
-    """RFC 5280 4.2.1.3: a CA says so in its key usage, which `openssl req -x509` leaves out."""
+    """A CA has the key usage for it (RFC 5280 4.2.1.3), which `openssl req -x509` leaves out."""
     return certificate.key_usage is not None and certificate.may("keyCertSign")
 
 
 def _names(certificate: Certificate) -> set[str]:
-    """What it is called, in upper case: common names, DNS names and their first labels, addresses."""
+    """Return the names of a certificate in upper case: common names, DNS names and their first labels, addresses."""
     whole = {*certificate.subject.common_names, *certificate.names.dns}
     labels = {name.partition(".")[0] for name in whole if not _is_address(name)}
     names = whole | labels | set(certificate.names.ip)

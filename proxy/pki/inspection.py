@@ -1,6 +1,6 @@
-"""What `pki inspect` shows of a file: certificates, CRLs and requests, and where in a configuration each could stand.
+"""Presents a file for `pki inspect`: its certificates, CRLs and requests, and the places of a configuration that fit.
 
-Reading and judging are those of `proxy.x509`, as for `check` and the live path; here is only what is shown of it.
+`proxy.x509` reads and judges, as it does for `check` and the live path.
 """
 
 import datetime
@@ -20,7 +20,7 @@ _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
 
 
 class InspectionError(Exception):
-    """The file holds nothing that can be shown; says what it holds."""
+    """The file holds nothing that can be shown; the text says what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ Shown = ShownCertificate | ShownCrl | ShownRequest
 
 
 def inspect(data: bytes, now: datetime.datetime) -> list[Shown]:
-    """Everything that a PEM or DER file holds except private keys. Raises InspectionError."""
+    """Return everything that a PEM or DER file holds except private keys. Raises InspectionError."""
     try:
         pem = list(blocks(data))
         shown = [one for label, der in pem for one in _of_block(label, der, now)] if pem else [_of_der(data, now)]
@@ -123,7 +123,7 @@ def _of_der(data: bytes, now: datetime.datetime) -> Shown:
 
 
 def show_certificate(certificate: Certificate, now: datetime.datetime) -> ShownCertificate:
-    """Every field that can be read, and the places where the certificate could stand."""
+    """Return every field that can be read, and the places where the certificate could stand."""
     usages = certificate.extended_key_usage
     return ShownCertificate(
         subject=certificate.subject.text,
@@ -156,9 +156,9 @@ def _show_request(request: Request) -> ShownRequest:
 
 
 def _uses(certificate: Certificate, now: datetime.datetime) -> Iterator[Use]:
-    """Where the certificate could stand in a configuration."""
+    """Yield the places of a configuration where a certificate can stand, and whether this one fits."""
     untimely = _unreadable(certificate) or _untimely(certificate, now)
-    # Nobody checks the signature of what is trusted as itself: a pinned certificate, a CA.
+    # The signature of a certificate that is trusted as itself (pinned, or a CA) is never checked.
     as_itself = untimely or weakness(certificate, anchor=True) or ""
     by_issuer = untimely or weakness(certificate) or ""
     yield _as_server(certificate, by_issuer)

@@ -1,8 +1,7 @@
-"""Building keys, certificates, requests, CRLs and PKCS#12 for the dev PKI. Values in, values out: no file, no clock.
+"""Builds keys, certificates, requests, CRLs and PKCS#12 for the dev PKI. Values in, values out: no file, no clock.
 
-The extensions are those that the strictest verifiers ask for (RFC 5280; `VERIFY_X509_STRICT`): critical
-basicConstraints and keyUsage, a subject key identifier everywhere, an authority key identifier on all that is
-not self-signed.
+The extensions are those that the strictest verifiers require (RFC 5280; `VERIFY_X509_STRICT`): critical
+basicConstraints and keyUsage, a subject key identifier everywhere, an authority key identifier unless self-signed.
 """
 
 import datetime
@@ -29,12 +28,12 @@ KeyType = Literal["ec", "rsa"]
 Usage = Literal["client", "server"]
 
 CA_DAYS = 3652  # ten years
-SERVER_DAYS = 397  # what browsers and operating systems accept of a server at most (CA/Browser Forum 6.3.2)
-CLIENT_DAYS = 825  # a device is touched rarely; what Apple's platforms accept of any certificate at most
-CLOCK_SKEW = datetime.timedelta(hours=1)  # clocks of modalities are late
+SERVER_DAYS = 397  # the longest that browsers and operating systems accept of a server (CA/Browser Forum 6.3.2)
+CLIENT_DAYS = 825  # devices are serviced rarely; the longest that Apple's platforms accept of any certificate
+CLOCK_SKEW = datetime.timedelta(hours=1)  # clocks of modalities may be slow
 
-RSA_CA_BITS = 3072  # lives ten years
-RSA_LEAF_BITS = 2048  # signs at every handshake
+RSA_CA_BITS = 3072  # strong enough for ten years
+RSA_LEAF_BITS = 2048  # it signs in every handshake, so it has to be fast
 
 _DNS_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
@@ -42,7 +41,7 @@ _EKU = {"client": ExtendedKeyUsageOID.CLIENT_AUTH, "server": ExtendedKeyUsageOID
 
 
 class IssuingError(Exception):
-    """What was asked for cannot be put into a certificate; says why."""
+    """A value cannot be put into a certificate; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Names:
 
     @staticmethod
     def parse(dns: Iterable[str] = (), uri: Iterable[str] = (), ip: Iterable[str] = ()) -> "Names":
-        """Check what somebody typed. Raises IssuingError naming the value."""
+        """Check names that a person typed. Raises IssuingError naming the value."""
         names = tuple(dict.fromkeys(text.lower().removesuffix(".") for text in dns))
         for name in names:
             labels = name.removeprefix("*.").split(".")
@@ -95,14 +94,14 @@ class Authority:
 
 
 def generate_key(key_type: KeyType, *, rsa_bits: int = RSA_LEAF_BITS) -> PrivateKey:
-    """EC is P-256: the one curve that every DICOM peer has (DCMTK offers no X25519)."""
+    """Generate a key. EC is P-256, the one curve that every DICOM peer has (DCMTK offers no X25519)."""
     if key_type == "ec":
         return ec.generate_private_key(ec.SECP256R1())
     return rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits)
 
 
 def key_pem(key: PrivateKey) -> bytes:
-    """PKCS#8 PEM without a password: DCMTK, Orthanc and the gateway read it unattended."""
+    """Return PKCS#8 PEM without a password, which DCMTK, Orthanc and the gateway read unattended."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -115,7 +114,7 @@ def chain_pem(certificates: Iterable[x509.Certificate]) -> bytes:
 def build_authority(
     common_name: str, key_type: KeyType, now: datetime.datetime, *, issuer: Authority | None = None
 ) -> Authority:
-    """A root (no issuer), or an intermediate that may issue end-entity certificates alone (path length 0)."""
+    """Build a root (no issuer), or an intermediate that may issue only end-entity certificates (path length 0)."""
     key = generate_key(key_type, rsa_bits=RSA_CA_BITS)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = (
@@ -135,7 +134,10 @@ def build_certificate(
     now: datetime.datetime,
     days: int,
 ) -> x509.Certificate:
-    """An end-entity certificate. Never outlives its issuer. Raises IssuingError for a weak key, an expired issuer."""
+    """Build an end-entity certificate, which never outlives its issuer.
+
+    Raises IssuingError for a weak key or an expired issuer.
+    """
     check_key_strength(public_key)
     if now >= issuer.certificate.not_valid_after_utc:
         raise IssuingError(f"the CA expired on {issuer.certificate.not_valid_after_utc:%Y-%m-%d}")
@@ -155,7 +157,7 @@ def build_certificate(
 def build_request(
     common_name: str, key: PrivateKey, names: Names, usage: Sequence[Usage]
 ) -> x509.CertificateSigningRequest:
-    """A PKCS#10 request for a CA of somebody else."""
+    """Build a PKCS#10 request for another CA."""
     builder = x509.CertificateSigningRequestBuilder(
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     ).add_extension(x509.ExtendedKeyUsage([_EKU[kind] for kind in usage]), critical=False)
@@ -165,9 +167,9 @@ def build_request(
 
 
 def request_key(data: bytes) -> PublicKey:
-    """The public key of a PEM or DER request whose signature proves that the sender holds the private one.
+    """Return the public key of a PEM or DER request whose signature proves that the sender holds the private key.
 
-    Nothing else of the request is read: names are given by who issues, not by who asks. Raises IssuingError.
+    Nothing else of the request is used: the issuer gives the names, not the requester. Raises IssuingError.
     """
     try:
         request = read_request(data)
@@ -177,7 +179,7 @@ def request_key(data: bytes) -> PublicKey:
     if not request.signature_valid:
         raise IssuingError("the signature of the request does not verify")
     if not isinstance(key, PublicKey):
-        raise IssuingError("the key of the request is neither RSA nor EC; DCMTK reads no other")
+        raise IssuingError("the key of the request is neither RSA nor EC, and DCMTK reads no other kind")
     return key
 
 
@@ -199,7 +201,7 @@ def build_crl(
     now: datetime.datetime,
     next_update: datetime.datetime,
 ) -> x509.CertificateRevocationList:
-    """A CRL of (serial, when revoked)."""
+    """Build a CRL. `revoked` holds the serial and the time of each revocation."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.certificate.subject)
@@ -222,9 +224,9 @@ def build_pkcs12(
     *,
     legacy: bool = False,
 ) -> bytes:
-    """Key and chain as PKCS#12; `password` None: not encrypted.
+    """Return key and chain as PKCS#12, unencrypted if `password` is None.
 
-    AES-256 needs Java 8u301 or Windows 10 1709; `legacy` is 3DES and SHA-1, which is all that older ones read.
+    AES-256 needs Java 8u301 or Windows 10 1709; `legacy` is 3DES and SHA-1, which older ones can read.
     """
     encryption: serialization.KeySerializationEncryption
     if password is None:

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all, over nothing that is there, keys for no other eyes."""
+"""Writes files and folders that appear complete or not at all, never over existing ones; keys are private at once."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A folder (0700) that gets its name when the body has ended. Fails where one with anything in it has the name."""
+    """Yield a folder (0700) that gets its name when the body ends. Fails if a folder of that name is not empty."""
     target.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -22,7 +22,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Never through a link, never over another file, and never readable by others for a moment."""
+    """Write a new file: never through a link or over another file, and at no moment readable by others."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(data)
         file.flush()
@@ -30,8 +30,8 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Old content or new, never half. The caller sees to it that only one does this at a time."""
+    """Replace a file: a reader gets the old or the new content. Only one caller may do this at a time."""
     new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)  # left by one that was killed
+    new.unlink(missing_ok=True)  # left by a process that was killed
     write_new(new, data)
     os.replace(new, path)

@@ -33,6 +33,7 @@ class ControlServer:
         try:
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             if self._path.is_socket():
+                # A file in the way may belong to a living gateway, whose socket must not be taken from it.
                 if await _answers(self._path):
                     raise ControlError(f"control: {self._path}: another gateway listens there")
                 self._path.unlink()

@@ -20,9 +20,10 @@ from proxy.shared.table import SharedTable
 
 _READY_TIMEOUT = 30.0  # seconds until a new worker must serve
 _LIVED = 1.0  # seconds of service after which the end of a worker does not count as a failed start
-_FIRST_PAUSE = 0.1  # seconds before a second start after a failed one; doubled each time
+_FIRST_PAUSE = 0.1  # seconds, doubled with each failed start in a row; none after the first failure
 _LONGEST_PAUSE = 5.0
 _GIVE_UP = 8  # failed starts in a row
+#: A worker beats every second. Long turns of its loop (a large request, a swapping machine) are no reason to kill it.
 _MISSED_BEATS = 15  # ticks of the supervisor without a message from the worker
 
 
@@ -60,7 +61,7 @@ class GenerationOwner(Protocol):
 
 
 class StartFailed(Exception):
-    """A worker of a new generation could not start; the text says why."""
+    """A worker of a new generation could not start. Its text is the cause."""
 
 
 class Generation:
@@ -104,6 +105,7 @@ class Generation:
                 raise StartFailed(ended.failure or f"a worker ended with {_how(ended.returncode)} before it served")
         for worker in workers:
             worker.expected_to_end = False
+        # Only now may they accept. Before, the start could fail, and the connections of those that were up would end.
         self.order(Order.SERVE)
         self.serving = True
 
@@ -206,6 +208,7 @@ class Generation:
         if self._failed_starts >= _GIVE_UP:
             self._owner.give_up(f"{self._failed_starts} workers in a row ended as soon as they started")
             return
+        # One failure may be chance, and until the replacement serves the other workers carry its share: start at once.
         pause = 0.0 if self._failed_starts <= 1 else min(_FIRST_PAUSE * 2**self._failed_starts, _LONGEST_PAUSE)
         task = asyncio.create_task(self._respawn(worker.start.slot, pause))
         self._respawns.add(task)
@@ -219,7 +222,7 @@ class Generation:
             return
         worker = self._new_worker(slot)
         worker.begin()
-        if self._draining:
+        if self._draining:  # before SERVE: it must not accept a single association
             worker.send(Order.DRAIN)
         worker.send(Order.SERVE)
 

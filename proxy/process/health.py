@@ -20,7 +20,7 @@ from proxy.upstream.echo_client import verify
 from proxy.upstream.health import Health
 from proxy.upstream.verification import Outcome, StepName, Verification, VerificationRequest
 
-_SPREAD = 1.0  # seconds over which the first checks are spread, so that servers are not all asked at once
+_SPREAD = 1.0  # seconds over which the first checks are spread
 
 
 class Counter(Protocol):
@@ -82,6 +82,7 @@ class HealthChecks:
             upstream, server, check = wanted[key]
             request = self._request(upstream, server, check, contexts.get(upstream.name))
             one = self._checked[key] = _Checked(upstream, server, check, request, Health(check))
+            # The first results are wanted soon, but hundreds of servers are not to be connected to in one turn.
             delay = min(_SPREAD, check.interval) * position / len(new)
             one.task = asyncio.get_running_loop().create_task(self._run(key, one, delay))
 
@@ -141,6 +142,7 @@ class HealthChecks:
         before = one.health.last
         one.when = time.time()
         self._counter.checked(one.upstream.name, one.server.label, one.check.type, result.outcome, one.when)
+        # From the table, not from the last check: a worker lifts the verdict once the server accepts an association.
         was_down = self._states.down(key)
         down = one.health.learn(result, began, down=was_down)
         if down != was_down:
@@ -149,8 +151,11 @@ class HealthChecks:
                     self._events.event("error", "server_down", **one.fields, message=in_words(result))
                 else:
                     self._events.event("info", "server_up", **one.fields, message=in_words(result))
+        # Up by its checks, but a worker could not connect to it. `rise` good checks, all begun after that failure, let
+        # it have associations again at once instead of after its pause.
         elif one.health.good_since is not None and self._states.reached(key, before=one.health.good_since):
             self._events.event("info", "server_up", **one.fields, message=in_words(result))
+        # Once, not at each check: most servers refuse the AE titles of a check for ever.
         if result.refused and not (before is not None and before.refused):
             self._events.event("info", "health_check_refused", **one.fields, message=in_words(result))
 

@@ -77,7 +77,7 @@ class AssociationFilter:
 
 #: The record of an open association: a pickle of the `AccessRecord` and the monotonic time at which it was made,
 #: followed by a pickle for each later change. This takes a fifth of the memory of a dictionary and a third of the work
-#: of JSON, for what is read only if a worker dies or `status` asks.
+#: of JSON, for a record that is read only if the worker dies, or for `status`.
 OpenRecord = bytes
 
 #: Key of the time, by the monotonic clock that all processes share, at which `duration_s` was taken. In what

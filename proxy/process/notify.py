@@ -41,7 +41,7 @@ class Notifier:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             try:
-                sock.setblocking(False)
+                sock.setblocking(False)  # a stopped service manager must not stop the gateway
                 sock.sendto(message.encode(), self._address)
             except OSError:
                 pass  # the service manager is gone or its queue is full: serving goes on

@@ -9,9 +9,9 @@ from proxy.process.worker_process import WorkerProcess
 
 
 class Requests:
-    """Answers requests of the control socket with what it is given: a callable for each verb.
+    """Answers the requests of the control socket by means of the callables it is given.
 
-    Every answer has `ok`; except for `status`, `message` says what was done.
+    Every answer contains `ok`, and every one but that of `status` a `message`.
     """
 
     def __init__(

@@ -27,7 +27,8 @@ from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.upstreams import upstream_contexts
 
-_BEAT = 1.0  # seconds
+#: Seconds between beats. They come from the event loop that serves associations, so that they stop where it hangs.
+_BEAT = 1.0
 #: A terminal and `systemctl kill` send these to the whole process group. A worker ignores them: the supervisor decides
 #: what they mean and gives the order over the channel.
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -52,6 +53,7 @@ class _Serving:
         worker, channel = self._worker, self._channel
         if worker is not None:
             await worker.stop()
+            # The final counters: what was counted since the last scrape would be lost with this process.
             channel.send(Report.LEAVING, self._snapshot(worker))
         await channel.close()
 
@@ -60,7 +62,7 @@ class _Serving:
             self._start(value)
         elif kind == Order.STOP:
             self._ended.set()
-        elif self._worker is None:
+        elif self._worker is None:  # START has failed, and this process is about to end
             return
         elif kind == Order.SERVE:
             self._worker.start()
@@ -103,6 +105,7 @@ class _Serving:
         self._channel.send(Report.IDLE)
 
     def _retire(self, worker: Worker, config: Config | None) -> None:
+        """Stop accepting, and decide open associations again under `config`. Each later reload repeats the second."""
         if not self._retiring:
             self._retiring = True
             worker.leave()
@@ -135,7 +138,7 @@ class _Serving:
     def _supervisor_lost(self) -> None:
         """Stop accepting and serve open associations to their end, for at most `timeouts.drain`.
 
-        Without a supervisor nobody replaces, reloads or stops this worker, and the next gateway needs the addresses.
+        Without a supervisor this worker is never reloaded or stopped, and the next gateway needs the addresses.
         """
         if self._worker is None or self._ended.is_set():
             self._ended.set()

@@ -95,12 +95,14 @@ def _listen(listener: str, host: str, port: int) -> socket.socket:
     except OSError as error:
         raise BindError(f"listener {listener}: cannot listen on {host}:{port}: {error.strerror}") from None
     try:
+        # A restart must not wait for connections of the last run in TIME_WAIT.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             # `[::]` and `0.0.0.0` can be bound side by side, whatever net.ipv6.bindv6only is.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
         sock.listen(_BACKLOG)
+        # All workers wake up for a connection and one gets it: accept(2) of the others must not wait.
         sock.setblocking(False)
     except OSError as error:
         sock.close()

@@ -108,9 +108,9 @@ class Supervisor:
         loop.set_exception_handler(self._report)
 
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log what asyncio would print to stderr, on one line."""
-        error = repr(context.get("exception"))
-        self._logs.event("error", "internal", message=str(context.get("message")), error=error)
+        """Log on one line what asyncio would print to stderr."""
+        message, error = str(context.get("message")), repr(context.get("exception"))
+        self._logs.event("error", "internal", message=message, error=error)
 
     async def _open_services(self) -> None:
         self._sockets.open(self.config)
@@ -194,10 +194,9 @@ class Supervisor:
         """Drain; a second signal ends the drain at once. Nothing is drained if workers cannot be kept running."""
         if self._exit_code:
             return
-        drained = asyncio.ensure_future(self._drain_to_the_end())
-        again = asyncio.ensure_future(self._signals.get())
-        await asyncio.wait((drained, again), return_when=asyncio.FIRST_COMPLETED)
-        for task in (drained, again):
+        tasks = [asyncio.ensure_future(self._drain_to_the_end()), asyncio.ensure_future(self._signals.get())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
             task.cancel()
 
     async def _drain_to_the_end(self) -> None:
@@ -293,9 +292,9 @@ class Supervisor:
         return await self._totals.collect(workers, draining=self.draining, dropped=self._logs.dropped)
 
     def _ready(self) -> tuple[bool, str]:
-        if not self._generations.serving:
-            return False, "starting"
-        return (not self.draining, "draining" if self.draining else "ready")
+        if self._generations.serving:
+            return not self.draining, "draining" if self.draining else "ready"
+        return False, "starting"
 
     async def _status(self) -> Mapping[str, Any]:
         state = {"started": self._totals.started, "draining": self.draining}

@@ -38,6 +38,7 @@ class Totals:
         before = self._own.snapshot()
         self.keep(before)
         self._own = Metrics(config)
+        # A gauge ends with its configuration, but this one is true until the next check, which may be minutes away.
         for labels, when in before[_CHECKED_AT]:
             if isinstance(when, float) and _is_checked(config, *labels):
                 self._own.set(_CHECKED_AT, labels, when)

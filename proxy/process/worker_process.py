@@ -91,6 +91,7 @@ class WorkerProcess:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         ours, theirs = socket.socketpair()
+        # Their end is closed here once the worker has it: only then does the end of the worker end the channel.
         with theirs:
             await self._channel.open(ours)
             listening = [fd for group in self.start.sockets.values() for fd in group]
@@ -103,7 +104,7 @@ class WorkerProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), self.start.table[0], *listening),
             )
-        if self._killed:
+        if self._killed:  # while the process was being started
             self.kill()
         self._channel.send(Order.START, self.start)
         orders, self._early = self._early or [], None

@@ -1,4 +1,4 @@
-"""What policy compares of a client certificate, taken from the value of the one reader (`proxy.x509`)."""
+"""Makes the certificate that policy compares with the conditions of a peer from the one that `proxy.x509` read."""
 
 from proxy import policy
 from proxy.x509.certificate import Certificate, Unreadable

@@ -1,4 +1,4 @@
-"""TLS towards a server that we call: `dicomgate echo`, and the gateway's own check of itself."""
+"""TLS contexts of the client's side: for `dicomgate echo`, for upstreams, and for the gateway's check of itself."""
 
 import ssl
 from typing import Literal
@@ -19,10 +19,10 @@ def client_context(
     verify_name: bool = True,
     alpn: tuple[str, ...] = (),
 ) -> ssl.SSLContext:
-    """A context that offers what `profile` allows. `ca`, `certificate` and `key` are PEM. Raises `TlsSetupError`.
+    """Return a context that offers what `profile` allows. `ca`, `certificate`, `key`: PEM. Raises `TlsSetupError`.
 
-    `verify` checks the server's chain, `verify_name` its name as well, for which a `server_hostname` must be given.
-    `alpn`: nothing or `dicom`; a DCMTK server aborts on any other offer.
+    `verify` checks the server's chain, `verify_name` its name as well; then a `server_hostname` must be given.
+    `alpn` is empty or `dicom`: a DCMTK server aborts on any other offer.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     profile.apply(context)
@@ -31,7 +31,7 @@ def client_context(
     if ca == "system":
         context.set_default_verify_paths()
     elif ca is not None:
-        # A single server certificate, or an intermediate CA, is a good enough anchor where it was named.
+        # A server certificate or an intermediate CA that the configuration names is an anchor as well as a root is.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         try:
             context.load_verify_locations(cadata=ca.decode("ascii", "ignore"))

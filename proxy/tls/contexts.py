@@ -1,7 +1,9 @@
-"""One `ssl.SSLContext` per tenant and listener, built once, chosen before the TLS object exists.
+"""One `ssl.SSLContext` for each tenant on each listener, chosen before the TLS object exists.
 
-A context is never swapped while a handshake runs: verify mode, versions and tickets would stay those of the first one,
-and a client without certificate would get in. The `sni_callback` only compares what OpenSSL read with what we read.
+The usual way, to exchange the context inside `sni_callback`, is a hole: verify mode, CRL flags, versions and tickets
+stay those of the listener's context. A client without a certificate gets in where the tenant requires one, and a ticket
+of tenant A resumes a session under tenant B. So the ClientHello is read first (`hello.py`) and the TLS object is made
+from the right context. The callback that remains only checks that OpenSSL read the same server name as we did.
 """
 
 import ssl
@@ -19,8 +21,8 @@ from proxy.tls.trust import TrustStore
 
 ALPN = "dicom"  # IANA, TLS ALPN protocol ids
 
-#: OpenSSL keeps about 10 KiB of every TLS 1.2 session, up to 20480 of them for two hours, and Python cannot turn that
-#: off. The store goes with its context, so the context is made anew after this many handshakes (5 MiB; takes 1 ms).
+#: OpenSSL keeps about 10 KiB of every TLS 1.2 session, up to 20480 of them for two hours, and Python has no call that
+#: turns it off. The store belongs to the context, which is replaced after this many handshakes (5 MiB; takes 1 ms).
 RENEW_AFTER = 512
 
 _VERIFY_MODES = {
@@ -31,7 +33,7 @@ _VERIFY_MODES = {
 
 
 class ServerObject(ssl.SSLObject):
-    """The server's side of one connection, and the name that its ClientHello was read to ask for."""
+    """The server's side of one connection, with the server name that `hello.py` read for it."""
 
     server_name_known = False
     expected_server_name: str | None = None
@@ -39,7 +41,7 @@ class ServerObject(ssl.SSLObject):
 
 
 class ServerContext:
-    """What one `tls` block says: `ssl` makes the TLS object, then `expect_server_name` tells it the name."""
+    """The context of one `tls` block. Make the TLS object from `ssl`, then call `expect_server_name`."""
 
     def __init__(self, settings: TlsSettings) -> None:
         """Raises `TlsSetupError`."""
@@ -67,11 +69,11 @@ class ServerContext:
                 context.load_verify_locations(cadata=self._trust.der)
             elif self.client_auth_mode is ClientAuthMode.REQUIRED:
                 raise TlsSetupError(self.settings.where, "client certificates are required, but there is no CA")
-            # Optional without a CA: none is fine, and any is refused, as nothing can vouch for it.
+            # Optional without a CA: no certificate is accepted, any certificate is refused.
         context.verify_mode = _VERIFY_MODES[self.client_auth_mode]
-        # An intermediate CA, or a pinned certificate that is not self-signed, is an anchor as well.
+        # Without the flag only a self-signed certificate is an anchor; an intermediate CA or a pinned one is not.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        # A TLS 1.3 ticket of one tenant must not be good at another, nor outlive a reload.
+        # No session is ever resumed: a ticket would be valid for another tenant and would outlive a reload.
         context.num_tickets = 0
         context.set_alpn_protocols([ALPN])
         context.sslobject_class = ServerObject
@@ -79,7 +81,7 @@ class ServerContext:
         return context
 
     def expect_server_name(self, ssl_object: ssl.SSLObject, server_name: str | None) -> None:
-        """Say what name the ClientHello asks for (None: none), before the handshake; without this it is refused."""
+        """Set the server name that was read (None: none) before the handshake, which fails without this call."""
         server_object = cast(ServerObject, ssl_object)
         server_object.expected_server_name = server_name
         server_object.server_name_known = True
@@ -88,19 +90,19 @@ class ServerContext:
             try:
                 self.ssl = self._build()
             except OSError:
-                return  # out of descriptors or memory: the present one is as good, and the next handshake tries again
+                return  # out of descriptors or memory: keep the present one; the next handshake tries again
             self._handshakes = 0
 
     def server_name_mismatch(self, ssl_object: ssl.SSLObject) -> bool:
-        """Whether the handshake failed because OpenSSL read another server name than was expected."""
+        """Return whether the handshake failed because OpenSSL read another server name than we did."""
         return cast(ServerObject, ssl_object).sni_mismatch
 
     def client_certificate(self, ssl_object: ssl.SSLObject, now: float) -> Certificate | None:
-        """The client's certificate after the handshake; `now` in seconds since the epoch."""
+        """Return the client's certificate after the handshake, judged. `now` is in seconds since the epoch."""
         return self._judge.certificate(ssl_object, now)
 
     def self_test(self) -> None:
-        """One handshake with ourselves in memory. Raises `TlsSetupError` where the certificates do not serve."""
+        """Shake hands with ourselves in memory. Raises `TlsSetupError` where the certificates do not serve."""
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = self.ssl.wrap_bio(to_server, to_client, server_side=True)
         cast(ServerObject, server).server_name_known = True
@@ -112,7 +114,7 @@ class ServerContext:
                 except ssl.SSLWantReadError:
                     continue
         except ssl.SSLError as error:
-            # A client without certificate must come exactly as far as this.
+            # Our client has no certificate: this failure means that everything before it works.
             if self.client_auth_mode is ClientAuthMode.REQUIRED and _MISSING in str(error.reason):
                 return
             problem = f"handshake with itself failed ({error.reason})"
@@ -125,10 +127,10 @@ _MISSING = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 
 
 def _check_server_name(ssl_object: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
-    """Refuse with unrecognized_name where OpenSSL read another name than the one that selected this context."""
+    """Refuse with unrecognized_name if OpenSSL read another name than the one that selected this context."""
     server_object = cast(ServerObject, ssl_object)
     if server_object.server_name_known and name == server_object.expected_server_name:
-        return None  # the normal form of a name is that of itself
+        return None  # the common case: the name came in its normal form
     try:
         seen = None if name is None else normalize_server_name(name.encode())
     except ClientHelloMalformed:
@@ -140,7 +142,7 @@ def _check_server_name(ssl_object: ssl.SSLObject, name: str | None, _context: ss
 
 
 class ListenerTls:
-    """All contexts of one TLS listener: its own, and one per tenant that has server names."""
+    """The contexts of one TLS listener: its own, and one for each tenant that has server names."""
 
     def __init__(self, listener: Listener) -> None:
         """Raises `TlsSetupError`."""
@@ -150,14 +152,14 @@ class ListenerTls:
         self._tenants = {name: ServerContext(settings) for name, settings in listener.tenant_tls.items()}
 
     def tenant(self, name: str) -> ServerContext:
-        """The context of a tenant that was chosen by SNI; KeyError for one that has none here."""
+        """Return the context of a tenant that SNI selected. Raises KeyError for one that has none here."""
         return self._tenants[name]
 
     def contexts(self) -> list[ServerContext]:
-        """Every context, the listener's own first."""
+        """Return every context, the listener's own first."""
         return [self.default, *self._tenants.values()]
 
     def self_test(self) -> None:
-        """One handshake per context. Raises `TlsSetupError`."""
+        """Shake hands once with each context. Raises `TlsSetupError`."""
         for context in self.contexts():
             context.self_test()

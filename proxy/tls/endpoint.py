@@ -1,25 +1,25 @@
 """A sans-IO TLS endpoint: ciphertext in, plaintext out, ciphertext to send out. It owns no socket.
 
-`ssl.SSLObject` over two `MemoryBIO`s. Both are fed and drained in slices, because a MemoryBIO never gives memory back:
-what a burst once filled stays allocated for the life of the association.
+It is an `ssl.SSLObject` over two `MemoryBIO`s. Both are fed and drained in slices, because a MemoryBIO never shrinks:
+the memory of the largest burst would stay allocated for the life of the association.
 """
 
 import ssl
 
 #: A TLS 1.3 record holds 16 KiB of plaintext (RFC 8446 section 5.1).
 RECORD = 16 * 1024
-#: A full one on the wire: header, content type and tag (RFC 8446 section 5.2, with the tag of every AEAD in use).
+#: A full record on the wire: header, content type and tag (RFC 8446 section 5.2; all AEADs in use have the same tag).
 SEALED_RECORD = RECORD + 5 + 1 + 16
-# The most that is ever put into a BIO at once: OpenSSL grows its buffers by a third more than asked for. Whole records,
-# as far as bulk traffic is made of full ones: what is left of one costs an exception to read, and a record to write.
+# The most that is ever put into a BIO at once: OpenSSL grows a buffer by a third more than asked for. A multiple of
+# full records, as bulk traffic is: an incomplete record costs an exception to read, and one more record to write.
 SLICE = 3 * RECORD
 _SEALED_SLICE = 3 * SEALED_RECORD
-#: Ciphertext without one byte of plaintext after the handshake (KeyUpdates, empty records) that is put up with.
+#: Bytes of ciphertext after the handshake that may pass without one byte of plaintext (KeyUpdates, empty records).
 MAX_BARREN = 64 * 1024
 
 
 class BarrenTraffic(Exception):
-    """The peer keeps TLS busy without sending a byte of application data."""
+    """The peer keeps TLS busy without sending application data."""
 
 
 class TlsEndpoint:
@@ -38,7 +38,7 @@ class TlsEndpoint:
         )
 
     def handshake(self, ciphertext: bytes | bytearray | memoryview) -> bool:
-        """Go on with the handshake; True when it is complete. Raises `ssl.SSLError`; then `output` holds the alert."""
+        """Continue the handshake; return True once it is complete. Raises `ssl.SSLError`; `output` has the alert."""
         self._incoming.write(ciphertext)
         try:
             self.object.do_handshake()
@@ -47,10 +47,10 @@ class TlsEndpoint:
         return True
 
     def decrypt(self, ciphertext: memoryview, into: memoryview) -> int:
-        """Decrypt all of `ciphertext` into `into`, which must be a record longer than it; the number of bytes written.
+        """Decrypt all of `ciphertext` into `into`, which must be a record longer; return the number of bytes written.
 
-        Sets `closed` at the peer's close_notify and `failure` where TLS breaks; what comes behind either is ignored,
-        what came before it is returned, so that chunking never changes what is forwarded.
+        Sets `closed` at the peer's close_notify and `failure` where TLS breaks. Bytes before either are returned, bytes
+        after it are ignored, so chunking never changes what is forwarded.
         """
         read, pending, incoming = self.object.read, self.object.pending, self._incoming
         filled = 0
@@ -61,8 +61,8 @@ class TlsEndpoint:
                 incoming.write(ciphertext[start : start + _SEALED_SLICE])
                 start += _SEALED_SLICE
             try:
-                # Until the TLS object is empty: plaintext left inside it raises no socket event. It is not asked for
-                # more than it can have: to say so it makes an exception, which costs more than a small record.
+                # Read until the TLS object is empty: plaintext left inside raises no socket event, and the association
+                # would stall. Never ask it for more than it has: SSLWantReadError costs more than a small record.
                 while incoming.pending or pending():
                     got = read(RECORD, into[filled:])
                     if not got:
@@ -86,29 +86,33 @@ class TlsEndpoint:
         return filled
 
     def encrypt(self, plaintext: memoryview) -> bool:
-        """Encrypt `plaintext` (at most `SLICE` bytes) for `output`; False, and `failure`, where TLS cannot speak."""
+        """Encrypt `plaintext` (at most `SLICE` bytes) for `output`; return False, with `failure` set, if TLS cannot."""
         try:
             self.object.write(plaintext)
             return True
         except ssl.SSLError as error:
-            # A peer that sends half a handshake message (a KeyUpdate in two records) makes OpenSSL refuse to write
-            # until the other half comes, with SSLWantReadError. No sender of good faith does.
+            # Half a handshake message of the peer (a KeyUpdate in two records) makes OpenSSL raise SSLWantReadError on
+            # every write until the other half comes. No honest sender does that, so it ends the connection.
             self.failure = error
             return False
 
     @property
     def has_output(self) -> bool:
-        """Whether TLS has something to say: handshake, alert, KeyUpdate or encrypted data."""
+        """True if there is something to send: handshake, alert, KeyUpdate or encrypted data."""
         return self._outgoing.pending > 0
 
     def output(self) -> bytes:
-        """Everything that is to be sent."""
+        """Take everything that is to be sent."""
         return self._outgoing.read()
 
     def close(self) -> None:
-        """Write a close_notify. Call once, after `decrypt` returned: with data left inside, it poisons the object."""
+        """Write a close_notify. Call it once and only after `decrypt` has returned.
+
+        With data left inside, `unwrap` leaves the object in an error state; so does a second call. The incoming BIO is
+        never given an EOF instead (`write_eof`): later writes would fail.
+        """
         try:
             self.object.unwrap()
         except ssl.SSLError:
-            # SSLWantReadError is the rule: the peer's close_notify has not come. Any other failure has no one to tell.
+            # Normally SSLWantReadError: the peer's close_notify is not here yet. Otherwise nothing can be sent.
             pass

@@ -1,10 +1,10 @@
-"""What is wrong with our own TLS material: told to whoever runs the gateway, never to a peer."""
+"""The error for TLS material of our own that cannot be used. Its text is for the administrator, never for a peer."""
 
 from proxy.config.values import File
 
 
 class TlsSetupError(Exception):
-    """A certificate, key, CA, CRL or profile cannot be used. `source`: the file, or the line of the configuration."""
+    """A certificate, key, CA, CRL or profile cannot be used. `source` is the file or the line of the configuration."""
 
     def __init__(self, source: File | str, problem: str) -> None:
         places = (source.where, source.path) if isinstance(source, File) else (source,)

@@ -1,4 +1,4 @@
-"""Why a handshake failed: OpenSSL's words turned into a reason of docs/refusals.md and a sentence for the log."""
+"""Turns OpenSSL's error of a failed handshake into a reason (docs/refusals.md) and a sentence for the log."""
 
 import re
 import ssl
@@ -8,7 +8,7 @@ from proxy.tls.hello import ClientHello, describe_version
 from proxy.tls.profiles import Profile
 from proxy.tls.suites import describe_suites, suite_code
 
-# X509_V_ERR_* of openssl/x509_vfy.h, as far as they mean more than "untrusted".
+# X509_V_ERR_* of openssl/x509_vfy.h. All others mean "untrusted".
 _VERIFY_REASONS = {
     9: Reason.CLIENT_CERTIFICATE_NOT_YET_VALID,
     10: Reason.CLIENT_CERTIFICATE_EXPIRED,
@@ -18,13 +18,13 @@ _VERIFY_REASONS = {
     68: Reason.CLIENT_CERTIFICATE_WEAK,
 }
 _VERIFY_HINTS = {
-    9: "check the clocks, here and where it was issued",
-    18: "trust it by naming it under `cert.file` of its peer",
-    19: "the root that it sends is not among the CAs of `client_auth.ca`",
+    9: "check the clocks of the gateway and of the CA",
+    18: "to trust it, name it under `cert.file` of its peer",
+    19: "the root it sends is not among the CAs of `client_auth.ca`",
     20: "its issuer is not among the CAs of `client_auth.ca`, or the client leaves out an intermediate",
     21: "its issuer is not among the CAs of `client_auth.ca`, or the client leaves out an intermediate",
     26: "its extended key usage is without clientAuth, or its key usage without digitalSignature",
-    79: "a certificate that is no CA issued it",
+    79: "it was issued by a certificate that is not a CA",
 }
 
 _VERSION_FAILURES = frozenset({"UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW", "INAPPROPRIATE_FALLBACK"})
@@ -53,7 +53,7 @@ _ALERT_HINTS = {
 def explain_handshake_failure(
     error: ssl.SSLError, hello: ClientHello | None, profile: Profile, *, sni_mismatch: bool = False
 ) -> tuple[Reason, str]:
-    """The reason and a sentence; nothing in it but names of ours, numbers and OpenSSL's own words."""
+    """Return the reason and a sentence. It holds our names, numbers and OpenSSL's words, and nothing from the peer."""
     if sni_mismatch:
         return Reason.SNI_MISMATCH, "OpenSSL read another server name in the ClientHello"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -123,7 +123,7 @@ def _codes(values: tuple[int, ...]) -> str:
 
 
 def tls_failure_in_words(error: Exception) -> str:
-    """Why an established TLS connection broke: OpenSSL's words without its brackets, files and lines."""
+    """Return why an established TLS connection broke: OpenSSL's words without brackets, files and lines."""
     if isinstance(error, ssl.SSLWantReadError):
         return "it sent half a TLS handshake message and waits for an answer"
     if isinstance(error, ssl.SSLError):

@@ -1,12 +1,12 @@
-"""Why a handshake that we began failed, in words for whoever has to mend it."""
+"""Explains why a handshake that we began has failed."""
 
 import ssl
 
 # OpenSSL names the peer's alerts after the version that introduced them.
 _ALERTS = {
     "TLSV1_ALERT_UNKNOWN_CA": "the peer does not trust the CA of our certificate",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer demands a client certificate",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "the peer finds our certificate bad",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer requires a client certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the peer rejects our certificate",
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "our certificate may not be used as a client's",
     "SSLV3_ALERT_CERTIFICATE_REVOKED": "our certificate is revoked",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our certificate has expired",
@@ -35,10 +35,10 @@ _NOT_TLS = (
 
 # X509_V_ERR_* of openssl/x509_vfy.h -> what to do.
 _CERTIFICATE_HINTS = {
-    9: "check the clocks, here and there",
-    10: "renew it there",
-    18: "to trust this very certificate, name it as the CA",
-    19: "the root that it sends is not among the CAs that are trusted here",
+    9: "check the clocks on both sides",
+    10: "renew it on the server",
+    18: "to trust this certificate, name it as the CA",
+    19: "the root it sends is not among the CAs that are trusted here",
     20: "its issuer is not among the CAs that are trusted here, or the server leaves out an intermediate",
     21: "its issuer is not among the CAs that are trusted here, or the server leaves out an intermediate",
     26: "its extended key usage is without serverAuth",
@@ -46,7 +46,7 @@ _CERTIFICATE_HINTS = {
 
 
 def explain_client_failure(error: Exception) -> str:
-    """One line for an exception of a handshake, or of a read before anything was heard. Nothing of it is the peer's."""
+    """Return one line for an exception of a handshake or of the first read. Nothing in it comes from the peer."""
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _CERTIFICATE_HINTS.get(error.verify_code)
         said = error.verify_message.removesuffix(".")

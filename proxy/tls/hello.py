@@ -1,7 +1,7 @@
-"""Reads the ClientHello before any TLS object exists (RFC 8446 4.1.2, RFC 5246 7.4.1.2): it says which tenant is meant.
+"""Reads the ClientHello before a TLS object exists (RFC 8446 4.1.2, RFC 5246 7.4.1.2), because it selects the tenant.
 
-What is read here decides whose certificate rules apply, so wherever two readers could see two names it is refused.
-OpenSSL gets the very same bytes afterwards and must see the same name (`contexts.py`).
+The server name decides whose certificate rules apply, so a hello in which two readers could see two names is refused.
+OpenSSL gets the same bytes afterwards and must see the same name (`contexts.py`).
 """
 
 import struct
@@ -10,11 +10,11 @@ from functools import lru_cache
 
 from proxy.pdu.first_bytes import SIGNATURE, name_protocol
 
-#: Body of the handshake message; real ones stay below 2 KiB, with post-quantum key shares below 4 KiB.
+#: Bytes of the handshake message. Real ones stay below 2 KiB, below 4 KiB with post-quantum key shares.
 MAX_HANDSHAKE = 16 * 1024
 #: RFC 8446 5.1: a plaintext record holds 2^14 bytes at most.
 MAX_RECORD = 16 * 1024
-#: Small records are legal, but each brings a header of 5 bytes that the limit of the handshake does not count.
+#: Small records are legal, but MAX_HANDSHAKE does not count their headers of 5 bytes.
 MAX_RECORDS = 2048
 MAX_SERVER_NAME = 253  # a DNS name in text (RFC 1035 2.3.4: 255 octets on the wire)
 MAX_LABEL = 63  # RFC 1035 2.3.4
@@ -28,7 +28,7 @@ _CLIENT_HELLO = 1
 _SERVER_NAME, _GROUPS, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 10, 13, 16, 43
 
 _EXTENSION_HEADER = struct.Struct(">HH")  # type, length
-#: RFC 8701 section 2: both bytes alike, low nibble 0xA.
+#: RFC 8701 section 2: both bytes are equal, the low nibble is 0xA.
 _GREASE = frozenset(range(0x0A0A, 0x10000, 0x1010))
 
 _VERSIONS = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
@@ -37,7 +37,7 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 class NotTls(Exception):
-    """The first bytes are another protocol; `what` names it."""
+    """The first bytes belong to another protocol; `what` names it."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -45,7 +45,7 @@ class NotTls(Exception):
 
 
 class ClientHelloMalformed(Exception):
-    """It is TLS, but not a ClientHello that can be read in one way only; the answer is alert `description`."""
+    """The client speaks TLS, but its ClientHello is malformed or ambiguous. The answer is the alert `description`."""
 
     description = DECODE_ERROR
 
@@ -56,7 +56,7 @@ class ClientHelloMalformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """What a client offers, in its order, GREASE values (RFC 8701) left out."""
+    """The offer of a client, in its order, without GREASE values (RFC 8701)."""
 
     server_name: str | None  # lower case, without a trailing dot
     versions: tuple[int, ...]
@@ -67,7 +67,7 @@ class ClientHello:
 
 
 class ClientHelloReader:
-    """Collects bytes until the ClientHello is whole. `raw` holds all that was fed, for OpenSSL to read again."""
+    """Collects bytes until the ClientHello is complete. `raw` holds all of them, for OpenSSL to read again."""
 
     def __init__(self) -> None:
         self.raw = bytearray()
@@ -76,9 +76,9 @@ class ClientHelloReader:
         self._handshake = bytearray()
 
     def feed(self, data: bytes | memoryview) -> ClientHello | None:
-        """Take the next bytes; the ClientHello once it is whole. Not to be called again after that.
+        """Take the next bytes; return the ClientHello once it is complete. Do not call it again after that.
 
-        Raises `NotTls` and `ClientHelloMalformed` as soon as the bytes are certain to be so.
+        Raises `NotTls` and `ClientHelloMalformed` as soon as the bytes leave no other reading.
         """
         self.raw += data
         while (fragment := self._take_record()) is not None:
@@ -95,7 +95,7 @@ class ClientHelloReader:
         return None
 
     def _take_record(self) -> bytearray | None:
-        """The fragment of the next whole record; None until it is there."""
+        """Return the fragment of the next record, or None until the record is complete."""
         start = self._next_record
         header = self.raw[start : start + 5]
         if start == 0 and header:
@@ -120,7 +120,7 @@ class ClientHelloReader:
 
 
 def _check_first_bytes(data: bytearray) -> None:
-    """Refuse what does not begin like a TLS record of type handshake."""
+    """Raise unless the bytes begin like a TLS record of type handshake."""
     like_a_record = len(data) < 2 or data[1] == 3  # the major version
     if like_a_record and data[0] in _OTHER_RECORDS:
         raise ClientHelloMalformed(f"first record is {_OTHER_RECORDS[data[0]]}, not handshake")
@@ -140,7 +140,7 @@ def parse_client_hello(body: bytes) -> ClientHello:
         raise ClientHelloMalformed("no compression method")
     extensions = _parse_extensions(reader)
     if not reader.at_end():
-        raise ClientHelloMalformed("bytes behind the extensions")
+        raise ClientHelloMalformed("bytes after the extensions")
 
     versions: tuple[int, ...] = (legacy_version,)
     if (extension := extensions.get(_SUPPORTED_VERSIONS)) is not None:
@@ -158,7 +158,7 @@ def parse_client_hello(body: bytes) -> ClientHello:
 
 
 def _parse_extensions(reader: "_Reader") -> dict[int, bytes]:
-    """The extensions by type (RFC 8446 4.2); a type that comes twice is an error, as it could be read twice."""
+    """Return the extensions by type (RFC 8446 4.2). A repeated type is refused: two readers could differ on it."""
     if reader.at_end():
         return {}
     block = reader.vector16("extensions")
@@ -180,7 +180,7 @@ def _parse_extensions(reader: "_Reader") -> dict[int, bytes]:
 
 
 def _parse_server_name(extension: bytes) -> str:
-    """The one host name of a server_name extension (RFC 6066 section 3)."""
+    """Return the single host name of a server_name extension (RFC 6066 section 3)."""
     names = _Reader(_only_vector16(extension, "server name list"))
     name_type = names.uint8("server name type")
     if name_type != 0:
@@ -191,9 +191,9 @@ def _parse_server_name(extension: bytes) -> str:
     return normalize_server_name(name)
 
 
-@lru_cache(maxsize=1024)  # only names of at most MAX_SERVER_NAME characters come to be remembered
+@lru_cache(maxsize=1024)  # a longer name than MAX_SERVER_NAME raises and is not cached
 def normalize_server_name(name: bytes) -> str:
-    """A server name in the form in which names are compared. Raises `ClientHelloMalformed` where it is no DNS name."""
+    """Return a server name in the form in which names are compared. Raises `ClientHelloMalformed` for no DNS name."""
     try:
         text = name.decode("ascii").lower()
     except UnicodeDecodeError:
@@ -210,7 +210,7 @@ def normalize_server_name(name: bytes) -> str:
 
 
 def _parse_alpn(extension: bytes) -> tuple[bytes, ...]:
-    """The protocol names of RFC 7301."""
+    """Return the protocol names of an ALPN extension (RFC 7301)."""
     names = _Reader(_only_vector16(extension, "ALPN list"))
     protocols: list[bytes] = []
     while not names.at_end():
@@ -225,7 +225,7 @@ def _only_vector8(extension: bytes, what: str) -> bytes:
     reader = _Reader(extension)
     vector = reader.vector8(what)
     if not reader.at_end():
-        raise ClientHelloMalformed(f"bytes behind the {what}")
+        raise ClientHelloMalformed(f"bytes after the {what}")
     return vector
 
 
@@ -233,7 +233,7 @@ def _only_vector16(extension: bytes, what: str) -> bytes:
     reader = _Reader(extension)
     vector = reader.vector16(what)
     if not reader.at_end():
-        raise ClientHelloMalformed(f"bytes behind the {what}")
+        raise ClientHelloMalformed(f"bytes after the {what}")
     return vector
 
 
@@ -247,7 +247,7 @@ def _uint16s(data: bytes, what: str) -> tuple[int, ...]:
 
 
 class _Reader:
-    """Reads one vector from its start to its end; every length is bound by it."""
+    """A cursor over one vector. No nested length can pass its end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -276,19 +276,19 @@ class _Reader:
         return self._vector(2, what)
 
     def _vector(self, size: int, what: str) -> bytes:
-        """What stands behind its length, a field of `size` bytes."""
+        """Return the content of a vector whose length field has `size` bytes."""
         start = self._position + size
         self._position = end = start + int.from_bytes(self._data[self._position : start], "big")
-        if end > len(self._data):  # as it is, too, where the length itself is cut off
+        if end > len(self._data):  # also where the length field itself is cut off
             raise ClientHelloMalformed(f"{what}: cut off")
         return self._data[start:end]
 
 
 def describe_version(version: int) -> str:
-    """A protocol version in words."""
+    """Return the name of a protocol version."""
     return _VERSIONS.get(version, f"version 0x{version:04X}")
 
 
 def encode_alert(description: int) -> bytes:
-    """A fatal alert in a plaintext record (RFC 8446 6), in the record version that the oldest client reads."""
+    """Return a fatal alert in a plaintext record (RFC 8446 6), in the record version that the oldest client reads."""
     return bytes((21, 3, 1, 0, 2, 2, description))

@@ -1,8 +1,9 @@
 """Judges the client certificate after the handshake.
 
-OpenSSL verified the chain up to some anchor. It cannot be told that a pinned certificate is no issuer, which issuers
-have a CRL, that a fingerprint is revoked, or, under security level 0, what is weak. That is judged here and told as
-`problem`, because the sender is to read of it in an A-ASSOCIATE-RJ.
+OpenSSL has verified the chain up to one of its anchors. It has no setting for the rest: a pinned certificate is trusted
+as itself and never as an issuer; a CRL is asked only for issuers that have one (with OpenSSL's flag, a CA without a CRL
+refuses everybody); a fingerprint can be revoked; and under security level 0 nothing is weak. The judgement is returned
+as `problem` of the certificate, not as a TLS alert, so that the sender gets an A-ASSOCIATE-RJ that it can show.
 """
 
 import math
@@ -14,6 +15,7 @@ from typing import Any, cast
 
 from proxy.policy import Certificate, Reason
 from proxy.tls.certificates import for_policy
+from proxy.tls.paths import Chain
 from proxy.tls.revocation import RevocationStatus
 from proxy.tls.trust import TrustStore
 from proxy.x509.certificate import Unreadable, fingerprint, read
@@ -26,22 +28,22 @@ _DER = 2  # _ssl.ENCODING_DER
 
 
 def verified_chain(ssl_object: SSLObject) -> list[bytes]:
-    """The chain that OpenSSL verified, DER, leaf first; empty without a certificate and in a resumed session."""
+    """Return the chain that OpenSSL verified (DER, leaf first); empty without a certificate or in a resumed session."""
     if sys.version_info >= (3, 13):
         return ssl_object.get_verified_chain()
-    # Python 3.11 and 3.12 have the very function, one layer below its public name.
+    # Python 3.11 and 3.12 have the function one layer below its public name.
     chain = cast(Any, ssl_object)._sslobj.get_verified_chain()
     return [certificate.public_bytes(_DER) for certificate in chain or ()]
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What stays true of a verified chain as long as the trust store lives, and the lists on which that rests."""
+    """The judgement of a chain, which holds as long as its trust store, and the CRLs that it rests on."""
 
     chain: tuple[str, ...]  # fingerprints, leaf first
     certificate: Certificate
     crl: RevocationStatus
-    until: float = math.inf  # when the first CA above the leaf expires, and with it what it vouched for
+    until: float = math.inf  # when the first CA above the leaf expires
 
 
 class CertificateJudge:
@@ -54,14 +56,14 @@ class CertificateJudge:
         self._remembered: dict[str, _Judged] = {}
 
     def certificate(self, ssl_object: SSLObject, now: float) -> Certificate | None:
-        """The certificate of a completed handshake, `problem` set where it must be refused nevertheless."""
+        """Return the certificate of a completed handshake, with `problem` set if it must be refused all the same."""
         leaf = ssl_object.getpeercert(True)
         if leaf is None:
             return None
         return self.judge(verified_chain(ssl_object) or [leaf], now, resumed=bool(ssl_object.session_reused))
 
     def judge(self, chain: Sequence[bytes], now: float, *, resumed: bool = False) -> Certificate:
-        """The facts of a verified chain (DER, leaf first). A resumed session has its leaf alone, judged before."""
+        """Return the facts of a verified chain (DER, leaf first); of a resumed session that is the leaf alone."""
         fingerprints = tuple(map(fingerprint, chain))
         judged = self._remembered.get(fingerprints[0])
         if judged is None or not (resumed or (judged.chain == fingerprints and now <= judged.until)):
@@ -98,7 +100,7 @@ class CertificateJudge:
         try:
             certificates = tuple(map(read, chain[: max(1, anchored)]))
             for one in certificates:
-                _ = one.parsed  # what `cryptography` cannot load at all vouches for nobody
+                _ = one.parsed  # raises Unreadable: a certificate that `cryptography` cannot load vouches for nobody
             weak = chain_weakness(certificates) if self._checks_strength else None
             if anchored > 1:
                 certificates = self._trust.with_higher_authorities(certificates, now)
@@ -109,28 +111,29 @@ class CertificateJudge:
             unreadable = Certificate(fingerprints[0], "")
             refused = _refuse(unreadable, Reason.CLIENT_CERTIFICATE_UNTRUSTED, f"cannot be read ({error})")
             return _Judged(fingerprints, refused, RevocationStatus())
-        issuers = tuple(one.sha256 for one in certificates[1:])
-        certificate = replace(certificate, issuers=issuers)
+        certificate = replace(certificate, issuers=tuple(one.sha256 for one in certificates[1:]))
         if not anchored:
             detail = "issued by a pinned certificate, which may not issue, or by no CA of these settings"
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WRONG_CA, detail)
-        elif listed := self._trust.revoked.intersection(one.sha256 for one in revoking):
-            detail = f"{min(listed)} is listed under `revoked`"
-            certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
-        elif crl.revoked_by is not None:
-            detail = f"revoked in the CRL {crl.revoked_by.path}"
-            certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, detail)
+        elif revoked := self._revoked(revoking, crl):
+            certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_REVOKED, revoked)
         elif weak is not None:
             certificate = _refuse(certificate, Reason.CLIENT_CERTIFICATE_WEAK, weak)
         until = min((one.not_after.timestamp() for one in certificates[1:]), default=math.inf)
         return _Judged(fingerprints, certificate, crl, until)
 
+    def _revoked(self, chain: Chain, crl: RevocationStatus) -> str:
+        """Return how a certificate of the chain was revoked; empty if none was."""
+        if listed := self._trust.revoked.intersection(one.sha256 for one in chain):
+            return f"{min(listed)} is listed under `revoked`"
+        return f"revoked in the CRL {crl.revoked_by.path}" if crl.revoked_by is not None else ""
+
     def _anchored(self, fingerprints: tuple[str, ...]) -> int:
-        """How many certificates of the chain count: 1 where the leaf is pinned, 0 where nothing vouches for it."""
+        """Return how many certificates of the chain count: 1 if the leaf is pinned, 0 if nothing vouches for it."""
         count = len(fingerprints)
         for depth, issuer in enumerate(fingerprints[1:], 1):
             if issuer in self._trust.pinned:
-                count = depth  # it may sign for itself, not for others: nothing from here on vouches for the leaf
+                count = depth  # pinned as itself, not as an issuer: nothing from here on vouches for the leaf
                 break
         if self._trust.authorities.keys() & set(fingerprints[1:count]):
             return count

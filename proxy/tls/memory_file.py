@@ -1,4 +1,8 @@
-"""Key material reaches OpenSSL through anonymous memory: `ssl` takes paths, but a generation read its files once."""
+"""Hands key material to OpenSSL through anonymous memory.
+
+`ssl` takes paths only, but a generation reads its files once: a second read could find another content, and a
+confined worker may not read them at all.
+"""
 
 import contextlib
 import os
@@ -11,7 +15,7 @@ from proxy.tls.errors import TlsSetupError
 
 @contextlib.contextmanager
 def memory_path(data: bytes) -> Iterator[str]:
-    """A path under which `data` can be read while the block runs; nothing reaches a disk. Raises OSError."""
+    """Yield a path under which `data` can be read inside the block. Nothing reaches a disk. Raises OSError."""
     descriptor = os.memfd_create("dicomgate", os.MFD_CLOEXEC)
     try:
         with open(descriptor, "wb", closefd=False) as file:
@@ -22,11 +26,11 @@ def memory_path(data: bytes) -> Iterator[str]:
 
 
 class _KeyIsEncrypted(Exception):
-    """OpenSSL wanted a password."""
+    """OpenSSL asked for a password."""
 
 
 def _refuse_password() -> str:
-    # Without a password function OpenSSL would ask on the terminal, and a service would hang there.
+    # Without a password function OpenSSL asks on the terminal, and a service would hang there.
     raise _KeyIsEncrypted
 
 

@@ -1,4 +1,4 @@
-"""Whether a CA stands above a chain that OpenSSL has verified up to one of its own anchors (RFC 5280 section 6.1)."""
+"""Finds a CA above a chain that OpenSSL has verified up to one of its own anchors (RFC 5280 section 6.1)."""
 
 from proxy.x509.certificate import Certificate
 from proxy.x509.extensions import CLIENT_AUTH

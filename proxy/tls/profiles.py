@@ -1,7 +1,7 @@
-"""The DICOM TLS profiles (PS3.15 annex B) as data, and what OpenSSL has to be told for each.
+"""The DICOM TLS profiles (PS3.15 annex B) as data, and the settings of OpenSSL for each.
 
-Cipher suites stand in the order of preference. `set_ecdh_curve` is never called: it would leave one single group,
-and DCMTK, which has no X25519, needs P-256.
+Cipher suites are in order of preference. `set_ecdh_curve` is never called: it leaves a single group, while DCMTK has
+P-256 but no X25519, and others prefer X25519.
 """
 
 import ssl
@@ -32,7 +32,7 @@ ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile. `security_level` is OpenSSL's; level 0 admits weak certificates, which then are checked here."""
+    """One profile. `security_level` is OpenSSL's; level 0 admits weak certificates, so the gateway checks them."""
 
     name: ProfileName
     section: str  # of PS3.15
@@ -45,9 +45,9 @@ class Profile:
     retired: bool = False
 
     def apply(self, context: ssl.SSLContext) -> None:
-        """Set versions, suites, groups and options. Raises `ssl.SSLError` where OpenSSL has none of the suites."""
+        """Set versions, suites, groups and options. Raises `ssl.SSLError` if OpenSSL has none of the suites."""
         with warnings.catch_warnings():
-            # A legacy profile is chosen by name, and `check` warns of it; Python need not again.
+            # The administrator chose a legacy profile by name, and `check` warns of it.
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = self.minimum
             context.maximum_version = self.maximum
@@ -141,7 +141,7 @@ DEFAULT_PROFILE = PROFILES[DEFAULT_PROFILE_NAME]
 
 
 def missing_suites(profile: Profile) -> list[str]:
-    """Suites of the profile that this OpenSSL, or Python's interface to it, cannot serve; by OpenSSL's names."""
+    """Return the suites of the profile (OpenSSL's names) that this OpenSSL, or Python's `ssl`, cannot serve."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     profile.apply(context)
     served = {suite["name"] for suite in context.get_ciphers()}

@@ -1,6 +1,6 @@
-"""Certificate revocation lists (RFC 5280 section 5): read once, signature checked, asked about their issuers only.
+"""Certificate revocation lists (RFC 5280 section 5): read once, signature checked, looked up by issuer.
 
-OpenSSL is not asked to check them: it would refuse every certificate whose issuer has no list.
+OpenSSL does not check them: with its flag it refuses every certificate whose issuer has no list.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from proxy.tls.errors import TlsSetupError
 from proxy.x509.certificate import Certificate
 from proxy.x509.crl import Crl, read_crls
 
-#: An issuer is its name and its key, so that a renewed CA certificate keeps its list.
+#: An issuer is its name and its key, so a renewed CA certificate keeps its list.
 IssuerKey = tuple[tuple[frozenset[tuple[str, str]], ...], bytes]
 
 
@@ -33,14 +33,14 @@ class RevocationList:
 
 @dataclass(frozen=True, slots=True)
 class RevocationStatus:
-    """What the lists say of a chain: which one revokes a certificate of it, and which one asked is the first to end."""
+    """The answer for a chain: the list that revokes one of its certificates, and the list that ends first."""
 
     revoked_by: RevocationList | None = None
     first_to_end: RevocationList | None = None
 
 
 class RevocationLists:
-    """All lists of one trust store, by issuer."""
+    """The lists of one trust store, by issuer."""
 
     def __init__(self, files: Sequence[File], authorities: Iterable[Certificate]) -> None:
         """Raises `TlsSetupError` where a list cannot be read or is not signed by one of `authorities`."""
@@ -51,7 +51,7 @@ class RevocationLists:
                 self._lists.setdefault(_find_issuer(file, crl, issuers), []).append(_list_of(file, crl))
 
     def status(self, chain: Sequence[Certificate]) -> RevocationStatus:
-        """Look up every certificate of `chain` (leaf first) whose issuer stands behind it and has a list."""
+        """Look up each certificate of `chain` (leaf first) whose issuer follows and has a list. Raises Unreadable."""
         if not self._lists:
             return RevocationStatus()
         revoked_by: RevocationList | None = None
@@ -67,7 +67,7 @@ class RevocationLists:
 
 
 def _read(file: File) -> Iterator[Crl]:
-    """Every list of a file. Refuses a partial list: it would let in the certificates that it leaves out."""
+    """Yield every list of a file. Refuses a partial list: it would let in the certificates that it leaves out."""
     try:
         for crl in read_crls(file.data):
             if (extension := crl.partial) is not None:
@@ -87,7 +87,7 @@ def _list_of(file: File, crl: Crl) -> RevocationList:
 
 
 def _find_issuer(file: File, crl: Crl, authorities: Sequence[Certificate]) -> IssuerKey:
-    """The authority that signed `crl`."""
+    """Return the authority that signed `crl`. Raises TlsSetupError where there is none."""
     named = [authority for authority in authorities if crl.is_named_for(authority)]
     if not named:
         raise TlsSetupError(file, f"the CRL is issued by {crl.issuer}, which is not among the CAs here")

@@ -1,4 +1,4 @@
-"""Names of cipher suites (IANA registry): what DICOM senders are found to offer, old ones above all."""
+"""Names and codes of cipher suites (IANA registry): those that DICOM senders offer, many of them old."""
 
 import functools
 import ssl
@@ -61,7 +61,7 @@ _NAMES = {
     0x1305: "TLS_AES_128_CCM_8_SHA256",
 }
 
-_SIGNALS = frozenset({0x00FF, 0x5600})  # no suites: renegotiation_info (RFC 5746), fallback (RFC 7507)
+_SIGNALS = frozenset({0x00FF, 0x5600})  # not suites: renegotiation_info (RFC 5746), fallback (RFC 7507)
 
 # Distributions build OpenSSL without 3DES, so it cannot name the one suite of it that a profile holds.
 _NOT_IN_EVERY_OPENSSL = {"DES-CBC3-SHA": 0x000A}
@@ -69,7 +69,7 @@ _NOT_IN_EVERY_OPENSSL = {"DES-CBC3-SHA": 0x000A}
 
 @functools.cache
 def _openssl_codes() -> dict[str, int]:
-    """OpenSSL's name of each suite up to TLS 1.2 -> code."""
+    """Return the code of each suite up to TLS 1.2 by OpenSSL's name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
     # OpenSSL's id is the code with 0x0300 before it (SSL3_CK_* of openssl/ssl3.h).
@@ -77,14 +77,14 @@ def _openssl_codes() -> dict[str, int]:
 
 
 def suite_code(openssl_name: str) -> int:
-    """The code of a suite by OpenSSL's name; a TLS 1.3 suite has one name only. KeyError for an unknown one."""
+    """Return the code of a suite by OpenSSL's name (of TLS 1.3 that is IANA's). Raises KeyError for an unknown one."""
     if openssl_name.startswith("TLS_"):
         return next(code for code, name in _NAMES.items() if name == openssl_name)
     return _openssl_codes()[openssl_name]
 
 
 def describe_suites(codes: Iterable[int], most: int = 6) -> str:
-    """Suites in words, at most `most` of them, without the signals that are sent among them."""
+    """Return the names of at most `most` suites, without the signals that are sent among them."""
     suites = [code for code in codes if code not in _SIGNALS]
     words = [f"{_NAMES.get(code, 'unknown')} ({code:04X})" for code in suites[:most]]
     if len(suites) > most:

@@ -1,4 +1,4 @@
-"""Whom one `client_auth` trusts: its CAs, the certificates pinned as themselves, its revocation lists."""
+"""The trust of one `client_auth`: its CAs, its pinned certificates, its revocation lists."""
 
 from proxy.config.values import ClientAuthSettings, File
 from proxy.tls.errors import TlsSetupError
@@ -9,9 +9,9 @@ from proxy.x509.files import read_certificates
 
 
 class TrustStore:
-    """`anchors`: all certificates that OpenSSL may end a chain at, by fingerprint.
+    """`anchors`: all certificates at which OpenSSL may end a chain, by fingerprint.
 
-    `pinned` are those that are trusted as themselves alone: one that is also configured as a CA counts as a CA.
+    `pinned` are those trusted as themselves alone. A certificate that is also configured as a CA counts as a CA.
     """
 
     def __init__(self, settings: ClientAuthSettings) -> None:
@@ -33,13 +33,13 @@ class TrustStore:
 
     @property
     def der(self) -> bytes:
-        """All anchors one behind the other, as `SSLContext.load_verify_locations(cadata=...)` takes them."""
+        """All anchors in a row, as `SSLContext.load_verify_locations(cadata=...)` takes them."""
         return b"".join(certificate.der for certificate in self.anchors.values())
 
     def with_higher_authorities(self, chain: Chain, now: float) -> Chain:
-        """`chain`, which ends at one of the authorities, and those above it.
+        """Return `chain`, which ends at one of the authorities, with the authorities above it.
 
-        OpenSSL stops at the first anchor, but a root may be the CA that a tenant names, or revoke that anchor.
+        OpenSSL stops at the first anchor, but the root above may be the CA that a tenant names, or revoke the anchor.
         """
         for authority in self.authorities.values():
             if authority not in chain and stands_above(authority, chain, now):
@@ -47,7 +47,7 @@ class TrustStore:
         return chain
 
     def with_revoking_authorities(self, chain: Chain) -> Chain:
-        """`chain` and the CAs that may revoke its end: one that has expired or limits names still does."""
+        """Return `chain` with the CAs that may revoke its end. One that has expired or limits names still revokes."""
         for authority in self._issuers.values():
             if authority not in chain and authority.issued(chain[-1]):
                 return self.with_revoking_authorities((*chain, authority))
@@ -55,7 +55,7 @@ class TrustStore:
 
 
 def _load(file: File) -> dict[str, Certificate]:
-    """The certificates of a PEM file by fingerprint."""
+    """Return the certificates of a PEM file by fingerprint. Raises `TlsSetupError`."""
     try:
         return {certificate.sha256: certificate for certificate in read_certificates(file.data)}
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""TLS towards the upstreams: one context for all that say the same, one endpoint for each connection.
+"""TLS towards the upstreams: one context for all with the same settings, one endpoint for each connection.
 
-A client's context keeps no session, so that it lives as long as its generation. The chain is always verified.
+A client's context keeps no sessions, so it can live as long as its generation. The chain is always verified.
 """
 
 import os
@@ -19,7 +19,7 @@ from proxy.x509.strength import chain_weakness
 
 
 class UpstreamContext:
-    """What the `tls` block of one upstream says."""
+    """The context of one upstream's `tls` block."""
 
     def __init__(self, settings: UpstreamTls, context: ssl.SSLContext) -> None:
         self.settings = settings
@@ -27,11 +27,11 @@ class UpstreamContext:
         self.context = context
 
     def endpoint(self, server: Server) -> TlsEndpoint:
-        """For one connection to `server`. Its name is sent as SNI, unless that is an address."""
+        """Return the endpoint for one connection to `server`. Its name is sent as SNI unless it is an address."""
         return TlsEndpoint(self.context, server_side=False, server_hostname=self.settings.name_of(server))
 
     def weakness(self, ssl_object: ssl.SSLObject) -> str | None:
-        """What is too weak about the server's certificate and OpenSSL's security level has let pass, or None."""
+        """Return the weakness of the server's chain that OpenSSL's security level has let pass, or None."""
         if not self._checks_strength:
             return None
         try:
@@ -41,7 +41,7 @@ class UpstreamContext:
 
 
 def upstream_contexts(upstreams: Iterable[Upstream]) -> dict[str, UpstreamContext]:
-    """The context of each upstream that has TLS, by its name. Raises `TlsSetupError`, and OSError without memory."""
+    """Return the context of each upstream that has TLS, by name. Raises `TlsSetupError`, and OSError without memory."""
     built: dict[object, ssl.SSLContext] = {}
     contexts = {}
     for upstream in upstreams:
@@ -51,7 +51,7 @@ def upstream_contexts(upstreams: Iterable[Upstream]) -> dict[str, UpstreamContex
         pair = tls.certificate
         own = None if pair is None else (pair.chain.data, pair.key.data)
         key = (tls.profile, None if tls.ca is None else tls.ca.data, own, tls.verify_name)
-        if key not in built:  # the system's CAs alone are some hundred
+        if key not in built:  # loading the system's CAs, some hundred, takes milliseconds
             built[key] = _build(tls)
         contexts[upstream.name] = UpstreamContext(tls, built[key])
     return contexts
@@ -59,7 +59,7 @@ def upstream_contexts(upstreams: Iterable[Upstream]) -> dict[str, UpstreamContex
 
 def _build(tls: UpstreamTls) -> ssl.SSLContext:
     if tls.ca is None and not _system_has_authorities():
-        raise TlsSetupError(tls.where, "this machine has no CA certificates of its own: install them, or give `ca`")
+        raise TlsSetupError(tls.where, "this machine has no CA certificates of its own: install them, or set `ca`")
     try:
         context = client_context(
             PROFILES[tls.profile], ca="system" if tls.ca is None else tls.ca.data, verify_name=tls.verify_name

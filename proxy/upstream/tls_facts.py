@@ -1,4 +1,4 @@
-"""What became of a TLS handshake of ours: version, cipher, ALPN, and the chain that the server sent."""
+"""The result of a TLS handshake that we began: version, cipher, ALPN, and the chain that the server sent."""
 
 import sys
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _DER = 2  # _ssl.ENCODING_DER
 
 @dataclass(frozen=True, slots=True)
 class TlsFacts:
-    """`chain`: as the server sent it, leaf first, whether it was verified or not."""
+    """`chain` is as the server sent it, leaf first, verified or not."""
 
     version: str
     cipher: str
@@ -21,7 +21,7 @@ class TlsFacts:
 
 
 def tls_facts(ssl_object: SSLObject) -> TlsFacts:
-    """Of a handshake that succeeded."""
+    """Return the facts of a handshake that has succeeded."""
     cipher = ssl_object.cipher()
     return TlsFacts(
         version=ssl_object.version() or "",
@@ -34,6 +34,6 @@ def tls_facts(ssl_object: SSLObject) -> TlsFacts:
 def _sent_chain(ssl_object: SSLObject) -> list[bytes]:
     if sys.version_info >= (3, 13):
         return ssl_object.get_unverified_chain()
-    # Python 3.11 and 3.12 have the very function, one layer below its public name.
+    # Python 3.11 and 3.12 have the function one layer below its public name.
     chain = cast(Any, ssl_object)._sslobj.get_unverified_chain()
     return [certificate.public_bytes(_DER) for certificate in chain or ()]

@@ -1,14 +1,14 @@
-"""One certificate: every field that can be read, and the name of every field that cannot.
+"""Reads a certificate: the value of every field that can be read, and the name of every field that cannot.
 
-Two readers look at the same bytes, for two questions:
-- our own (`der`) gives the values. It is as tolerant as OpenSSL, which has verified the chain: a T61String, an `@` in a
-  PrintableString or a time without seconds is read and shown;
-- `cryptography` is asked for a second opinion. A field that it refuses is listed in `Certificate.unreadable` with the
-  reason, though its value may be there. **Such a value is for people: no decision may match it**, because another
-  program could read it otherwise.
+Two readers look at the same bytes:
+- Our own (`der`) gives the values. It is as tolerant as OpenSSL, which has verified the chain: it reads a T61String, an
+  `@` in a PrintableString or a time without seconds.
+- `cryptography` gives a second opinion. A field that it refuses is listed in `Certificate.unreadable` with the reason,
+  though its value may be there. **Such a value is for display: no decision may match it**, because another program
+  could read it otherwise.
 
-So tolerance never admits anybody: whoever decides asks for `unreadable` first. A test holds both readers against each
-other over mutated certificates: where `cryptography` reads a field, ours gives the same.
+So tolerance admits no one: a decision checks `unreadable` first. A test compares both readers over mutated
+certificates: where `cryptography` reads a field, ours gives the same value.
 """
 
 import base64
@@ -42,7 +42,7 @@ _NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC), datetime.datetime.m
 
 
 class Unreadable(ValueError):
-    """A certificate, or a field of it that is needed, cannot be read; says which and why."""
+    """A certificate or a needed field of it cannot be read; the text says which and why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +83,7 @@ class Certificate:
 
     @property
     def parsed(self) -> x509.Certificate:
-        """As `cryptography` has it. Raises Unreadable where it has not."""
+        """The object of `cryptography`. Raises Unreadable if it could not load the certificate."""
         if self._parsed is None:
             raise Unreadable(self.why_unreadable)
         return self._parsed
@@ -96,12 +96,12 @@ class Certificate:
 
     @property
     def why_unreadable(self) -> str:
-        """Every unreadable field with its reason, in one line; empty where there is none."""
+        """Every unreadable field with its reason, in one line; empty if there is none."""
         return "; ".join(f"{name}: {why}" for name, why in self.unreadable.items())
 
     @property
     def pem(self) -> bytes:
-        """Raises Unreadable where `cryptography` cannot load it."""
+        """The certificate in PEM. Raises Unreadable if `cryptography` could not load it."""
         return self.parsed.public_bytes(Encoding.PEM)
 
     @property
@@ -119,14 +119,14 @@ class Certificate:
 
     @property
     def is_ca(self) -> bool:
-        """Whether OpenSSL takes it for a CA: a self-issued version 1 certificate too, which has no constraints."""
+        """True if OpenSSL takes it for a CA: also a self-issued version 1 certificate, which has no constraints."""
         if self.basic_constraints is not None:
             return self.basic_constraints.is_ca
         return self.version == 1 and self.is_self_issued
 
     @property
     def for_clients(self) -> bool:
-        """Whether the extended key usage admits TLS clients. OpenSSL does not count anyExtendedKeyUsage."""
+        """True if the extended key usage admits TLS clients. As for OpenSSL, anyExtendedKeyUsage is not enough."""
         return self.extended_key_usage is None or CLIENT_AUTH in self.extended_key_usage
 
     @property
@@ -136,17 +136,17 @@ class Certificate:
 
     @property
     def limits_names(self) -> bool:
-        """Whether it has name constraints."""
+        """True if it has name constraints."""
         return NAME_CONSTRAINTS in self.extensions
 
     def may(self, usage: str) -> bool:
-        """Whether the key usage, if there is any, has this bit: digitalSignature, keyCertSign, ..."""
+        """Return whether the key usage, if there is one, allows `usage` (digitalSignature, keyCertSign, ...)."""
         return self.key_usage is None or usage in self.key_usage
 
     def issued(self, other: "Certificate") -> bool:
-        """Whether this name and this key have signed `other`, be it valid or not. Raises Unreadable.
+        """Return whether this name and key have signed `other`, be it valid or not. Raises Unreadable.
 
-        An unreadable name is an error, not a "no": the issuer might have revoked `other`.
+        An unreadable name is an error, not a "no": this issuer might have revoked `other`.
         """
         self.require("subject")
         other.require("issuer")
@@ -162,12 +162,12 @@ class Certificate:
 
 
 def fingerprint(der: bytes) -> str:
-    """SHA-256 of a DER certificate, lower-case hex."""
+    """Return the SHA-256 of a DER certificate in lower-case hex."""
     return hashlib.sha256(der).hexdigest()
 
 
 def read(source: bytes | x509.Certificate) -> Certificate:
-    """Read a certificate (DER). Raises Unreadable where not even its fields can be told apart."""
+    """Read a certificate (DER). Raises Unreadable if not even its fields can be told apart."""
     der = source if isinstance(source, bytes) else source.public_bytes(Encoding.DER)
     try:
         certificate, odd = _read_fields(der)
@@ -175,16 +175,16 @@ def read(source: bytes | x509.Certificate) -> Certificate:
         raise Unreadable(f"not a certificate in DER: {error}") from None
     parsed, refused = second_opinion(der)
     if parsed is not None and "public key" not in refused:
-        # Written again: a key has one form then (named algorithm, uncompressed point), by which it is pinned.
+        # Encoded again, a key has one form (uncompressed point, no stray parameters), by which it is pinned.
         spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         certificate = replace(certificate, key=replace(certificate.key, spki=spki))
     return replace(certificate, unreadable=_merge(odd, refused), _parsed=parsed)
 
 
 def _merge(odd: dict[str, str], refused: dict[str, str]) -> dict[str, str]:
-    """What is unreadable: `odd` (field by field, by our reader) and what `cryptography` has refused.
+    """Return the unreadable fields: those that our reader found odd, and those that `cryptography` refused.
 
-    Our reader names the field where `cryptography` says only that it cannot load the certificate or its extensions.
+    Where `cryptography` refuses the certificate or its extensions as a whole, the fields that ours names replace that.
     """
     merged = dict(odd)
     for name, why in refused.items():
@@ -195,7 +195,7 @@ def _merge(odd: dict[str, str], refused: dict[str, str]) -> dict[str, str]:
 
 
 class _Fields:
-    """Collects the values of the fields, and the oddities of those that are not well-formed."""
+    """Collects the values of fields, and what is odd about those that are not well-formed."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -210,7 +210,7 @@ class _Fields:
 
 
 def _read_fields(der: bytes) -> tuple[Certificate, dict[str, str]]:
-    """RFC 5280 section 4.1. Raises DerError where the fields cannot be told apart."""
+    """Read a Certificate (RFC 5280 section 4.1). Raises DerError if the fields cannot be told apart."""
     outer = read_element(der).expect(Tag.SEQUENCE).reader()
     tbs = outer.next(Tag.SEQUENCE).reader()
     algorithm = outer.next()

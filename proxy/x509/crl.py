@@ -1,6 +1,6 @@
 """Certificate revocation lists (RFC 5280 section 5), as `cryptography` reads them: a list must be well-formed.
 
-A list is not read tolerantly: one entry that was passed over would let in what it revokes.
+A list is not read tolerantly: an entry that was skipped would let in the certificate that it revokes.
 """
 
 import datetime
@@ -32,7 +32,7 @@ class Crl:
 
     @property
     def number(self) -> int | None:
-        """RFC 5280 section 5.2.3. Raises ValueError where the extensions are broken."""
+        """The CRL number (RFC 5280 section 5.2.3). Raises ValueError if the extensions are broken."""
         try:
             return self.parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         except x509.ExtensionNotFound:
@@ -40,12 +40,15 @@ class Crl:
 
     @property
     def serials(self) -> tuple[int, ...]:
-        """Of the certificates that it revokes, in its order. Raises ValueError where an entry is broken."""
+        """The serials of the revoked certificates, in their order. Raises ValueError if an entry is broken."""
         return tuple(entry.serial_number for entry in self.parsed)
 
     @property
     def partial(self) -> str | None:
-        """The OID of a critical extension that makes the list one of some certificates alone, or None."""
+        """The OID of a critical extension by which the list covers some certificates only, or None.
+
+        Raises ValueError if the extensions are broken.
+        """
         for extension in self.parsed.extensions:
             scope = extension.value
             whole = isinstance(scope, x509.IssuingDistributionPoint) and not (
@@ -60,11 +63,11 @@ class Crl:
         return None
 
     def is_named_for(self, ca: Certificate) -> bool:
-        """Whether `ca` has the name of its issuer."""
+        """Return whether `ca` has the name of the issuer."""
         return self.parsed.issuer == ca.parsed.subject
 
     def is_of(self, ca: Certificate) -> bool:
-        """Whether `ca` issued it: name and signature."""
+        """Return whether `ca` issued the list, by name and signature."""
         if ca.sha256 not in self._verdicts:
             self._verdicts[ca.sha256] = self.is_named_for(ca) and self._is_signed_by(ca)
         return self._verdicts[ca.sha256]
@@ -78,7 +81,7 @@ class Crl:
 
 
 def read_crl(der: bytes) -> Crl:
-    """Raises ValueError with what is wrong."""
+    """Read one list. Raises ValueError saying what is wrong."""
     try:
         crl = x509.load_der_x509_crl(der)
         return Crl(crl, crl.issuer.rfc4514_string(), crl.last_update_utc, crl.next_update_utc)
@@ -91,7 +94,7 @@ def _unreadable(error: Exception) -> ValueError:
 
 
 def read_crls(data: bytes) -> tuple[Crl, ...]:
-    """The lists of a PEM file, or the one of a DER file. Raises ValueError with what is wrong."""
+    """Read the lists of a PEM file, or the one of a DER file. Raises ValueError saying what is wrong."""
     return tuple(read_crl(der) for der in _lists(data))
 
 

@@ -1,14 +1,14 @@
-"""A reader of DER (X.690): as much of it as certificates need, over bytes that a peer may have sent.
+"""Reads DER (X.690), as much of it as certificates need, from bytes that a peer may have sent.
 
-`cryptography` reads certificates by the letter. OpenSSL, which verifies them, does not: it accepts a T61String in
-Latin-1, an `@` in a PrintableString, a serial number of zero. Both answers have to be explained, so the fields are read
-here. `asn1crypto` was the alternative: it has had no release since March 2022, recurses without a limit, and raises
-whatever a malformed value happens to provoke.
+`cryptography` reads certificates strictly. OpenSSL, which verifies them, does not: it accepts a T61String in Latin-1, a
+PrintableString with an `@`, a time without seconds. Such a certificate has to be shown and explained, so its fields are
+read here. `asn1crypto` is as tolerant, but not kept (newest release: 1.5.1 of March 2022); it does not report which
+field is odd, and over mutated certificates it raises ValueError, KeyError, AttributeError and RecursionError.
 
-Three properties make this reader safe, and none of them is checked by a caller:
+Three properties keep this reader safe, without any care of its callers:
 - an element cannot pass the element that holds it: the end of the parent is fixed before its children are read;
 - nothing is allocated from a length: a length only moves a cursor inside bytes that exist;
-- there is no recursion: a caller descends one level by one call, so the depth is that of the caller's own code.
+- there is no recursion: each call descends one level, so the depth is that of the calling code.
 
 Only `DerError` is raised.
 """
@@ -26,7 +26,7 @@ _TIME = re.compile(rb"(\d{2}|\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?(?:\.\d{1
 
 
 class DerError(ValueError):
-    """The bytes are not what they should be at this place."""
+    """The bytes are not what belongs at this place."""
 
 
 class Tag(enum.IntEnum):
@@ -61,7 +61,7 @@ class Element:
 
     @property
     def whole(self) -> bytes:
-        """Header and content."""
+        """The bytes of header and content."""
         return self._data[self._start : self._end]
 
     @property
@@ -69,17 +69,17 @@ class Element:
         return self._data[self._body : self._end]
 
     def reader(self) -> "DerReader":
-        """A reader of the content."""
+        """Return a reader of the content."""
         return DerReader(self._data, self._body, self._end)
 
     def expect(self, tag: int) -> "Element":
-        """The element itself, if it has this tag."""
+        """Return the element itself if it has this tag; else raise DerError."""
         if self.tag != tag:
             raise DerError(f"tag {self.tag:02X} where {tag:02X} is needed")
         return self
 
     def integer(self) -> int:
-        """Of an INTEGER. A needless leading zero is accepted."""
+        """Return the value of an INTEGER. Needless leading octets are accepted."""
         content = self.expect(Tag.INTEGER).content
         if not content:
             raise DerError("an INTEGER without content")
@@ -87,19 +87,19 @@ class Element:
 
     @property
     def is_minimal(self) -> bool:
-        """Whether an INTEGER has no octet that it could do without (X.690 section 8.3.2)."""
+        """True if an INTEGER has no needless leading octet (X.690 section 8.3.2)."""
         content = self.content
         return len(content) < 2 or not (content[0] in (0, 0xFF) and (content[0] ^ content[1]) < 0x80)
 
     def boolean(self) -> bool:
-        """Of a BOOLEAN. DER knows 00 and FF; OpenSSL takes any other octet for true as well."""
+        """Return the value of a BOOLEAN. DER has 00 and FF only; OpenSSL takes any other octet for true as well."""
         content = self.expect(Tag.BOOLEAN).content
         if len(content) != 1:
             raise DerError(f"a BOOLEAN of {len(content)} bytes")
         return content != b"\0"
 
     def oid(self) -> str:
-        """Of an OBJECT IDENTIFIER, dotted (X.690 section 8.19)."""
+        """Return an OBJECT IDENTIFIER in dotted form (X.690 section 8.19)."""
         content = self.expect(Tag.OBJECT_IDENTIFIER).content
         if not content or len(content) > _LONGEST_OID or content[-1] & 0x80:
             raise DerError("an OBJECT IDENTIFIER that is empty, too long or cut off")
@@ -113,14 +113,14 @@ class Element:
         return ".".join(map(str, [first, arcs[0] - 40 * first, *arcs[1:]]))
 
     def bits(self) -> bytes:
-        """Of a BIT STRING that is made of whole octets."""
+        """Return the octets of a BIT STRING that has no unused bits."""
         content = self.expect(Tag.BIT_STRING).content
         if content[:1] != b"\0":
             raise DerError("a BIT STRING that is empty or does not end at an octet")
         return content[1:]
 
     def flags(self) -> frozenset[int]:
-        """The numbers of the bits that are set in a BIT STRING, the first is 0. At most the first 32 are looked at."""
+        """Return the numbers of the bits that are set in a BIT STRING, from 0. Only the first 32 bits are looked at."""
         content = self.expect(Tag.BIT_STRING).content
         if not content or content[0] > 7 or (content[0] and len(content) == 1):
             raise DerError("a BIT STRING with a wrong count of unused bits")
@@ -129,7 +129,7 @@ class Element:
         )
 
     def time(self) -> datetime.datetime:
-        """Of a UTCTime or GeneralizedTime, in UTC. Seconds and zone may be missing, as BER allows."""
+        """Return a UTCTime or GeneralizedTime in UTC. Seconds and zone may be missing, as BER allows."""
         if self.tag not in (Tag.UTC_TIME, Tag.GENERALIZED_TIME):
             raise DerError(f"tag {self.tag:02X} where a time is needed")
         match = _TIME.fullmatch(self.content)
@@ -158,7 +158,7 @@ class DerReader:
         self._data, self._at, self._end = data, start, len(data) if end is None else end
 
     def next(self, tag: int | None = None) -> Element:
-        """The next element, which must have `tag` if one is given."""
+        """Return the next element, which must have `tag` if one is given."""
         data, start = self._data, self._at
         body, length = self._header()
         end = body + length
@@ -171,7 +171,7 @@ class DerReader:
         return element
 
     def _header(self) -> tuple[int, int]:
-        """Where the content of the next element begins, and its length (X.690 section 8.1)."""
+        """Return where the content of the next element begins, and its length (X.690 section 8.1)."""
         data, at, end = self._data, self._at, self._end
         if at + 2 > end:
             raise DerError("cut off in the header of an element")
@@ -189,13 +189,13 @@ class DerReader:
         return body + octets, int.from_bytes(data[body : body + octets], "big")
 
     def optional(self, tag: int) -> Element | None:
-        """The next element if it has this tag; else None, and the cursor stays."""
+        """Return the next element if it has this tag; else None, without moving the cursor."""
         if self._at < self._end and self._data[self._at] == tag:
             return self.next()
         return None
 
     def elements(self) -> Iterator[Element]:
-        """All that are left."""
+        """Yield the remaining elements."""
         while self._at < self._end:
             yield self.next()
 
@@ -206,7 +206,7 @@ class DerReader:
 
 
 def read_element(data: bytes) -> Element:
-    """The one element that `data` consists of."""
+    """Return the one element of which `data` consists."""
     reader = DerReader(data)
     element = reader.next()
     reader.expect_end()

@@ -1,4 +1,4 @@
-"""The extensions of a certificate that the gateway looks at (RFC 5280 section 4.2.1), each read by itself."""
+"""Reads the certificate extensions that the gateway uses (RFC 5280 section 4.2.1), each by itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class BasicConstraints:
 
 @dataclass(slots=True)
 class Extensions:
-    """What the extensions say; None: absent or, if `problems` names it, not well-formed."""
+    """The values of the extensions. None: absent or, if `problems` names it, not well-formed."""
 
     basic_constraints: BasicConstraints | None = None
     key_usage: frozenset[str] | None = None
@@ -50,7 +50,7 @@ class Extensions:
 
 
 def read_extensions(element: Element) -> Extensions:
-    """Read the content of the [3] field of a TBSCertificate. Raises DerError where the list itself is broken."""
+    """Read the [3] field of a TBSCertificate. Raises DerError if the list itself is broken."""
     found = Extensions()
     present = set[str]()
     for extension in _single(element.reader()).expect(Tag.SEQUENCE).reader().elements():
@@ -62,7 +62,7 @@ def read_extensions(element: Element) -> Extensions:
         reader.expect_end()
         name, attribute, parse = _KNOWN.get(oid, (oid, "", None))
         if oid in present:
-            # RFC 5280 section 4.2: one of each. Which of two counts is what two readers would disagree on.
+            # RFC 5280 section 4.2 allows one of each: two readers could disagree on which of two counts.
             found.problems[name] = "stands twice"
         elif parse is not None:
             try:

@@ -1,4 +1,4 @@
-"""Files of certificates: PEM blocks taken apart, and what a file holds instead."""
+"""Reads files of certificates: PEM blocks, and a hint where a file holds something else."""
 
 import binascii
 import functools
@@ -15,7 +15,7 @@ _PKCS12 = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...)\x02\x01\x03", r
 
 
 def blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Label and bytes of each PEM block (RFC 7468), of private keys none. Raises ValueError for a broken block."""
+    """Yield label and bytes of each PEM block (RFC 7468); of private keys the label only. Raises ValueError."""
     at = 0
     while (begin := _BEGIN.search(data, at)) is not None:
         label = begin[1].decode()
@@ -36,9 +36,9 @@ def _decode(label: str, text: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=64)
 def read_certificates(data: bytes) -> tuple[Certificate, ...]:
-    """The certificates of a PEM file in their order, each readable in full. Raises ValueError with what is wrong.
+    """Read the certificates of a PEM file, each of them readable in full. Raises ValueError saying what is wrong.
 
-    The last files are remembered: the check of a configuration, its contexts and its metrics read the same bytes.
+    The last files are cached: the checks of a configuration, its TLS contexts and its metrics read the same bytes.
     """
     if b"-----BEGIN CERTIFICATE-----" not in data:
         raise ValueError(f"holds no PEM certificate{_what_instead(data)}")
@@ -62,7 +62,7 @@ def _read_whole(der: bytes) -> Certificate:
 
 
 def read_leaf_first(data: bytes) -> tuple[Certificate, ...]:
-    """The certificates of a PEM or DER file, unreadable fields or not. Raises ValueError where there is none."""
+    """Read the certificates of a PEM or DER file, whose fields may be unreadable. Raises ValueError if it has none."""
     ders = [der for label, der in blocks(data) if label in _CERTIFICATE_LABELS] or [data]
     return tuple(map(read, ders))
 

@@ -1,4 +1,4 @@
-"""Public keys of certificates, and the public half of private ones."""
+"""Reads public keys of certificates, and the public half of private keys."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from proxy.x509.der import DerError, Element, Tag, read_element
 _RSA = ("1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10")  # RFC 8017 appendix A: rsaEncryption, id-RSASSA-PSS
 _EC = "1.2.840.10045.2.1"  # RFC 5480 section 2.1.1
 _DSA = "1.2.840.10040.4.1"
-_FIXED = {  # RFC 8410: the algorithm says it all
+_FIXED = {  # RFC 8410: the algorithm fixes the size
     "1.3.101.112": ("Ed25519", 256),
     "1.3.101.113": ("Ed448", 456),
     "1.3.101.110": ("X25519", 256),
@@ -53,7 +53,7 @@ class Key:
 
     @property
     def is_edwards(self) -> bool:
-        """Ed25519 or Ed448, which DCMTK and what is built on it do not have."""
+        """True for Ed25519 and Ed448, which DCMTK and programs built on it cannot verify."""
         return self.kind in ("Ed25519", "Ed448")
 
 
@@ -89,7 +89,7 @@ def read_key(element: Element) -> Key:
 
 
 class EncryptedKey(ValueError):
-    """A private key that asks for a password."""
+    """A private key that needs a password."""
 
 
 def public_key_of(key: bytes) -> bytes:
@@ -107,6 +107,6 @@ def public_key_of(key: bytes) -> bytes:
 
 
 def other_pem(data: bytes) -> str:
-    """Say what PEM file it is instead, for the end of a message; empty for none."""
+    """Return what PEM file it is instead, for the end of a message; empty for none."""
     label = LABEL.search(data)
     return f": it holds {label[1].decode()}" if label is not None else ""

@@ -1,4 +1,4 @@
-"""Distinguished names and alternative names (RFC 5280 sections 4.1.2.4 and 4.2.1.6)."""
+"""Reads distinguished names and alternative names (RFC 5280 sections 4.1.2.4 and 4.2.1.6)."""
 
 import ipaddress
 import re
@@ -23,7 +23,7 @@ _SHORT_NAMES = {
 }
 _SPECIAL = re.compile(r'["+,;<>\\]')
 _PRINTABLE = re.compile(rb"[A-Za-z0-9 '()+,./:=?-]*")  # X.680 section 41.4
-# T61String is what devices of the nineties write Latin-1 into, and others UTF-8. OpenSSL prints it as Latin-1.
+# A T61String of a device of the nineties is Latin-1, of others UTF-8. OpenSSL prints it as Latin-1.
 _OCTET_STRINGS = {
     Tag.UTF8_STRING,
     Tag.NUMERIC_STRING,
@@ -32,7 +32,7 @@ _OCTET_STRINGS = {
     Tag.IA5_STRING,
     Tag.VISIBLE_STRING,
     Tag.OCTET_STRING,
-    Tag.UTC_TIME,  # no text, but `cryptography` takes both for it
+    Tag.UTC_TIME,  # not text, but `cryptography` reads both as text
     Tag.GENERALIZED_TIME,
 }
 
@@ -41,8 +41,8 @@ _OCTET_STRINGS = {
 class Name:
     """A distinguished name. `text` is RFC 4514: last attribute first, special characters escaped.
 
-    `attributes` holds (OID, value) for each relative name; a value that is no text is `#` and its hex digits.
-    `problem`: why the name is not well-formed, or empty; its text is for people then, never for a comparison.
+    `attributes` holds (OID, value) for each relative name; a value that is not text is `#` and its hex digits.
+    `problem`: why the name is not well-formed, or empty. With a problem the text is for display, not for comparison.
     """
 
     text: str = ""
@@ -62,7 +62,7 @@ NO_NAME = Name()
 
 
 def read_name(element: Element) -> Name:
-    """Read an RDNSequence. Raises DerError where its structure is broken; a value of an odd type is a `problem`."""
+    """Read an RDNSequence. Raises DerError if its structure is broken; a value of an odd type is a `problem`."""
     relatives = [_relative_name(relative) for relative in element.expect(Tag.SEQUENCE).reader().elements()]
     values = [value for relative in relatives for value in relative]
     return Name(
@@ -102,7 +102,7 @@ def _relative_name(element: Element) -> list[_Value]:
 
 
 def _text(value: Element) -> tuple[str | None, str]:
-    """The text of an attribute, None where it has none; and what is odd about it, empty for nothing."""
+    """Return the text of an attribute or None, and what is odd about it, or an empty string."""
     raw = value.content
     try:
         if value.tag == Tag.BMP_STRING:
@@ -134,7 +134,7 @@ def escape(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AlternativeNames:
-    """DNS names, URIs and IP addresses, as they are written. `problem`: why one of them could not be read."""
+    """DNS names, URIs and IP addresses as they are written. `problem`: why one of them could not be read."""
 
     dns: tuple[str, ...] = ()
     uri: tuple[str, ...] = ()
@@ -148,7 +148,7 @@ _DNS, _URI, _IP = 0x82, 0x86, 0x87  # GeneralName: [2], [6], [7]
 
 
 def read_alternative_names(element: Element) -> AlternativeNames:
-    """Read a SubjectAltName. Other kinds of names are left out. Raises DerError where its structure is broken."""
+    """Read a SubjectAltName without the other kinds of names. Raises DerError if its structure is broken."""
     found: dict[int, list[str]] = {_DNS: [], _URI: [], _IP: []}
     problems = list[str]()
     for name in element.expect(Tag.SEQUENCE).reader().elements():

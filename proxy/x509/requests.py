@@ -1,4 +1,4 @@
-"""Certificate signing requests (PKCS #10, RFC 2986), as `cryptography` reads them."""
+"""Reads certificate signing requests (PKCS #10, RFC 2986) with `cryptography`."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `subject` is RFC 4514; `signature_valid`: the sender has the private key."""
+    """One request. `subject` is RFC 4514; `signature_valid` proves that the sender has the private key."""
 
     parsed: x509.CertificateSigningRequest = field(repr=False)
     subject: str
@@ -26,7 +26,7 @@ class Request:
 
 
 def read_request(data: bytes) -> Request:
-    """Read the first request of a PEM file, or the one of a DER file. Raises ValueError with what is wrong."""
+    """Read the first request of a PEM file, or the one of a DER file. Raises ValueError saying what is wrong."""
     der = next((block for label, block in blocks(data) if label in LABELS), data)
     try:
         request = x509.load_der_x509_csr(der)

@@ -1,4 +1,4 @@
-"""What `cryptography` makes of a certificate: the library object, and the fields that it refuses to read."""
+"""Asks `cryptography` for its reading of a certificate, and for the fields that it refuses."""
 
 import warnings
 from collections.abc import Callable
@@ -33,10 +33,10 @@ FIELDS = frozenset(_LOOKS)
 
 
 def second_opinion(der: bytes) -> tuple[x509.Certificate | None, dict[str, str]]:
-    """What `cryptography` makes of it: the certificate, and the fields that it refuses with its reasons."""
+    """Return the object of `cryptography`, None if it cannot be loaded, and each refused field with the reason."""
     refused: dict[str, str] = {}
     with warnings.catch_warnings():
-        # It warns of old devices' certificates (a serial of zero, a country of three letters), on standard error.
+        # It prints warnings about old devices' certificates (a serial of zero, a country of three letters).
         warnings.simplefilter("ignore")
         try:
             parsed = x509.load_der_x509_certificate(der)

@@ -1,4 +1,4 @@
-"""Signature algorithms: the hash of each, by its identifier."""
+"""Names the hash of each signature algorithm."""
 
 from proxy.x509.der import DerError, Element, Tag
 
@@ -53,7 +53,7 @@ _WITHOUT_HASH = {
 
 
 def read_hash(element: Element) -> str | None:
-    """The hash of an AlgorithmIdentifier; None where the algorithm needs none. Raises DerError for an unknown one."""
+    """Return the hash of an AlgorithmIdentifier, None if it needs none. Raises DerError for an unknown algorithm."""
     reader = element.expect(Tag.SEQUENCE).reader()
     oid = reader.next().oid()
     if oid == _PSS:

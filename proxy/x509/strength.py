@@ -1,6 +1,6 @@
-"""Which certificates are too weak: the one judge of it (PS3.15 B.13: RSA from 2048 bits, EC from 256, SHA-2).
+"""Judges which certificates are too weak (PS3.15 B.13: RSA from 2048 bits, EC from 256 bits, SHA-2).
 
-`check`, `pki inspect`, `pki issue` and the live path all ask here, so that they cannot disagree. SHA-224 is SHA-2.
+It is the only judge: `check`, `pki inspect`, `pki issue` and the live path cannot disagree. SHA-224 is SHA-2.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _BROKEN_HASHES = {"md2": "MD2", "md4": "MD4", "md5": "MD5", "sha1": "SHA-1"}
 
 
 def key_weakness(key: Key) -> str | None:
-    """Why the key is too weak or of a kind that is not accepted, or None."""
+    """Return why the key is too weak or of a kind that is not accepted, or None."""
     if key.is_edwards:
         return None
     if key.kind not in ("RSA", "EC"):
@@ -25,10 +25,10 @@ def key_weakness(key: Key) -> str | None:
 
 
 def weakness(certificate: Certificate, *, anchor: bool | None = None) -> str | None:
-    """Why the certificate is too weak, or None.
+    """Return why the certificate is too weak, or None.
 
-    The signature of an `anchor` proves nothing and is not looked at: the certificate is trusted as itself. None: it is
-    taken for an anchor if it is self-issued.
+    The signature of an `anchor` is not looked at: the certificate is trusted as itself, whatever has signed it. With
+    `anchor` None a self-issued certificate counts as one.
     """
     weak = key_weakness(certificate.key)
     if weak is not None:
@@ -40,9 +40,9 @@ def weakness(certificate: Certificate, *, anchor: bool | None = None) -> str | N
 
 
 def chain_weakness(chain: Sequence[Certificate]) -> str | None:
-    """What is too weak in a verified chain (leaf first, the last one is its anchor), with the subject; or None.
+    """Return the first weakness in a verified chain (leaf first, anchor last) with its subject, or None.
 
-    Raises Unreadable where a key or a signature algorithm is of no known kind.
+    Raises Unreadable if a key or a signature algorithm is of no known kind.
     """
     for depth, certificate in enumerate(chain, 1):
         anchor = depth == len(chain)

@@ -165,7 +165,7 @@ def attempts(case: Case, called: str, result: str) -> float:
         ("EXPIRED", "certificate has expired"),
         ("EARLY", "certificate is not yet valid"),
         ("UNKNOWNCA", "its issuer is not among the CAs that are trusted here"),
-        ("SELFSIGNED", "to trust this very certificate, name it as the CA"),
+        ("SELFSIGNED", "to trust this certificate, name it as the CA"),
         ("CLIENTEKU", "its extended key usage is without serverAuth"),
         ("OLD", "none of the TLS versions of the profile"),
         ("PLAIN", "the peer does not speak TLS here"),

@@ -43,7 +43,7 @@ def configuration() -> str:
         "Keys of the configuration",
         "proxy/config/models.py` and its neighbours `models_root.py` and `models_tenant.py",
         "`dicomgate schema` prints the same as JSON Schema, for editors. `examples/reference.yaml` has every key with",
-        "its default in place.",
+        "its default in place. [configuration.md](../configuration.md) explains them with examples.",
         "",
         "A *duration* is a number with a unit: `500ms`, `10s`, `5m`, `2h`, `7d`. A *size* is a number of bytes, or of",
         "`KiB`, `MiB`, `GiB`. A *name* has letters, digits, `.`, `_` and `-`. In paths `*` stands for a name of your",

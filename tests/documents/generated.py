@@ -6,6 +6,7 @@ from tests.documents.codes import codes
 from tests.documents.configuration import configuration
 from tests.documents.events import events
 from tests.documents.metrics import metrics
+from tests.documents.reasons import reasons
 from tests.documents.record import record
 from tests.documents.refusals import refusals
 
@@ -15,6 +16,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/configuration.md": configuration,
     "docs/reference/events.md": events,
     "docs/reference/metrics.md": metrics,
+    "docs/reference/reasons.md": reasons,
     "docs/reference/record.md": record,
     "docs/refusals.md": refusals,
 }

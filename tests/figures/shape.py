@@ -40,6 +40,7 @@ class Shape:
     comment_share: float
     docstring_share: float
     classes_of_many_methods: list[str]
+    repeated_class_names: list[str]
     many_parameters: list[str]
     deep_functions: list[str]
     type_ignores: int
@@ -71,6 +72,7 @@ def measure(sources: Sequence[Source]) -> Shape:
             for node in source.classes
             if (count := sum(isinstance(member, Function) for member in node.body)) > MANY_METHODS
         ],
+        repeated_class_names=_repeated_class_names(sources),
         many_parameters=_places(functions, parameters, MANY_PARAMETERS),
         deep_functions=_places(functions, nesting, DEEP - 1),
         type_ignores=sum("type: ignore" in text for source in sources for _, text in source.comments),
@@ -108,6 +110,14 @@ def _layer(sources: Sequence[Source], folder: str) -> Layer:
     chosen = [source for source in sources if source.folder == folder]
     lengths = [length(function) for source in chosen for function in source.functions]
     return Layer(len(chosen), sum(len(source.lines) for source in chosen), spread(lengths))
+
+
+def _repeated_class_names(sources: Sequence[Source]) -> list[str]:
+    files: dict[str, list[str]] = {}
+    for source in sources:
+        for node in source.classes:
+            files.setdefault(node.name, []).append(source.name)
+    return [f"{name}: {', '.join(places)}" for name, places in sorted(files.items()) if len(places) > 1]
 
 
 def _docstring_lines(source: Source) -> int:

@@ -1,9 +1,9 @@
-"""Which files of `proxy` the five usual trips enter: recorded in the processes of a real gateway, from outside.
+"""The files of `proxy` that the usual trips enter, recorded in the processes of a real gateway.
 
-Nothing is known of the code but three things: a reload loads the configuration in `load` of `config/load.py`, a refusal
-begins in `judge` of `policy`, and a trip over the wire ends with the last `send` on a TCP socket. So a commit of long
-ago is traced like this one. Caches are warm, and of several runs the one with the fewest calls counts: timers that go
-off in between (once a second) only add calls.
+The recorder knows three things of the code: `load` of `config/load.py` loads a configuration, a refusal begins in a
+function `judge`, and the A-ASSOCIATE-AC is the last `send` on a TCP socket before the requestor has it. So it traces an
+old commit as well. Caches are warm, and the run with the fewest calls counts: timers that expire during a trip (once a
+second) and requests that arrive in pieces only add calls.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from tests.support.wire import Wire
 _HOOK = Path(__file__).parent / "hook"
 _WARM, _RUNS, _RELOADS = 15, 30, 5
 _LOAD = "config/load.py load"
-_QUIET = 0.1  # seconds without a call: a trip is over
+_QUIET = 0.1  # seconds without a call: the trip has ended
 _CHUNK = 16_372  # bytes of a data set that fill one TLS record together with the headers of PDU and PDV
 
 #: Twenty lines, as many as a small site needs.

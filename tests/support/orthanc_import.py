@@ -1,4 +1,4 @@
-"""Orthanc configurations turned into the gateway's, as `dicomgate import` does it, and loaded."""
+"""Converts Orthanc configurations as `dicomgate import` does, and loads the result."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Values = dict[str, Any]
 
 
 def values(*modalities: tuple[str, str, str], **options: Any) -> Values:
-    """An Orthanc configuration: modalities as (name, AET, host), in the short form."""
+    """Return an Orthanc configuration with modalities (name, AET, host) in the short form."""
     entries = {name: [aet, host, 104] for name, aet, host in modalities}
     return {"DicomModalities": entries, **options}
 
@@ -26,20 +26,20 @@ def values(*modalities: tuple[str, str, str], **options: Any) -> Values:
 def peers(
     settings: Values, addresses: Mapping[str, list[str]] | None = None, trust: Trust | None = None
 ) -> list[PeerEntry]:
-    """The entries, comments among them."""
+    """Return the entries of the allowlist, comments included."""
     return make_peers(read_orthanc(settings), addresses or {}, trust or Trust())
 
 
 def text_of(settings: Values, addresses: Mapping[str, list[str]] | None = None) -> str:
-    """The YAML of an Orthanc without TLS, before an upstream on 127.0.0.1."""
+    """Return the YAML for an Orthanc without TLS, with an upstream on 127.0.0.1."""
     orthanc: Orthanc = read_orthanc(settings)
     around = Surroundings("orthanc.json", default_bind(orthanc), f"127.0.0.1:{orthanc.port}")
     return render(orthanc, make_peers(orthanc, addresses or {}, Trust()), Trust(), Bundle(), around)[0]
 
 
 def as_built(text: str) -> str:
-    """Remove the keys of peers that this version does not support yet: what is left decides who may associate."""
-    document = yaml.load(text, Loader=yaml.BaseLoader)  # every scalar stays text, as for the gateway
+    """Remove the keys of peers that this version does not support; the others decide on associations."""
+    document = yaml.load(text, Loader=yaml.BaseLoader)  # every scalar stays text, as in the gateway
     for peer in document["tenants"]["orthanc"]["peers"]:
         for key in ("allow", "transfer_syntaxes", "move_destinations"):
             if f"tenants.*.peers.*.{key}" in UNBUILT and key in peer:
@@ -49,14 +49,14 @@ def as_built(text: str) -> str:
 
 
 def load_imported(folder: Path, settings: Values) -> Loaded:
-    """Import, write, load."""
+    """Import, write and load a configuration."""
     path = folder / "config.yaml"
     path.write_text(as_built(text_of(settings)))
     return load(path, environ={})
 
 
 def write_orthanc(folder: Path, settings: Values | str, name: str = "orthanc.json") -> Path:
-    """An Orthanc configuration on disk."""
+    """Write an Orthanc configuration to disk and return its path."""
     path = folder / name
     path.write_text(settings if isinstance(settings, str) else json.dumps(settings, indent=1))
     return path

@@ -23,6 +23,11 @@ def test_lines_comments_and_docstrings() -> None:
     assert shape.parameters(Source("a.py", code).functions[0]) == 3
 
 
+def test_a_class_name_in_two_files_is_named_with_both() -> None:
+    found = shape.measure([Source("net/a.py", "class One: ...\nclass Two: ..."), Source("pdu/b.py", "class One: ...")])
+    assert found.repeated_class_names == ["One: net/a.py, pdu/b.py"]
+
+
 def test_an_elif_is_no_deeper_than_its_if() -> None:
     flat = "def f():\n    if a:\n        pass\n    elif b:\n        pass\n    elif c:\n        pass\n"
     deep = "def f():\n    if a:\n        for b in c:\n            while d:\n                pass\n"

@@ -1,4 +1,4 @@
-"""A configuration of two tenants by SNI, with certificates, on disk."""
+"""A configuration on disk with two tenants by SNI, and its certificates."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ upstreams:
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Writes the configuration with some text replaced, and makes it the one in use."""
+    """Writes the configuration with some text replaced; $DICOMGATE_CONFIG names it."""
     ca = certs.ca("Device CA")
     names = ["north.example.org", "south.example.org"]
     validity = (certs.now() - certs.DAY, certs.now() + 90 * certs.DAY)

@@ -1,4 +1,4 @@
-"""`dicomgate check`: findings, what each kind of client gets, and the exit codes."""
+"""`dicomgate check`: findings, the effective settings for each kind of client, exit codes."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The verbs that speak to a running gateway: what they ask, what they say, and where they look for it."""
+"""The verbs that ask a running gateway: their questions, their output, and how they find its control socket."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 class FakeGateway:
-    """Gives the next of `answers` to each request, and is gone behind the last one. `requests` are what was asked."""
+    """Answers each request with the next of `answers` and ends after the last. `requests`: all that were received."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class FakeGateway:
 
     def close(self) -> None:
         self.answers.clear()
-        with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):  # it may end of itself meanwhile
+        with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):  # it may have ended by itself
             sock.connect(str(self.path))
             sock.send(b"\n")
         self._thread.join(5)
@@ -47,7 +47,7 @@ class FakeGateway:
                 with connection, connection.makefile("rb") as stream:
                     line = stream.readline()
                     if not line:
-                        continue  # who only looks whether somebody listens
+                        continue  # a client that only tests whether the gateway listens
                     if not self.answers:
                         return
                     self.requests.append(json.loads(line))
@@ -59,7 +59,7 @@ class FakeGateway:
 
 @pytest.fixture
 def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGateway]:
-    """In the place that the environment names."""
+    """A gateway on the control socket that the environment names."""
     fake = FakeGateway(tmp_path / "control.sock")
     monkeypatch.setenv("DICOMGATE_CONTROL", str(fake.path))
     monkeypatch.setattr(waiting, "INTERVAL", 0)
@@ -201,7 +201,7 @@ def test_disconnect_of_nothing_exits_1(gateway: FakeGateway, capsys: Capture) ->
         ["--id", ""],
         ["--id", "a-1", "--tenant", "hospital"],
         ["--id", "a-1", "--peer", "ct"],
-        # An empty variable of a script must not widen what is meant.
+        # A script with an empty variable must not disconnect more than it meant.
         ["--tenant", "hospital", "--peer", ""],
         ["--tenant", "", "--peer", "ct"],
     ],
@@ -300,7 +300,7 @@ def test_durations_have_two_units(seconds: float, words: str) -> None:
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to be in, and no variable that names a gateway."""
+    """An empty working directory, and no variable that names a gateway."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DICOMGATE_CONTROL", raising=False)
     monkeypatch.delenv("DICOMGATE_CONFIG", raising=False)

@@ -1,4 +1,4 @@
-"""`dicomgate echo`: its arguments, its words, its exit codes. The peers are in tests/integration."""
+"""`dicomgate echo`: arguments, messages, exit codes. Real peers are in tests/integration."""
 
 import datetime
 from pathlib import Path

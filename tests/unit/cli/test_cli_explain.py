@@ -1,4 +1,4 @@
-"""`dicomgate explain`: the answer that a sender would get, stage by stage."""
+"""`dicomgate explain`: the answer to a sender, stage by stage."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`dicomgate import`: files in, a configuration out that loads; nothing is overwritten, nobody let in by accident."""
+"""`dicomgate import`: writes a configuration that loads, overwrites nothing, admits no sender by mistake."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ ROOM = values(("ct", "CT1", "10.0.0.5"), ("mr", "MR1", "10.0.0.6"), DicomCheckMo
 
 
 def built(path: Path) -> Loaded:
-    """Load what was written, as far as this version can do it."""
+    """Load the written configuration, without the keys that this version does not support."""
     path.write_text(as_built(path.read_text()))
     return load(path, environ={})
 
@@ -178,7 +178,7 @@ VALID = (certs.now() - certs.DAY, certs.now() + 90 * certs.DAY)
 
 @pytest.fixture
 def site(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an Orthanc with TLS into a folder of its own: certificates, key, the file of what it trusts."""
+    """Writes an Orthanc with TLS to its own folder: configuration, certificates, key, trusted certificates."""
 
     def write(*trusted: certs.Issued, **options: Any) -> Path:
         folder = tmp_path / "orthanc"
@@ -256,7 +256,7 @@ def test_certificates_go_where_they_are_told_and_over_nothing(
     assert main(arguments) == 0
     [path] = folder.iterdir()
     assert json.dumps(str(path)) in capsys.readouterr().out
-    assert main(arguments) == 0  # the same again
+    assert main(arguments) == 0  # a second run that changes nothing
     path.write_bytes(b"mine")
     assert main(arguments) == 2
     assert f"{path} exists already" in capsys.readouterr().err

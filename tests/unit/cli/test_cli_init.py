@@ -1,4 +1,4 @@
-"""`dicomgate init`: what it writes loads without a finding, opens nothing to others, and overwrites nothing."""
+"""`dicomgate init`: its configuration loads without findings and admits no other machine; it overwrites nothing."""
 
 import ipaddress
 import stat

@@ -1,4 +1,4 @@
-"""The command itself: fast where it must be, every verb there, usage errors on standard error with exit code 2."""
+"""The command itself: a quick `version`, all verbs in the help, usage errors on standard error with exit code 2."""
 
 import json
 import re

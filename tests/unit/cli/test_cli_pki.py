@@ -1,4 +1,4 @@
-"""`dicomgate pki`: what it prints, what it refuses, and its exit codes."""
+"""`dicomgate pki`: output, refused arguments, exit codes."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""`dicomgate run`: what keeps it from starting is said, with the key that is to blame."""
+"""`dicomgate run`: an error that prevents the start names the key that causes it."""
 
 import os
 from pathlib import Path

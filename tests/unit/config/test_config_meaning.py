@@ -87,12 +87,12 @@ upstreams:
         (edit(PLAIN, ('"10.20.0.5:104"}]', '"[2001:db8::5]:104"}], source_address: "::ffff:127.0.0.1"')), ["E211 config.yaml:14:69: upstreams.pacs.source_address: 2001:db8::5 cannot be dialled from an IPv4 address"]),
         (edit(PLAIN, ('"10.20.0.5:104"}]', '"PACS.:104"}, {address: "pacs:105"}, {address: "pacs:104"}]')), ["E212 config.yaml:14:77: upstreams.pacs.servers.2.address: the same server as servers.0: a larger `weight` there gives it more associations"]),
         # client certificates
-        (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required}\n")), ["E208 config.yaml:7:20: listeners.tls.tls.client_auth: client_auth is required and there is neither a `ca` nor a pinned certificate (cert.file of a peer): everybody would be refused"]),
-        (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required, ca: from_tenants}\n")), ["E208 config.yaml:7:20: listeners.tls.tls.client_auth: client_auth is required and there is neither a `ca` nor a pinned certificate (cert.file of a peer): everybody would be refused"]),
+        (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required}\n")), ["E208 config.yaml:7:20: listeners.tls.tls.client_auth: client_auth is required and there is neither a `ca` nor a pinned certificate (cert.file of a peer): every sender would be refused"]),
+        (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required, ca: from_tenants}\n")), ["E208 config.yaml:7:20: listeners.tls.tls.client_auth: client_auth is required and there is neither a `ca` nor a pinned certificate (cert.file of a peer): every sender would be refused"]),
         (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: optional}\n")), ["W208 config.yaml:7:20: listeners.tls.tls.client_auth: client_auth is optional and there is neither a `ca` nor a pinned certificate (cert.file of a peer): a sender that shows a certificate is refused"]),
         (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required, ca: ca.pem}\n")), []),
         (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required}\n"), ("from: [10.20.1.11]", "cert: {file: [ct1.pem]}")), []),
-        (edit(TLS, (TENANT, TENANT + "    tls: {client_auth: {mode: required, ca: from_tenants}}\n")), ["E208 config.yaml:9:24: tenants.hospital.tls.client_auth: client_auth is required on listener tls and there is neither a `ca` nor a pinned certificate (cert.file of a peer): everybody would be refused", "E110 config.yaml:9:45: tenants.hospital.tls.client_auth.ca: from_tenants is for listeners only: name the CAs of this tenant"]),
+        (edit(TLS, (TENANT, TENANT + "    tls: {client_auth: {mode: required, ca: from_tenants}}\n")), ["E208 config.yaml:9:24: tenants.hospital.tls.client_auth: client_auth is required on listener tls and there is neither a `ca` nor a pinned certificate (cert.file of a peer): every sender would be refused", "E110 config.yaml:9:45: tenants.hospital.tls.client_auth.ca: from_tenants is for listeners only: name the CAs of this tenant"]),
         (edit(PLAIN, (TENANT, TENANT + "    tls: {client_auth: {mode: required, ca: ca.pem}}\n")), ["W206 config.yaml:9:31: tenants.hospital.tls.client_auth.mode: never reached through plaintext listener plain, which asks for no certificate"]),
         (edit(TLS, (TENANT, TENANT + "    tls: {profile: bcp195-extended, certificates: [{chain: pacs.pem, key: {file: pacs.key}}]}\n")), ["W206 config.yaml:9:20: tenants.hospital.tls.profile: without server_names this has no effect: the listener's is used", "W206 config.yaml:9:51: tenants.hospital.tls.certificates: without server_names this has no effect: the listener's is used"]),
         (edit(TLS, (LISTENER_TLS, LISTENER_TLS + "      client_auth: {mode: required, ca: ca.pem, revoked: ['" + "ab" * 32 + "']}\n"), (TENANT, TENANT + "    server_names: [pacs.example.org]\n    tls: {client_auth: {mode: optional, crl_expired: accept, revoked: ['" + "cd" * 32 + "']}}\n")), [
@@ -188,7 +188,7 @@ CHAIN = "listeners.tls.tls.certificates.0"
         (lambda folder: (folder / "pacs.key").write_bytes((folder / "pacs.pem").read_bytes()),
          f"E302 config.yaml:6:45: {CHAIN}.key: pacs.key holds no PEM private key that can be read: it holds CERTIFICATE"),
         (lambda folder: (folder / "pacs.key").write_bytes(certs.ca("Other").key_pem), f"E303 config.yaml:6:22: {CHAIN}: the certificate in pacs.pem does not belong to the key in pacs.key"),
-        (open_to_all, f"E304 config.yaml:6:45: {CHAIN}.key: pacs.key can be read by everybody: chmod o-rwx (on Kubernetes set defaultMode: 0440)"),
+        (open_to_all, f"E304 config.yaml:6:45: {CHAIN}.key: pacs.key can be read by all users: chmod o-rwx (on Kubernetes set defaultMode: 0440)"),
         (encrypt, f"E305 config.yaml:6:45: {CHAIN}.key: pacs.key is encrypted, and a service cannot ask for its password: "
          "decrypt it with `openssl pkey -in FILE -out NEW`"),
         (replace_server(valid=valid(-10, -1)), f"E306 config.yaml:6:22: {CHAIN}: pacs.pem: expired on {valid(-10, -1)[1]:%Y-%m-%d}"),
@@ -240,7 +240,7 @@ def test_only_cas_are_cas(folder: Path) -> None:
     device = certs.leaf("CT1", certs.ca("Devices"))
     (folder / "ca.pem").write_bytes(device.pem)
     assert findings(folder, WITH_CA.replace(", crl: crl.pem", "")) == [
-        "E308 config.yaml:7:41: listeners.tls.tls.client_auth.ca: ca.pem: CN=CT1 is a device certificate (CA:FALSE), no CA; put it under cert.file of its peer"
+        "E308 config.yaml:7:41: listeners.tls.tls.client_auth.ca: ca.pem: CN=CT1 is a device certificate (CA:FALSE), not a CA; put it under cert.file of its peer"
     ]
     (folder / "ca.pem").write_bytes(b"")
     assert findings(folder, WITH_CA.replace(", crl: crl.pem", "")) == [
@@ -291,5 +291,5 @@ def test_a_pinned_file_is_one_device(folder: Path) -> None:
     (folder / "ct1.pem").write_bytes(pem + certs.self_signed("CT2").pem)
     text = edit(TLS, ("from: [10.20.1.11]", "cert: {file: [ct1.pem]}"))
     assert findings(folder, text)[1] == (
-        "E302 config.yaml:12:34: tenants.hospital.peers.0.cert.file.0: ct1.pem holds 2 certificates; write one file for each device"
+        "E302 config.yaml:12:34: tenants.hospital.peers.0.cert.file.0: ct1.pem holds 2 certificates; give each device a file of its own"
     )

@@ -110,12 +110,12 @@ def old_ca(folder: Path) -> None:
         (lambda folder: (folder / "ca.pem").write_text("x"), "E302 config.yaml:16:15: {tls}.ca: ca.pem holds no PEM certificate"),
         (lambda folder: (folder / "site.pem").write_text("x"), "E302 config.yaml:16:36: {tls}.certificate: site.pem holds no PEM certificate"),
         (swapped_key, "E303 config.yaml:16:10: {tls}: the certificate in site.pem does not belong to the key in site.key"),
-        (open_key, "E304 config.yaml:16:51: {tls}.key: site.key can be read by everybody: chmod o-rwx (on Kubernetes set defaultMode: 0440)"),
+        (open_key, "E304 config.yaml:16:51: {tls}.key: site.key can be read by all users: chmod o-rwx (on Kubernetes set defaultMode: 0440)"),
         (other(valid=valid(-9, -1)), f"E306 config.yaml:16:36: {{tls}}.certificate: site.pem: expired on {valid(-9, -1)[1]:%Y-%m-%d}"),
         (other(valid=valid(-1, 9)), f"W301 config.yaml:16:36: {{tls}}.certificate: site.pem: expires on {valid(-1, 9)[1]:%Y-%m-%d}"),
         (other(kind="rsa1024"), "E307 config.yaml:16:36: {tls}.certificate: site.pem: CN=site: RSA key of 1024 bits; at least 2048 are needed"),
         (other(eku=(certs.SERVER,)), "W303 config.yaml:16:36: {tls}.certificate: site.pem: its extended key usage is without clientAuth; most servers will refuse it"),
-        (old_ca, f"W301 config.yaml:16:15: {{tls}}.ca: ca.pem: CN=Old expired on {valid(-9, -2)[1]:%Y-%m-%d}; what it vouches for is refused"),
+        (old_ca, f"W301 config.yaml:16:15: {{tls}}.ca: ca.pem: CN=Old expired on {valid(-9, -2)[1]:%Y-%m-%d}; certificates that it issued are refused"),
     ],
 )  # fmt: skip
 def test_files_are_checked(folder: Path, spoil: Callable[[Path], None], expected: str) -> None:

@@ -148,14 +148,14 @@ def test_a_tenant_without_names_asks_for_no_certificate_where_the_listener_does_
         )
         return findings(folder, bound)
 
-    unasked = "listener tls asks nobody for a certificate, and without server_names"
+    unasked = "listener tls asks for no certificate, and without server_names"
     never = (
         "W202 config.yaml:14:26: tenants.hospital.peers.0.cert: can never match: "
         "no client_auth that applies to this tenant requests certificates"
     )
     place = "W206 config.yaml:12:31: tenants.hospital.tls.client_auth.mode:"
-    assert told("optional") == [f"{place} {unasked} this has no effect there", never]
-    assert told("required") == [f"{place} {unasked} nobody reaches it there", never]
+    assert told("optional") == [f"{place} {unasked} this has no effect", never]
+    assert told("required") == [f"{place} {unasked} no sender reaches the tenant", never]
     assert told("none") == [never]
 
 

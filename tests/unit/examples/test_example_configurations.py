@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from proxy.config.assemble import assemble, without_defaults
 from proxy.config.fields import null
 from proxy.config.files import Files
-from proxy.config.findings import Report
+from proxy.config.findings import Findings
 from proxy.config.load import Loaded, load
 from proxy.config.models_root import Configuration
 from proxy.config.tree import Block, Items, Node, Text
@@ -151,11 +151,11 @@ def test_an_example_is_valid_by_the_schema(name: str) -> None:
 
 def reference(folder: Path) -> tuple[Block, Configuration]:
     """The reference as a tree with positions, and as models."""
-    report = Report()
+    report = Findings()
     root = assemble(str(folder / "reference.yaml"), {}, Files(), report)
     assert root is not None
     configuration = validate(without_defaults(root), report)
-    assert configuration is not None, report.findings
+    assert configuration is not None, report.in_order
     return root, configuration
 
 

@@ -1,4 +1,4 @@
-"""A certificate shown without its key is judged as in a real handshake with it."""
+"""A certificate presented without its key is judged as in a real handshake with the key."""
 
 import time
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def by_presenting(context: ServerContext, shown: certs.Issued | None) -> Certifi
 
 
 @pytest.mark.parametrize("mode", ["optional", "required"])
-@pytest.mark.parametrize("profile", sorted(PROFILES.keys() - {"legacy-aes"}))  # its handshake takes an older client
+@pytest.mark.parametrize("profile", sorted(PROFILES.keys() - {"legacy-aes"}))  # its handshake needs an older client
 @pytest.mark.parametrize("what", SHOWN)
 def test_the_outcome_is_that_of_a_handshake(what: str, profile: str, mode: str) -> None:
     shown = SHOWN[what]()

@@ -1,4 +1,4 @@
-"""Which tenant before TLS, and the table that says so (rows 10 to 12, docs/robustness.md)."""
+"""The tenant that SNI selects before TLS, and the table of `check` (rows 10 to 12, docs/robustness.md)."""
 
 import pytest
 
@@ -94,7 +94,7 @@ def test_the_table_names_known_unknown_and_no_sni() -> None:
         (None, "absent", None, "none", None),
     ]
     assert rows[-2].answer == "TLS alert 112 unrecognized_name (sni_unknown)"
-    assert "wide, exact, nameless" in rows[-1].answer  # rad demands a certificate that nobody asks for
+    assert "wide, exact, nameless" in rows[-1].answer  # rad demands a certificate, which this listener does not ask for
 
 
 def test_the_table_of_a_listener_without_names() -> None:

@@ -7,7 +7,7 @@ from tests.support import defaults
 
 @pytest.fixture
 def config() -> Config:
-    """Two tenants with a peer each, one listener, one upstream with an IPv4 and an IPv6 server."""
+    """Two tenants with a peer each, one listener, and one upstream with an IPv4 and an IPv6 server."""
     tenants = {
         name: Tenant(name, "pacs", (Peer(peer, (peer.upper(),), frozenset({"all"})),), max_associations=limit)
         for name, peer, limit in (("hospital", "ct1", None), ("clinic", "us1", 7))

@@ -24,7 +24,7 @@ SCHEMA = json.loads(importlib.resources.files("proxy.observe").joinpath("access_
 
 
 def closed(schema: Any) -> Any:
-    """The schema with every object closed: what is written must be described."""
+    """Return the schema with every object closed: it then refuses a field that it does not describe."""
     if isinstance(schema, list):
         return [closed(part) for part in schema]
     if not isinstance(schema, dict):
@@ -39,7 +39,7 @@ def check(record: dict[str, Any]) -> None:
 
 
 def described(schema: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every field of the schema, those inside other fields included, and its description."""
+    """Return every field of the schema, nested ones included, and its description."""
     for name, part in schema.get("properties", {}).items():
         yield f"{path}{name}", part.get("description", "")
         yield from described(part, f"{path}{name}.")
@@ -49,7 +49,7 @@ def described(schema: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def full() -> AccessRecord:
-    """A record with every field set."""
+    """Return a record with every field set."""
     record = AccessRecord("a1b2", 1_700_000_000.25, "dicom-tls")
     record.tenant, record.peer, record.decision, record.rule = "hospital", "ct1", "accepted", "ct1"
     record.reason, record.detail, record.answer = Reason.UPSTREAM_REJECTED, "the PACS said no", Reject(1, 1, 7)

@@ -38,7 +38,7 @@ def run(
 
 
 async def ask(server: AdminServer, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers (lower-case names) and body; the server closes the connection."""
+    """Return status, headers (names in lower case) and body. The server closes the connection."""
     reader, writer = await asyncio.open_connection(*server.address)
     writer.write(request)
     answer = await reader.read()
@@ -50,7 +50,7 @@ async def ask(server: AdminServer, request: bytes) -> tuple[int, dict[str, str],
 
 
 async def ended_without_answer(reader: asyncio.StreamReader) -> bool:
-    """Whether the server ends the connection, by FIN or RST, before any byte."""
+    """Return whether the server ends the connection, by FIN or RST, without sending a byte."""
     try:
         return await reader.read() == b""
     except ConnectionResetError:

@@ -1,4 +1,4 @@
-"""The table of events is complete and true: every call that logs an event is held against it."""
+"""The table of events is complete and true: every call that logs an event is compared with it."""
 
 import ast
 from collections import defaultdict
@@ -13,17 +13,17 @@ from proxy.observe.log import LEVELS
 
 PROXY = Path(__file__).parents[3] / "proxy"
 BY_NAME = {event.name: event for event in EVENTS}
-#: Functions of this name pass the event of their caller on.
+#: Functions of this name pass on the event of their caller.
 FORWARDER = "event"
-#: The certificate watch returns what the supervisor logs.
+#: The certificate watch returns these, and the supervisor logs them.
 RETURNED = "Ending"
-#: The lines of a log about itself: name and fields, always warnings.
+#: Lines of a log about itself: a name and fields, always at level warning.
 NOTE = "_note"
 
 
 @dataclass
 class Logged:
-    """What one call may log. `fields` None: not written out at the call."""
+    """The events that one call may log. `fields` is None if they are not written out at the call."""
 
     place: str
     levels: set[str]
@@ -32,7 +32,7 @@ class Logged:
 
 
 def literals(node: ast.expr) -> set[str]:
-    """The strings that an expression may be, where they are written out."""
+    """Return the strings that an expression may evaluate to, if they are written out."""
     if isinstance(node, ast.IfExp):
         return literals(node.body) | literals(node.orelse)
     return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
@@ -48,7 +48,7 @@ def keywords(node: ast.Call) -> set[str] | None:
 
 
 def logged(path: Path) -> Iterator[Logged]:
-    """Every call of a file that logs an event."""
+    """Return every call in a file that logs an event."""
     tree = ast.parse(path.read_text(), str(path))
     forwarded = {
         inner
@@ -69,7 +69,7 @@ def logged(path: Path) -> Iterator[Logged]:
 
 
 def is_returned(node: ast.Call) -> bool:
-    """True for the call that logs what `RETURNED` holds."""
+    """Return whether this call logs a `RETURNED`, whose own literals are compared."""
     return [ast.unparse(argument) for argument in node.args] == ["ending.level", "ending.event"]
 
 

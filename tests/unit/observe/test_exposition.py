@@ -17,7 +17,7 @@ from proxy.observe.metrics import Metrics
 
 @pytest.fixture
 def metrics(config: Config) -> Metrics:
-    """With one child at least in every family."""
+    """Metrics with at least one series in every family."""
     metrics = Metrics(config)
     for family in FAMILIES:
         labels = tuple("other" for _ in family.labels)

@@ -9,7 +9,7 @@ from proxy.observe.lines import console_line, json_line
 from proxy.observe.log import LogSink
 from proxy.policy import Certificate, Reason
 
-#: What a terminal shows as it is.
+#: Characters that a terminal shows as they are.
 PRINTABLE = set(string.ascii_letters + string.digits + string.punctuation + " ")
 CANARY = "hunter2-passcode"
 
@@ -21,7 +21,7 @@ hostile = st.one_of(
 
 
 def record(text: str) -> AccessRecord:
-    """A record in which everything that a peer chooses is `text`."""
+    """Return a record in which everything that a peer chooses is `text`."""
     record = AccessRecord("a1", 0.0, "dicom-tls", reason=Reason.CALLING_AET_UNKNOWN)
     record.detail = record.sni = record.calling_aet = record.called_aet = text
     record.implementation_class_uid = record.implementation_version_name = record.user_name = text
@@ -36,7 +36,7 @@ def test_what_a_peer_sends_stays_on_one_line_of_printable_ascii(text: str) -> No
     for fields in (access, event):
         for line in (json_line(fields), console_line(fields)):
             assert set(line) <= PRINTABLE
-            assert CANARY in line  # it did reach the line
+            assert CANARY in line  # the text did reach the line
         assert json_line(json.loads(json_line(fields))) == json_line(fields)  # nothing is lost
 
 

@@ -23,7 +23,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """The two ends of a pipe: to read, to write."""
+    """The two ends of a pipe: for reading, for writing."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb") as sink:
         yield reader, sink
@@ -34,7 +34,7 @@ def events(data: bytes) -> list[dict[str, Any]]:
 
 
 def lines_of(path: Path, count: int) -> list[dict[str, Any]]:
-    """The lines of a file, once there are so many."""
+    """Return the lines of a file once it has `count` of them."""
     deadline = time.monotonic() + 5
     while True:
         written = path.read_bytes() if path.exists() else b""
@@ -187,7 +187,7 @@ def test_reopen_that_fails_keeps_the_old_file_and_says_so(tmp_path: Path) -> Non
 
 
 def test_another_log_tells_of_a_reopen_that_failed(tmp_path: Path) -> None:
-    """The old file may be one that nobody finds any more."""
+    """After a rotation the old file may have been deleted."""
     application, path = tmp_path / "log", tmp_path / "access"
     log = LogSink(application)
     access = LogSink(path, failures=log)

@@ -1,4 +1,4 @@
-"""What Orthanc would refuse to start with is refused, all of it at once."""
+"""A configuration that keeps Orthanc from starting is refused, with all of its faults at once."""
 # ruff: noqa: E501 - a problem is one line, however long
 
 from typing import Any

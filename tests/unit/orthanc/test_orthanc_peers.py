@@ -1,4 +1,4 @@
-"""The allowlist made of DicomModalities decides as Orthanc does; where it does not, a comment says so."""
+"""The allowlist made of DicomModalities decides as Orthanc does, and a comment names each difference."""
 
 import dataclasses
 from pathlib import Path
@@ -32,7 +32,7 @@ def modality(aet: str = "CT1", host: str = "10.0.0.5", **more: Any) -> Values:
 
 
 def allowed(settings_: Values) -> dict[str, tuple[str, ...]]:
-    """Name of each peer -> what it may do; nothing for those that are refused."""
+    """Return the operations of each peer by name; none for a peer that is refused."""
     return {entry.name: () if entry.refuse else entry.allow for entry in peers(settings_) if entry.aet}
 
 
@@ -97,7 +97,7 @@ configurations = st.builds(
 
 
 def orthanc_allows(config: Values, aet: str, source: str) -> set[str]:
-    """Orthanc's rule: what a sender may do. Nothing: it is refused, or may associate in vain."""
+    """Return the operations that Orthanc allows a sender. None: it is refused, or associates in vain."""
     always = {WORDS[f] for f in FLAGS if config.get(f"DicomAlwaysAllow{f}", f in ("Echo", "Store"))}
     strict, check = config.get("StrictAetComparison", False), config.get("DicomCheckModalityHost", False)
     known = [
@@ -138,7 +138,7 @@ CLASSES = {
 
 
 def asks_for_all(aet: str) -> AAssociateRQ:
-    """A request with a context for each operation."""
+    """Return a request with a presentation context for each operation."""
     contexts = (
         PresentationContext(2 * index + 1, uid, (IMPLICIT_VR_LITTLE_ENDIAN,), Span(0, 0))
         for index, uid in enumerate(CLASSES.values())
@@ -241,7 +241,7 @@ def test_what_is_no_title_is_left_out_and_said(title: str, tmp_path: Path) -> No
     config = {"DicomModalities": {"bad": modality(title), "good": modality("CT1")}, **NOBODY}
     assert list(allowed(config)) == ["good"]
     text = text_of(config)
-    assert text.count("is left out") == 2  # on top, and in its place
+    assert text.count("is left out") == 2  # at the top and in its place
     assert yaml.safe_load(text)["tenants"]["orthanc"]["peers"][0]["name"] == "good"
     assert load_imported(tmp_path, config).config is not None
 
@@ -271,7 +271,7 @@ def test_a_host_name_is_resolved_and_said() -> None:
 def test_a_host_name_that_does_not_resolve_opens_nothing(tmp_path: Path) -> None:
     config = values(("ct", "CT1", "ct.example.org"), ("mr", "MR1", "10.0.0.8"), DicomCheckModalityHost=True)
     assert "did not resolve: left out" in comments(config)
-    # What anybody may do, it may do, as with Orthanc.
+    # It may do what every sender may do, as in Orthanc.
     assert allowed(config) == {
         "ct-elsewhere": ("echo", "store_standard"),
         "mr": EVERYTHING,
@@ -287,7 +287,7 @@ def test_without_the_check_hosts_do_not_matter() -> None:
     assert "no such host" in entry.comments[0]
 
 
-# --- what else stands there -----------------------------------------------------------------------------------------
+# --- other keys ---------------------------------------------------------------------------------------------------
 
 
 def test_keys_without_counterpart_are_named_and_no_value_shown() -> None:

@@ -18,7 +18,7 @@ IMPLICIT, EXPLICIT, BIG, JPEG, RLE = (f"1.2.840.10008.1.2{tail}" for tail in (""
 
 
 def syntaxes(**options: Any) -> list[Any]:
-    """`transfer_syntaxes` of one that may do everything, then of one that only stores."""
+    """Return `transfer_syntaxes` of a peer that may do everything, then of one that only stores."""
     storing = modality(AET="ST", **{f"Allow{flag}": False for flag in (*FLAGS, "StorageCommitment") if flag != "Store"})
     text = text_of(
         {
@@ -59,7 +59,7 @@ def test_all_syntaxes_are_any(options: Values) -> None:
 def test_restricted_syntaxes_are_listed(options: Values, stored: set[str]) -> None:
     everything, storing = syntaxes(**options)
     assert set(storing) == stored
-    assert set(everything) == stored | {IMPLICIT, EXPLICIT, BIG}  # of queries Orthanc always takes these
+    assert set(everything) == stored | {IMPLICIT, EXPLICIT, BIG}  # Orthanc always accepts these for other operations
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Orthanc's dialect of JSON: comments, trailing commas, variables, folders; and what is none."""
+"""Orthanc's dialect of JSON: comments, trailing commas, variables, folders, errors."""
 
 import contextlib
 import json

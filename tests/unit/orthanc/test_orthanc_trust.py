@@ -1,4 +1,4 @@
-"""DicomTlsTrustedCertificates: CAs stay CAs, a self-signed certificate is pinned to whom it names."""
+"""DicomTlsTrustedCertificates: CAs stay CAs, a self-signed certificate is pinned to the modality that it names."""
 
 import ipaddress
 
@@ -46,7 +46,7 @@ def test_the_same_certificate_twice_is_one() -> None:
 
 
 def trust(*subjects: str | certs.Issued, modalities: list[Modality], ca_file: str = "") -> Trust:
-    """Files are called by the common name."""
+    """Return the trust of a bundle, with files named by the common name."""
     issued = [certs.self_signed(item) if isinstance(item, str) else item for item in subjects]
     bundle = sort_bundle(read(*issued))
     files = {item.sha256: file_name(item).rpartition("-")[0] for item in bundle.devices}
@@ -79,7 +79,7 @@ def test_a_certificate_is_whose_host_it_names(names: list[x509.GeneralName], tit
 def test_two_certificates_of_one_modality() -> None:
     found = trust("CT1", "ct1.example.org", modalities=ROOM)
     assert found.bindings("CT1") == [{"file": ("ct1", "ct1-example-org")}]
-    # None names these two, and none is left: any, as with Orthanc.
+    # No certificate names these two, and none is unclaimed: any certificate counts, as in Orthanc.
     assert found.bindings("MR1") == [{"file": ("ct1", "ct1-example-org")}]
 
 

@@ -10,23 +10,23 @@ from proxy.process.channel import MAX_WAITING, Channel
 
 
 class End:
-    """One end of a channel and what it heard."""
+    """One end of a channel and the messages it received."""
 
     def __init__(self, gather: float = 0.0) -> None:
-        self.heard: list[tuple[str, Any]] = []
+        self.received: list[tuple[str, Any]] = []
         self.changed = asyncio.Event()
         self.lost = asyncio.Event()
         self.channel = Channel(self._received, self.lost.set, gather=gather)
 
     def _received(self, kind: str, value: Any) -> None:
-        self.heard.append((kind, value))
+        self.received.append((kind, value))
         self.changed.set()
 
-    async def hear(self, count: int) -> list[tuple[str, Any]]:
-        while len(self.heard) < count:
+    async def receive(self, count: int) -> list[tuple[str, Any]]:
+        while len(self.received) < count:
             self.changed.clear()
             await self.changed.wait()
-        return self.heard
+        return self.received
 
 
 async def pair(gather: float = 0.0) -> tuple[End, End]:
@@ -44,10 +44,10 @@ def test_messages_arrive_whole_and_in_order() -> None:
             first.channel.send("number", number)
         first.channel.send("large", bytes(3_000_000))
         second.channel.send("answer", {"a": (1, 2)})
-        heard = await second.hear(101)
-        assert heard[:100] == [("number", number) for number in range(100)]
-        assert heard[100] == ("large", bytes(3_000_000))
-        assert await first.hear(1) == [("answer", {"a": (1, 2)})]
+        received = await second.receive(101)
+        assert received[:100] == [("number", number) for number in range(100)]
+        assert received[100] == ("large", bytes(3_000_000))
+        assert await first.receive(1) == [("answer", {"a": (1, 2)})]
         await first.channel.close()
         await second.lost.wait()
         second.channel.send("into", "the void")
@@ -72,28 +72,28 @@ def test_lines_are_dropped_and_counted_while_the_other_end_does_not_read() -> No
 
 
 def test_messages_that_follow_closely_are_read_together() -> None:
-    """The first is read at once; and what was sent before an end is read before it."""
+    """The first is read at once, and messages sent before the other end closed are read before its end is reported."""
 
     async def scenario() -> None:
         first, second = await pair(gather=60)
         first.channel.send("number", 0)
-        assert await second.hear(1) == [("number", 0)]
+        assert await second.receive(1) == [("number", 0)]
         for number in range(1, 10):
             first.channel.send("number", number)
             await asyncio.sleep(0)
-        assert len(second.heard) == 1
-        second.channel._read_on()  # the time is over
-        second.heard.clear()
-        await second.hear(1)
-        assert second.heard == [("number", number) for number in range(1, 10)]
+        assert len(second.received) == 1
+        second.channel._read_on()  # the time to gather has passed
+        second.received.clear()
+        await second.receive(1)
+        assert second.received == [("number", number) for number in range(1, 10)]
         first.channel.send("number", 10)
         await first.channel.close()
         second.channel._read_on()
-        await second.hear(10)
+        await second.receive(10)
         second.channel._read_on()
         await second.lost.wait()
-        assert second.heard[-1] == ("number", 10)
-        second.channel._read_on()  # nobody is there any more
+        assert second.received[-1] == ("number", 10)
+        second.channel._read_on()  # the other end has closed
 
     asyncio.run(scenario())
 
@@ -110,7 +110,7 @@ def test_chunks_do_not_matter(cut: int) -> None:
         listener = End()
         for start in range(0, len(wire), cut):
             listener.channel.data_received(wire[start : start + cut])
-        assert listener.heard == [("a", "b"), ("c", None)]
+        assert listener.received == [("a", "b"), ("c", None)]
         await sender.channel.close()
         theirs.close()
 

@@ -1,4 +1,4 @@
-"""What a worker tells the supervisor of an association, so that one that dies with it leaves exactly one record."""
+"""Messages about associations from which the supervisor writes exactly one record for each, also if the worker dies."""
 
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ from proxy.process.messages import Report, read_record
 
 
 class Wire:
-    """A channel that keeps what is sent; `full`: it drops what may be lost."""
+    """A channel that keeps the messages sent. If `full`, it drops those that may be lost."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Any]] = []
@@ -38,10 +38,10 @@ def record(id: str) -> AccessRecord:
 
 def test_the_record_of_an_association_closes_it() -> None:
     wire = Wire()
-    told = journal(wire)
-    told.opened(record("1"))
-    told.access(record("1").to_dict(1e9))
-    told.closed("1")
+    sent = journal(wire)
+    sent.opened(record("1"))
+    sent.access(record("1").to_dict(1e9))
+    sent.closed("1")
     assert wire.kinds == [Report.OPENED, Report.LINE]
     id, so_far = wire.sent[0][1]
     assert id == "1"
@@ -50,19 +50,19 @@ def test_the_record_of_an_association_closes_it() -> None:
 
 def test_one_without_a_line_is_closed_by_a_word_of_its_own() -> None:
     wire = Wire()
-    told = journal(wire)
+    sent = journal(wire)
     for id in ("summed up", "dropped"):
-        told.opened(record(id))
-    told.closed("summed up")
+        sent.opened(record(id))
+    sent.closed("summed up")
     wire.full = True
-    told.access(record("dropped").to_dict(1e9))
-    told.closed("dropped")
+    sent.access(record("dropped").to_dict(1e9))
+    sent.closed("dropped")
     assert wire.sent[2:] == [(Report.CLOSED, "summed up"), (Report.CLOSED, "dropped")]
 
 
 def test_what_was_never_opened_is_not_closed() -> None:
     wire = Wire()
-    told = journal(wire)
-    told.access(record("1").to_dict(1e9))
-    told.closed("1")
+    sent = journal(wire)
+    sent.access(record("1").to_dict(1e9))
+    sent.closed("1")
     assert wire.kinds == [Report.LINE]

@@ -1,4 +1,4 @@
-"""The control socket where it cannot be opened."""
+"""A control socket that cannot be opened."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,6 +17,8 @@ async def nothing(verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
 def test_a_socket_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "control.sock"
-    with pytest.raises(ControlError) as told:
+    with pytest.raises(ControlError) as raised:
         asyncio.run(ControlServer(str(path), nothing).start())
-    assert str(told.value).startswith(f"control: {path}: File exists: set `control` to a path that dicomgate may write")
+    assert str(raised.value).startswith(
+        f"control: {path}: File exists: set `control` to a path that dicomgate may write"
+    )

@@ -1,4 +1,4 @@
-"""A generation's workers where their processes cannot be started, or are told something while they are."""
+"""Workers whose processes cannot be started, or that get orders while they are being started."""
 
 import asyncio
 import errno
@@ -18,8 +18,8 @@ from tests.support import defaults
 SLOTS = 4
 
 
-class Host:
-    """A supervisor that counts what it is told."""
+class Owner:
+    """A supervisor that keeps the events and slots it is given."""
 
     niceness = 0
 
@@ -76,7 +76,7 @@ class Process:
 
 
 class Machine:
-    """Where processes are started: as many as it has room for, each when `begin` lets it."""
+    """A machine with room for a number of processes. Each start waits for `begin`."""
 
     def __init__(self) -> None:
         self.room = SLOTS
@@ -95,11 +95,11 @@ class Machine:
 
 
 @pytest.fixture
-def host() -> Iterator[Host]:
-    host = Host()
-    yield host
-    host.table.close()
-    os.close(host.table.descriptor)
+def owner() -> Iterator[Owner]:
+    owner = Owner()
+    yield owner
+    owner.table.close()
+    os.close(owner.table.descriptor)
 
 
 @pytest.fixture
@@ -109,17 +109,17 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
-def workers(host: Host, count: int) -> Generation:
-    return Generation(host, 1, defaults.config(workers=count), {}, "json")
+def workers(owner: Owner, count: int) -> Generation:
+    return Generation(owner, 1, defaults.config(workers=count), {}, "json")
 
 
 def all_begun(one: Generation) -> bool:
     return bool(one.workers) and all(worker.pid or worker.gone.is_set() for worker in one.workers.values())
 
 
-async def serving(host: Host, count: int) -> Generation:
-    """A generation whose workers say that they serve as soon as they are there."""
-    one = workers(host, count)
+async def serving(owner: Owner, count: int) -> Generation:
+    """Return a generation whose workers report READY as soon as they are started."""
+    one = workers(owner, count)
     started = asyncio.ensure_future(one.start())
     await turns_until(lambda: all_begun(one))
     for worker in one.workers.values():
@@ -150,35 +150,35 @@ async def turns_until(condition: Callable[[], object]) -> None:
 )
 @to_its_end
 async def test_a_generation_that_cannot_be_started_whole_leaves_nothing(
-    host: Host, machine: Machine, shortage: Exception, why: str
+    owner: Owner, machine: Machine, shortage: Exception, why: str
 ) -> None:
     machine.room, machine.shortage = 1, shortage
     with pytest.raises(StartFailed, match=f"no process could be started: {why}"):
-        await serving(host, 2)
+        await serving(owner, 2)
     assert [process.signals for process in machine.processes] == [[9]]
-    assert sorted(host.free) == list(range(SLOTS))
+    assert sorted(owner.free) == list(range(SLOTS))
 
 
 @to_its_end
 async def test_a_generation_with_a_worker_that_hangs_is_not_waited_for_long(
-    host: Host, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    owner: Owner, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "_READY_TIMEOUT", 0.01)
     with pytest.raises(StartFailed, match=r"a worker did not serve within 0\.01 s"):
-        await workers(host, 2).start()
+        await workers(owner, 2).start()
     assert [process.signals for process in machine.processes] == [[9], [9]]
 
 
 @to_its_end
 async def test_a_lost_worker_is_started_again_when_there_is_room(
-    host: Host, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    owner: Owner, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "_FIRST_PAUSE", 0.0)
-    one = await serving(host, 1)
+    one = await serving(owner, 1)
     machine.room = 1
     machine.processes[0].send_signal(9)
-    await turns_until(lambda: len(host.events) > 3)
-    assert host.events[1] == (
+    await turns_until(lambda: len(owner.events) > 3)
+    assert owner.events[1] == (
         "worker_lost",
         {
             "pid": 0,
@@ -189,15 +189,15 @@ async def test_a_lost_worker_is_started_again_when_there_is_room(
     )
     machine.room = 2
     await turns_until(lambda: len(machine.processes) == 2)
-    assert not host.given_up
+    assert not owner.given_up
     one.kill()
     one.stop()
     await one.gone()
 
 
-async def starting_again(host: Host, machine: Machine) -> tuple[Generation, asyncio.Event]:
-    """A generation whose only worker was lost and is being started again: when the event is set."""
-    one = await serving(host, 1)
+async def starting_again(owner: Owner, machine: Machine) -> tuple[Generation, asyncio.Event]:
+    """Return a generation whose only worker was lost, and the event that lets the replacement start."""
+    one = await serving(owner, 1)
     starting, go = asyncio.Event(), asyncio.Event()
 
     async def begin() -> None:
@@ -213,9 +213,9 @@ async def starting_again(host: Host, machine: Machine) -> tuple[Generation, asyn
 @pytest.mark.parametrize("order", ["retire", "drain", "stop"])
 @to_its_end
 async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
-    host: Host, machine: Machine, order: str
+    owner: Owner, machine: Machine, order: str
 ) -> None:
-    one, go = await starting_again(host, machine)
+    one, go = await starting_again(owner, machine)
     if order == "retire":
         one.retire(None)
     else:
@@ -231,8 +231,8 @@ async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
 
 
 @to_its_end
-async def test_a_worker_that_is_being_started_can_be_killed(host: Host, machine: Machine) -> None:
-    one, go = await starting_again(host, machine)
+async def test_a_worker_that_is_being_started_can_be_killed(owner: Owner, machine: Machine) -> None:
+    one, go = await starting_again(owner, machine)
     one.stop()
     one.kill()
     go.set()
@@ -242,13 +242,13 @@ async def test_a_worker_that_is_being_started_can_be_killed(host: Host, machine:
 
 
 @to_its_end
-async def test_a_worker_that_never_serves_is_replaced(host: Host, machine: Machine) -> None:
-    one = await serving(host, 1)
+async def test_a_worker_that_never_serves_is_replaced(owner: Owner, machine: Machine) -> None:
+    one = await serving(owner, 1)
     machine.processes[0].send_signal(9)
     await turns_until(lambda: len(machine.processes) == 2 and one.workers[0].pid)
     for _ in range(int(generation._READY_TIMEOUT)):
         one.tick()
-    assert host.events[-1] == ("worker_stuck", {"pid": 4711, "seconds": 30})
+    assert owner.events[-1] == ("worker_stuck", {"pid": 4711, "seconds": 30})
     await turns_until(lambda: len(machine.processes) == 3)
     one.stop()
     one.kill()

@@ -1,4 +1,4 @@
-"""The checks of all servers: what each asks, what is told of it, and what a reload leaves alone."""
+"""Health checks of all servers: their requests, the events they log, and those that a reload leaves alone."""
 
 import asyncio
 import ssl
@@ -26,14 +26,14 @@ REFUSED = Verification(Outcome.REJECTED, answer=Reject(1, 1, 3), failed_step=Ste
 
 
 class Bed:
-    """Servers that answer their checks as `answers` says, for each the last of its list for ever."""
+    """Servers that answer their checks as `answers` says; each repeats the last answer of its list."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.states = ServerStates(SharedTable.create(1, 8))
-        self.said: list[tuple[str, dict[str, Any]]] = []
+        self.logged: list[tuple[str, dict[str, Any]]] = []
         self.counted: list[tuple[str, ...]] = []
         self.requests: list[VerificationRequest] = []
-        self.ended = asyncio.Event()  # a check has
+        self.ended = asyncio.Event()  # a check has ended
         self.bugs: list[Exception] = []
         self.answers: dict[Server, list[Verification | Exception]] = {}
         self.checks = HealthChecks(self.states, self, self)
@@ -48,7 +48,7 @@ class Bed:
         return answer
 
     def event(self, level: str, name: str, **fields: Any) -> None:
-        self.said.append((name, fields))
+        self.logged.append((name, fields))
 
     def checked(self, upstream: str, server: str, check: str, result: str, when: float) -> None:
         if self.bugs:
@@ -57,7 +57,7 @@ class Bed:
         self.ended.set()
 
     def names(self) -> list[str]:
-        return [name for name, _ in self.said]
+        return [name for name, _ in self.logged]
 
     def asked(self, server: Server) -> int:
         return sum(request.server == server for request in self.requests)
@@ -100,7 +100,7 @@ def test_a_server_goes_and_comes_back_and_both_are_told_once(bed: Bed) -> None:
 
     bed.run(scenario)
     fields = {"upstream": "pacs", "server": "one:104", "check": "echo"}
-    assert bed.said == [
+    assert bed.logged == [
         ("server_down", {**fields, "message": "no answer within 3 s (associate)"}),
         ("server_up", {**fields, "message": "it answers"}),
     ]
@@ -155,7 +155,7 @@ def test_a_check_that_cannot_be_made_says_nothing_of_the_server(bed: Bed) -> Non
 
 
 def test_a_bug_ends_no_checks(bed: Bed) -> None:
-    """A verdict would stand for ever."""
+    """Without further checks a verdict would stand for ever."""
     bed.bugs = [KeyError("pacs")]
 
     async def scenario() -> None:
@@ -167,7 +167,7 @@ def test_a_bug_ends_no_checks(bed: Bed) -> None:
 
 
 def test_a_check_that_goes_on_takes_the_context_of_the_new_workers(bed: Bed) -> None:
-    """The CAs of the system may be others by now, and nothing of the configuration says so."""
+    """The CAs of the system may have changed, which the configuration does not show."""
     pacs = replace(PACS, servers=(ONE,), tls=UpstreamTls("bcp195"))
     before, after = (UpstreamContext(UpstreamTls("bcp195-rfc8996"), ssl.create_default_context()) for _ in range(2))
 

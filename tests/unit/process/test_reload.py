@@ -1,4 +1,4 @@
-"""Who waits for a reload is answered, whatever becomes of it."""
+"""Every requester of a reload gets an answer, whatever becomes of the reload."""
 
 import asyncio
 from typing import cast
@@ -9,7 +9,7 @@ from proxy.process.reload import Reloaded, ReloadOwner, Reloads
 
 
 class Gateway:
-    """One that has begun a reload."""
+    """A gateway that has begun a reload."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()

@@ -1,4 +1,4 @@
-"""A worker process: what it is told, and what it tells."""
+"""A worker process: the orders it receives and the messages it sends."""
 
 import pickle
 import socket
@@ -24,13 +24,13 @@ from tests.unit.net.test_worker import Broken, bed
 
 
 class Open(Broken):
-    """An association that keeps what it was ended for."""
+    """An association that keeps the reason for which it was ended."""
 
     def __init__(self) -> None:
-        self.told: list[AssociationEnd] = []
+        self.ends: list[AssociationEnd] = []
 
     def end(self, end: AssociationEnd, *, at_once: bool = False) -> None:
-        self.told.append(end)
+        self.ends.append(end)
 
 
 def failing(error: Exception) -> Callable[[Any], Any]:
@@ -52,7 +52,7 @@ def failing(error: Exception) -> Callable[[Any], Any]:
 def test_what_cannot_be_decided_again_is_ended(
     error: Exception, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new configuration that an old worker cannot build may be one that refuses all that it serves."""
+    """A new configuration that an old worker cannot build may refuse every association it serves."""
     monkeypatch.setattr(serving, "ListenerTls", failing(error))
 
     async def scenario() -> None:
@@ -61,7 +61,7 @@ def test_what_cannot_be_decided_again_is_ended(
             b.worker._established |= set(associations)
             retire(b.worker, with_tls(b.worker.station.config))
             for association in associations:
-                (end,) = association.told
+                (end,) = association.ends
                 assert (end.ended, end.reason) == (Ended.POLICY_CHANGED, Reason.POLICY_CHANGED)
                 assert why in end.detail
             assert b.journal.events == ["recheck_failed"]
@@ -77,18 +77,18 @@ def retire(worker: Worker, config: Config) -> None:
 
 
 def with_tls(config: Config) -> Config:
-    """The configuration with TLS of some kind on its listener."""
+    """Return the configuration with TLS on its listeners."""
     tls: Any = object()
     return replace(config, listeners=tuple(replace(listener, tls=tls) for listener in config.listeners))
 
 
 def test_a_worker_of_another_version_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program was replaced under a running gateway: messages may mean something else by now."""
+    """The program was updated under a running gateway: messages may have changed their meaning."""
     ours, theirs = socket.socketpair()
     monkeypatch.setattr(sys, "argv", ["serving", str(theirs.detach()), "0.0.1"])
     serving.main()
-    with ours, ours.makefile("rb") as said:
-        (size,) = struct.unpack(">I", said.read(4))
-        kind, why = pickle.loads(said.read(size))
-        assert said.read() == b""
+    with ours, ours.makefile("rb") as reader:
+        (size,) = struct.unpack(">I", reader.read(4))
+        kind, why = pickle.loads(reader.read(size))
+        assert reader.read() == b""
     assert kind == Report.FAILED and __version__ in why and "0.0.1" in why and "restart" in why

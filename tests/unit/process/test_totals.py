@@ -1,4 +1,4 @@
-"""A scrape does not wait for a busy worker: what it answered last stands, and what it answers late comes next."""
+"""A scrape does not wait for a busy worker: it shows the last answer, and a late one is shown by the next scrape."""
 
 import asyncio
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.unit.net.relay_bed import run
 
 
 class Busy:
-    """A worker that answers when the test says so."""
+    """A worker that answers when the test sets `answer`."""
 
     def __init__(self) -> None:
         self.ready, self.gone = asyncio.Event(), asyncio.Event()
@@ -36,23 +36,23 @@ def test_a_late_answer_is_that_of_the_next_scrape(tmp_path: Path) -> None:
     async def scenario() -> None:
         config = load_text(tmp_path, PLAIN).config
         assert config is not None
-        totals, child = Totals(config, {}, ServerStates(SharedTable.create(1, 1))), Busy()
+        totals, worker = Totals(config, {}, ServerStates(SharedTable.create(1, 1))), Busy()
 
         async def scrape() -> Any:
-            return (await totals.collect(cast(Any, [child]), draining=False, dropped=0))[-1]
+            return (await totals.collect(cast(Any, [worker]), draining=False, dropped=0))[-1]
 
-        child.answer.set_result(snapshot(1))
+        worker.answer.set_result(snapshot(1))
         assert await scrape() == snapshot(1)
-        child.answer = asyncio.get_running_loop().create_future()
+        worker.answer = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(0.5):
             assert await scrape() == snapshot(1)
-        child.answer.set_result(snapshot(2))
+        worker.answer.set_result(snapshot(2))
         await asyncio.sleep(0)
-        child.answer = asyncio.get_running_loop().create_future()
+        worker.answer = asyncio.get_running_loop().create_future()
         assert await scrape() == snapshot(2)
-        assert not child.silent
-        child.answer.set_result(None)  # `WorkerProcess.ask` has waited for as long as it does
+        assert not worker.silent
+        worker.answer.set_result(None)  # `WorkerProcess.ask` has run into its timeout
         await scrape()
-        assert child.silent
+        assert worker.silent
 
     run(scenario)

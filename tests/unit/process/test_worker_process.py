@@ -1,4 +1,4 @@
-"""A worker process as the supervisor sees it: what it has told, and how it is shown."""
+"""A worker process as the supervisor sees it: the records it keeps and the state it shows."""
 
 import pytest
 
@@ -7,16 +7,16 @@ from proxy.process.messages import OPENED_AT, Order, Report, Start, changes, ope
 from proxy.process.worker_process import WorkerProcess
 
 
-def child() -> WorkerProcess:
-    """One that serves, without a process."""
+def serving_worker() -> WorkerProcess:
+    """Return a worker that serves, without a process."""
     start = Start(config=None, sockets={}, table=(0, 0, 0), slot=0, siblings=(0,), log_format="json")  # type: ignore[arg-type]
-    child = WorkerProcess(start, lambda access, line: None, lambda child: None)
-    child.ready.set()
-    return child
+    worker = WorkerProcess(start, lambda access, line: None, lambda worker: None)
+    worker.ready.set()
+    return worker
 
 
 def test_a_lost_record_tells_what_the_upstream_had_accepted() -> None:
-    one = child()
+    one = serving_worker()
     record = AccessRecord("a-1", 1e9, "dicom", peer="CT1", contexts_proposed=2, contexts_kept=2)
     one._received(Report.OPENED, ("a-1", open_record(record, 5.0)))
     one._received(Report.ACCEPTED, ("a-1", changes({"contexts": {"proposed": 2, "accepted": 1}})))
@@ -26,14 +26,14 @@ def test_a_lost_record_tells_what_the_upstream_had_accepted() -> None:
 
 
 def test_what_is_over_is_not_opened_again() -> None:
-    one = child()
+    one = serving_worker()
     one._received(Report.ACCEPTED, ("a-1", changes({"contexts": {"accepted": 1}})))
     assert one.open == {}
 
 
 @pytest.mark.parametrize("order", [Order.DRAIN, Order.RETIRE, Order.STOP])
 def test_a_worker_that_refuses_what_is_new_is_shown_so(order: Order) -> None:
-    one = child()
+    one = serving_worker()
     assert one.state == "running"
     one.send(order)
     assert one.state == "draining"

@@ -186,7 +186,7 @@ def test_a_chain_with_its_unknown_root() -> None:
     context = with_certificates()
     reason, detail = explain(context, shake_hands(context, client(leaf, chain=leaf.pem + other.pem)))
     assert reason is Reason.CLIENT_CERTIFICATE_UNTRUSTED
-    assert "the root that it sends" in detail
+    assert "the root it sends" in detail
 
 
 def test_a_curve_that_tls_1_2_does_not_allow() -> None:
