@@ -72,8 +72,8 @@ class OpenRequest:
 class Inspection:
     """The commands of one association, both directions.
 
-    `rules`: by the id of each accepted presentation context. `rules_of`: returns those of a SOP class that a request names
-    on a context of another abstract syntax. `may_move_to`: judges a C-MOVE destination. `observed`: called for each
+    `rules`: by the id of each accepted context. `rules_of`: returns those of a SOP class that a request names on a
+    context of another abstract syntax. `may_move_to`: judges a C-MOVE destination. `observed`: called for each
     request that would be refused, which then passes; None: it is refused.
     """
 
