@@ -94,14 +94,14 @@ def _check_addresses(configuration: Configuration, material: Material) -> None:
     ]
     if configuration.admin is not None:
         places.append((("admin", "listen"), "admin.listen", configuration.admin.listen))
-    for path, who, address in places:
+    for path, binder, address in places:
         taken = next((other for other, known in bound if _collide(known, address)), None)
         if taken is not None:
             material.tell("E205", path, f"{taken} already binds port {address[1]} of this address")
-        bound.append((who, address))
+        bound.append((binder, address))
     for name, upstream in configuration.upstreams.items():
         for index, server in enumerate(upstream.servers):
-            own = next((who for who, address in bound if _reaches(server.address, address)), None)
+            own = next((binder for binder, address in bound if _reaches(server.address, address)), None)
             if own is not None:
                 path = ("upstreams", name, "servers", index, "address")
                 material.tell("E209", path, f"this is the gateway itself ({own}): requests would loop")

@@ -76,7 +76,7 @@ CODES: dict[str, Code] = {
     "E301": Code("a file that the configuration names cannot be read", "Check the path, type, size and permissions."),
     "E302": Code("a file that does not contain what its key needs", "Convert or replace the file as the message says."),
     "E303": Code("a certificate that does not match its key", "Put the leaf certificate first and name its own key."),
-    "E304": Code("a private key that everybody can read", "chmod o-rwx; on Kubernetes set defaultMode: 0440."),
+    "E304": Code("a private key that every user can read", "chmod o-rwx; on Kubernetes set defaultMode: 0440."),
     "E305": Code("an encrypted private key", "Decrypt it: `openssl pkey -in FILE -out NEW`."),
     "E306": Code("a certificate of the gateway has expired or is not yet valid", "Renew it, or check the clock."),
     "E307": Code(
@@ -104,7 +104,7 @@ CODES: dict[str, Code] = {
     ),
     "W203": Code(
         "a peer on a public listener that only its AE title identifies",
-        "Add `from` or `cert` to the peer: anybody can claim an AE title.",
+        "Add `from` or `cert` to the peer: any client can claim an AE title.",
     ),
     "W204": Code("a range that contains every address", "Write `any` if that is meant, or the range that is."),
     "W205": Code("a tenant that no listener reaches", "Add it to `tenants` of a listener, or remove it."),

@@ -56,8 +56,8 @@ class ClientTrust:
     @property
     def settings(self) -> ClientAuthSettings:
         """The form that the TLS layer takes."""
-        everybody = (self, *self.tenants)
-        expired = {trust.crl_expired for trust in everybody if trust.crls} or {self.crl_expired}
+        every = (self, *self.tenants)
+        expired = {trust.crl_expired for trust in every if trust.crls} or {self.crl_expired}
         issuers = [ca.file for trust in self.tenants if trust.crls for ca in trust.ca.values()]
         return ClientAuthSettings(
             mode=self.mode,
@@ -71,9 +71,9 @@ class ClientTrust:
 
     def _own_crls(self) -> Iterator[File]:
         """The CRLs of CAs that are trusted here: an inherited file may also contain those of other tenants' CAs."""
-        everybody = (self, *self.tenants)
-        authorities = {ca.sha256: ca for trust in everybody for ca in trust.authorities}.values()
-        for crl_file in {path: file for trust in everybody for path, file in trust.crls}.values():
+        every = (self, *self.tenants)
+        authorities = {ca.sha256: ca for trust in every for ca in trust.authorities}.values()
+        for crl_file in {path: file for trust in every for path, file in trust.crls}.values():
             own = [crl.pem for crl in crl_file.crls if any(crl.is_of(ca) for ca in authorities)]
             if len(own) == len(crl_file.crls):
                 yield crl_file.file  # shared, not copied: a CRL may be large, and many tenants may inherit it

@@ -63,7 +63,7 @@ class Findings:
         return [finding for _, finding in order]
 
 
-#: Where a value stands in the tree: keys of mappings and indexes of lists, from the top.
+#: The path of a value in the tree: keys of mappings and indexes of lists, from the top.
 KeyPath = Sequence[str | int]
 
 

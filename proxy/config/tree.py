@@ -6,7 +6,7 @@ aliases, tags, directives, a second document, a key set twice and an empty list 
 Built from parser events. `yaml.compose` would give nodes with positions for less code, but
 - it recurses once per level, so that deep nesting exhausts the stack; here depth is checked as a node opens;
 - it puts the node of an anchor in the place of each alias, so that a few lines make a graph that takes exponential
-  time to walk; here an alias is an error where it stands.
+  time to walk; here an alias is an error at its position.
 """
 
 import re
@@ -123,17 +123,17 @@ def parse(data: bytes, file: str, problem: Problem) -> Block | None:
 
 def _in_words(error: yaml.MarkedYAMLError, text: str) -> str:
     """The parser's message with a hint. It often notices an open quote or bracket only many lines after it."""
-    said = str(error.problem or error.context)
+    problem = str(error.problem or error.context)
     at, begin = error.problem_mark or error.context_mark, error.context_mark
     if at is None:
-        return said
+        return problem
     before, found = text[at.index - at.column : at.index], text[at.index : at.index + 1]
     if found == "\t":
         return "a tab: indent with spaces only"
     if found == ":" and ": " in before:
-        return f"{said}; put quotes around a text that contains `: `"
+        return f"{problem}; put quotes around a text that contains `: `"
     where = f" from line {begin.line + 1} on" if begin is not None and begin.line < at.line else ""
-    return f"{said}; check quotes, brackets and indentation{where}"
+    return f"{problem}; check quotes, brackets and indentation{where}"
 
 
 class _TooDeep(Exception):
