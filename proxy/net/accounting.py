@@ -105,6 +105,7 @@ class Account:
 
     def requested(self, pdu: bytes) -> None:
         """Record the AE titles of a complete A-ASSOCIATE-RQ, before it is parsed: they may not survive the parser."""
+        # The titles are recorded even if the parser refuses the request: an administrator looks for them in the log.
         self.asked = True
         self.record.called_aet = pdu[CALLED_AE_TITLE].decode("latin-1").strip(" ")
         self.record.calling_aet = pdu[CALLING_AE_TITLE].decode("latin-1").strip(" ")
@@ -256,6 +257,7 @@ class Account:
             self._upstream_tls_failed()  # TLS 1.3: refused when our side of the handshake was done
         if reason in _PROXY_HEADERS:
             metrics.add("proxy_protocol_headers_total", (record.listener, _PROXY_HEADERS[reason]))
+        # What counts as a refused association, a failed handshake or a rejected connection depends on how far it came.
         if self.asked:
             metrics.add("associations_total", (record.listener, self.tenant, record.decision))
             metrics.add("association_refusals_total", (self.tenant, str(reason)))

@@ -71,6 +71,7 @@ class Association(Connection):
         self.account.located(header)
         if header.source is not None:
             self._address, self._destination = header.source[0], header.destination
+            # Only now is the limit of the requestor's own address known; so far the load balancer was counted for none.
             full = self._station.counts.attribute(self.claim, self._address)
             if full is not None:
                 raise Refused(*full)
@@ -88,8 +89,11 @@ class Association(Connection):
         self.account.hello(hello)
         entrance = admit_entrance(self.listener.policy, hello.server_name)
         self._within(timeouts.tls_handshake, Reason.TLS_TIMEOUT, "the TLS handshake did not end in time")
+        # The context is chosen before there is a TLS object. A context swapped in OpenSSL's SNI callback would keep the
+        # verify mode, CRL flags and versions of the listener: a client without a certificate would get in.
         tls = self._station.tls[self.listener.name]
         context = tls.default if entrance is None else tls.tenant(entrance.tenant.name)
+        # The leg speaks TLS only after the handshake: until then its bytes are read raw, and an alert is sent raw.
         leg.tls = tls_endpoint = await tls_handshake(self, leg, context, hello, received)
         certificate = context.client_certificate(tls_endpoint.object, time.time())
         self.account.secured(tls_endpoint.object, certificate)
@@ -113,6 +117,7 @@ class Association(Connection):
         """Ask the policy, and count the association for its tenant and peer."""
         if self._owner.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
+        # Before `acquire`, which counts like requests that wait for an answer: the loop guard suspects by that count.
         self.claim.request = request_key(asked.pdu)
         decision = judge(self.listener.policy, asked.entrance, asked.facts)
         self.account.decision(decision)
@@ -123,6 +128,8 @@ class Association(Connection):
         full = self._station.counts.acquire(self.claim, decision.tenant, decision.peer)
         if full is not None:
             raise Refused(Reason.ASSOCIATION_LIMIT, full)
+        # A question of the loop guard is recognised only after policy has accepted it: a stranger who guesses a name
+        # learns nothing and changes nothing.
         self._guard.recognise(asked.facts.request)
         return decision
 
@@ -142,6 +149,8 @@ class Association(Connection):
     async def _dial(self, accept: Accept, forwarded: bytes) -> Leg:
         """Connect to the upstream while watching whether the requestor leaves."""
         self._within(None)  # `dial` has a deadline of its own, divided among servers and addresses
+        # From here to the A-ASSOCIATE-AC `readable` watches the requestor: the stages wait for the upstream, and a
+        # requestor that leaves must end the dial at once, not after `timeouts.upstream_connect`.
         self._early = EarlyWatch()
         upstream = self._station.config.upstreams[accept.upstream]
         self._upstream = await dial(self, self._station, self._guard, upstream, self.account, forwarded)
@@ -152,6 +161,8 @@ class Association(Connection):
         station, record = self._station, self.account.record
         text = "the upstream did not answer the request in time"
         self._within(station.config.timeouts.upstream_accept, Reason.UPSTREAM_TIMEOUT, text)
+        # All three before the first byte: if this worker is killed after the PACS has read the request, the supervisor
+        # must know of an association that may exist.
         self.forwarded = True
         self.account.forwarded(accept)
         station.journal.opened(record)
@@ -167,7 +178,7 @@ class Association(Connection):
         """Answer the requestor and hand both legs to the relay."""
         station, leg = self._station, self._requestor
         pdu, accepted_contexts = answer_to_requestor(answer, asked, accept)
-        leg.send(pdu)
+        leg.send(pdu)  # before the bookkeeping: the sender waits for it
         self.account.accepted(asked.facts.request, answer.parsed, accept.keep_contexts)
         station.journal.accepted(self.account.record)
         buffered = b"" if self._early is None else self._early.buffered
@@ -178,6 +189,7 @@ class Association(Connection):
             station, self.listener, self.account, leg, upstream, agreed, self._closed
         )
         self._owner.established(established)
+        # `start` may end the association: the requestor may have sent half an A-ABORT, the upstream a whole one.
         established.start(buffered, answer.trailing)
         self._owner.relayed(established)
 

@@ -1,4 +1,4 @@
-"""How an association ended: one value for the relay, the access record and the metrics."""
+"""The end of an association: one value for the relay, the access record and the metrics."""
 
 import enum
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Side(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class AssociationEnd:
-    """How an association ended, and why. `side` is the peer that caused the end; None if neither peer did.
+    """The end of an association and its cause. `side` is the peer that caused the end; None if neither peer did.
 
     `detail` may contain text that a peer sent: escape it on output.
     """

@@ -51,11 +51,12 @@ async def connect(attempt: Attempt) -> Leg:
     try:
         tune(sock, station.config.timeouts.unacknowledged)
         leg = Leg(sock, station.poller, dialler, connecting=True)
-    except BaseException:  # no memory for another descriptor to be watched
+    except BaseException:  # for example no memory to watch another descriptor: the socket would leak
         sock.close()
         raise
     try:
         await dialler.event_on(leg)
+        # Writable means that the connect has ended, not that it succeeded: SO_ERROR tells.
         error = connect_error(sock)
         if error:
             raise OSError(error, os.strerror(error))
@@ -74,6 +75,7 @@ async def secure(attempt: Attempt, leg: Leg, tls: UpstreamContext) -> None:
     try:
         await shake_hands(attempt.dialler, leg, endpoint, b"")
         leg.tls = endpoint
+        # Security level 0 (legacy profiles) accepts keys that B.13 does not: the gateway judges them itself.
         weak = tls.weakness(endpoint.object)
         problem = None if weak is None else f"the server's certificate is too weak: {weak}"
     except OSError as error:  # ssl.SSLError is one

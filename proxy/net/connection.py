@@ -100,7 +100,7 @@ class Connection(StageRunner, abc.ABC):
         except Refused as refused:
             refusal = refused.with_traceback(None)  # the frames of a traceback would keep this association alive
         except asyncio.CancelledError:
-            if self._interruption is None:
+            if self._interruption is None:  # not by us: the event loop is closing, and nobody is left to answer
                 self.drop()
                 raise
             refusal = self._interruption
@@ -112,7 +112,7 @@ class Connection(StageRunner, abc.ABC):
             self._station.records.bug(_BUG, error)
             refusal = Refused(Reason.INTERNAL, type(error).__name__)
         finally:
-            self._task = None
+            self._task = None  # `crashed` drops the connection from now on, instead of interrupting the stages
         with self.guarded():
             self._refuse(refusal)
 
@@ -167,6 +167,8 @@ class Connection(StageRunner, abc.ABC):
             requested=self.account.asked, spoken=leg.tls is not None, encrypted=self.listener.tls is not None
         )
         at_once = refused.reason in _AT_ONCE
+        # On the wire first: the sender waits for its answer, and the access record costs more than sending it. If the
+        # bookkeeping finds no memory, the sender has its answer all the same.
         if at_once:
             leg.close()
         else:
@@ -182,6 +184,8 @@ class Connection(StageRunner, abc.ABC):
             self._linger(leg)
 
     def _leave_upstream(self, leg: Leg, *, abort: bool) -> None:
+        # The upstream may have accepted by now. Without the A-ABORT it would wait for a requestor that has left, and
+        # keep one of its few associations for it.
         if abort and self.forwarded and not leg.eof:
             leg.send(encode_abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED))
         self._linger(leg)

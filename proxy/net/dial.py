@@ -64,6 +64,7 @@ class _Dial:
         order = servers.order(self._upstream)
         failed: list[Sequence[Failed]] = []
         for index, server in enumerate(order):
+            # None: the server has failed and another process has the one trial that is allowed for now.
             trial = servers.admit(self._upstream, server, self._dialler.claim)
             if trial is None:
                 continue
@@ -85,13 +86,14 @@ class _Dial:
         if isinstance(result, Leg):
             servers.reached(trial)
             self._account.connected(self._station.loop.time() - began)
-        elif _only_loops(result):
+        elif _only_loops(result):  # the server works; calling it down would hide it from other routes
             servers.abandoned(trial)
         else:
             servers.failed(trial)
         return result
 
     async def _try_addresses(self, server: Server, servers_left: int) -> Leg | Sequence[Failed]:
+        # A name service that does not answer must leave time for the other servers, whose names may be literals.
         resolver = self._station.resolver
         seconds = self._share(servers_left + 1)
         try:
@@ -118,7 +120,7 @@ class _Dial:
         securing = False
         try:
             async with asyncio.timeout(seconds):
-                await self._guard.check(attempt, seconds / 2)
+                await self._guard.check(attempt, seconds / 2)  # a question of the guard leaves time for the connect
                 leg = await connect(attempt)
                 if self._tls is not None:
                     securing = True
@@ -143,7 +145,10 @@ class _Dial:
         self._account.upstream_secured(leg.tls.object, tls.settings, self._station.loop.time() - began)
 
     def _share(self, parts: int) -> float:
-        """Seconds for the first of `parts` attempts: an address that drops SYNs leaves the others their part."""
+        """Seconds for the first of `parts` attempts: an address that drops SYNs leaves the others their part.
+
+        The last attempt gets all the time that is left, so that a slow PACS without a second address is not cut short.
+        """
         return max(0.0, self._deadline - self._station.loop.time()) / parts
 
     def _failed(self, result: str, text: str) -> Failed:
@@ -154,6 +159,8 @@ class _Dial:
         """The answer to the requestor. `failed`: the failures of each server that was tried."""
         every = [attempt for of_server in failed for attempt in of_server]
         reason = Reason.UPSTREAM_UNAVAILABLE
+        # The most telling reason wins: one failed handshake says more than any number of refused connections, and only
+        # a circle that is certain for every server is called a loop.
         if any(attempt.result == "tls" for attempt in every):
             reason = Reason.UPSTREAM_TLS_FAILED
         elif len(failed) == len(self._upstream.servers) and all(map(_only_loops, failed)):

@@ -22,6 +22,7 @@ class EarlyWatch:
         """Read once. Return the refusal that ends the association, if one does."""
         data = leg.receive()
         if data:
+            # At most one A-ABORT is kept, whatever comes: the framer refuses everything else at its first byte.
             self.buffered += bytes(data[: _ABORT_LENGTH + 6])
             try:
                 if self._framer.feed(data) is not None:

@@ -33,7 +33,7 @@ class AssociationStatus:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What was asked, decided and answered. `contexts`: ids of the presentation contexts that the requestor may use."""
+    """The request, the decision and the answer. `contexts`: ids of the contexts that the requestor may use."""
 
     asked: Asked
     accept: Accept
@@ -79,6 +79,7 @@ class Established:
         self._answered = answer.presentation_contexts
         self._active_at = time.monotonic()
         timeouts = station.config.timeouts
+        # A tenant whose viewers keep associations open for hours may have a limit of its own.
         self._idle_limit = timeouts.idle if accept.tenant.idle is None else accept.tenant.idle
         self._traffic = Traffic(station.metrics, account.tenant, account.record)
         self._relay = Relay(
@@ -115,6 +116,7 @@ class Established:
         decision = decide_again(self._remembered, None if endpoint is None else endpoint.object, listener, tls)
         if isinstance(decision, str):
             return decision
+        # The relay goes on with rules that both policies allow: contexts and roles were negotiated under the old one.
         if isinstance(decision, Accept):
             narrow(self._relay.inspection, decision, self._answered, self.account.record.calling_aet or "")
         return None

@@ -8,7 +8,7 @@ from proxy.net.leg import Leg
 
 
 class FlowState(enum.Enum):
-    """How far a flow has ended (the picture of the states is in proxy/net/relay.py)."""
+    """The progress of a flow towards its end (the picture of the states is in proxy/net/relay.py)."""
 
     RUNNING = enum.auto()
     ENDING = enum.auto()  # forwards up to the next PDU boundary, then sends an A-ABORT

@@ -49,6 +49,7 @@ class _Linger:
         self._timeout = timeout
         self._last = loop.time() + unacknowledged
         leg.owner = self
+        # FIN first, then read: the peer sees the end of the answer and can close, which ends the wait early.
         leg.finish()
         self._deadline: asyncio.TimerHandle | None = None
         self._close_at_end()
@@ -75,6 +76,7 @@ class _Linger:
         self._loop.call_exception_handler({"message": "closing a connection failed on a bug", "exception": error})
 
     def _close_at_end(self) -> None:
+        # EOF of the peer alone is not enough: while our answer waits in this process, closing would drop it.
         if self._leg.wire_eof and (self._leg.finished or self._leg.lost is not None):
             self._close()
 

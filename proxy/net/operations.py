@@ -102,6 +102,7 @@ def _rules_of(accept: Accept, rules: Mapping[int, ContextRules], context_id: int
     table, operations = accept.tenant.sop_class_table, accept.operations
     listed = accept.peer.sop_classes if accept.peer is not None else None
     sop_class = classify(uid, table)
+    # Policy that restricts nothing needs no look at the class: proprietary printing and UPS stay possible.
     if listed is not None or ALL not in operations:
         meant = classify(rules[context_id].abstract_syntax, table).operation
         stood_for = sop_class.operation is meant and meant in _MANY_CLASSES

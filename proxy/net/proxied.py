@@ -30,6 +30,7 @@ async def read_proxy_header(
     """Return the header that `peer` sends, its addresses as the policy compares them, and the bytes that followed."""
     if not contains(protocol.trusted, peer[0]):
         raise Refused(Reason.PROXY_HEADER_UNTRUSTED, "this address is not in proxy_protocol.trusted")
+    # Only a trusted balancer is read at all: any other peer could claim an address that policy accepts.
     reader = ProxyHeaderReader(protocol.versions)
     while True:
         await conversation.event_on(leg)

@@ -1,4 +1,4 @@
-"""How a stage refuses a requestor, and the bytes that answer it."""
+"""The refusal of a requestor by a stage, and the bytes that answer it."""
 
 from proxy.net.leg import Leg
 from proxy.pdu import AbortSource, PduType, encode_abort, encode_associate_rj

@@ -159,7 +159,7 @@ class Relay:
     def _pass_on(self, flow: Flow, data: memoryview) -> None:
         """Forward as much of `data` as the walk allows, then act on what the walk has seen in it."""
         walk = flow.walk
-        if flow.state is FlowState.ENDING:
+        if flow.state is FlowState.ENDING:  # only to the end of the PDU: an A-ABORT of ours follows
             data = data[: walk.pdu_left]
         while True:
             output, settled, violation = walk.feed(data)
@@ -167,14 +167,16 @@ class Relay:
                 flow.source.set_blocked(True)
                 self.ending.owner.relay_paused(flow.side)
             data = data[settled:]
-            if not flow.answers:
+            if not flow.answers:  # the usual case: one turn of this loop
                 break
+            # The walk has stopped where a message ended, because responses of ours wait for such a place.
             self._answer(flow)
             if flow.answers or not data or violation is not None:
                 break
-        flow.held_back = bytes(data)
+        flow.held_back = bytes(data)  # a copy: the shared buffer is the next leg's
         if walk.refused:
             self._refuse(flow)
+        # A sink whose TLS failed while it was written to is a source that has ended: nothing else would report that.
         if flow.sink.tls_failure is not None:
             self._source_ended(self._opposite(flow))
         elif walk.aborted:  # bytes after an A-ABORT are ignored

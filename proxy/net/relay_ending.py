@@ -134,7 +134,7 @@ class RelayEnding:
         flow.state = FlowState.ENDING
         if flow.walk.boundary:
             self.finish(flow, abort=True)
-        else:
+        else:  # the relay forwards the rest of the PDU, and calls `finish` at its end
             self.await_close()
 
     def cut(self, flow: Flow) -> None:
@@ -145,6 +145,7 @@ class RelayEnding:
         if flow.state is FlowState.DONE:
             return
         if flow.walk.boundary:
+            # After an A-ABORT of its own the sink expects nothing; a second A-ABORT would only meet a closed socket.
             self.finish(flow, abort=not flow.walk.aborted)
         else:
             flow.reset_sink = True
@@ -171,6 +172,7 @@ class RelayEnding:
         self._disarm()
         for flow in self._flows:
             sink = flow.sink
+            # A RST makes the peer's kernel drop what is still on the way, so it waits until everything is acknowledged.
             if flow.reset_sink:
                 reset_when_delivered(sink, self._loop, self._unacknowledged, self._leg_closed)
             else:

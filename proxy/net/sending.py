@@ -57,6 +57,7 @@ class Sender(abc.ABC):
         if self.tls is None:
             self._write(data)
         elif self.tls.failure is None:
+            # In slices: a MemoryBIO never shrinks, so one large write would keep its memory as long as the connection.
             view = memoryview(data)
             for start in range(0, size, SLICE):
                 if not self.tls.encrypt(view[start : start + SLICE]):
@@ -89,7 +90,7 @@ class Sender(abc.ABC):
             if sent == len(data):
                 return
             data = memoryview(data)[sent:]
-        self._waiting.append(memoryview(bytes(data)))
+        self._waiting.append(memoryview(bytes(data)))  # a copy: `data` is a view into a shared buffer
         self._update()
 
     def _flush(self) -> None:
@@ -115,6 +116,7 @@ class Sender(abc.ABC):
         """Drop what waits: the peer takes nothing more. What it sent before can still be read."""
         self._waiting.clear()
         self._control_waits = False
+        # EPIPE and ECONNRESET end writing only: the peer's last bytes may be an A-ABORT or A-RELEASE-RP worth reading.
         if error.errno not in (errno.EPIPE, errno.ECONNRESET):
             self.lost = error.strerror or str(error)
         self.finished = True

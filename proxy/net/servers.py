@@ -9,19 +9,12 @@ outage. If there is only one server and no check has called it down, every reque
 import itertools
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from proxy.config.values import Server, Upstream
+from proxy.observe.events import Events
 from proxy.shared.counts import Claim, Counts
 from proxy.shared.server_states import ServerStates, key_of_server, server_key
 from proxy.upstream.pool import candidates, pause
-
-
-class Events(Protocol):
-    """The log, as far as servers need it."""
-
-    def event(self, level: str, name: str, **fields: Any) -> None:
-        """Write one event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +47,7 @@ class Servers:
         now = time.monotonic()
         keys = [server_key(upstream, server) for server in upstream.servers]
         ordered = candidates(upstream, [self._counts.count(key) for key in keys], next(self._turns))
+        # If none may be tried by its own pause, all are down: then each is tried once a second, health check or not.
         return [server for server in ordered if self._states.until(server_key(upstream, server)) <= now] or [
             server for server in ordered if self._states.until(server_key(upstream, server), all_down=True) <= now
         ]
@@ -67,6 +61,7 @@ class Servers:
         now = time.monotonic()
         if not self._is_alone(upstream):
             key = server_key(upstream, server)
+            # For so long no other process tries this server: a trial that hangs must not be joined by all others.
             lease = max(self._longest_dial, pause(self._states.failures(key), alone=False))
             all_down = all(self._states.failing(server_key(upstream, other)) for other in upstream.servers)
             if not self._states.admit(key, now, lease, all_down=all_down):

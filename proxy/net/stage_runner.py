@@ -60,10 +60,12 @@ class StageRunner:
         """End the stages from outside the coroutine."""
         if self._task is not None and self._interruption is None:
             self._interruption = refused
+            # Before its first step a cancelled task would vanish without its handlers: `_set_out` raises instead.
             if self._running:
                 self._task.cancel()
 
     def _wake(self, leg: Leg) -> None:
         """Go on, if the stage waits for `leg`."""
+        # Other events need no wake-up: a stage looks at its leg before it waits.
         if leg is self._awaited and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

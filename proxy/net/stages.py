@@ -67,7 +67,7 @@ class Asked:
 
 
 class Conversation(Protocol):
-    """How a stage waits for bytes."""
+    """The wait of a stage for bytes."""
 
     async def event_on(self, leg: Leg) -> None:
         """Wait until `leg` has bytes or its end, or is connected. Cancelled by what interrupts the stage."""
@@ -110,6 +110,8 @@ async def tls_handshake(
     conversation: Conversation, leg: Leg, context: ServerContext, hello: ClientHello, received: bytes
 ) -> TlsEndpoint:
     """Do the TLS handshake under the context of one tenant. On failure the alert is sent before `Refused` is raised."""
+    # OpenSSL reads the same ClientHello again. If its parser finds another server name than ours, the tenant's context
+    # was chosen by a name that TLS does not know of: `sni_mismatch`.
     endpoint = TlsEndpoint(context.ssl, server_side=True)
     context.expect_server_name(endpoint.object, hello.server_name)
     try:
@@ -150,11 +152,13 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int, receive
 
     `received`: bytes that a plaintext listener has read with a PROXY header.
     """
+    # The limit bounds what is buffered: the framer refuses a longer PDU by its length field, before its body arrives.
     framer = PduFramer(limit - 6, _FIRST_PDU)
     plaintext = leg.tls is None
     leg.received += len(received)
     data = memoryview(received) if plaintext else leg.receive_decrypted()
     while True:
+        # Told apart for the record: a device with TLS on a plaintext port is the commonest mistake of all.
         if plaintext and data and not framer.received and data[0] == _TLS_HANDSHAKE_RECORD:
             raise Refused(Reason.TLS_ON_PLAIN, "a TLS ClientHello on a plaintext listener")
         try:
@@ -175,6 +179,8 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int, receive
         raise Refused(Reason.REQUESTOR_GONE, "A-ABORT before a request", ended=Ended.ABORTED_BY_REQUESTOR)
     if leg.eof:
         raise _request_cut(leg, framer.received)
+    # Before the answer only an A-ABORT may follow (PS3.8 section 9.2, Sta3). Other bytes belong to no association yet:
+    # forwarding them would let a requestor talk to the upstream before policy has decided.
     if framer.trailing:
         text = "data after the A-ASSOCIATE-RQ, before it was answered"
         raise Refused(Reason.PDU_UNEXPECTED, text, Abort(AbortSource.SERVICE_PROVIDER, AbortReason.UNEXPECTED_PDU))

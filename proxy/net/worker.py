@@ -64,6 +64,7 @@ class Worker:
         )
         self.draining = False
         self._guard = LoopGuard(config, probes, journal)
+        # Two sets: a connection counts until its sockets are closed, an association only while its relay lives.
         self._connections: set[Connection] = set()
         self._established: set[Established] = set()
         self._refusal: Callable[[Established], str | None] | None = None  # by the newest configuration
@@ -204,6 +205,7 @@ class Worker:
 
     def disconnect(self, meant: Callable[[str, str, str | None], bool]) -> int:
         """End the associations for which `meant(id, tenant, peer)` holds. Return how many these are."""
+        # Chosen first, ended afterwards: ending one changes the set that is walked.
         chosen = []
         for established in self._established:
             record = established.account.record
