@@ -42,13 +42,13 @@ def _check_trust(tls: CompiledTls, path: KeyPath, where: str, material: Material
     trust = tls.trust
     if trust.mode == "none" or trust.trusts_any:
         return
-    nobody = (
+    untrusting = (
         f"client_auth is {trust.mode}{where} and there is neither a `ca` nor a pinned certificate (cert.file of a peer)"
     )
     if trust.mode == "required":
-        material.tell("E208", path, f"{nobody}: every sender would be refused")
+        material.tell("E208", path, f"{untrusting}: every sender would be refused")
     else:
-        material.tell("W208", path, f"{nobody}: a sender that shows a certificate is refused")
+        material.tell("W208", path, f"{untrusting}: a sender that shows a certificate is refused")
 
 
 def _check_plaintext(item: Reached, material: Material) -> None:

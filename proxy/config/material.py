@@ -189,7 +189,7 @@ class Material:
             self.tell("W301", path, f"{file}: expires on {leaf.not_after:%Y-%m-%d}")
         if leaf.key.is_edwards:
             self.tell(
-                "W303", path, f"{file}: DCMTK and what is built on it cannot verify Ed25519 and Ed448 certificates"
+                "W303", path, f"{file}: DCMTK and programs built on it cannot verify Ed25519 and Ed448 certificates"
             )
 
     def check_strength(self, certificate: OwnCertificate, path: KeyPath) -> None:

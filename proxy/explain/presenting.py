@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from proxy.policy import Certificate, Reason
 from proxy.tls.certificates import for_policy
+from proxy.tls.chains import verified_chain
 from proxy.tls.contexts import ServerContext
 from proxy.tls.failures import explain_handshake_failure
-from proxy.tls.judging import CertificateJudge, verified_chain
+from proxy.tls.judging import CertificateJudge
 from proxy.tls.trust import TrustStore
 from proxy.x509 import certificate as x509
 from proxy.x509.files import read_leaf_first

@@ -28,7 +28,7 @@ from proxy.process.health import HealthChecks
 from proxy.process.logs import SupervisorLogs
 from proxy.process.notify import Notifier, inherited_sockets
 from proxy.process.priority import raise_priority
-from proxy.process.reload import Reloaded, Reloads
+from proxy.process.reload import Reloaded, Reloads, keys_for_a_restart
 from proxy.process.requests import Requests
 from proxy.process.sockets import BindError, ListeningSockets
 from proxy.process.status import ask_status
@@ -267,7 +267,7 @@ class Supervisor:
             self._sockets.keep_only(self.config)
             raise
         # No await from here on: every part changes to the new configuration in one turn of the loop.
-        waits = self._waits_for_restart(config)
+        waits = keys_for_a_restart(self.config, config)
         self.config = config
         self._sockets.keep_only(config)
         ends = read_ends(config)
@@ -278,12 +278,7 @@ class Supervisor:
         if self.draining:  # a drain began while the generation was being started
             generation.drain()
         text = f"generation {generation.number} serves {config.path}"
-        return f"{text}; {waits} change with a restart only" if waits else text
-
-    def _waits_for_restart(self, config: Config) -> str:
-        """Return the changed keys that belong to the supervisor itself, which a reload does not replace."""
-        keys = ("log", "admin", "control")
-        return ", ".join(key for key in keys if getattr(config, key) != getattr(self.config, key))
+        return f"{text}; restart the gateway to apply the changes of {waits}" if waits else text
 
     # --- answers for the admin and control sockets ------------------------------------------------------------------
 

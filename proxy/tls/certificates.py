@@ -1,10 +1,23 @@
 """Makes the certificate that policy compares with the conditions of a peer from the one that `proxy.x509` read."""
 
+from collections.abc import Iterable
+
 from proxy import policy
-from proxy.x509.certificate import Certificate, Unreadable
+from proxy.x509.certificate import Certificate, Unreadable, read
 
 # Policy compares neither, and OpenSSL has used both.
 _NOT_COMPARED = frozenset({"issuer", "signature algorithm"})
+
+
+def read_verified(chain: Iterable[bytes]) -> tuple[Certificate, ...]:
+    """Read a chain that OpenSSL has verified. Raises Unreadable if `cryptography` cannot load one of it.
+
+    A certificate that is read tolerantly alone vouches for nothing: it may not even end a chain.
+    """
+    certificates = tuple(map(read, chain))
+    for certificate in certificates:
+        _ = certificate.parsed
+    return certificates
 
 
 def for_policy(certificate: Certificate) -> policy.Certificate:

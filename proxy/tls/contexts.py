@@ -63,7 +63,7 @@ class ServerContext:
         if not self.settings.certificates:
             raise TlsSetupError(self.settings.where, "no certificate")
         for pair in self.settings.certificates:
-            load_key_pair(context, pair)
+            load_key_pair(context, pair)  # one RSA and one EC pair can serve side by side: OpenSSL chooses by the suite
         if self.client_auth_mode is not ClientAuthMode.NONE:
             if self._trust.anchors:
                 context.load_verify_locations(cadata=self._trust.der)
@@ -74,8 +74,11 @@ class ServerContext:
         # Without the flag only a self-signed certificate is an anchor; an intermediate CA or a pinned one is not.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         # No session is ever resumed: a ticket would be valid for another tenant and would outlive a reload.
+        # OP_NO_TICKET of the profile does this for TLS 1.2, `num_tickets` for TLS 1.3.
         context.num_tickets = 0
+        # A client that offers other protocols only goes on without one: Python answers as if there were no extension.
         context.set_alpn_protocols([ALPN])
+        # The expected name belongs to a connection, and the callback below gets nothing but the TLS object.
         context.sslobject_class = ServerObject
         context.sni_callback = _check_server_name
         return context
@@ -87,6 +90,7 @@ class ServerContext:
         server_object.server_name_known = True
         self._handshakes += 1
         if self._handshakes >= RENEW_AFTER:
+            # Connections that exist keep the old context; it is freed with the last of them.
             try:
                 self.ssl = self._build()
             except OSError:
@@ -108,6 +112,8 @@ class ServerContext:
         cast(ServerObject, server).server_name_known = True
         client = client_context(self.profile, verify=False).wrap_bio(to_client, to_server)
         try:
+            # TLS 1.2 needs all five turns. In TLS 1.3 the client is done after its second, so that a missing client
+            # certificate is an error of the server's.
             for side in (client, server, client, server, client):
                 try:
                     side.do_handshake()
@@ -132,6 +138,7 @@ def _check_server_name(ssl_object: ssl.SSLObject, name: str | None, _context: ss
     if server_object.server_name_known and name == server_object.expected_server_name:
         return None  # the common case: the name came in its normal form
     try:
+        # OpenSSL gives the bytes of the hello: compare in the form that `hello.py` brought them into.
         seen = None if name is None else normalize_server_name(name.encode())
     except ClientHelloMalformed:
         seen = ""

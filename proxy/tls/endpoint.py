@@ -65,7 +65,7 @@ class TlsEndpoint:
                 # would stall. Never ask it for more than it has: SSLWantReadError costs more than a small record.
                 while incoming.pending or pending():
                     got = read(RECORD, into[filled:])
-                    if not got:
+                    if not got:  # close_notify: read into a buffer, Python returns 0 instead of raising
                         self.closed = True
                         break
                     filled += got  # type: ignore[operator]
@@ -77,6 +77,7 @@ class TlsEndpoint:
                 self.failure = error
             if start >= size:
                 break
+        # KeyUpdates and empty records cost us work and are free for the peer; without a limit they cost it forever.
         if filled:
             self._barren = 0
         elif size and self.failure is None and not self.closed:

@@ -7,33 +7,21 @@ as `problem` of the certificate, not as a TLS alert, so that the sender gets an 
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ssl import SSLObject
-from typing import Any, cast
 
 from proxy.policy import Certificate, Reason
-from proxy.tls.certificates import for_policy
+from proxy.tls.certificates import for_policy, read_verified
+from proxy.tls.chains import verified_chain
 from proxy.tls.paths import Chain
 from proxy.tls.revocation import RevocationStatus
 from proxy.tls.trust import TrustStore
-from proxy.x509.certificate import Unreadable, fingerprint, read
+from proxy.x509.certificate import Unreadable, fingerprint
 from proxy.x509.strength import chain_weakness
 
 #: Judged leaf certificates that are remembered per context; a hospital has some hundred devices.
 MAX_REMEMBERED = 1024
-
-_DER = 2  # _ssl.ENCODING_DER
-
-
-def verified_chain(ssl_object: SSLObject) -> list[bytes]:
-    """Return the chain that OpenSSL verified (DER, leaf first); empty without a certificate or in a resumed session."""
-    if sys.version_info >= (3, 13):
-        return ssl_object.get_verified_chain()
-    # Python 3.11 and 3.12 have the function one layer below its public name.
-    chain = cast(Any, ssl_object)._sslobj.get_verified_chain()
-    return [certificate.public_bytes(_DER) for certificate in chain or ()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +38,14 @@ class CertificateJudge:
     """Reads and judges the client certificates of one context."""
 
     def __init__(self, trust: TrustStore, *, checks_strength: bool) -> None:
-        """Without `checks_strength` OpenSSL's security level has refused what is too weak."""
+        """Without `checks_strength` OpenSSL's security level has refused weak certificates."""
         self._trust = trust
         self._checks_strength = checks_strength
         self._remembered: dict[str, _Judged] = {}
 
     def certificate(self, ssl_object: SSLObject, now: float) -> Certificate | None:
         """Return the certificate of a completed handshake, with `problem` set if it must be refused all the same."""
-        leaf = ssl_object.getpeercert(True)
+        leaf = ssl_object.getpeercert(True)  # the leaf alone, and in a resumed session there is no more than that
         if leaf is None:
             return None
         return self.judge(verified_chain(ssl_object) or [leaf], now, resumed=bool(ssl_object.session_reused))
@@ -75,7 +63,7 @@ class CertificateJudge:
         return self._judge_time(judged, now)
 
     def _remember(self, judged: _Judged) -> None:
-        self._remembered.pop(judged.chain[0], None)
+        self._remembered.pop(judged.chain[0], None)  # put in again at the end: the oldest are dropped first
         while len(self._remembered) >= MAX_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[judged.chain[0]] = judged
@@ -96,14 +84,14 @@ class CertificateJudge:
         return certificate
 
     def _judge_chain(self, chain: Sequence[bytes], fingerprints: tuple[str, ...], now: float) -> _Judged:
+        # OpenSSL may have ended the chain at a pinned certificate above the leaf: fewer certificates count then.
         anchored = self._anchored(fingerprints)
         try:
-            certificates = tuple(map(read, chain[: max(1, anchored)]))
-            for one in certificates:
-                _ = one.parsed  # raises Unreadable: a certificate that `cryptography` cannot load vouches for nobody
+            certificates = read_verified(chain[: max(1, anchored)])
             weak = chain_weakness(certificates) if self._checks_strength else None
             if anchored > 1:
                 certificates = self._trust.with_higher_authorities(certificates, now)
+            # Two chains: the CAs of the first vouch for the leaf, those of the second can only revoke it.
             revoking = self._trust.with_revoking_authorities(certificates)
             crl = self._trust.revocation.status(revoking)
             certificate = for_policy(certificates[0])

@@ -51,10 +51,13 @@ class Profile:
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = self.minimum
             context.maximum_version = self.maximum
+        # Suites up to TLS 1.2 only: Python 3.11 has no call for those of TLS 1.3, and OpenSSL serves its default three.
         context.set_ciphers(f"{':'.join(self.cipher_suites)}:@SECLEVEL={self.security_level}")
         if any(suite.startswith("DHE-") for suite in self.cipher_suites):
+            # Without parameters a server never chooses a DHE suite. These are ffdhe2048 of RFC 7919.
             with memory_path(_FFDHE2048) as path:
                 context.load_dh_params(path)
+        # Renegotiation would let a client begin handshakes at will, inside a connection that was judged already.
         context.options |= (
             ssl.OP_NO_COMPRESSION
             | ssl.OP_NO_RENEGOTIATION

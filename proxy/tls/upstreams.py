@@ -8,13 +8,14 @@ import ssl
 from collections.abc import Iterable
 
 from proxy.config.values import Server, Upstream, UpstreamTls
+from proxy.tls.certificates import read_verified
+from proxy.tls.chains import verified_chain
 from proxy.tls.client import client_context
 from proxy.tls.endpoint import TlsEndpoint
 from proxy.tls.errors import TlsSetupError
-from proxy.tls.judging import verified_chain
 from proxy.tls.memory_file import load_key_pair
 from proxy.tls.profiles import PROFILES
-from proxy.x509.certificate import Unreadable, read
+from proxy.x509.certificate import Unreadable
 from proxy.x509.strength import chain_weakness
 
 
@@ -35,7 +36,7 @@ class UpstreamContext:
         if not self._checks_strength:
             return None
         try:
-            return chain_weakness([read(der) for der in verified_chain(ssl_object)])
+            return chain_weakness(read_verified(verified_chain(ssl_object)))
         except Unreadable as error:
             return f"cannot be read ({error})"
 

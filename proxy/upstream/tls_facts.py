@@ -1,13 +1,10 @@
 """The result of a TLS handshake that we began: version, cipher, ALPN, and the chain that the server sent."""
 
-import sys
 from dataclasses import dataclass
 from ssl import SSLObject
-from typing import Any, cast
 
+from proxy.tls.chains import sent_chain
 from proxy.x509.certificate import Certificate, read
-
-_DER = 2  # _ssl.ENCODING_DER
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +24,5 @@ def tls_facts(ssl_object: SSLObject) -> TlsFacts:
         version=ssl_object.version() or "",
         cipher=cipher[0] if cipher else "",
         alpn=ssl_object.selected_alpn_protocol(),
-        chain=tuple(map(read, _sent_chain(ssl_object))),
+        chain=tuple(map(read, sent_chain(ssl_object))),
     )
-
-
-def _sent_chain(ssl_object: SSLObject) -> list[bytes]:
-    if sys.version_info >= (3, 13):
-        return ssl_object.get_unverified_chain()
-    # Python 3.11 and 3.12 have the function one layer below its public name.
-    chain = cast(Any, ssl_object)._sslobj.get_unverified_chain()
-    return [certificate.public_bytes(_DER) for certificate in chain or ()]

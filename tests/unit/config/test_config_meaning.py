@@ -196,7 +196,7 @@ CHAIN = "listeners.tls.tls.certificates.0"
         (replace_server(valid=valid(-1, 10)), f"W301 config.yaml:6:22: {CHAIN}: pacs.pem: expires on {valid(-1, 10)[1]:%Y-%m-%d}"),
         (replace_server(valid=valid(-1, 90), kind="rsa1024"), f"E307 config.yaml:6:22: {CHAIN}: pacs.pem: CN=pacs: RSA key of 1024 bits; at least 2048 are needed"),
         (replace_server(valid=valid(-1, 90), kind="p224"), f"E307 config.yaml:6:22: {CHAIN}: pacs.pem: CN=pacs: EC key of 224 bits; at least 256 are needed"),
-        (replace_server(valid=valid(-1, 90), kind="ed25519"), f"W303 config.yaml:6:22: {CHAIN}: pacs.pem: DCMTK and what is built on it cannot verify Ed25519 and Ed448 certificates"),
+        (replace_server(valid=valid(-1, 90), kind="ed25519"), f"W303 config.yaml:6:22: {CHAIN}: pacs.pem: DCMTK and programs built on it cannot verify Ed25519 and Ed448 certificates"),
         (replace_server(valid=valid(-1, 90), eku=(certs.CLIENT,)), f"W303 config.yaml:6:22: {CHAIN}: pacs.pem: its extended key usage is without serverAuth; many senders will refuse it"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Certificates and lists that end: each step is told once, whatever the clock and reloads do."""
+"""Certificates and CRLs that end: each step is logged once, over jumps of the clock and reloads."""
 
 import dataclasses
 
@@ -21,15 +21,15 @@ def with_certificate(config: Config, end: float, **auth: object) -> Config:
     return dataclasses.replace(config, listeners=(dataclasses.replace(config.listeners[0], tls=tls),))
 
 
-def told(watch: ExpiryWatch, days: float) -> list[tuple[str, str, object]]:
+def logged(watch: ExpiryWatch, days: float) -> list[tuple[str, str, object]]:
     return [(one.level, one.event, one.fields.get("days_left")) for one in watch.due(START.timestamp() + days * DAY)]
 
 
-def test_each_step_is_told_once(config: Config) -> None:
+def test_each_step_is_logged_once(config: Config) -> None:
     watch = ExpiryWatch()
     watch.configure(read_ends(with_certificate(config, 60)))
-    heard = {day / 4: said for day in range(300) if (said := told(watch, day / 4))}
-    assert heard == {
+    by_day = {day / 4: lines for day in range(300) if (lines := logged(watch, day / 4))}
+    assert by_day == {
         30: [("warning", "certificate_expires", 30.0)],
         53: [("warning", "certificate_expires", 7.0)],
         59: [("warning", "certificate_expires", 1.0)],
@@ -38,37 +38,37 @@ def test_each_step_is_told_once(config: Config) -> None:
 
 
 @pytest.mark.parametrize(("days", "left"), [(12, 12.0), (3, 3.0), (0.5, 0.5)])
-def test_the_start_tells_the_last_step_alone(config: Config, days: float, left: float) -> None:
+def test_a_start_logs_the_last_step_alone(config: Config, days: float, left: float) -> None:
     watch = ExpiryWatch()
     watch.configure(read_ends(with_certificate(config, days)))
-    assert told(watch, 0) == [("warning", "certificate_expires", left)]
-    assert told(watch, 0) == []
+    assert logged(watch, 0) == [("warning", "certificate_expires", left)]
+    assert logged(watch, 0) == []
 
 
-def test_a_clock_that_jumps_back_tells_nothing_twice(config: Config) -> None:
+def test_a_clock_that_jumps_back_logs_nothing_twice(config: Config) -> None:
     watch = ExpiryWatch()
     watch.configure(read_ends(with_certificate(config, 20)))
-    assert len(told(watch, 0)) == 1
-    assert told(watch, -10_000) == told(watch, 1) == []
-    assert told(watch, 19.5) == [("warning", "certificate_expires", 0.5)]
+    assert len(logged(watch, 0)) == 1
+    assert logged(watch, -10_000) == logged(watch, 1) == []
+    assert logged(watch, 19.5) == [("warning", "certificate_expires", 0.5)]
 
 
-def test_a_reload_tells_what_is_new_alone(config: Config) -> None:
+def test_a_reload_logs_what_is_new_alone(config: Config) -> None:
     watch = ExpiryWatch()
     first = with_certificate(config, 20)
     watch.configure(read_ends(first))
-    assert len(told(watch, 0)) == 1
+    assert len(logged(watch, 0)) == 1
     watch.configure(read_ends(first))
-    assert told(watch, 0) == []
+    assert logged(watch, 0) == []
     watch.configure(read_ends(with_certificate(config, 15)))  # another certificate
-    assert len(told(watch, 0)) == 1
+    assert len(logged(watch, 0)) == 1
 
 
 @pytest.mark.parametrize(
     ("policy", "level", "then"), [("refuse", "error", "are refused"), ("accept", "warning", "still used")]
 )
 def test_a_list_that_ends(config: Config, policy: str, level: str, then: str) -> None:
-    """Told at its end and not before; a new list in the same place is another one."""
+    """Logged at its end and not before; a new list in the same place is another one."""
     root = certs.ca("root", valid=(START, START + 999 * certs.DAY))
 
     def until(days: float) -> Config:
@@ -79,10 +79,10 @@ def test_a_list_that_ends(config: Config, policy: str, level: str, then: str) ->
 
     watch = ExpiryWatch()
     watch.configure(read_ends(until(2)))
-    assert told(watch, 1.9) == []
+    assert logged(watch, 1.9) == []
     (said,) = list(watch.due(START.timestamp() + 2.1 * DAY))
     assert (said.level, said.event, said.fields["issuer"]) == (level, "crl_expired", "hospital")
     assert then in str(said.fields["message"])
     watch.configure(read_ends(until(4)))
-    assert told(watch, 2.2) == []
-    assert told(watch, 4.1) == [(level, "crl_expired", None)]
+    assert logged(watch, 2.2) == []
+    assert logged(watch, 4.1) == [(level, "crl_expired", None)]

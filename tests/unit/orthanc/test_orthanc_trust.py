@@ -83,13 +83,13 @@ def test_two_certificates_of_one_modality() -> None:
     assert found.bindings("MR1") == [{"file": ("ct1", "ct1-example-org")}]
 
 
-def test_everybodys_name_is_nobodys() -> None:
+def test_localhost_names_no_device() -> None:
     found = trust("localhost", modalities=[modality("a", "A", "localhost"), modality("b", "B", "127.0.0.1")])
     assert found.by_title == {}
     assert found.bindings("A") == found.bindings("B") == [{"file": ("localhost",)}]
 
 
-def test_cas_alone_bind_nobody_to_a_file() -> None:
+def test_cas_alone_bind_no_title_to_a_file() -> None:
     assert trust(CA, modalities=ROOM, ca_file="ca.pem").bindings("CT1") == [{}]
 
 

@@ -1,4 +1,4 @@
-"""What a certificate file holds, and where in a configuration it can stand."""
+"""The content of a certificate file, and the places of a configuration that fit."""
 
 import base64
 import contextlib
@@ -25,15 +25,20 @@ def facts(data: bytes) -> ShownCertificate:
     return found
 
 
-def test_a_certificate_is_told_whole() -> None:
+def test_every_field_of_a_certificate_is_shown() -> None:
     issued = certs.leaf("CT1", certs.ca("CA"), dns=["ct1.example.org"], uri=["urn:x"], ip=["10.0.0.1"])
-    told = facts(issued.pem)
-    assert (told.subject, told.issuer, told.key, told.signature) == ("CN=CT1", "CN=CA", "EC P-256", "sha256")
-    assert (told.dns, told.uri, told.ip, told.usage) == (("ct1.example.org",), ("urn:x",), ("10.0.0.1",), ("client",))
-    assert (told.is_ca, told.sha256) == (False, issued.sha256)
-    assert len(told.spki_sha256) == 44
-    assert facts(issued.der) == told
-    assert facts(issued.key_pem + issued.pem) == told
+    shown = facts(issued.pem)
+    assert (shown.subject, shown.issuer, shown.key, shown.signature) == ("CN=CT1", "CN=CA", "EC P-256", "sha256")
+    assert (shown.dns, shown.uri, shown.ip, shown.usage) == (
+        ("ct1.example.org",),
+        ("urn:x",),
+        ("10.0.0.1",),
+        ("client",),
+    )
+    assert (shown.is_ca, shown.sha256) == (False, issued.sha256)
+    assert len(shown.spki_sha256) == 44
+    assert facts(issued.der) == shown
+    assert facts(issued.key_pem + issued.pem) == shown
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,7 @@ def test_where_it_can_stand(issued: certs.Issued | issuing.Authority, possible: 
     assert any(words in use.detail for use in uses)
 
 
-def test_lists_and_requests_are_told_too() -> None:
+def test_lists_and_requests_are_shown() -> None:
     ca = certs.ca()
     revoked = certs.leaf("CT1", ca)
     crl, *_ = inspect(certs.crl(ca, [revoked]) + ca.pem, certs.now())
@@ -83,7 +88,7 @@ def test_lists_and_requests_are_told_too() -> None:
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
     ],
 )
-def test_what_cannot_be_told_is_said(data: bytes, words: str) -> None:
+def test_an_unreadable_file_is_an_error(data: bytes, words: str) -> None:
     with pytest.raises(InspectionError, match=words):
         inspect(data, certs.now())
 
@@ -94,9 +99,9 @@ def test_a_name_of_an_impossible_type_is_unreadable_wherever_it_is_read() -> Non
     der = certs.self_signed("CT1").der
     assert name in der
     der = der.replace(name, bytes.fromhex("0603550403 0303 00") + b"T1")
-    told = facts(der)
-    assert list(told.unreadable) == ["issuer", "subject"]
-    assert not any(use.possible for use in told.uses)
+    shown = facts(der)
+    assert list(shown.unreadable) == ["issuer", "subject"]
+    assert not any(use.possible for use in shown.uses)
     with pytest.raises(Unreadable):
         for_policy(read(der))
 

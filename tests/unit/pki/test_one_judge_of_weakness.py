@@ -68,7 +68,7 @@ def test_of_a_device_whose_ca_is_trusted(kind: str, digest: str) -> None:
 
 @CASES
 def test_of_a_pinned_device(tmp_path: Path, kind: str, digest: str) -> None:
-    """Its signature proves nothing, whoever made it: it is trusted as itself."""
+    """Its signature is not looked at: the certificate is trusted as itself."""
     leaf, _ = issued(kind, digest)
     why = "" if "signed" in TABLE[kind, digest] else TABLE[kind, digest]
     judge = CertificateJudge(

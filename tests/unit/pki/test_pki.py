@@ -1,4 +1,4 @@
-"""The PKI folder: what is made, what is refused, and that the strict verifier of the ssl module accepts the result."""
+"""The PKI folder: what it issues and refuses, and that the strict verifier of the ssl module accepts the result."""
 
 import datetime
 import json
@@ -61,7 +61,7 @@ def test_the_folder_is_complete_and_its_keys_are_private(authority: Pki) -> None
         (("client", "server"), "ec", [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH], 397, False),
     ],
 )
-def test_a_certificate_says_what_it_is_for(authority: Pki, usage, key_type, eku, days, encipher) -> None:
+def test_a_certificate_has_the_usage_it_was_issued_for(authority: Pki, usage, key_type, eku, days, encipher) -> None:
     names = Names.parse(["PACS.example.org."], ["spiffe://example.org/pacs"], ["10.20.0.5", "2001:db8:0::5"])
     certificate = leaf(authority.issue("pacs", names, NOW, usage=usage, key_type=key_type).chain)
     extensions = certificate.extensions

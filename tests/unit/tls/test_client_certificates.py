@@ -113,7 +113,7 @@ class TestChains:
         context = required(ca={"issuing": [issuing], "root": [root]})
         assert present(context, certs.leaf("CT1", issuing)).issuers == (issuing.sha256,)
 
-    def test_an_intermediate_that_nobody_has_is_missed(self) -> None:
+    def test_without_the_intermediate_the_chain_is_refused(self) -> None:
         leaf = certs.leaf("CT1", INTERMEDIATE)
         assert refused(required(ca={"hospital": [ROOT]}), leaf, chain=leaf.pem) == 20
 
@@ -374,7 +374,7 @@ class TestMemory:
         assert [judge.judge([leaf.der, ROOT.der], NOW) for leaf in leaves] == first
         assert len(judge._remembered) == 2
 
-    def test_another_chain_of_the_same_leaf_is_judged_anew(self) -> None:
+    def test_another_chain_of_the_same_leaf_is_judged_again(self) -> None:
         settings = server_settings(ca={"a": [ROOT]}, pinned=[ORTHANC])
         judge = CertificateJudge(TrustStore(settings.client_auth), checks_strength=False)
         assert judge.judge([CT1.der, ROOT.der], NOW).problem is None

@@ -32,7 +32,7 @@ def test_the_server_s_own_certificate_is_anchor_enough() -> None:
     assert shake_hands(server, client_context(ca=own.pem)).client_error is None
 
 
-def test_the_name_is_verified_unless_told_otherwise() -> None:
+def test_the_name_is_verified_by_default() -> None:
     server = ServerContext(server_settings(certificates=[certs.server("other.example.org", server_root())]))
     wrong = shake_hands(server, client_context(ca=server_root().pem)).client_error
     assert isinstance(wrong, ssl.SSLCertVerificationError)

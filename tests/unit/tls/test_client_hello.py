@@ -63,7 +63,7 @@ def test_nothing_is_known_before_the_last_byte() -> None:
     assert reader.raw == data
 
 
-def test_bytes_behind_the_client_hello_stay_in_raw() -> None:
+def test_bytes_after_the_client_hello_stay_in_raw() -> None:
     reader = ClientHelloReader()
     assert reader.feed(wire(FULL) + b"early data") == EXPECTED
     assert reader.raw == wire(FULL) + b"early data"

@@ -69,7 +69,7 @@ class _Counted:
 
 
 def test_bulk_traffic_is_cut_between_full_records() -> None:
-    """What is left of one costs an exception to read, and a record more to write."""
+    """An incomplete record costs an exception to read, and one more record to write."""
     server, client = connected()
     wire = b""
     for _ in range(3):
@@ -82,7 +82,7 @@ def test_bulk_traffic_is_cut_between_full_records() -> None:
     assert counted.in_vain == 0
 
 
-def test_data_behind_the_handshake_is_not_forgotten() -> None:
+def test_data_after_the_handshake_is_kept() -> None:
     server_context, client_context = contexts()
     server = TlsEndpoint(server_context, server_side=True)
     client = TlsEndpoint(client_context, server_side=False)
@@ -163,7 +163,7 @@ class Mute:
         raise ssl.SSLWantReadError
 
 
-def test_tls_that_cannot_speak_says_so_instead_of_raising() -> None:
+def test_tls_that_cannot_write_returns_false_instead_of_raising() -> None:
     server, _ = connected()
     server.object = Mute()
     assert not server.encrypt(memoryview(b"answer"))

@@ -112,7 +112,7 @@ def test_a_suite_that_does_not_go_with_our_certificate() -> None:
     assert "none that goes with our certificates and its groups 001D, 0017" in detail
 
 
-def test_groups_that_nobody_has() -> None:
+def test_groups_that_are_not_supported() -> None:
     context = open_to_all()
     requestor = client(minimum=V13)
     requestor.set_ecdh_curve("prime256v1")
@@ -127,7 +127,7 @@ def test_groups_that_nobody_has() -> None:
 
 
 @pytest.mark.parametrize("version", [V12, V13])
-def test_signature_algorithms_that_nobody_has(version: ssl.TLSVersion) -> None:
+def test_signature_algorithms_that_are_not_supported(version: ssl.TLSVersion) -> None:
     def alter(flight: bytes) -> bytes:
         start = flight.index(b"\x00\x0d\x00") + 4
         length = int.from_bytes(flight[start - 2 : start], "big") - 2

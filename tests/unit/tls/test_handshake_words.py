@@ -26,7 +26,7 @@ def server(tmp_path: Path) -> ssl.SSLContext:
 
 
 def failure(server: ssl.SSLContext, client: ssl.SSLContext) -> OSError:
-    """What the client raises in its handshake, or (TLS 1.3) at its first read."""
+    """Return the exception of the client's handshake or, in TLS 1.3, of its first read."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ours = client.wrap_bio(to_client, to_server, server_hostname="pacs")
     theirs = server.wrap_bio(to_server, to_client, server_side=True)

@@ -1,4 +1,4 @@
-"""`optional` with nobody to vouch: a tenant that inherits `from_tenants` and has no CA of its own."""
+"""`optional` without a CA: a tenant that inherits `from_tenants` and has no CA of its own."""
 
 import pytest
 

@@ -159,7 +159,7 @@ def test_the_expected_name_passes_in_whatever_spelling(asked: str | None) -> Non
     assert not context.server_name_mismatch(result.server)
 
 
-def test_a_handshake_of_which_no_name_was_told_is_refused() -> None:
+def test_a_handshake_without_an_expected_name_is_refused() -> None:
     context = ServerContext(server_settings())
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = context.ssl.wrap_bio(to_server, to_client, server_side=True)
@@ -240,7 +240,7 @@ def test_a_plaintext_listener_has_no_contexts() -> None:
         ListenerTls(Listener("plain", (), ListenerPolicy("plain", ())))
 
 
-def test_no_descriptor_is_left_behind() -> None:
+def test_no_descriptor_stays_open() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     ServerContext(server_settings(profile="legacy-bcp195"))
     with pytest.raises(TlsSetupError):

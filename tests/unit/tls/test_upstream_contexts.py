@@ -113,7 +113,7 @@ def test_without_ca_the_system_s_are_asked(tmp_path: Path) -> None:
     assert "its issuer is not among" in refusal(context(ca=None), serve(tmp_path, GOOD))
 
 
-def test_a_machine_without_cas_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_cas_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     paths = ssl.DefaultVerifyPaths(None, str(tmp_path), "", "", "", "")  # type: ignore[arg-type]
     monkeypatch.setattr(module.ssl, "get_default_verify_paths", lambda: paths)
     with pytest.raises(TlsSetupError, match=r"c\.yaml:9: this machine has no CA certificates"):
@@ -153,7 +153,7 @@ def test_upstreams_that_say_the_same_share_their_context() -> None:
     assert a.verify_mode == c.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_what_cannot_be_used_is_told_with_its_file() -> None:
+def test_a_file_that_cannot_be_used_is_named() -> None:
     with pytest.raises(TlsSetupError, match=r"ca\.pem: holds no PEM certificate"):
         context(ca=file(b"x", "ca.pem"))
     mixed = key_pair(GOOD)

@@ -1,4 +1,4 @@
-"""Two readers over the same bytes: where `cryptography` reads a field, ours agrees; where it does not, ours says so."""
+"""Two readers over the same bytes: where `cryptography` reads a field ours agrees, where it does not ours names it."""
 
 import base64
 import hashlib
@@ -166,7 +166,7 @@ def test_a_common_name_of_any_type(value: tuple[int, bytes]) -> None:
 
 
 def with_common_name(tag: int, content: bytes) -> bytes:
-    """A certificate whose subject is that common name, all lengths put right; nobody has signed it."""
+    """Return a certificate with this common name and corrected lengths. Its signature is not valid."""
     pair = element(0x30, element(0x06, b"\x55\x04\x03") + element(tag, content))
     return replace_field(SAMPLES[0], SUBJECT, element(0x30, element(0x31, pair)))
 

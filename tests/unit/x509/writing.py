@@ -1,6 +1,10 @@
-"""Writes DER for tests: certificates whose fields are exchanged, with all lengths put right and no valid signature."""
+"""Writes DER for tests: certificates with other fields, all lengths corrected; `signed_by` gives them a signature."""
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from proxy.x509.der import Tag, read_element
+from tests.support import certs
 
 #: Places of the fields in a TBSCertificate with a version.
 VERSION, SERIAL, ALGORITHM, ISSUER, VALIDITY, SUBJECT, KEY, EXTENSIONS = range(8)
@@ -37,3 +41,11 @@ def replace_extensions(der: bytes, extensions: list[bytes]) -> bytes:
 def extension(oid: bytes, value: bytes) -> bytes:
     """One extension; `oid` in DER content."""
     return element(Tag.SEQUENCE, element(Tag.OBJECT_IDENTIFIER, oid) + element(Tag.OCTET_STRING, value))
+
+
+def signed_by(issuer: certs.Issued, der: bytes) -> bytes:
+    """The certificate with a valid signature (ECDSA with SHA-256) of that issuer."""
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
+    tbs, algorithm, _ = (part.whole for part in read_element(der).reader().elements())
+    signature = issuer.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+    return element(Tag.SEQUENCE, tbs + algorithm + element(Tag.BIT_STRING, b"\0" + signature))
