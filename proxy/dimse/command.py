@@ -1,15 +1,15 @@
-"""Command sets (PS3.7 section 6.3.1 and annex E): what is read of one, and the responses that the gateway itself gives.
+"""Command sets (PS3.7 section 6.3.1 and annex E): reading those of the peers, and encoding the gateway's own.
 
-A command set is Implicit VR Little Endian whatever transfer syntax its presentation context has. What two parsers could
-read differently (a repeated element, a wrong group length) is an error: the upstream must not see another command than
-the one that was judged.
+A command set is Implicit VR Little Endian, whatever transfer syntax its presentation context has. Anything that two
+parsers could read differently (a repeated element, a wrong group length) is an error: the upstream must read the very
+command that was judged.
 """
 
 import struct
 from dataclasses import dataclass
 
-NO_DATA_SET = 0x0101  # Command Data Set Type (0000,0800); any other value means that one follows
-RESPONSE = 0x8000  # the bit that a response's command field has on top of its request's
+NO_DATA_SET = 0x0101  # Command Data Set Type (0000,0800); with any other value a data set follows
+RESPONSE = 0x8000  # set in the command field of a response, which else is that of its request
 C_STORE, C_GET, C_FIND, C_MOVE, C_ECHO = 0x0001, 0x0010, 0x0020, 0x0021, 0x0030
 N_EVENT_REPORT, N_GET, N_SET, N_ACTION, N_CREATE, N_DELETE = 0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150
 C_CANCEL = 0x0FFF
@@ -61,9 +61,9 @@ class DimseError(Exception):
 
 @dataclass(slots=True)
 class Command:
-    """One command set. `message_id` is that of the request, in a response and in a C-CANCEL-RQ the one referred to.
+    """One command set. `message_id`: of the request itself, or of the request that a response or C-CANCEL-RQ refers to.
 
-    `status` is None in requests. UIDs are as they came, with their padding.
+    `status` is None in requests. UIDs are as received, with their padding.
     """
 
     field: int
@@ -76,12 +76,12 @@ class Command:
 
     @property
     def is_response(self) -> bool:
-        """Whether this answers a request."""
+        """True for a response."""
         return self.field >= RESPONSE
 
     @property
     def request(self) -> int:
-        """The command field of the request that this is or answers."""
+        """The command field of the request, for a response that of the request it answers."""
         return self.field & ~RESPONSE
 
     @property
@@ -91,11 +91,11 @@ class Command:
 
 
 def decode_command(data: bytes) -> Command:
-    """A whole command set. Raises DimseError for what is not one."""
+    """Decode a complete command set. Raises DimseError."""
     values = _elements(data)
     field = _uint16(values, _COMMAND_FIELD)
     if field not in _KNOWN:
-        raise DimseError(f"command field {field:04X}H is none of PS3.7's")
+        raise DimseError(f"command field {field:04X}H is not defined in PS3.7")
     requested = field in _ON_REQUESTED_INSTANCE
     command = Command(
         field,
@@ -107,7 +107,7 @@ def decode_command(data: bytes) -> Command:
     )
     other_class = values.get(_AFFECTED_SOP_CLASS if requested else _REQUESTED_SOP_CLASS, b"")
     if other_class and field < RESPONSE:
-        # Some parsers go by the affected SOP class wherever there is one, others by that which the request is to have.
+        # Some parsers read the affected SOP class if there is one, others the one that this request should have.
         if command.sop_class and command.sop_class.rstrip(b"\0 ") != other_class.rstrip(b"\0 "):
             raise DimseError(f"{command.name}-RQ with two SOP classes")
         command.sop_class = command.sop_class or other_class
@@ -121,7 +121,7 @@ def decode_command(data: bytes) -> Command:
 
 
 def encode_command(field: int, message_id: int, status: int | None = None, **uids: bytes) -> bytes:
-    """A command set without data set. `uids`: sop_class and sop_instance, as "affected", padded to an even length."""
+    """Encode a command set that no data set follows. `uids`: sop_class, sop_instance ("affected"), of even length."""
     elements = {_COMMAND_FIELD: field.to_bytes(2, "little"), _DATA_SET_TYPE: NO_DATA_SET.to_bytes(2, "little")}
     refers = field >= RESPONSE or field == C_CANCEL
     elements[_RESPONDED_TO if refers else _MESSAGE_ID] = message_id.to_bytes(2, "little")
@@ -136,7 +136,7 @@ def encode_command(field: int, message_id: int, status: int | None = None, **uid
 
 
 def refusing_response(request: Command, status: int) -> bytes | None:
-    """The command set that tells the sender of `request` no; None where it has no response (C-CANCEL)."""
+    """Return the response that refuses `request`; None for a C-CANCEL, which has no response."""
     if request.field == C_CANCEL:
         return None
     field, message_id = request.field | RESPONSE, request.message_id
@@ -144,7 +144,7 @@ def refusing_response(request: Command, status: int) -> bytes | None:
 
 
 def _elements(data: bytes) -> dict[int, bytes]:
-    """Element number -> value of the group 0000 of a command set whose lengths all hold."""
+    """Return element number -> value of group 0000. Raises DimseError unless all lengths fit."""
     values: dict[int, bytes] = {}
     end = len(data)
     offset = 0
@@ -169,10 +169,10 @@ def _elements(data: bytes) -> dict[int, bytes]:
 
 
 def _is_status_detail(values: dict[int, bytes], data: bytes, offset: int) -> bool:
-    """Whether from `offset` on there are whole elements of other groups, behind what is a response.
+    """Return whether a response goes on with complete elements of other groups from `offset` on.
 
-    DCMTK's SCPs put them there: Orthanc the Failed SOP Instance UID List (0008,0058) of a C-GET-RSP, which PS3.4 has in
-    the data set. They do not change which response it is; in a request they could be read as another one.
+    DCMTK's SCPs append such elements: Orthanc the Failed SOP Instance UID List (0008,0058) of a C-GET-RSP, which PS3.4
+    puts into the data set. They leave the response what it is; in a request a parser could read them as its own.
     """
     if int.from_bytes(values.get(_COMMAND_FIELD, b""), "little") < RESPONSE:
         return False

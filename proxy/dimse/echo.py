@@ -1,4 +1,4 @@
-"""C-ECHO (PS3.7 section 9.3.5): the request's command set, and the status out of the response's. Pure."""
+"""C-ECHO (PS3.7 section 9.3.5): encode the command set of the request, and read the status of the response. Pure."""
 
 from proxy.dimse.command import C_ECHO, RESPONSE, DimseError, decode_command, encode_command
 
@@ -7,12 +7,12 @@ IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 
 
 def encode_c_echo_rq(message_id: int) -> bytes:
-    """The command set of a C-ECHO-RQ (PS3.7 Table 9.3-12)."""
+    """Encode the command set of a C-ECHO-RQ (PS3.7 Table 9.3-12)."""
     return encode_command(C_ECHO, message_id, sop_class=VERIFICATION_SOP_CLASS.encode() + b"\0")
 
 
 def decode_c_echo_rsp(data: bytes, message_id: int) -> int:
-    """The status of a complete C-ECHO-RSP command set (PS3.7 Table 9.3-13). Raises DimseError for anything else."""
+    """Return the status of a complete C-ECHO-RSP command set (PS3.7 Table 9.3-13). Raises DimseError."""
     command = decode_command(data)
     if command.field != C_ECHO | RESPONSE:
         raise DimseError(f"command field {command.field:04X}H instead of a C-ECHO response")

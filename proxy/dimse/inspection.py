@@ -1,6 +1,13 @@
-"""What is decided on each DIMSE command of one association, and what is counted of them. Pure; time comes from a clock.
+"""Judges each DIMSE request of one association, and counts requests and responses. Pure; time comes from a clock.
 
-The two directions of an association share one `Inspection`: a response goes the other way than its request.
+The two directions of an association share one `Inspection`, because a response comes the other way than its request:
+
+- A request passes if its command field is among those that the rules of its presentation context allow in its
+  direction, and, where it names another SOP class than the context's abstract syntax, among those of that class too.
+- A response passes if the rules of the beginning allow its request in the other direction. It is not looked up by its
+  message id: a peer may answer later than this remembers, and a response asks for nothing.
+- A request that passed is remembered by direction and message id until its final response, for its duration and the
+  size of its data set. Message ids of the two directions are independent, hence the direction in the key.
 """
 
 from collections import Counter
@@ -10,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from proxy.dimse.command import C_CANCEL, C_MOVE, C_STORE, MOVE_DESTINATION_UNKNOWN, NOT_AUTHORIZED, Command, DimseError
 from proxy.dimse.rules import ContextRules
 
-#: Requests that wait for their response and are remembered; a peer that never answers must not fill our memory.
+#: Requests without a final response that are remembered. More would let a peer that never answers fill the memory.
 _MOST_OPEN = 256
 _PENDING = frozenset({0xFF00, 0xFF01})  # PS3.7 annex C.1.3
 _WARNINGS = frozenset({0x0001, 0x0107, 0x0116})  # PS3.7 annex C.4; and BxxxH
@@ -19,7 +26,7 @@ _LONGEST_TITLE = 16  # PS3.5 Table 6.2-1, AE: no more is quoted of one
 
 
 def status_class(status: int) -> str:
-    """PS3.7 annex C: success, pending, warning, cancel or failure."""
+    """Return the class of a status (PS3.7 annex C): success, pending, warning, cancel or failure."""
     if not status:
         return "success"
     if status in _PENDING:
@@ -31,7 +38,7 @@ def status_class(status: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RefusedCommand:
-    """A request that may not pass, and the DIMSE status that says so."""
+    """A request that may not pass, and the DIMSE status of the refusal."""
 
     command: Command
     context_id: int
@@ -41,7 +48,7 @@ class RefusedCommand:
 
 @dataclass(slots=True)
 class Tally:
-    """What was seen since the last `Inspection.take`. Commands by the command field of their request."""
+    """Counts since the last `Inspection.take`. A command is the command field of a request."""
 
     requests: Counter[tuple[int, bool]] = field(default_factory=Counter)  # (command, from the requestor)
     responses: Counter[tuple[int, str]] = field(default_factory=Counter)  # (command, status class)
@@ -51,7 +58,7 @@ class Tally:
 
 
 class OpenRequest:
-    """A request that waits for its response; `size` is that of its data set (bytes) so far."""
+    """A request without a final response. `size`: bytes of its data set so far."""
 
     __slots__ = ("command", "group", "since", "size")
 
@@ -65,9 +72,9 @@ class OpenRequest:
 class Inspection:
     """The commands of one association, both directions.
 
-    `rules`: by id of each accepted presentation context. `rules_of` gives those of a SOP class that a request names on
-    a context of another abstract syntax; they count too. `may_move_to` judges a C-MOVE destination. With `observed`
-    what would be refused passes, and is told there.
+    `rules`: by the id of each accepted context. `rules_of`: returns those of a SOP class that a request names on a
+    context of another abstract syntax. `may_move_to`: judges a C-MOVE destination. `observed`: called for each
+    request that would be refused, which then passes; None: it is refused.
     """
 
     __slots__ = (
@@ -91,14 +98,14 @@ class Inspection:
         observed: Callable[[RefusedCommand], None] | None,
         clock: Callable[[], float],
     ) -> None:
-        self.rules = self._rules = rules  # those of the beginning; those by which requests are judged now
+        self.rules = self._rules = rules  # at the beginning, for responses; now, for requests
         self._rules_of = rules_of
         self._may_move_to = may_move_to
         self._observed = observed
         self._any_response = observed is not None
         self._clock = clock
         self._open: dict[tuple[bool, int], OpenRequest] = {}
-        self._tally: Tally | None = None  # an association that is idle needs none
+        self._tally: Tally | None = None  # created on demand: most of many associations are idle
 
     def narrow(
         self,
@@ -108,7 +115,7 @@ class Inspection:
         may_move_to: Callable[[str], bool],
         observing: bool,
     ) -> None:
-        """Judge requests from now on by other rules too: nothing passes that these or the first ones refuse."""
+        """Judge further requests by these rules and by the first ones: what either refuses does not pass."""
         self._rules = {
             context_id: replace(
                 first,
@@ -123,7 +130,7 @@ class Inspection:
             self._observed = None
 
     def take(self) -> Tally | None:
-        """What was seen since the last call; None: nothing."""
+        """Return the counts since the last call, None if there are none."""
         tally, self._tally = self._tally, None
         return tally
 
@@ -135,7 +142,7 @@ class Inspection:
     def request(
         self, context_id: int, command: Command, *, from_requestor: bool
     ) -> RefusedCommand | OpenRequest | None:
-        """Judge a request. One that passes is given with its place for the size of its data set; None: a C-CANCEL."""
+        """Judge a request. Returns an OpenRequest if it passes, None for a C-CANCEL, which has no response."""
         rules = self._rules[context_id]
         named = command.sop_class.rstrip(b"\0 ").decode("latin-1")
         refused = None
@@ -148,7 +155,7 @@ class Inspection:
             and named != rules.abstract_syntax
             and command.field not in self._rules_of(context_id, named).requests(from_requestor=from_requestor)
         ):
-            # PACS go by the class that the command names: a C-FIND on the worklist's context can ask for studies.
+            # A PACS goes by the class that the command names: a C-FIND on the worklist's context can ask for studies.
             detail = f"{command.name} of {named!r} on a presentation context of {rules.abstract_syntax}"
             refused = RefusedCommand(command, context_id, NOT_AUTHORIZED, detail)
         elif command.field == C_MOVE and not self._may_move_to(command.move_destination):
@@ -169,11 +176,11 @@ class Inspection:
         return opened
 
     def response(self, context_id: int, command: Command, *, from_requestor: bool) -> bool:
-        """Count a response; whether it is the last one to its request.
+        """Count a response; return whether it is the final one to its request.
 
-        Raises DimseError where the other side may not have sent the request.
+        Raises DimseError if the rules do not let the other side send the request.
         """
-        rules = self.rules[context_id]  # what was asked before they were narrowed is answered still
+        rules = self.rules[context_id]  # requests from before `narrow` are still answered
         request = command.request
         if request not in rules.requests(from_requestor=not from_requestor) and not self._any_response:
             raise DimseError(

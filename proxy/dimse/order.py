@@ -41,7 +41,7 @@ class PduOrder:
         if pdu_type == P_DATA_TF and not (self.release_requested or self.release_answered or self.aborted):
             return True
         if self.aborted:
-            raise UnexpectedPdu("data behind an A-ABORT")
+            raise UnexpectedPdu("data after an A-ABORT")
         if pdu_type == PduType.A_ABORT:
             return False
         if not 1 <= pdu_type <= 7:
@@ -53,7 +53,7 @@ class PduOrder:
             if self.release_answered or self.opposite is None or not self.opposite.release_requested:
                 raise UnexpectedPdu(f"{name} without an A-RELEASE-RQ")
         elif self.release_requested or self.release_answered:
-            raise UnexpectedPdu(f"{name} behind an A-RELEASE")
+            raise UnexpectedPdu(f"{name} after an A-RELEASE")
         return False
 
     def read_short_pdu(self, data: memoryview, position: int) -> int:

@@ -50,9 +50,9 @@ def next_pdv(data: memoryview, position: int, rest: int, accepted: bytes) -> Pdv
     if rest:
         start = position + _PDV_HEADER
         if start > len(data):
-            # Said as soon as it is certain: waiting for the bytes of a header that does not fit would never end.
+            # Raised at once: to wait for the rest of a header that does not fit would be to wait forever.
             if rest < _PDV_HEADER:
-                raise InvalidPduParameter(f"{rest} bytes behind the last PDV of a P-DATA-TF")
+                raise InvalidPduParameter(f"{rest} bytes after the last PDV of a P-DATA-TF")
             return None
     else:
         if len(data) - position >= PDU_HEADER:
@@ -65,11 +65,11 @@ def next_pdv(data: memoryview, position: int, rest: int, accepted: bytes) -> Pdv
         if start > len(data):
             return None
     if rest < _PDV_HEADER:
-        raise InvalidPduParameter(f"{rest} bytes behind the last PDV of a P-DATA-TF")
+        raise InvalidPduParameter(f"{rest} bytes after the last PDV of a P-DATA-TF")
     length, context_id, control = _read_pdv_header(data, start - _PDV_HEADER)
     if length < 2 or length + 4 > rest:
         raise InvalidPduParameter(f"PDV of length {length} with {rest - 4} bytes left in its P-DATA-TF")
-    # Such PDVs would let a peer keep the gateway at work, PDU for PDU, without sending anything.
+    # Such PDVs carry nothing, and would let a peer make work without end inside one message.
     if length == 2 and not control & LAST_FRAGMENT:
         raise InvalidPduParameter("empty PDV that is not a last fragment")
     if not accepted[context_id]:

@@ -1,8 +1,8 @@
-"""Which DIMSE requests may go which way on an accepted presentation context.
+"""The DIMSE requests that may go each way on an accepted presentation context.
 
-By the service class of its abstract syntax (PS3.4), the operations that are allowed and the roles that were negotiated
-(PS3.7 section D.3.3.4): what an SCU sends comes from the requestor where it is the SCU, and from the acceptor where the
-requestor is the SCP.
+They follow from the service class of its abstract syntax (PS3.4), the allowed operations and the negotiated roles
+(PS3.7 section D.3.3.4). Requests of an SCU come from the requestor if the requestor is SCU, and from the acceptor if
+the requestor is SCP; with both roles negotiated they may come from either.
 """
 
 from collections.abc import Mapping
@@ -31,18 +31,18 @@ _EVERY = frozenset(REQUESTS)
 _STORE = frozenset({C_STORE})
 _EVENTS = frozenset({N_EVENT_REPORT})
 
-#: Operation -> what its SCU and what its SCP may ask for. Storage is ruled below.
+#: Operation -> requests of its SCU, and of its SCP. Storage is in `_storage`.
 _SERVICES: Mapping[Operation, tuple[frozenset[int], frozenset[int]]] = {
     Operation.ECHO: (frozenset({C_ECHO}), _NONE),
     Operation.FIND: (frozenset({C_FIND, C_CANCEL}), _NONE),
     Operation.WORKLIST: (frozenset({C_FIND, C_CANCEL}), _NONE),
     Operation.MOVE: (frozenset({C_MOVE, C_CANCEL}), _NONE),
     Operation.GET: (frozenset({C_GET, C_CANCEL}), _NONE),
-    # PS3.4 Table J.3.1-1. A PACS that brings the result on an association of its own is to negotiate the SCP role for
-    # that (section J.3.3), and not every one does.
+    # PS3.4 Table J.3.1-1. A PACS that sends the result on an association of its own must negotiate the SCP role for it
+    # (section J.3.3), but not every PACS does: so its SCU may send N-EVENT-REPORT too.
     Operation.STORAGE_COMMITMENT: (frozenset({N_ACTION}) | _EVENTS, _EVENTS),
     Operation.MPPS: (frozenset({N_CREATE, N_SET, N_GET}), _EVENTS),  # PS3.4 annex F.7 to F.9
-    # One procedure step is worked on through all the UPS classes (PS3.4 Table CC.2-1), so none is told from another.
+    # The UPS classes share their procedure steps (PS3.4 Table CC.2-1), so they share the requests.
     Operation.UPS: (frozenset({N_CREATE, N_SET, N_GET, N_ACTION, C_FIND, C_CANCEL}), _EVENTS),
     Operation.PRINT: (frozenset({N_CREATE, N_SET, N_GET, N_DELETE, N_ACTION}), _EVENTS),  # PS3.4 annex H
 }
@@ -52,7 +52,7 @@ _SERVICES: Mapping[Operation, tuple[frozenset[int], frozenset[int]]] = {
 class ContextRules:
     """Command fields (PS3.7 Table E.1-1) of the requests that may go each way on one presentation context.
 
-    `group`: of the instances stored on it (`SOP_CLASS_GROUPS`).
+    `group`: the group of SOP_CLASS_GROUPS that instances stored on it are counted in.
     """
 
     from_requestor: frozenset[int]
@@ -61,12 +61,12 @@ class ContextRules:
     abstract_syntax: str
 
     def requests(self, *, from_requestor: bool) -> frozenset[int]:
-        """Those of one direction."""
+        """Return the requests of one direction."""
         return self.from_requestor if from_requestor else self.from_acceptor
 
 
-# Asked for each accepted context of each association. A device has the same few each time; strangers that make up
-# abstract syntaxes make others' rules be worked out again, no more.
+# Called for each accepted context of each association. A device has the same few contexts each time. Strangers that
+# make up abstract syntaxes can only make rules drop out of the cache, to be computed again.
 @lru_cache(maxsize=4096)
 def context_rules(
     sop_class: SopClass,
@@ -76,9 +76,10 @@ def context_rules(
     requestor_scu: bool,
     requestor_scp: bool,
 ) -> ContextRules:
-    """The rules of a context. `operations` is what `services.expand` gives, and empty where the policy would cut it.
+    """Return the rules of a context.
 
-    The roles are those that the answer to the request granted.
+    `operations`: as `services.expand` returns them; empty if the policy does not keep the context. The roles are those
+    that the A-ASSOCIATE-AC granted.
     """
     if ALL in operations:
         from_requestor = from_acceptor = _EVERY
@@ -98,9 +99,9 @@ def context_rules(
 def _storage(
     sop_class: SopClass, operations: frozenset[str], requestor_scu: bool, requestor_scp: bool
 ) -> tuple[frozenset[int], frozenset[int]]:
-    """C-STORE alone: from the requestor what it stores, from the acceptor what the requestor retrieves by C-GET."""
+    """Return the rules of a storage class: C-STORE from the requestor to store, from the acceptor to answer C-GET."""
     if sop_class.operation is Operation.STORE and Operation.OTHER in operations:
-        return _EVERY, _EVERY  # private or unknown: perhaps no storage class at all
+        return _EVERY, _EVERY  # private or unknown, and perhaps no storage class
     may = permitted(operations)
     stores = requestor_scu and sop_class.operation in may.as_scu
     retrieves = requestor_scp and sop_class.operation in may.as_scp

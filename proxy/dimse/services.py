@@ -1,6 +1,7 @@
-"""What a presentation context is for: the operation of `allow` that its abstract syntax belongs to.
+"""The operation of `allow` that an abstract syntax belongs to.
 
-The table of known SOP classes is made from a UID dictionary by whoever reads one; here it is only looked into.
+The table of known SOP classes is passed in: config builds it from the UID dictionary of pydicom, which this layer must
+not import.
 """
 
 import enum
@@ -26,7 +27,7 @@ class Operation(enum.StrEnum):
     OTHER = "other"
 
 
-#: The preset that stands for everything, commands on private classes included.
+#: The preset that allows everything, commands on private classes included.
 ALL = "all"
 PRESETS: Mapping[str, frozenset[str]] = {
     ALL: frozenset({ALL}),
@@ -45,10 +46,10 @@ OTHER_GROUP = "other"
 
 @dataclass(frozen=True, slots=True)
 class SopClass:
-    """What an abstract syntax belongs to.
+    """The operation and the metrics group of an abstract syntax.
 
-    `operation`: STORE_STANDARD for the storage classes of the Standard, STORE for private and unknown classes, of which
-    nobody can say what they are for; else its own. `group`: of SOP_CLASS_GROUPS.
+    `operation`: STORE_STANDARD for the storage classes of the Standard; STORE for private and unknown classes, whose
+    purpose cannot be known. `group`: one of SOP_CLASS_GROUPS.
     """
 
     operation: Operation
@@ -59,24 +60,24 @@ UNKNOWN = SopClass(Operation.STORE)
 
 
 def classify(uid: str, table: Mapping[str, SopClass]) -> SopClass:
-    """The class of an abstract syntax; `table` holds those that the Standard knows."""
+    """Return the class of an abstract syntax. `table` has the classes of the Standard."""
     return table.get(uid, UNKNOWN)
 
 
 def expand(words: Iterable[str]) -> frozenset[str]:
-    """`allow` with presets written out, but for ALL, which stays and stands for everything."""
+    """Return `allow` with its presets expanded; only ALL stays as it is and then stands alone."""
     operations = frozenset[str]().union(*(PRESETS.get(word, (word,)) for word in words))
     return PRESETS[ALL] if ALL in operations else operations
 
 
 def is_storage(sop_class: SopClass) -> bool:
-    """Whether instances of the class are stored; of a private or unknown class it is taken that they are."""
+    """Return whether instances of the class are stored. Private and unknown classes are assumed to be stored."""
     return sop_class.operation in _STORAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Permitted:
-    """The classes (by their operation) of which a requestor may be SCU, and SCP: what it may ask for, and be asked."""
+    """The operations for whose classes a requestor may be SCU (it sends the requests) and SCP (it receives them)."""
 
     as_scu: frozenset[str]
     as_scp: frozenset[str]
@@ -84,10 +85,10 @@ class Permitted:
 
 @lru_cache(maxsize=4096)  # keys come from the configuration alone
 def permitted(operations: frozenset[str]) -> Permitted:
-    """What `operations` (as `expand` gives them) come to.
+    """Return the roles that `operations` (as `expand` returns them) permit.
 
-    An SCU of storage sends instances: `store`. An SCP of storage is sent them, which is how C-GET delivers: `get`. What
-    a private or unknown class is for beyond that, `other` leaves open.
+    The SCU of a storage class sends instances, which takes `store`. The SCP of a storage class receives them, which is
+    how C-GET delivers, so it takes `get`. `other` permits private and unknown classes in both roles.
     """
     if ALL in operations:
         return Permitted(frozenset(Operation), frozenset(Operation))

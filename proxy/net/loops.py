@@ -21,8 +21,8 @@ from proxy.net.connecting import Attempt, TlsFailed, connect, secure
 from proxy.net.leg import Leg
 from proxy.net.linger import linger
 from proxy.net.refused import Refused, UpstreamRefused
-from proxy.net.servers import Events
 from proxy.net.stages import read_answer
+from proxy.observe.events import Events
 from proxy.pdu import (
     CALLED_AE_TITLE,
     AAssociateRQ,

@@ -9,19 +9,12 @@ outage. If there is only one server and no check has called it down, every reque
 import itertools
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from proxy.config.values import Server, Upstream
+from proxy.observe.events import Events
 from proxy.shared.counts import Claim, Counts
 from proxy.shared.server_states import ServerStates, key_of_server, server_key
 from proxy.upstream.pool import candidates, pause
-
-
-class Events(Protocol):
-    """The log, as far as servers need it."""
-
-    def event(self, level: str, name: str, **fields: Any) -> None:
-        """Write one event."""
 
 
 @dataclass(frozen=True, slots=True)

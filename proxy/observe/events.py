@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. `when` is a sentence; `fields` maps the name of each field to its meaning."""
+    """An event of the log. `when` is a sentence; `fields` maps the name of each field to its meaning."""
 
     name: str
     levels: tuple[str, ...]  # the usual one first
@@ -21,7 +21,7 @@ class Event:
 
 
 class Events(Protocol):
-    """Where events are logged."""
+    """A log for events."""
 
     def event(self, level: str, name: str, **fields: Any) -> None:
         """Log an event of the table below."""

@@ -17,7 +17,7 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric.
+    """A metric and its behaviour.
 
     `highest`: workers are merged by the highest value of a gauge; otherwise their values are summed.
     `at_start`: the series are created with zeros at start. False where the combinations of labels are many, or where

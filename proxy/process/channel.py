@@ -26,7 +26,7 @@ def encode(kind: str, value: Any = None) -> bytes:
 
 
 class Channel(asyncio.Protocol):
-    """One end. Calls `received(kind, value)` for each message, and `lost()` once when the other end has closed."""
+    """One end of a channel. Calls `received(kind, value)` for each message, `lost()` once the other end has closed."""
 
     def __init__(self, received: Callable[[str, Any], None], lost: Callable[[], None], *, gather: float = 0.0) -> None:
         """`gather`: seconds after a read during which further messages are left to gather, to be read together.

@@ -1,4 +1,4 @@
-"""What a worker writes: log lines and access records, formatted here and sent to the supervisor over the channel.
+"""The journal of a worker: log lines and access records are formatted here and sent to the supervisor.
 
 The supervisor keeps the record of every association that has gone to its upstream until the worker closes it. If the
 worker is killed, the supervisor writes that record: each association leaves exactly one.

@@ -33,7 +33,7 @@ def worker_count(config: Config) -> int:
 
 
 class GenerationOwner(Protocol):
-    """What a generation needs of the supervisor."""
+    """The part of the supervisor that a generation calls."""
 
     table: SharedTable
     niceness: int  # of the workers

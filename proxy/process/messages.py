@@ -25,7 +25,7 @@ class Order(enum.StrEnum):
 
 
 class Question(enum.StrEnum):
-    """What the supervisor asks a worker. Each question has one answer."""
+    """Questions of the supervisor to a worker. Each has one answer."""
 
     SNAPSHOT = "snapshot"  # -> metrics.Snapshot
     STATUS = "status"  # -> list[AssociationStatus]

@@ -34,7 +34,7 @@ class Reloaded:
 
 
 class ReloadOwner(Protocol):
-    """What a reload needs of the supervisor."""
+    """The part of the supervisor that a reload calls."""
 
     config: Config
 
@@ -63,6 +63,12 @@ def prove(config: Config) -> dict[str, UpstreamContext]:
         if listener.tls is not None:
             ListenerTls(listener).self_test()
     return upstream_contexts(config.upstreams.values())
+
+
+def keys_for_a_restart(before: Config, after: Config) -> str:
+    """Return the changed keys that belong to the supervisor itself, which a reload does not replace."""
+    keys = ("log", "admin", "control")
+    return ", ".join(key for key in keys if getattr(before, key) != getattr(after, key))
 
 
 class Reloads:

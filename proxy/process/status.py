@@ -9,7 +9,7 @@ from typing import Any
 from proxy.config.values import Config, Server, Upstream
 from proxy.process.generation import Generation
 from proxy.process.health import HealthChecks
-from proxy.process.messages import AssociationFilter, Question, read_record
+from proxy.process.messages import AssociationFilter, OpenRecord, Question, read_record
 from proxy.process.worker_process import WorkerProcess
 from proxy.shared.server_states import ServerStates, server_key
 
@@ -24,40 +24,13 @@ async def ask_status(
     for (generation, worker), answer in zip(workers, answers, strict=True):
         progress = {one.id: one for one in answer or ()}
         for id, pickles in list(worker.open.items()):
-            record = read_record(pickles)
-            one = progress.get(id)
-            associations.append(
-                {
-                    "id": id,
-                    "tenant": record.get("tenant"),
-                    "peer": record.get("peer"),
-                    "calling_aet": record.get("calling_aet"),
-                    "called_aet": record.get("called_aet"),
-                    "client": record.get("client"),
-                    "upstream": record.get("upstream"),
-                    "server": record.get("server"),
-                    "age": round(one.age, 3) if one is not None else None,
-                    "bytes_in": one.bytes_in if one is not None else None,
-                    "bytes_out": one.bytes_out if one is not None else None,
-                    "stored": one.stored if one is not None else None,
-                    "worker": worker.pid,
-                    "generation": generation.number,
-                }
-            )
+            place = {"worker": worker.pid, "generation": generation.number}
+            associations.append(_association(id, pickles, progress.get(id)) | place)
     return {
         "time": time.time(),
         "config": config.path,
         "listeners": [listener.name for listener in config.listeners],
-        "workers": [
-            {
-                "pid": worker.pid,
-                "generation": generation.number,
-                "state": worker.state,
-                "associations": len(worker.open),
-                "idle": worker.idle.is_set(),
-            }
-            for generation, worker in workers
-        ],
+        "workers": [_worker(generation, worker) for generation, worker in workers],
         "upstreams": [
             {
                 "name": upstream.name,
@@ -67,6 +40,30 @@ async def ask_status(
             for upstream in config.upstreams.values()
         ],
         "associations": associations,
+    }
+
+
+def _association(id: str, pickles: OpenRecord, progress: Any) -> dict[str, Any]:
+    """Return an open association: its record, and its progress if the worker has answered in time."""
+    record = read_record(pickles)
+    known = ("tenant", "peer", "calling_aet", "called_aet", "client", "upstream", "server")
+    return {
+        "id": id,
+        **{key: record.get(key) for key in known},
+        "age": round(progress.age, 3) if progress is not None else None,
+        "bytes_in": progress.bytes_in if progress is not None else None,
+        "bytes_out": progress.bytes_out if progress is not None else None,
+        "stored": progress.stored if progress is not None else None,
+    }
+
+
+def _worker(generation: Generation, worker: WorkerProcess) -> dict[str, Any]:
+    return {
+        "pid": worker.pid,
+        "generation": generation.number,
+        "state": worker.state,
+        "associations": len(worker.open),
+        "idle": worker.idle.is_set(),
     }
 
 

@@ -28,7 +28,7 @@ from proxy.process.health import HealthChecks
 from proxy.process.logs import SupervisorLogs
 from proxy.process.notify import Notifier, inherited_sockets
 from proxy.process.priority import raise_priority
-from proxy.process.reload import Reloaded, Reloads
+from proxy.process.reload import Reloaded, Reloads, keys_for_a_restart
 from proxy.process.requests import Requests
 from proxy.process.sockets import BindError, ListeningSockets
 from proxy.process.status import ask_status
@@ -148,6 +148,7 @@ class Supervisor:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._reloads.close()
         await self._health.close()
+        # Workers before logs: until a worker has ended, its records and log lines arrive here.
         await self._generations.close(_STOP_PATIENCE)
         if self._admin is not None:
             await self._admin.close()
@@ -176,7 +177,7 @@ class Supervisor:
             await asyncio.sleep(_TICK)
             self._log_expiring()
             self._generations.tick()
-            self._notifier.alive()
+            self._notifier.alive()  # from this loop: if it hangs, systemd's watchdog restarts the gateway
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -262,12 +263,13 @@ class Supervisor:
             counted = f"limits.connections {config.limits.connections} and its tenants and peers"
             raise StartFailed(f"no room to count {counted}: restart the gateway to apply this configuration")
         try:
+            # Addresses first: one that is in use is a likely mistake, and no process has been started yet.
             generation = await self._generations.replace(config, self._sockets.open(config))
         except (BindError, StartFailed, OSError):
             self._sockets.keep_only(self.config)
             raise
         # No await from here on: every part changes to the new configuration in one turn of the loop.
-        waits = self._waits_for_restart(config)
+        waits = keys_for_a_restart(self.config, config)
         self.config = config
         self._sockets.keep_only(config)
         ends = read_ends(config)
@@ -278,12 +280,7 @@ class Supervisor:
         if self.draining:  # a drain began while the generation was being started
             generation.drain()
         text = f"generation {generation.number} serves {config.path}"
-        return f"{text}; {waits} change with a restart only" if waits else text
-
-    def _waits_for_restart(self, config: Config) -> str:
-        """Return the changed keys that belong to the supervisor itself, which a reload does not replace."""
-        keys = ("log", "admin", "control")
-        return ", ".join(key for key in keys if getattr(config, key) != getattr(self.config, key))
+        return f"{text}; restart the gateway to apply the changes of {waits}" if waits else text
 
     # --- answers for the admin and control sockets ------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
-"""Who holds what right now: connections, those without an association by address, associations by tenant and peer.
+"""Counts what is open: connections and handshakes by address, associations by tenant, peer, server and request.
 
-The caps are those of the whole gateway: every worker of every generation counts in one shared table, and checks and
-counts in one step under its lock.
+The limits hold for the whole gateway: every worker of every generation counts in one shared table, and checks and
+counts in one step under its lock. Otherwise two workers could both take the last place.
 """
 
 import contextlib
@@ -12,10 +12,10 @@ from proxy.config.values import Limits
 from proxy.policy import Address, Peer, Reason, Tenant
 from proxy.shared.table import SharedTable, TableFull, key_of
 
-# Two descriptors per association, and some for listeners, logs, the admin server and files being read.
+# An association takes two descriptors; listeners, logs, the admin server and files being read take the rest.
 _DESCRIPTORS_PER_ASSOCIATION = 2
 _RESERVED_DESCRIPTORS = 64
-# A worker with so many more open connections than the least loaded one lets the others accept.
+# A worker with so many more open connections than the least loaded one lets others accept.
 _AHEAD = 2
 
 _CONNECTIONS = key_of("connections")
@@ -23,49 +23,52 @@ _NO_ROOM = (Reason.CONNECTION_LIMIT, "there is no room to count another address"
 
 
 def connections_for_descriptors(limits: Limits) -> int:
-    """The configured cap, or what the descriptor limit allows, whose soft value is raised to the hard one."""
+    """Return the configured limit, or what descriptors allow if that is less. Raises their soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     fit = (hard - _RESERVED_DESCRIPTORS) // _DESCRIPTORS_PER_ASSOCIATION
-    # A very low descriptor limit leaves no room for the reserve: share what there is.
+    # Under a very low descriptor limit nothing is left after the reserve: use a quarter of what there is.
     return min(limits.connections, max(fit, hard // 4))
 
 
 def table_for(limits: Limits, tenants: Sequence[Tenant], slots: int) -> SharedTable:
-    """A table with room for all that `slots` processes count at once."""
+    """Create a table with room for all keys that `slots` processes count at once."""
     return SharedTable.create(slots, _keys(limits, tenants))
 
 
 def has_room(table: SharedTable, limits: Limits, tenants: Sequence[Tenant]) -> bool:
-    """Whether a table that was made for other limits and tenants can count these: half full it still takes a key."""
+    """Return whether a table that was created for other limits and tenants has room for these.
+
+    Up to half full it takes any key; fuller, the rows of one hash may all be in use.
+    """
     return 2 * _keys(limits, tenants) <= table.rows
 
 
 def _keys(limits: Limits, tenants: Sequence[Tenant]) -> int:
-    """For each connection these are two keys of its address, and one of its request."""
+    """Return the number of keys: three for each connection (two of its address, one of its request), and the names."""
     names = sum(1 + len(tenant.peers) for tenant in tenants)
     return 3 * limits.connections + names + 1
 
 
 class Claim:
-    """What one connection counts for, until it is given back: keys of the table."""
+    """The counters that one connection occupies in the shared table, by their keys. Released when it closes."""
 
     __slots__ = ("association", "connection", "pending_duplicates", "request", "server", "waiting")
 
     def __init__(self, address: Address | None) -> None:
         of_address = () if address is None else (key_of("address", address.packed),)
         self.connection: tuple[bytes, ...] = (_CONNECTIONS, *of_address)
-        # Until it has its association.
+        # Released when it has its association.
         self.waiting: tuple[bytes, ...] = () if address is None else (key_of("handshake", address.packed),)
-        self.request: bytes | None = None  # the key of what it asks for
-        self.pending_duplicates = 0  # requests of that key which waited for an answer already
+        self.request: bytes | None = None  # key of its A-ASSOCIATE-RQ, while that waits for an answer
+        self.pending_duplicates = 0  # other requests with that key that wait for an answer
         self.association: tuple[bytes, ...] = ()
-        self.server: bytes | None = None  # of `association`, the key of its server
+        self.server: bytes | None = None  # the key in `association` that is its server's
 
 
 class Counts:
-    """What one worker counts. `slot` is its own in the table, `siblings` are the slots of the workers beside it."""
+    """The counts of one worker. `slot`: its own in the table. `siblings`: the slots of its generation's workers."""
 
     def __init__(self, limits: Limits, table: SharedTable, slot: int, siblings: Sequence[int]) -> None:
         self._limits = limits
@@ -74,18 +77,18 @@ class Counts:
         self._others = tuple(sibling for sibling in siblings if sibling != slot)
         self.connections_limit = connections_for_descriptors(limits)
         self.connections = 0  # of this worker
-        self.associations = 0  # of this worker: that the policy accepted, established or on the way
+        self.associations = 0  # of this worker: accepted by the policy, established or not
 
     def connect(self, address: Address | None) -> Claim | tuple[Reason, str]:
-        """Count a new connection, which has no association yet; or say why there is no room for it.
+        """Count a new connection; return its claim, or the reason and detail of the limit that is reached.
 
-        `address` None: it is not limited by address, or not before `attribute` says which.
+        `address` None: the connection is not limited by address, or not before `attribute` is called.
         """
         table, limits = self._table, self._limits
         if self.connections >= self.connections_limit:
             return (
                 Reason.CONNECTION_LIMIT,
-                f"{self.connections} connections are open, which is all that descriptors allow",
+                f"{self.connections} connections are open, as many as the descriptor limit allows",
             )
         claim = Claim(address)
         try:
@@ -103,7 +106,7 @@ class Counts:
         return claim
 
     def attribute(self, claim: Claim, address: Address) -> tuple[Reason, str] | None:
-        """Count a connection for the address that it turned out to come from; or say why there is no room for it."""
+        """Count a connection for the address in its PROXY header; return reason and detail if a limit is reached."""
         attributed = Claim(address)
         try:
             with self._table.lock:
@@ -117,7 +120,7 @@ class Counts:
         return None
 
     def _full(self, claim: Claim) -> tuple[Reason, str] | None:
-        """Why its address may not have one more connection. Call it locked."""
+        """Return reason and detail if the address may not have one more connection. Call it under the lock."""
         table, limits = self._table, self._limits
         held = table.total(claim.connection[1])
         if held >= limits.connections_per_address:
@@ -130,7 +133,7 @@ class Counts:
         return None
 
     def acquire(self, claim: Claim, tenant: Tenant, peer: Peer | None) -> str | None:
-        """Count the association of a connection for its tenant and peer; or say which cap is reached."""
+        """Count the association of a connection for its tenant and peer; return the limit that is reached, in words."""
         table = self._table
         of_tenant = key_of("tenant", tenant.name)
         of_peer = () if peer is None else (key_of("peer", tenant.name, peer.name),)
@@ -153,47 +156,47 @@ class Counts:
         return None
 
     def count(self, key: bytes) -> int:
-        """What all processes count under `key`; it may be one off."""
+        """Return the sum of all processes' counts of `key`. Read without the lock, it may be one off."""
         return self._table.total(key)
 
     def serve(self, claim: Claim, server: bytes | None) -> None:
-        """Count an association that was acquired for this server, and no other."""
+        """Count an acquired association for this server and no longer for another one. None: for no server."""
         with self._table.lock:
             if claim.server is not None:
                 self._table.add(self.slot, claim.server, -1)
                 claim.association = tuple(key for key in claim.association if key != claim.server)
                 claim.server = None
             if server is not None:
-                with contextlib.suppress(TableFull):  # it is served all the same
+                with contextlib.suppress(TableFull):  # balancing is less exact, the association goes on
                     self._table.add(self.slot, server, 1)
                     claim.association, claim.server = (*claim.association, server), server
 
     def associated(self, claim: Claim) -> None:
-        """The connection has its association, and its request an answer."""
+        """Release what is counted only until the connection has its association: handshake and request."""
         answered = () if claim.request is None else (claim.request,)
-        self._give_back(claim.waiting + answered)
+        self._release(claim.waiting + answered)
         claim.waiting, claim.request = (), None
         claim.association = tuple(key for key in claim.association if key not in answered)
 
     def release(self, claim: Claim) -> None:
-        """Give back what `acquire` counted, if it did."""
+        """Release what `acquire` counted, if it did."""
         if claim.association:
-            self._give_back(claim.association)
-            self._released(claim)
+            self._release(claim.association)
+            self._end_association(claim)
 
     def disconnect(self, claim: Claim) -> None:
-        """The connection is closed: all that is left of its claim is given back."""
-        self._give_back(claim.connection + claim.waiting + claim.association)
+        """Release all that is left of the claim of a connection that is closed."""
+        self._release(claim.connection + claim.waiting + claim.association)
         self.connections -= 1
         if claim.association:
-            self._released(claim)
+            self._end_association(claim)
 
-    def _released(self, claim: Claim) -> None:
+    def _end_association(self, claim: Claim) -> None:
         claim.association, claim.server = (), None
         self.associations -= 1
 
     def _take(self, keys: tuple[bytes, ...]) -> None:
-        """Count all of them or, where the table is full, none. Call it locked."""
+        """Count all keys, or none if the table is full. Call it under the lock."""
         taken = []
         try:
             for key in keys:
@@ -204,15 +207,15 @@ class Counts:
                 self._table.add(self.slot, key, -1)
             raise
 
-    def _give_back(self, keys: tuple[bytes, ...]) -> None:
+    def _release(self, keys: tuple[bytes, ...]) -> None:
         with self._table.lock:
             for key in keys:
                 self._table.add(self.slot, key, -1)
 
     def ahead(self) -> bool:
-        """Whether another worker should take the next connection: a shared listening socket alone does not balance."""
+        """Return whether another worker should accept next: a shared listening socket alone does not balance."""
         if not self._others:
             return False
-        # Read without the lock: a count that is one off does no harm here.
+        # Without the lock: a count that is one off does no harm here.
         least = min(self._table.count_of(other, _CONNECTIONS) for other in self._others)
         return self.connections >= least + _AHEAD

@@ -1,7 +1,7 @@
-"""What all workers of all generations know of loops: the question that is open, and what was found of late.
+"""Loops that were suspected or found lately, as all workers of all generations see them.
 
-A worker that suspects a loop sends a request of its own, by an Implementation Version Name that nobody else knows. If
-any worker reads that name, the way that was asked leads back here.
+A worker that suspects a loop sends a probe: an A-ASSOCIATE-RQ with an Implementation Version Name that nobody can
+guess. If any worker receives that name, the route that was probed leads back to this gateway.
 """
 
 import enum
@@ -9,17 +9,17 @@ import enum
 from proxy.shared.columns import KEY, Columns
 from proxy.shared.table import PROBES_AT, SharedTable
 
-#: Rows, and so ways that something is known of at once. With one question at a time and a pause behind each, those that
-#: are loops fit; of the others the oldest is forgotten.
+#: Routes that are known at once. With one probe at a time and a pause after each, all loops that are found within
+#: _LOOP_LASTS fit; of the other routes the oldest is forgotten.
 _ROWS = 64
-_PAUSE = 0.5  # seconds between two questions of the whole gateway
-_LOOP_LASTS = 30.0  # seconds until a loop is found anew: somebody may have mended it elsewhere
-_ANSWER_LASTS = 60.0  # seconds for which a way that is none is not asked again
+_PAUSE = 0.5  # seconds between two probes of the whole gateway
+_LOOP_LASTS = 30.0  # seconds until a loop has to be found again: it may have been mended elsewhere
+_ANSWER_LASTS = 60.0  # seconds until a route that is no loop may be probed again
 _DOUBLE = 8  # bytes
 
 
 class LoopFinding(enum.IntEnum):
-    """What is known of a way."""
+    """The state of a route."""
 
     ASKED = 1
     NO_LOOP = 2
@@ -27,35 +27,34 @@ class LoopFinding(enum.IntEnum):
 
 
 class Probes:
-    """Ways to upstreams that were suspected, in the memory behind the shared counts.
+    """Routes to upstreams that were suspected of a loop, in the memory after the shared counts.
 
-    A way is known by a key, a question by a name, of 16 bytes both: no Implementation Version Name is longer (PS3.7
-    Table D.3-3). Times are those of the monotonic clock. Written under the table's lock, a key
-    last, so that a process that is killed meanwhile leaves no half row.
+    A route has a key, a probe has a name, both of 16 bytes: no Implementation Version Name is longer (PS3.7 Table
+    D.3-3). Times are those of the monotonic clock, which all processes share.
     """
 
     def __init__(self, table: SharedTable) -> None:
         self._lock = table.lock
         memory = table.map_extra()
         times = memoryview(memory)[PROBES_AT : PROBES_AT + 2 * _DOUBLE]
-        # Until when any row says something, and until when no question may be asked.
+        # The time until which any row is valid, and the time until which no probe may be sent.
         self._newest_ends, self._busy = times[:_DOUBLE].cast("d"), times[_DOUBLE:].cast("d")
         self._rows = rows = Columns(memory, PROBES_AT + 2 * _DOUBLE, _ROWS)
         self._until, self._findings = rows.doubles(), rows.flags()
-        # A second index of the same rows.
+        # A second key of the same rows: the name of the probe.
         self._names = Columns(memory, rows.end, _ROWS)
 
     def any(self, now: float) -> bool:
-        """Whether anything is known at all. What is cheap enough to ask each time."""
+        """Return whether any route is known. Cheap enough for each association, which `finding` is not."""
         return self._newest_ends[0] > now
 
     def finding(self, key: bytes, now: float) -> LoopFinding | None:
-        """What is known of a way."""
+        """Return the state of a route, None if it is not known. Takes no lock."""
         row = self._rows.find(key)
         return None if row is None or self._until[row] <= now else LoopFinding(self._findings[row])
 
     def begin(self, key: bytes, name: bytes, now: float, lease: float) -> bool:
-        """Whether this process may ask by `name`, within `lease` seconds. No other one may meanwhile."""
+        """Return whether this process may send a probe by `name`. For `lease` seconds no other process may."""
         with self._lock:
             if self._busy[0] > now or self.finding(key, now) is not None:
                 return False
@@ -69,7 +68,7 @@ class Probes:
             return True
 
     def seen_again(self, name: bytes, now: float) -> bool:
-        """A request has come by this name; whether it is one of ours. However late it is, it has proved the loop."""
+        """Return whether a request with this name is a probe of ours. It proves the loop, however late it arrives."""
         with self._lock:
             row = self._names.find(name.ljust(KEY))
             if row is None or self._until[row] <= now:
@@ -79,7 +78,7 @@ class Probes:
             return True
 
     def end(self, key: bytes, now: float, *, over: bool) -> LoopFinding | None:
-        """What was found by the question that `begin` allowed. `over`: it was not given up before."""
+        """End the probe that `begin` allowed and return what it found. `over` False: it was given up before its end."""
         with self._lock:
             self._busy[0] = now + _PAUSE
             row = self._rows.find(key)
@@ -93,7 +92,7 @@ class Probes:
             return LoopFinding(self._findings[row])
 
     def found(self, key: bytes, now: float) -> bool:
-        """A loop was seen without a question; whether that is news."""
+        """Record a loop that was seen without a probe; return whether it was not known yet."""
         if self.finding(key, now) is not None:
             return False
         with self._lock:
@@ -110,7 +109,7 @@ class Probes:
         self._newest_ends[0] = max(self._newest_ends[0], until)
 
     def _claim(self, key: bytes, now: float) -> int | None:
-        """The old row of this key, or one that says nothing any more, or the oldest that says no; emptied."""
+        """Return the row of this key, or one that has expired, or the oldest NO_LOOP; without key and name."""
         row = self._rows.find(key)
         if row is None:
             until, findings = self._until, self._findings

@@ -1,4 +1,4 @@
-"""The servers of upstreams that fail or are down, as all workers of all generations know them."""
+"""The servers of upstreams that fail or are down, as all workers of all generations see them."""
 
 import math
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from proxy.shared.columns import Columns
 from proxy.shared.table import SERVER_STATES_AT, SharedTable, key_of
 from proxy.upstream.pool import FIRST_PAUSE, pause
 
-#: Servers that fail at once. One more would be asked as if it did not.
+#: Servers that can fail at once. One more is dialled as if it did not fail.
 _ROWS = 256
 
 
@@ -26,21 +26,24 @@ class ServerStates:
         self._failures, self._down = rows.counts(), rows.flags()
 
     def failing(self, key: bytes) -> bool:
-        """Whether it is down, or the last attempt to connect to it has failed."""
+        """Return whether the server is down, or the last attempt to connect to it failed."""
         return self._find(key) is not None
 
     def down(self, key: bytes) -> bool:
-        """Whether its health check says so."""
+        """Return whether the health check of the server has found it down."""
         row = self._find(key)
         return row is not None and bool(self._down[row])
 
     def failures(self, key: bytes) -> int:
-        """Attempts to connect that have failed in a row."""
+        """Return the number of attempts to connect that have failed in a row."""
         row = self._find(key)
         return 0 if row is None else self._failures[row]
 
     def until(self, key: bytes, *, all_down: bool = False) -> float:
-        """When it may be tried again, `all_down` where no other can be; in the past for one that does not fail."""
+        """Return the time from which the server may be tried again; in the past if it does not fail.
+
+        `all_down`: no server of its upstream is up, so that each is tried every second.
+        """
         row = self._find(key)
         if row is None:
             return 0.0
@@ -49,8 +52,10 @@ class ServerStates:
         return math.inf if self._down[row] else self._until[row]
 
     def admit(self, key: bytes, now: float, lease: float, *, all_down: bool = False) -> bool:
-        """Whether this process may dial now. Of a server that fails nobody else may for `lease` seconds then, or for a
-        second where there is no other.
+        """Return whether this process may dial now. If the server fails, no other process may for `lease` seconds.
+
+        One process tries alone: all workers at once would flood a server that is just coming back. Under `all_down`
+        the next may try after a second.
         """
         if self._find(key) is None:
             return True
@@ -65,14 +70,14 @@ class ServerStates:
             return True
 
     def abandoned(self, key: bytes, now: float) -> None:
-        """A dial was given up for no fault of the server: anybody may try it."""
+        """Record that a dial was given up for no fault of the server: any process may try it again."""
         with self._lock:
             row = self._find(key)
             if row is not None:
                 self._until[row] = now
 
     def failed(self, key: bytes, began: float, now: float, *, alone: bool) -> bool:
-        """A dial that began at `began` has failed; whether it is the first failure."""
+        """Record that a dial that began at `began` has failed; return whether it is the first failure."""
         with self._lock:
             row = self._find(key)
             first = row is None
@@ -81,7 +86,7 @@ class ServerStates:
                 if row is None:
                     return False
             elif began < self._since[row] and not alone:
-                return False  # on its way when another one had failed already: that counts once
+                return False  # under way when another failed: both met one fault, which counts once
             self._failures[row] = min(self._failures[row] + 1, 1 << 16)
             self._since[row] = now
             self._until[row] = now + pause(self._failures[row], alone=alone)
@@ -90,7 +95,7 @@ class ServerStates:
             return first
 
     def reached(self, key: bytes, before: float = math.inf) -> bool:
-        """A dial has succeeded, and what failed `before` is forgotten; whether the server is up by that."""
+        """Record that a dial has succeeded: forget what failed `before`. Return whether that brings the server up."""
         if self._find(key) is None:
             return False
         with self._lock:
@@ -104,9 +109,9 @@ class ServerStates:
             return True
 
     def checked(self, key: bytes, *, down: bool) -> bool:
-        """The verdict of a health check, or of an association that was accepted; whether that is news.
+        """Record the verdict of a health check, or of an association that was accepted; return whether it is new.
 
-        A server that is up again has not failed either.
+        A server that comes up loses its failures too.
         """
         if not down and self._find(key) is None:
             return False
@@ -130,7 +135,7 @@ class ServerStates:
             return True
 
     def keep_only(self, upstreams: Iterable[Upstream]) -> None:
-        """Forget the servers that no configuration names any more: nobody else would free their rows."""
+        """Forget the servers that no configuration names any more; nothing else would free their rows."""
         named = {server_key(upstream, server) for upstream in upstreams for server in upstream.servers}
         with self._lock:
             for row, key in self._rows.used():
@@ -139,7 +144,7 @@ class ServerStates:
 
 
 def server_key(upstream: Upstream, server: Server) -> bytes:
-    """Under which a server is known to all processes, over reloads too."""
+    """Return the key of a server, the same in all processes and after a reload."""
     return key_of_server(upstream.name, server.label)
 
 

@@ -1,8 +1,8 @@
 """Counts that several processes share: a table in shared memory under one record lock.
 
-Each process has a slot of its own in every row, so that the share of one that was killed can be taken away again. The
-kernel frees an `fcntl` record lock when its holder dies, whatever it was doing; a count is therefore changed before its
-total, and `forget` makes totals anew from the counts.
+Each process has a slot of its own in every row, so that the counts of a process that was killed can be subtracted. The
+kernel frees an `fcntl` record lock when its holder dies, in the middle of a change too. A count is therefore changed
+before its total, and `forget` computes the totals again from the counts.
 """
 
 import fcntl
@@ -13,10 +13,11 @@ from hashlib import blake2b
 
 from proxy.shared.columns import KEY, find_key
 
-#: A key stands in one of so many rows behind its hash. All are looked at, so a row is free again as soon as it is zero.
+#: A key is in one of so many rows from its hash on. All of them are searched, so that a row can be freed as soon as it
+#: is zero: a search that ended at the first free row would miss the keys after one that was freed.
 _WINDOW = 32
-#: Bytes behind the counts that say where a key stands. Strangers choose what is counted (who has a network of IPv6 its
-#: address, a peer its request): by a hash that they know they would choose whose rows are taken as well.
+#: Random bytes after the counts that take part in the hash. Strangers choose what is counted (the addresses of an IPv6
+#: network, the bytes of a request); with a hash they can compute they could fill the rows of a key of their choice.
 _SECRET = 8
 #: Memory after the counts for what else the processes share, and where in it each user begins.
 _EXTRA = 16 * 1024
@@ -25,11 +26,14 @@ PROBES_AT = 12 * 1024
 
 
 class TableFull(Exception):
-    """No free row for a new key: four times the expected keys are counted at once."""
+    """No free row for a new key. There are four rows for each expected key."""
 
 
 class RecordLock:
-    """Held for a moment, to check and count in one step. Never across an await, and never twice at once."""
+    """Makes checking and counting one step. Held for microseconds, never across an await, never twice at once.
+
+    Taken twice in one process it would not block: record locks belong to the process, and the inner exit frees it.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -42,7 +46,7 @@ class RecordLock:
 
 
 class SharedTable:
-    """`rows` counts for each of `slots` processes. Create it once; others open it by its descriptor and sizes."""
+    """`rows` counts for each of `slots` processes. One process creates it, others open it by descriptor and sizes."""
 
     def __init__(self, descriptor: int, slots: int, rows: int) -> None:
         self.descriptor = descriptor
@@ -61,7 +65,7 @@ class SharedTable:
 
     @classmethod
     def create(cls, slots: int, keys: int) -> "SharedTable":
-        """A new table for about `keys` keys that are not zero at once."""
+        """Create a table for about `keys` keys that are not zero at once."""
         rows = 1 << max(6, (4 * keys - 1).bit_length())
         descriptor = os.memfd_create("dicomgate-counts", os.MFD_CLOEXEC)
         os.ftruncate(descriptor, _extra_at(slots, rows) + _EXTRA)
@@ -69,12 +73,12 @@ class SharedTable:
         return cls(descriptor, slots, rows)
 
     def total(self, key: bytes) -> int:
-        """What all processes together count under `key`. Exact while locked."""
+        """Return the sum of all processes' counts of `key`. Exact under the lock."""
         row = self._find(key)
         return 0 if row is None else self._totals[row]
 
     def add(self, slot: int, key: bytes, amount: int) -> None:
-        """Change the count of `slot` under `key`, while locked. Raises `TableFull`."""
+        """Change the count of `slot` for `key`. Call it under the lock. Raises TableFull."""
         row = self._find(key)
         if row is None:
             row = self._claim(key)
@@ -82,12 +86,12 @@ class SharedTable:
         self._totals[row] += amount
 
     def count_of(self, slot: int, key: bytes) -> int:
-        """What one process counts under `key`."""
+        """Return the count of one process for `key`."""
         row = self._find(key)
         return 0 if row is None else self._counts[slot * self._padded + row]
 
     def forget(self, slot: int) -> None:
-        """Take away all that a process counted, because it ended; and make whole what it may have left half done."""
+        """Subtract all counts of a process that has ended, and repair a change that it may have left half done."""
         padded = self._padded
         with self.lock:
             mine = self._counts[slot * padded : (slot + 1) * padded]
@@ -97,11 +101,11 @@ class SharedTable:
                     self._totals[row] = sum(self._counts[other * padded + row] for other in range(self.slots))
 
     def map_extra(self) -> mmap.mmap:
-        """The memory behind the counts, zeroed when the table was created, under the same lock."""
+        """Map the memory after the counts: zero when the table is created, written under the same lock."""
         return mmap.mmap(self.descriptor, _EXTRA, offset=_extra_at(self.slots, self.rows))
 
     def close(self) -> None:
-        """Give the memory back; the descriptor stays open."""
+        """Unmap the table; the descriptor stays open."""
         self._totals.release()
         self._counts.release()
         self._memory.close()
@@ -125,9 +129,9 @@ class SharedTable:
         return (int.from_bytes(key[:8], "little") * self._secret >> 64) % self.rows
 
 
-@lru_cache(maxsize=1024)  # strangers have addresses without end; a key that is pushed out is made again
+@lru_cache(maxsize=1024)  # bounded: strangers have any number of addresses; a key that drops out is computed again
 def key_of(*parts: str | bytes) -> bytes:
-    """The key under which some words are counted, 16 bytes."""
+    """Return the 16-byte key of some words."""
     digest = blake2b(digest_size=KEY)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -140,5 +144,5 @@ def _size(slots: int, rows: int) -> int:
 
 
 def _extra_at(slots: int, rows: int) -> int:
-    """Where the memory behind the counts begins: a page of its own."""
+    """Return the offset of the memory after the counts: the next page, since only pages can be mapped."""
     return -(-_size(slots, rows) // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY

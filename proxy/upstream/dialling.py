@@ -1,7 +1,7 @@
-"""From a configured server to a connecting socket. Names are resolved off the event loop, literal addresses not at all.
+"""From a configured server to a connecting socket. Names are resolved in a thread, literal addresses not at all.
 
 uvloop's `sock_connect` sends even a literal address through its thread pool (150-200 us and two context switches per
-association), so sockets are connected with `connect_ex`, and whoever dials waits for them to become writable.
+association), so sockets are connected with `connect_ex`, and the caller waits for them to become writable.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Destination:
 
 
 def literal(server: Server) -> Destination | None:
-    """The destination where `host` is an address literal, else None. Raises OSError where its zone is no interface."""
+    """Return the destination if `host` is an address literal, else None. Raises OSError if its zone is no interface."""
     try:
         address = ipaddress.ip_address(server.host)
     except ValueError:
@@ -43,7 +43,7 @@ def literal(server: Server) -> Destination | None:
 
 
 def _interface(zone: str) -> int:
-    """The number of an interface, by its number or name (RFC 4007 section 11.2)."""
+    """Return the number of an interface that is given by number or name (RFC 4007 section 11.2)."""
     if zone.isdecimal():
         return int(zone)
     try:
@@ -53,7 +53,7 @@ def _interface(zone: str) -> int:
 
 
 class Resolver:
-    """Resolves server names, and keeps the last good answer for when the name service fails."""
+    """Resolves server names, and falls back to the last good answer while the name service fails."""
 
     def __init__(self) -> None:
         self._last_good: dict[Server, tuple[Destination, ...]] = {}
@@ -61,21 +61,21 @@ class Resolver:
         self._literals: dict[Server, tuple[Destination, ...]] = {}
 
     def known(self, server: Server) -> tuple[Destination, ...] | None:
-        """The destinations of a server that needs no look-up."""
+        """Return the destinations of a server that needs no look-up, None for one that does."""
         found = self._literals.get(server)
         if found is None:
             destination = literal(server)
             if destination is None:
                 return None
             found = (destination,)
-            if "%" not in server.host:  # an interface that is made anew has another number
+            if "%" not in server.host:  # an interface that is removed and created again has another number
                 self._literals[server] = found
         return found
 
     async def resolve(self, server: Server, patience: float = _PATIENCE) -> tuple[Destination, ...]:
-        """All destinations of `server`, in the order to try. Raises OSError where no look-up ever succeeded.
+        """Return all destinations of `server` in the order to try. Raises OSError if no look-up ever succeeded.
 
-        `patience`: seconds for a new answer where an old one is known, 1 at the most.
+        `patience`: seconds to wait for a new answer if an old one is known, at most 1.
         """
         known = self.known(server)
         if known is not None:
@@ -87,17 +87,17 @@ class Resolver:
             look_up.add_done_callback(lambda ended: self._looked_up(server, ended))
         if last_good is None:
             return await asyncio.shield(look_up)
-        # A name service that is down mostly says nothing: the resolver library would wait longer than a sender does.
+        # A name service that is down mostly gives no answer, and the resolver library waits longer than a sender does.
         await asyncio.wait((look_up,), timeout=min(patience, _PATIENCE))
         return self._last_good[server]
 
     def _looked_up(self, server: Server, ended: "asyncio.Future[tuple[Destination, ...]]") -> None:
         del self._look_ups[server]
         if not ended.cancelled():
-            ended.exception()  # whoever still waits has it; with nobody left it is nobody's
+            ended.exception()  # mark it as retrieved: with no waiter left asyncio would log it
 
     async def _look_up(self, server: Server) -> tuple[Destination, ...]:
-        """One look-up per name at a time, which all who wait for it share: it occupies a thread."""
+        """Look a name up in a thread. All that wait for one name share one look-up, so that it takes one thread."""
         loop = asyncio.get_running_loop()
         try:
             answers = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
@@ -111,7 +111,7 @@ class Resolver:
 
 
 def begin_connect(destination: Destination, source: str | None = None) -> socket.socket:
-    """A non-blocking socket that connects to `destination` or has connected. Raises OSError, with its errno.
+    """Return a non-blocking socket that is connecting to `destination` or has connected. Raises OSError with its errno.
 
     `source`: address literal of this machine to connect from.
     """
@@ -130,11 +130,11 @@ def begin_connect(destination: Destination, source: str | None = None) -> socket
 
 
 def bind_source(sock: socket.socket, source: str) -> None:
-    """Connect from the address `source`. Raises OSError, with its errno."""
+    """Make a socket connect from the address `source`. Raises OSError with its errno."""
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     if sock.family != family:
-        raise OSError(errno.EAFNOSUPPORT, f"source_address {source} is of another family")
-    # The port is chosen by connect, which may use one again that leads to another server.
+        raise OSError(errno.EAFNOSUPPORT, f"source_address {source} is of another address family than the server")
+    # Leaves the port to connect, which may reuse a port that is connected to another server; bind may not.
     sock.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     try:
         sock.bind((source, 0))
@@ -143,5 +143,5 @@ def bind_source(sock: socket.socket, source: str) -> None:
 
 
 def connect_error(sock: socket.socket) -> int:
-    """The outcome of a connect that became writable: 0 or an error number."""
+    """Return how the connect of a socket ended that has become writable: 0 or an error number."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -1,4 +1,4 @@
-"""A C-ECHO from one end to the other, with the time of every step: what `dicomgate echo` asks a PACS."""
+"""A verification of a PACS by C-ECHO, with the time of every step: for `dicomgate echo` and the health checks."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 
 from proxy.dimse.command import MAX_COMMAND_SET, DimseError
 from proxy.dimse.echo import (
@@ -17,6 +17,8 @@ from proxy.dimse.echo import (
     encode_c_echo_rq,
 )
 from proxy.pdu import (
+    AbortReason,
+    AbortSource,
     InvalidPduParameter,
     PduError,
     PduFramer,
@@ -30,21 +32,22 @@ from proxy.pdu import (
 from proxy.pdu.first_bytes import describe_first_bytes
 from proxy.policy import Abort, Reject
 from proxy.tls.handshake_words import explain_client_failure
-from proxy.upstream.dialling import Destination, Resolver, begin_connect, connect_error
+from proxy.upstream.connecting import connect, undisturbed
+from proxy.upstream.dialling import Destination, Resolver
 from proxy.upstream.tls_facts import tls_facts
 from proxy.upstream.verification import Outcome, StepName, Verification, VerificationRequest
 
-MAX_ANSWER = 64 * 1024  # what answers one context needs less than 1 KiB; parsing a hundred times that takes 10 ms
-MAX_FRAGMENTS = 256  # of a command set that needs less than 256 bytes
-CLOSE_TIMEOUT = 1.0  # seconds for close_notify and FIN, when all has been said
+MAX_ANSWER = 64 * 1024  # the answer to one context takes less than 1 KiB; a hundred times that is parsed in 10 ms
+MAX_FRAGMENTS = 256  # of a command set, which takes less than 256 bytes
+CLOSE_TIMEOUT = 1.0  # seconds for close_notify and FIN, once the verification has ended
 
+_ABORT = encode_abort(AbortSource.SERVICE_USER, AbortReason.NOT_SPECIFIED)
 _CONTEXT_ID = 1
 _MESSAGE_ID = 1
 _LAST_COMMAND = 3  # message control header: command, last fragment (PS3.8 annex E.2)
 _READ_SIZE = 64 * 1024
 _SHORTEST_VERDICT, _LONGEST_VERDICT = 0.02, 0.5  # seconds
-_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # this machine's own trouble
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # this machine is at fault, not the PACS
 
 
 class _FailureError(Exception):
@@ -58,9 +61,9 @@ class _FailureError(Exception):
 
 
 async def verify(request: VerificationRequest) -> Verification:
-    """Resolve, connect, TLS, A-ASSOCIATE, C-ECHO, A-RELEASE. What fails on the way is an outcome.
+    """Resolve, connect, TLS, A-ASSOCIATE, C-ECHO, A-RELEASE. A failure on the way is an outcome.
 
-    Raises OSError only where this machine has no room for a connection.
+    Raises OSError only if this machine has no room for a connection.
     """
     return await _Attempt(request).run()
 
@@ -72,7 +75,7 @@ class _Attempt:
         self.request = request
         self.result = Verification()
         self.step = StepName.RESOLVE
-        self.pending = b""  # what came behind the last PDU
+        self.pending = b""  # bytes received after the last PDU
         self.writer: asyncio.StreamWriter | None = None
 
     async def run(self) -> Verification:
@@ -84,10 +87,10 @@ class _Attempt:
         except TimeoutError:
             self._fail(Outcome.TIMEOUT, f"no answer within {self.request.timeout:g} s")
         except asyncio.CancelledError:
-            self._say_goodbye(encode_abort(0, 0))
+            self._say_goodbye(_ABORT)
             raise
-        self._say_goodbye(b"" if self.result.outcome in _ENDED else encode_abort(0, 0))
-        # Behind the deadline: who has answered all in time may take its own to close.
+        self._say_goodbye(b"" if self.result.outcome in _ENDED else _ABORT)
+        # After the deadline: a PACS that has answered in time must not fail because it closes slowly.
         await self._close()
         return self.result
 
@@ -126,12 +129,12 @@ class _Attempt:
         await self._release()
 
     async def _connect(self, destinations: tuple[Destination, ...]) -> socket.socket:
-        """The first address that accepts. Each has its share of the time: a dead IPv6 route must not eat it all."""
+        """Connect to the first address that accepts. Each has its share of the time, dead IPv6 routes too."""
         errors = []
         for destination in destinations:
             try:
                 async with asyncio.timeout(self.request.timeout / len(destinations)):
-                    sock = await _connected(destination, self.request.source_address, self.request.preface)
+                    sock = await connect(destination, self.request.source_address, self.request.preface)
             except OSError as error:  # TimeoutError is one
                 if error.errno in _NO_ROOM:
                     raise
@@ -143,12 +146,12 @@ class _Attempt:
 
     async def _handshake(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         try:
-            self.reader, writer = await _undisturbed(
+            self.reader, writer = await undisturbed(
                 asyncio.open_connection(
                     sock=sock,
                     ssl=context,
                     server_hostname=self.request.server_name or "",
-                    ssl_handshake_timeout=self.request.timeout + 1,  # ours is first
+                    ssl_handshake_timeout=self.request.timeout + 1,  # `run` stops earlier
                     ssl_shutdown_timeout=CLOSE_TIMEOUT,
                 )
             )
@@ -165,10 +168,11 @@ class _Attempt:
         self.writer = writer
 
     async def _hear_verdict(self) -> None:
-        """With TLS 1.3 the peer judges our certificate when our side of the handshake is done already.
+        """Wait some round trips for an alert of the peer, which a request sent at once would destroy.
 
-        A request sent meanwhile would be answered by a RST, which destroys the alert that says why. So wait a moment,
-        some round trips; a DICOM acceptor never speaks first.
+        With TLS 1.3 the peer judges our certificate after our side of the handshake is complete. A request that arrives
+        at a peer that has closed is answered by RST, and the alert with the cause is lost. A DICOM acceptor never sends
+        first, so nothing else can arrive here.
         """
         round_trip = self.result.steps[-2][1]
         try:
@@ -188,7 +192,7 @@ class _Attempt:
             self.writer.close()
 
     async def _close(self) -> None:
-        """Without this, a peer that never closes would hold us for the 30 s of asyncio."""
+        """Wait for the peer to close, but not the 30 s that asyncio would wait for one that never does."""
         if self.writer is None:
             return
         try:
@@ -201,7 +205,7 @@ class _Attempt:
 
     def _send(self, pdu: bytes) -> None:
         assert self.writer is not None
-        if not self.writer.transport.is_closing():  # uvloop raises then; what is read next says why
+        if not self.writer.transport.is_closing():  # uvloop would raise; the next read tells the cause
             self.writer.write(pdu)
 
     async def _associate(self) -> None:
@@ -236,7 +240,7 @@ class _Attempt:
                 raise _FailureError(Outcome.ECHO_FAILED, f"status {status:04X}H")
 
     async def _receive_command(self) -> bytes:
-        """The fragments of one command set, however they are cut (PS3.8 annex E.2)."""
+        """Receive one command set, in any number of PDVs and PDUs (PS3.8 annex E.2)."""
         command, fragments = b"", 0
         while True:
             pdu = await self._receive(PduType.P_DATA_TF)
@@ -245,7 +249,7 @@ class _Attempt:
                 length = int.from_bytes(pdu[offset : offset + 4], "big")
                 fragment = pdu[offset + 4 : offset + 4 + length]
                 if length < 2 or len(fragment) < length:
-                    raise InvalidPduParameter("PDV does not fit its P-DATA-TF")
+                    raise InvalidPduParameter("PDV is longer than its P-DATA-TF")
                 if fragment[0] != _CONTEXT_ID or not fragment[1] & 1:
                     raise DimseError("PDV of another context, or of a data set")
                 command += fragment[2:]
@@ -257,7 +261,7 @@ class _Attempt:
                 offset += 4 + length
 
     async def _release(self) -> None:
-        """A peer that closes or aborts here has answered the C-ECHO all the same (GE CT520 does)."""
+        """Release. A peer that closes or aborts instead (GE CT520 does) has answered the C-ECHO all the same."""
         try:
             async with self._timed(StepName.RELEASE):
                 self._send(encode_release_rq())
@@ -266,7 +270,7 @@ class _Attempt:
             self.result.detail = f"the A-RELEASE-RQ was not answered ({failure.outcome})"
 
     async def _receive(self, *expected: PduType) -> bytes:
-        """The next PDU. An A-ABORT, an EOF and all that is not DICOM end the verification."""
+        """Receive the next PDU. An A-ABORT, an EOF and anything that is not DICOM ends the verification."""
         framer = PduFramer(MAX_ANSWER, frozenset((*expected, PduType.A_ABORT)))
         data = self.pending
         first = b""
@@ -289,44 +293,5 @@ class _Attempt:
         return pdu
 
 
-#: Where nobody is left who would take an A-ABORT.
+#: Outcomes after which there is no association to abort.
 _ENDED = (Outcome.OK, Outcome.TLS_FAILED, Outcome.REJECTED, Outcome.ABORTED, Outcome.CLOSED)
-
-
-async def _undisturbed(opening: Coroutine[None, None, _Streams]) -> _Streams:
-    """What is opened; given up, it ends by itself: uvloop breaks, and says so, where a TLS handshake is cancelled."""
-    task = asyncio.ensure_future(opening)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.add_done_callback(_drop)
-        raise
-
-
-def _drop(opened: "asyncio.Task[_Streams]") -> None:
-    if not opened.cancelled() and opened.exception() is None:
-        opened.result()[1].transport.abort()
-
-
-async def _connected(destination: Destination, source: str | None, preface: bytes) -> socket.socket:
-    """A connection, the preface sent. Raises OSError with its errno.
-
-    By our own hands: the `sock_connect` of uvloop waits for a thread, and all of them may wait for a name service.
-    """
-    loop = asyncio.get_running_loop()
-    sock = begin_connect(destination, source)
-    try:
-        writable = asyncio.Event()
-        loop.add_writer(sock, writable.set)
-        try:
-            await writable.wait()
-        finally:
-            loop.remove_writer(sock)
-        error = connect_error(sock)
-        if error:
-            raise OSError(error, os.strerror(error))
-        await loop.sock_sendall(sock, preface)
-    except BaseException:
-        sock.close()
-        raise
-    return sock

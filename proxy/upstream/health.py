@@ -1,4 +1,4 @@
-"""The verdict on a server by its health checks. Nothing here waits or connects."""
+"""The verdict on a server by its health checks. Pure: nothing here waits or connects."""
 
 from collections import deque
 
@@ -7,23 +7,23 @@ from proxy.upstream.verification import Outcome, Verification
 
 
 class Health:
-    """The checks of one server so far. Times in seconds of any clock.
+    """The checks of one server so far. Times are seconds of any one clock.
 
-    The first check decides alone; after it so many in a row change the verdict as `rise` and `fall` say.
+    The first check decides alone. Then `rise` successes or `fall` failures in a row change the verdict.
     """
 
     def __init__(self, check: HealthCheck) -> None:
         self.last: Verification | None = None
         self._fall = check.fall
-        self._passed: deque[float] = deque(maxlen=check.rise)  # when the latest successes in a row began
+        self._passed: deque[float] = deque(maxlen=check.rise)  # the start of each of the latest successes in a row
         self._failed = 0  # in a row
         self._was_down = False
 
     def learn(self, result: Verification, began: float, *, down: bool) -> bool:
-        """Whether the server is down after this check, which began at `began`; `down`: whether it was before it."""
+        """Return whether the server is down after a check that began at `began`. `down`: whether it was before."""
         first, self.last = self.last is None, result
         if self._was_down and not down:
-            self._failed = 0  # it has accepted an association meanwhile
+            self._failed = 0  # an association that the server accepted has lifted the verdict since
         if result.outcome is Outcome.OK or result.refused:
             self._passed.append(began)
             self._failed = 0
@@ -36,5 +36,5 @@ class Health:
 
     @property
     def good_since(self) -> float | None:
-        """When the first of the latest `rise` checks began, where all of them have succeeded."""
+        """The start of the first of the latest `rise` checks if all of them succeeded, else None."""
         return self._passed[0] if len(self._passed) == self._passed.maxlen else None

@@ -1,6 +1,6 @@
-"""Which destinations are listeners of this gateway, as far as addresses tell it.
+"""Recognises destinations that are listeners of this gateway, by their addresses.
 
-An address that is translated or forwarded elsewhere is another one here: what leads back that way is for others to see.
+A way back through address translation or another gateway cannot be recognised by addresses; the loop guard does that.
 """
 
 import ipaddress
@@ -14,31 +14,31 @@ from proxy.policy.addresses import connects_to, normalize
 from proxy.upstream.dialling import Destination
 
 _FRESH = 2.0  # seconds
-#: No machine has them: RFC 5737 section 3, RFC 3849 section 2.
-_NOBODYS: dict[int, Address] = {4: ipaddress.IPv4Address("192.0.2.1"), 6: ipaddress.IPv6Address("2001:db8::1")}
+#: Documentation addresses, which no machine has (RFC 5737 section 3, RFC 3849 section 2).
+_FOREIGN: dict[int, Address] = {4: ipaddress.IPv4Address("192.0.2.1"), 6: ipaddress.IPv6Address("2001:db8::1")}
 
 
 def is_local(address: Address, scope: int = 0) -> bool:
-    """Whether what is sent to `address` stays on this machine: then a socket can be bound to it.
+    """Return whether `address` belongs to this machine, which is when a socket can be bound to it.
 
-    `scope`: interface of a link-local address. Where `ip_nonlocal_bind` lets sockets be bound to any address, it must
-    be the one that the kernel itself would send from.
+    `scope`: interface of a link-local address. With `ip_nonlocal_bind` a socket can be bound to any address. Then an
+    address belongs to this machine if the kernel would send from it to itself.
     """
     if address.is_loopback:
         return True
     if not _can_be_bound(address, scope):
         return False
-    return not _can_be_bound(_NOBODYS[address.version]) or _source_towards(address, scope) == address
+    return not _can_be_bound(_FOREIGN[address.version]) or _source_towards(address, scope) == address
 
 
-# A look takes two sockets: where the PACS has the port of a listener, each association would pay for it.
+# A check opens two sockets. Where the PACS listens on the port number of a listener, each association would need one.
 @lru_cache(maxsize=256)
 def _looked_up(address: Address, scope: int, period: int) -> bool:
     return is_local(address, scope)
 
 
 def is_local_cached(address: Address, scope: int, now: float) -> bool:
-    """`is_local` as it was within the last seconds: addresses move from one machine to another."""
+    """Return `is_local` as of the last two seconds. No longer: addresses move from one machine to another."""
     return _looked_up(address, scope, int(now / _FRESH))
 
 
@@ -52,9 +52,9 @@ class OwnListeners:
                 self._bound.setdefault(port, []).append((normalize(host), listener.name))
 
     def find_self_connection(self, destination: Destination, is_local: Callable[[Address, int], bool]) -> str | None:
-        """The name of the listener where a connection to `destination` would end, None where it is none of ours.
+        """Return the name of the listener that a connection to `destination` would reach, None if it is not ours.
 
-        `is_local`: whether an address, link-local ones with the number of their interface, is of this machine.
+        `is_local`: as the function above; it takes an address, and the interface number of a link-local one.
         """
         bound = self._bound.get(destination.address[1])
         if bound is None:
@@ -82,11 +82,11 @@ def _can_be_bound(address: Address, scope: int = 0) -> bool:
 
 
 def _source_towards(address: Address, scope: int) -> Address | None:
-    """Nothing is sent: UDP connects by choosing a route."""
+    """Return the address that the kernel sends from. Sends nothing: to connect UDP is to choose a route."""
     host, _, *more = _socket_address(address, scope)
     try:
         with _datagrams(address) as sock:
-            sock.connect((host, 9, *more))  # discard; any port will do
+            sock.connect((host, 9, *more))  # the discard port; any would do
             return normalize(sock.getsockname()[0])
     except OSError:
         return None

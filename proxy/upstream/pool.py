@@ -1,18 +1,18 @@
-"""Which server of an upstream is to be asked first, and which after it. Nothing here waits, dials or counts."""
+"""The order in which the servers of an upstream are tried. Pure: nothing here waits, dials or counts."""
 
 import math
 from collections.abc import Sequence
 
 from proxy.config.values import Server, Upstream
 
-FIRST_PAUSE = 1.0  # seconds that a server is left alone behind its first failure; doubled with each one that follows
+FIRST_PAUSE = 1.0  # seconds that a server is left alone after its first failure; doubled with each further one
 LONGEST_PAUSE = 60.0
 
 
 def candidates(upstream: Upstream, loads: Sequence[int], turn: int) -> list[Server]:
-    """All servers in the order to be tried: the backups behind all others.
+    """Return all servers in the order to try them: backups after all others.
 
-    `loads`: associations of each server, in the order of the configuration. `turn` counts the choices.
+    `loads`: associations of each server, in the order of the configuration. `turn`: number of this choice.
     """
     servers = upstream.servers
     if upstream.balance == "first_up":
@@ -28,7 +28,7 @@ def candidates(upstream: Upstream, loads: Sequence[int], turn: int) -> list[Serv
 
 
 def _rotated(servers: Sequence[Server], indexes: list[int], turn: int) -> list[int]:
-    """Begin with the one whose turn it is. In as many turns as all weights together each has as many as its weight."""
+    """Begin with the server whose turn it is. Of as many turns as the sum of all weights, each has its weight."""
     total = sum(servers[index].weight for index in indexes)
     if not total:
         return []
@@ -41,7 +41,9 @@ def _rotated(servers: Sequence[Server], indexes: list[int], turn: int) -> list[i
 
 
 def _stride(total: int) -> int:
-    """Coprime to `total`, so that all points are visited, and far from its ends, so that turns are spread evenly."""
+    """Return a step that is coprime to `total`, so that it visits all points, and near the golden section, so that it
+    spreads them evenly.
+    """
     stride = max(1, round(total * 0.618))
     while math.gcd(stride, total) != 1:
         stride += 1
@@ -49,7 +51,7 @@ def _stride(total: int) -> int:
 
 
 def pause(failures: int, *, alone: bool) -> float:
-    """Seconds that a server is left alone behind so many failures in a row; `alone`: there is no other to ask."""
+    """Return the seconds to leave a server alone after `failures` in a row. `alone`: there is no other server."""
     if alone:
         return FIRST_PAUSE
     return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 16), LONGEST_PAUSE)

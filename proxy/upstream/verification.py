@@ -1,4 +1,4 @@
-"""What a verification (C-ECHO) of a PACS asks, and what comes of it. Plain values; `echo_client` carries it out."""
+"""The request for a verification (C-ECHO) of a PACS, and its result. Plain values; `echo_client` does the work."""
 
 import enum
 import ssl
@@ -29,7 +29,7 @@ class Outcome(enum.StrEnum):
 
 
 class StepName(enum.StrEnum):
-    """What is done, in this order."""
+    """The steps of a verification, in their order."""
 
     RESOLVE = "resolve"
     CONNECT = "connect"
@@ -41,12 +41,12 @@ class StepName(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VerificationRequest:
-    """Whom to ask, and how. `timeout`: seconds, in all.
+    """The server to verify, and how. `timeout`: seconds for all steps together.
 
-    `server_name` is sent as SNI (if it is no address) and checked where `tls` checks names. None: neither, and `tls`
-    must not check any. `weakness` says what is too weak about the certificate that the server has shown, if anything.
-    `preface` is sent before all else, TLS included: a PROXY header. `source_address`: the literal to connect from.
-    `resolver`: one that remembers, for whoever asks often. `last`: the step to end with, CONNECT or RELEASE.
+    `server_name`: sent as SNI (unless it is an address) and checked if `tls` checks names. None: neither, and `tls`
+    must not check names. `weakness`: returns what is too weak about the server's certificate, or None.
+    `preface`: sent before everything else, TLS included: a PROXY header. `source_address`: literal to connect from.
+    `resolver`: one that keeps answers between verifications. `last`: the step to end with, CONNECT or RELEASE.
     """
 
     server: Server
@@ -64,7 +64,7 @@ class VerificationRequest:
 
 @dataclass(slots=True)
 class Verification:
-    """What came of it. `steps`: those that ended well, with seconds; `failed_step`: the one that did not."""
+    """The result. `steps`: the steps that succeeded, with their seconds. `failed_step`: the one that did not."""
 
     outcome: Outcome = Outcome.OK
     detail: str = ""
@@ -78,15 +78,15 @@ class Verification:
 
     @property
     def refused(self) -> bool:
-        """The peer lives, and does not want this verification.
+        """True if the peer is up but refuses this verification, perhaps because it does not know the calling title.
 
-        It may not know the calling title, and other titles it may; Orthanc accepts the association then, where it takes
-        C-STORE from everybody, and aborts it behind the C-ECHO.
+        Orthanc, where it takes C-STORE from everybody, accepts the association of an unknown title and aborts it after
+        the C-ECHO-RQ.
         """
         aborted = self.outcome is Outcome.ABORTED and self.failed_step is StepName.ECHO
         return aborted or self.outcome in (Outcome.REJECTED, Outcome.CONTEXT_REFUSED)
 
     @property
     def connected(self) -> bool:
-        """Somebody accepted the TCP connection."""
+        """True if the TCP connection was accepted."""
         return self.address is not None

@@ -75,7 +75,7 @@ REQUEST = {
         "No peer of the tenant has the calling AE title.",
         "Compare `calling_aet` of the record with the aet of the tenant's peers; case counts.",
         "Add a peer with that title, or correct the title on the device.",
-        advice="Add a peer with aet: {calling} and from: [{source}]{of_tenant}, or correct the title on the device.",
+        advice="Add a peer with aet: {calling} and from: [{source}]{to_tenant}, or correct the title on the device.",
     ),
     Reason.SOURCE_NOT_ALLOWED: ManualEntry(
         "The calling AE title is known, but not from this address; or the address is outside the tenant's networks.",

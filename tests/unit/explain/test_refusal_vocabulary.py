@@ -5,13 +5,15 @@ import json
 import pytest
 
 from proxy.cli.__main__ import main
+from proxy.explain.advice import advise
 from proxy.explain.manual.connection import CONNECTION
 from proxy.explain.manual.entry import NOT_GIVEN
 from proxy.explain.manual.request import REQUEST
 from proxy.explain.manual.tls import TLS
 from proxy.explain.manual.upstream import UPSTREAM
 from proxy.explain.refusals import MANUAL, describe_reason
-from proxy.policy import Reason
+from proxy.policy import Reason, Refuse
+from tests.support.requests import facts
 
 
 def test_every_reason_is_explained_once() -> None:
@@ -44,3 +46,10 @@ def test_a_reason_is_explained_as_json(capsys: pytest.CaptureFixture[str]) -> No
     described = json.loads(capsys.readouterr().out)
     assert list(described) == ["reason", "meaning", "answer", "sender", "check", "change", "observable"]
     assert described["observable"] is False
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_advice_can_be_filled_in(reason: Reason) -> None:
+    sentence = advise(Refuse(reason, reason.answer, ""), facts())
+    assert sentence.endswith((".", ")"))
+    assert not {"{", "}"} & set(sentence)

@@ -56,7 +56,7 @@ def test_connections_without_an_association_have_their_own_cap() -> None:
 
 
 def test_who_speaks_for_others_is_counted_as_each_of_them() -> None:
-    """A load balancer counts for `limits.connections` alone; who is behind it, by its own address, as ever."""
+    """A load balancer counts for `limits.connections` alone; each sender behind it counts by its own address."""
     counts = made(defaults.limits(connections=5, connections_per_address=2, handshakes_per_address=1))
     claims = [connected(counts, None) for _ in range(4)]
     assert counts.attribute(claims[0], A) is None

@@ -39,7 +39,7 @@ def test_what_comes_around_is_a_loop_for_all(two: Two) -> None:
     assert two.there.finding(WAY, 130.0) is LoopFinding.LOOP
     assert two.there.finding(OTHER, 130.0) is None
     assert two.here.any(130.0)
-    # Then it is found anew.
+    # Then it has to be found again.
     assert two.there.finding(WAY, 130.2) is None
     assert not two.here.any(130.2)
     assert two.there.begin(WAY, NAME, 130.2, LEASE)

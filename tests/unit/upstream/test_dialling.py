@@ -76,7 +76,7 @@ def test_a_connect_begins_at_the_source_address() -> None:
     ("source", "number", "words"),
     [
         ("192.0.2.1", errno.EADDRNOTAVAIL, "source_address 192.0.2.1: Cannot assign requested address"),
-        ("::1", errno.EAFNOSUPPORT, "source_address ::1 is of another family"),
+        ("::1", errno.EAFNOSUPPORT, "source_address ::1 is of another address family than the server"),
     ],
 )
 def test_a_source_address_that_cannot_be_is_told(source: str, number: int, words: str) -> None:
