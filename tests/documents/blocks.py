@@ -28,7 +28,7 @@ DOCUMENTS = (
 
 _FENCE = re.compile(r" *```([a-z]*)$")
 _MARK = re.compile(r"<!-- (.+) -->$")
-#: What differs from run to run, on both sides of a comparison.
+#: Text that differs from run to run, replaced on both sides of a comparison.
 _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
     (re.compile(r"\d{4}-\d\d-\d\d"), "<date>"),
@@ -56,13 +56,13 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The file that the block is."""
+        """The name of the file that the block is, or None."""
         kind, _, name = self.mark.partition("file: ")
         return name if kind in ("", "included ") and name else None
 
     @property
     def part_of(self) -> tuple[str, list[str]] | None:
-        """The file that the block is a part of, and the codes of what `check` finds then."""
+        """The file that the block is merged into, and the codes of the findings then; None for another block."""
         if not self.mark.startswith("part of: "):
             return None
         name, _, finds = self.mark.removeprefix("part of: ").partition(", finds ")
@@ -70,7 +70,7 @@ class Block:
 
     @property
     def commands(self) -> list["Command"]:
-        """What is typed in a block of `console`. Raises ValueError for output that no command stands above."""
+        """The commands of a block of `console`. Raises ValueError for output without a command above it."""
         found: list[Command] = []
         for number, line in enumerate(self.text.splitlines(), self.line):
             if line.startswith("$ "):
@@ -94,15 +94,15 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """The command split at spaces; enough to see what it starts."""
+        """The command split at spaces, without regard to quotes: enough to see which program it starts."""
         return self.text.replace("\\\n", " ").split()
 
     def printed(self, output: str) -> bool:
-        """Whether `output` is what the document shows."""
+        """Return whether `output` is what the document shows."""
         return _pattern(self.output).fullmatch(_stable(output)) is not None
 
     def retold(self, output: str) -> str:
-        """`output` with the lines of the document in the place of those that they stand for."""
+        """Return `output`, with a line of the document (which may have `...`) in place of each line that it matches."""
         shown = [line for line in self.output.splitlines() if line != "..."]
         lines = []
         for line in output.splitlines():
@@ -111,12 +111,12 @@ class Command:
         return "".join(f"{line}\n" for line in lines)
 
     def printed_in(self, output: str) -> bool:
-        """Whether the lines of the document come in `output`, in their order, with any others between them."""
+        """Return whether the lines of the document occur in `output` in this order, others between them or not."""
         return all_in_order(self.output.splitlines(), output)
 
 
 def all_in_order(wanted: list[str], output: str) -> bool:
-    """Whether each wanted line (see `Command.printed`) comes in `output`, in this order."""
+    """Return whether each wanted line, which may have `...`, matches a line of `output`, in this order."""
     lines = iter(_stable(output).splitlines())
     return all(line == "..." or any(_line(line).fullmatch(found) for found in lines) for line in wanted)
 

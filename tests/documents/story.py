@@ -1,7 +1,7 @@
-"""A document followed as its reader follows it: every file written, every command typed, every output compared.
+"""Follows a document as its reader does: writes every file, types every command, compares every output.
 
-Offline, commands that need a running server are left to the integration test; all others are typed. A document begins
-in an empty folder, or, with `<!-- begins: where the README ends -->`, in the folder that the README leaves.
+Offline, commands that need a running server are left to tests/integration/test_documents_run.py; all others are typed.
+A document begins in an empty folder or, with `<!-- begins: where the README ends -->`, in the folder the README leaves.
 
 `python -m tests.documents.story README.md docs/*.md` writes outputs that differ into the documents.
 """
@@ -26,7 +26,7 @@ from proxy.config.load import load
 from tests.documents import blocks as documents
 from tests.documents.blocks import REPOSITORY, Block, Command
 from tests.support import balancers
-from tests.support.listening import is_listening
+from tests.support.listening import is_listening, need
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Child, clean_environment, until
 
@@ -37,10 +37,9 @@ SERVERS = ("dicomgate run", "python -m pynetdicom storescp", "haproxy", "nginx")
 ASKING = (
     *(f"dicomgate {verb}" for verb in ("echo", "reload", "drain", "stop", "disconnect", "status", "top")),
     "curl",
-    "echoscu",
-    "storescu",
+    "/usr/bin/echoscu",
 )
-#: Commands that no test types, and why. Each is looked at by tests/unit/test_documents.py all the same.
+#: Commands that no test types, and why. tests/unit/test_documents_followed.py still checks the names in them.
 _NETWORK, _ROOT, _SYSTEMD = "installs from the network", "changes the machine, as root", "needs systemd as process 1"
 ELSEWHERE = {
     r"make (demo|test|check|soak|fuzz|bench)": f"{_NETWORK}; continuous integration types them",
@@ -54,7 +53,9 @@ ELSEWHERE = {
     r"systemctl .*": _SYSTEMD,
     r"export PATH=.*": "the tests have a PATH of their own",
 }
-#: Ports that documents name: with servers, each is another one of this machine.
+#: Programs that a machine need not have: without them the test is skipped, and says so.
+PROGRAMS = ("curl", "/usr/bin/echoscu")
+#: The ports that documents name. Online, each is replaced by a free port of this machine.
 PORTS = ("2762", "2763", "2764", "11112", "9280")
 
 
@@ -71,7 +72,10 @@ def needs_servers(document: str) -> bool:
 
 
 class Story:
-    """Follows documents in one folder. `online`: with servers, on ports of this test."""
+    """One reader in one folder. `online`: servers run too, on free ports.
+
+    `outputs` holds, by the place of the command, each output that differs from the document.
+    """
 
     def __init__(self, folder: Path, *, online: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,10 +84,10 @@ class Story:
         self._ports = {port: str(free_port()) for port in PORTS} if online else {}
         self._servers: list[tuple[Command, Child]] = []
         self._environment = {"PATH": f"{_programs(folder.parent / 'bin')}:/usr/sbin:{os.environ['PATH']}"}
-        self.outputs: dict[str, str] = {}  # by the place of the command; those that differ
+        self.outputs: dict[str, str] = {}
 
     def follow(self, document: str) -> None:
-        """Type and check everything; the differences are in `outputs`. Raises AssertionError for a wrong block."""
+        """Follow a document to its end. Raises AssertionError for a configuration with other findings than it says."""
         if BEGINS in documents.read(document):
             before = Story(self._folder, online=False)
             before.follow("README.md")
@@ -130,9 +134,11 @@ class Story:
             self.outputs[command.place] = command.retold(output)
 
     def _run(self, command: Command, folder: Path) -> str:
+        if command.words[0] in PROGRAMS:
+            need(command.words[0])
         text = self._here(command.text.replace("\\\n", " "))
         if not self._online and text.startswith("dicomgate ") and not re.search(r"[|<>;&$*]", text):
-            said = io.StringIO()  # in this process: one for each command would take half a second more
+            said = io.StringIO()  # in this process: a process for each command would cost half a second each
             with contextlib.chdir(folder), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
                 main(shlex.split(text)[1:])
             return said.getvalue()
@@ -153,7 +159,7 @@ class Story:
         return clean_environment(extra) | {"PYTHONWARNINGS": "default", "PYTHONUNBUFFERED": "1"}
 
     def _localise(self) -> None:
-        """What a configuration leaves to defaults, and two runs on one machine cannot share."""
+        """Set the keys whose defaults two gateways on one machine cannot share."""
         if not self._online:
             return
         for config in self._folder.glob("*.yaml"):
@@ -203,7 +209,7 @@ class Story:
         until(ready, f"{command.place}: {command.text} is ready", 3 * PATIENCE)
 
     def _expect(self, command: Command, server: Child) -> None:
-        """What the document shows comes in time; a server may say more between and behind."""
+        """Wait for the lines that the document shows of a server; it may print others between and after them."""
         try:
             until(lambda: command.printed_in(self._as_documented(server.text)), f"{command.place}: its output")
         except AssertionError:
@@ -218,7 +224,7 @@ class Story:
 
 
 def _programs(folder: Path) -> Path:
-    """A folder in which `dicomgate` and `python` are those of the tests."""
+    """Make a folder in which `dicomgate` and `python` run this source; return it."""
     folder.mkdir(exist_ok=True)
     for name, arguments in (("dicomgate", "-m proxy.cli "), ("python", "")):
         program = folder / name
@@ -228,7 +234,7 @@ def _programs(folder: Path) -> Path:
 
 
 class _Text(yaml.BaseLoader):
-    """Every scalar is text, as the configuration reads them, but for null."""
+    """Reads every scalar but null as text, as the configuration does."""
 
 
 _Text.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("null$"), ["n"])
@@ -247,7 +253,7 @@ def _merge(whole: Any, part: Any) -> Any:
 
 
 def _rewritten(document: str, outputs: dict[str, str]) -> Iterator[str]:
-    """The lines of a document with other outputs."""
+    """The lines of a document with these outputs in place of its own."""
     lines = documents.read(document).splitlines()
     places = {int(place.rpartition(":")[2]): output for place, output in outputs.items()}
     skipping, command = False, False
@@ -270,7 +276,7 @@ def _rewritten(document: str, outputs: dict[str, str]) -> Iterator[str]:
 
 
 def rewrite(names: Sequence[str]) -> None:
-    """Write the outputs that differ into the documents."""
+    """Write the outputs that differ into these documents."""
     for document in names:
         with tempfile.TemporaryDirectory() as folder:
             story = Story(Path(folder) / "story", online=needs_servers(document))

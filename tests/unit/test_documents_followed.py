@@ -13,13 +13,14 @@ from typing import Any
 import jsonschema
 import pytest
 import typer
+import yaml
 
 from proxy.cli.__main__ import VERBS, module_of
 from proxy.config.unbuilt import UNBUILT
 from proxy.observe.families import FAMILIES, PREFIX
 from proxy.policy import Reason
 from tests.documents import story
-from tests.documents.blocks import DOCUMENTS, REPOSITORY, blocks, links, named, prose, read, typed
+from tests.documents.blocks import DOCUMENTS, REPOSITORY, Command, blocks, links, named, prose, read, typed
 
 #: Languages of blocks, and whether a mark must say what becomes of one.
 LANGUAGES = {"text": False, "console": False, "json": False, "yaml": True, "haproxy": True, "nginx": True}
@@ -55,6 +56,26 @@ def command_of(verb: str) -> Any:
     return typer.main.get_command(application)
 
 
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("", "", True),
+        ("", "error\n", False),
+        ("one\n", "one\n", True),
+        ("one\n", "one\ntwo\n", False),
+        ("one\n...\n", "one\n", True),
+        ("one\n...\nfour\n", "one\ntwo\nthree\nfour\n", True),
+        ("...\nfour\n", "one\nfive\n", False),
+        ("by ...\n", "by PYNETDICOM_304\n", True),
+        ("by ... now\n", "by PYNETDICOM\n304 now\n", False),
+        ("connect  0.3 ms, until 2028-01-01\n", "connect 12.9 ms, until 2030-02-03\n", True),
+        ("connect  0.3 ms\n", "connect failed\n", False),
+    ],
+)
+def test_an_output_is_compared_line_by_line(shown: str, printed: str, same: bool) -> None:
+    assert Command("README.md:1", "dicomgate", shown).printed(printed) is same
+
+
 def test_every_command_exists() -> None:
     assert len(commands()) > 50
     for words in commands():
@@ -66,6 +87,21 @@ def test_every_command_exists() -> None:
             command = command.commands[words[1]]
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, words
+
+
+def options_of(command: Any) -> set[str]:
+    own = {option for parameter in command.params for option in parameter.opts}
+    return own.union(*map(options_of, getattr(command, "commands", {}).values()))
+
+
+def test_every_option_and_key_in_the_text_exists() -> None:
+    options = set().union(*(options_of(command_of(verb)) for verb in VERBS))
+    config = yaml.safe_load(read("examples/reference.yaml"))
+    for document in (document for document in DOCUMENTS if document != "docs/architecture.md"):
+        text = prose(document)
+        assert set(re.findall(r"`(--[a-z0-9-]+)", text)) <= options, document
+        for section in ("timeouts", "limits", "reload", "log", "access_log"):
+            assert set(re.findall(rf"`{section}\.(\w+)", text)) <= config[section].keys(), document
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -2,9 +2,8 @@
 
 import asyncio
 import errno
-import functools
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -129,14 +128,6 @@ async def serving(owner: Owner, count: int) -> Generation:
     return one
 
 
-def to_its_end(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @functools.wraps(test)
-    def run(**fixtures: Any) -> None:
-        asyncio.run(test(**fixtures))
-
-    return run
-
-
 async def turns_until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - turns of the loop, not time
@@ -148,7 +139,6 @@ async def turns_until(condition: Callable[[], object]) -> None:
     [(OSError(errno.EAGAIN, "Resource temporarily unavailable"), "Resource temporarily"), (MemoryError(), "no memory")],
     ids=["processes", "memory"],
 )
-@to_its_end
 async def test_a_generation_that_cannot_be_started_whole_leaves_nothing(
     owner: Owner, machine: Machine, shortage: Exception, why: str
 ) -> None:
@@ -159,7 +149,6 @@ async def test_a_generation_that_cannot_be_started_whole_leaves_nothing(
     assert sorted(owner.free) == list(range(SLOTS))
 
 
-@to_its_end
 async def test_a_generation_with_a_worker_that_hangs_is_not_waited_for_long(
     owner: Owner, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +158,6 @@ async def test_a_generation_with_a_worker_that_hangs_is_not_waited_for_long(
     assert [process.signals for process in machine.processes] == [[9], [9]]
 
 
-@to_its_end
 async def test_a_lost_worker_is_started_again_when_there_is_room(
     owner: Owner, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +199,6 @@ async def starting_again(owner: Owner, machine: Machine) -> tuple[Generation, as
 
 
 @pytest.mark.parametrize("order", ["retire", "drain", "stop"])
-@to_its_end
 async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
     owner: Owner, machine: Machine, order: str
 ) -> None:
@@ -230,7 +217,6 @@ async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
     await one.gone()
 
 
-@to_its_end
 async def test_a_worker_that_is_being_started_can_be_killed(owner: Owner, machine: Machine) -> None:
     one, go = await starting_again(owner, machine)
     one.stop()
@@ -241,7 +227,6 @@ async def test_a_worker_that_is_being_started_can_be_killed(owner: Owner, machin
     assert machine.processes[1].signals == [9]
 
 
-@to_its_end
 async def test_a_worker_that_never_serves_is_replaced(owner: Owner, machine: Machine) -> None:
     one = await serving(owner, 1)
     machine.processes[0].send_signal(9)

@@ -21,18 +21,15 @@ class Gateway:
         raise AssertionError(outcome)
 
 
-def test_a_reload_that_the_end_of_the_gateway_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reload_that_the_end_of_the_gateway_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never_done(self: Reloads) -> Reloaded:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def scenario() -> None:
-        gateway = Gateway()
-        reloads = Reloads(cast(ReloadOwner, gateway), [])
-        asked = [asyncio.create_task(reloads.reload("api")) for _ in range(2)]
-        await gateway.begun.wait()
-        await reloads.close()
-        assert await asyncio.gather(*asked) == [Reloaded(False, "the gateway ends")] * 2
-
     monkeypatch.setattr(Reloads, "_reload", never_done)
-    asyncio.run(scenario())
+    gateway = Gateway()
+    reloads = Reloads(cast(ReloadOwner, gateway), [])
+    asked = [asyncio.create_task(reloads.reload("api")) for _ in range(2)]
+    await gateway.begun.wait()
+    await reloads.close()
+    assert await asyncio.gather(*asked) == [Reloaded(False, "the gateway ends")] * 2

@@ -19,7 +19,6 @@ from proxy.policy import Ended, Reason
 from proxy.process import serving
 from proxy.process.messages import Report
 from proxy.tls.errors import TlsSetupError
-from tests.unit.net.relay_bed import run
 from tests.unit.net.test_worker import Broken, bed
 
 
@@ -49,25 +48,22 @@ def failing(error: Exception) -> Callable[[Any], Any]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_cannot_be_decided_again_is_ended(
+async def test_what_cannot_be_decided_again_is_ended(
     error: Exception, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new configuration that an old worker cannot build may refuse every association it serves."""
     monkeypatch.setattr(serving, "ListenerTls", failing(error))
 
-    async def scenario() -> None:
-        async with bed(tmp_path) as b:
-            associations: Any = [Open(), Open()]
-            b.worker._established |= set(associations)
-            retire(b.worker, with_tls(b.worker.station.config))
-            for association in associations:
-                (end,) = association.ends
-                assert (end.ended, end.reason) == (Ended.POLICY_CHANGED, Reason.POLICY_CHANGED)
-                assert why in end.detail
-            assert b.journal.events == ["recheck_failed"]
-            b.worker._established.clear()
-
-    run(scenario)
+    async with bed(tmp_path) as b:
+        associations: Any = [Open(), Open()]
+        b.worker._established |= set(associations)
+        retire(b.worker, with_tls(b.worker.station.config))
+        for association in associations:
+            (end,) = association.ends
+            assert (end.ended, end.reason) == (Ended.POLICY_CHANGED, Reason.POLICY_CHANGED)
+            assert why in end.detail
+        assert b.journal.events == ["recheck_failed"]
+        b.worker._established.clear()
 
 
 def retire(worker: Worker, config: Config) -> None:

@@ -10,7 +10,6 @@ from proxy.process.totals import Totals
 from proxy.shared.server_states import ServerStates
 from proxy.shared.table import SharedTable
 from tests.support.configs import PLAIN, load_text
-from tests.unit.net.relay_bed import run
 
 
 class Busy:
@@ -32,27 +31,24 @@ def snapshot(opened: float) -> Snapshot:
     return cast(Snapshot, {"connections_total": [(("dicom",), opened)]})
 
 
-def test_a_late_answer_is_that_of_the_next_scrape(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        config = load_text(tmp_path, PLAIN).config
-        assert config is not None
-        totals, worker = Totals(config, {}, ServerStates(SharedTable.create(1, 1))), Busy()
+async def test_a_late_answer_is_that_of_the_next_scrape(tmp_path: Path) -> None:
+    config = load_text(tmp_path, PLAIN).config
+    assert config is not None
+    totals, worker = Totals(config, {}, ServerStates(SharedTable.create(1, 1))), Busy()
 
-        async def scrape() -> Any:
-            return (await totals.collect(cast(Any, [worker]), draining=False, dropped=0))[-1]
+    async def scrape() -> Any:
+        return (await totals.collect(cast(Any, [worker]), draining=False, dropped=0))[-1]
 
-        worker.answer.set_result(snapshot(1))
+    worker.answer.set_result(snapshot(1))
+    assert await scrape() == snapshot(1)
+    worker.answer = asyncio.get_running_loop().create_future()
+    async with asyncio.timeout(0.5):
         assert await scrape() == snapshot(1)
-        worker.answer = asyncio.get_running_loop().create_future()
-        async with asyncio.timeout(0.5):
-            assert await scrape() == snapshot(1)
-        worker.answer.set_result(snapshot(2))
-        await asyncio.sleep(0)
-        worker.answer = asyncio.get_running_loop().create_future()
-        assert await scrape() == snapshot(2)
-        assert not worker.silent
-        worker.answer.set_result(None)  # `WorkerProcess.ask` has run into its timeout
-        await scrape()
-        assert worker.silent
-
-    run(scenario)
+    worker.answer.set_result(snapshot(2))
+    await asyncio.sleep(0)
+    worker.answer = asyncio.get_running_loop().create_future()
+    assert await scrape() == snapshot(2)
+    assert not worker.silent
+    worker.answer.set_result(None)  # `WorkerProcess.ask` has run into its timeout
+    await scrape()
+    assert worker.silent
