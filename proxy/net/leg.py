@@ -9,7 +9,7 @@ from typing import Protocol
 
 from proxy.dimse.walk import LONGEST_HELD_BACK
 from proxy.net.poller import BROKEN, IN, OUT, Poller
-from proxy.net.sending import Sender
+from proxy.net.sending import SendingSide
 from proxy.net.tcp import acknowledge_promptly, reset_on_close
 from proxy.tls.endpoint import RECORD, SEALED_RECORD
 
@@ -60,7 +60,7 @@ class _ClosedOwner:
         """Ignore."""
 
 
-class Leg(Sender):
+class Leg(SendingSide):
     """A connected socket and its TLS endpoint, if it has one. Sizes and counts are of plaintext unless noted."""
 
     __slots__ = (

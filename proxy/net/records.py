@@ -2,19 +2,17 @@
 
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from proxy.observe.access import AccessRecord
+from proxy.observe.events import Events
 from proxy.observe.json_values import Json
 from proxy.observe.suppression import Key, RefusalLimiter
 from proxy.policy import Reason
 
 
-class Journal(Protocol):
-    """The log of the gateway. A call never blocks."""
-
-    def event(self, level: str, name: str, **fields: Any) -> None:
-        """Write one event."""
+class Journal(Events, Protocol):
+    """The log of the gateway: events and access records. A call never blocks."""
 
     def access(self, record: dict[str, Json]) -> None:
         """Write one access record."""

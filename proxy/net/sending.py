@@ -8,7 +8,7 @@ from proxy.net.tcp import unacknowledged_bytes
 from proxy.tls.endpoint import SLICE, TlsEndpoint
 
 
-class Sender(abc.ABC):
+class SendingSide(abc.ABC):
     """Sends on a non-blocking socket. What the kernel does not take waits here and goes first.
 
     Sizes and counts are of plaintext; what waits on a TLS leg is ciphertext.

@@ -295,6 +295,6 @@ def refused_contexts(
         result = answers.get(context.context_id)
         if kept is not None and context.context_id not in kept:
             refused.append(RefusedContext(*proposal, by="gateway"))
-        elif result != 0:
+        elif result != 0:  # None: the upstream left the context out of its answer, which is a refusal too
             refused.append(RefusedContext(*proposal, by="upstream", result=result))
     return tuple(refused)

@@ -51,6 +51,7 @@ class Metrics:
     def add(self, name: str, labels: tuple[str, ...] = (), amount: float = 1) -> None:
         """Add to a counter or, also a negative amount, to a gauge."""
         series = self._values[name]
+        # Nearly always the series exists, and its labels were checked when it was created.
         try:
             series[labels] += amount
         except KeyError:
@@ -98,7 +99,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
         for name, children in snapshot.items():
             total, highest = totals[name], BY_NAME[name].highest
             for label_values, value in children:
-                labels = tuple(label_values)
+                labels = tuple(label_values)  # JSON has made a list of it
                 before = total.get(labels)
                 if isinstance(value, list):
                     total[labels] = (

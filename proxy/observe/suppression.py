@@ -87,6 +87,7 @@ class RefusalLimiter:
                 if bucket.suppressed and bucket.since <= before:
                     due.append((key, bucket.suppressed))
                     bucket.suppressed = 0
+                # A full bucket that holds nothing back is as good as none.
                 bucket.refill(rate, now)
                 if not bucket.suppressed and bucket.tokens >= rate.burst:
                     del buckets[key]

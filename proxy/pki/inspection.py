@@ -207,7 +207,7 @@ def _remark(certificate: Certificate) -> str:
 
 
 def _unreadable(certificate: Certificate) -> str:
-    return f"the gateway refuses what it cannot read ({certificate.why_unreadable})" if certificate.unreadable else ""
+    return f"unreadable in part: {', '.join(certificate.unreadable)}" if certificate.unreadable else ""
 
 
 def _untimely(certificate: Certificate, now: datetime.datetime) -> str:

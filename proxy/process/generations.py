@@ -95,6 +95,8 @@ class Generations:
         except asyncio.CancelledError:  # the gateway ends
             generation.kill()
             raise
+        # The others are retired by order over their channels. Until they read it both generations accept, each under
+        # its own configuration; what the old one accepts is decided again under the new one.
         if self._current is not None:
             self._old.append(self._current)
         self._current = generation

@@ -148,6 +148,7 @@ class Supervisor:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._reloads.close()
         await self._health.close()
+        # Workers before logs: until a worker has ended, its records and log lines arrive here.
         await self._generations.close(_STOP_PATIENCE)
         if self._admin is not None:
             await self._admin.close()
@@ -176,7 +177,7 @@ class Supervisor:
             await asyncio.sleep(_TICK)
             self._log_expiring()
             self._generations.tick()
-            self._notifier.alive()
+            self._notifier.alive()  # from this loop: if it hangs, systemd's watchdog restarts the gateway
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -262,6 +263,7 @@ class Supervisor:
             counted = f"limits.connections {config.limits.connections} and its tenants and peers"
             raise StartFailed(f"no room to count {counted}: restart the gateway to apply this configuration")
         try:
+            # Addresses first: one that is in use is a likely mistake, and no process has been started yet.
             generation = await self._generations.replace(config, self._sockets.open(config))
         except (BindError, StartFailed, OSError):
             self._sockets.keep_only(self.config)

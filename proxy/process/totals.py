@@ -71,7 +71,7 @@ class Totals:
         """Ask every worker for its metrics. One that is too busy to answer in time is shown by its last answer."""
         asked = [worker for worker in workers if worker.ready.is_set() and not worker.gone.is_set()]
         questions = {asyncio.ensure_future(self._ask(worker)) for worker in asked}
-        self._questions |= questions
+        self._questions |= questions  # kept past this scrape: a late answer is stored for the next one
         if questions:
             await asyncio.wait(questions, timeout=_BUDGET)
         self._questions = {question for question in self._questions if not question.done()}
@@ -79,6 +79,7 @@ class Totals:
         for state in ("starting", "running", "draining", "silent"):
             self._own.set("workers", (state,), states[state])
         self._own.set("draining", (), int(draining))
+        # From the shared table, not from workers: all of them agree on a server, and a busy one may not answer.
         for upstream in self._upstreams.values():
             for server in upstream.servers:
                 up = not self._servers.failing(server_key(upstream, server))

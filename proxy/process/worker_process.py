@@ -170,7 +170,7 @@ class WorkerProcess:
         elif kind == Report.CLOSED:
             self.open.pop(value, None)
         elif kind == Report.ANSWER:
-            answer = self._questions.get(value[0])
+            answer = self._questions.get(value[0])  # None: the answer is late, and `ask` has given up
             if answer is not None and not answer.done():
                 answer.set_result(value[1])
         else:
