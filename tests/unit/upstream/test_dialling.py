@@ -36,31 +36,28 @@ def test_destinations_read_like_addresses() -> None:
     assert str(Destination(socket.AF_INET6, ("fe80::1", 104, 0, 0))) == "[fe80::1]:104"
 
 
-def test_every_address_of_a_name_is_tried_and_the_last_good_answer_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        loop = asyncio.get_running_loop()
-        answers = [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 104)),
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.2", 104)),
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 104)),
-        ]
-        works = True
+async def test_every_address_of_a_name_is_tried_and_the_last_good_answer_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    answers = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 104)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.2", 104)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 104)),
+    ]
+    works = True
 
-        async def getaddrinfo(*_: object, **__: object) -> list[object]:
-            if not works:
-                raise socket.gaierror(socket.EAI_AGAIN, "try again")
-            return list(answers)
+    async def getaddrinfo(*_: object, **__: object) -> list[object]:
+        if not works:
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+        return list(answers)
 
-        monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
-        resolver, server = Resolver(), Server("pacs.example.org", 104)
-        found = await resolver.resolve(server)
-        assert [d.address[0] for d in found] == ["10.0.0.1", "10.0.0.2"]
-        works = False
-        assert await resolver.resolve(server) == found
-        with pytest.raises(OSError, match="try again"):
-            await resolver.resolve(Server("other.example.org", 104))
-
-    asyncio.run(scenario())
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    resolver, server = Resolver(), Server("pacs.example.org", 104)
+    found = await resolver.resolve(server)
+    assert [d.address[0] for d in found] == ["10.0.0.1", "10.0.0.2"]
+    works = False
+    assert await resolver.resolve(server) == found
+    with pytest.raises(OSError, match="try again"):
+        await resolver.resolve(Server("other.example.org", 104))
 
 
 def test_a_connect_begins_at_the_source_address() -> None:
@@ -120,47 +117,38 @@ PACS = Server("pacs.example.org", 104)
 FOUND = (Destination(socket.AF_INET, ("10.0.0.1", 104)),)
 
 
-def test_a_name_service_that_says_nothing_is_not_waited_for_where_an_answer_is_known(
+async def test_a_name_service_that_says_nothing_is_not_waited_for_where_an_answer_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dialling, "_PATIENCE", 0.01)
 
-    async def scenario() -> None:
-        names, resolver = NameService(monkeypatch), Resolver()
+    names, resolver = NameService(monkeypatch), Resolver()
+    assert await resolver.resolve(PACS) == FOUND
+    names.up.clear()
+    async with asyncio.timeout(5):
         assert await resolver.resolve(PACS) == FOUND
-        names.up.clear()
-        async with asyncio.timeout(5):
-            assert await resolver.resolve(PACS) == FOUND
-            assert await resolver.resolve(PACS) == FOUND
-        assert names.asked == 2, "the look-up that hangs is shared: it occupies a thread"
-        names.up.set()
-
-    asyncio.run(scenario())
+        assert await resolver.resolve(PACS) == FOUND
+    assert names.asked == 2, "the look-up that hangs is shared: it occupies a thread"
+    names.up.set()
 
 
-def test_who_has_less_time_waits_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        names, resolver = NameService(monkeypatch), Resolver()
-        await resolver.resolve(PACS)
-        names.up.clear()
-        async with asyncio.timeout(dialling._PATIENCE / 2):
-            assert await resolver.resolve(PACS, 0.01) == FOUND
-        names.up.set()
-
-    asyncio.run(scenario())
+async def test_who_has_less_time_waits_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, resolver = NameService(monkeypatch), Resolver()
+    await resolver.resolve(PACS)
+    names.up.clear()
+    async with asyncio.timeout(dialling._PATIENCE / 2):
+        assert await resolver.resolve(PACS, 0.01) == FOUND
+    names.up.set()
 
 
-def test_who_gives_up_waiting_takes_the_look_up_from_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        names, resolver = NameService(monkeypatch), Resolver()
-        names.up.clear()
-        impatient, patient = (asyncio.ensure_future(resolver.resolve(PACS)) for _ in range(2))
-        await asyncio.sleep(0)
-        impatient.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await impatient
-        names.up.set()
-        assert await patient == FOUND
-        assert names.asked == 1
-
-    asyncio.run(scenario())
+async def test_who_gives_up_waiting_takes_the_look_up_from_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, resolver = NameService(monkeypatch), Resolver()
+    names.up.clear()
+    impatient, patient = (asyncio.ensure_future(resolver.resolve(PACS)) for _ in range(2))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    names.up.set()
+    assert await patient == FOUND
+    assert names.asked == 1
