@@ -20,7 +20,7 @@ from proxy.pdu.model import (
 from proxy.pdu.reader import ByteReader
 from proxy.pdu.user_information import parse_accept_user_information, parse_request_user_information
 
-# Where the fixed fields stand (PS3.8 Table 9-11); items begin behind 32 reserved bytes.
+# Positions of the fixed fields (PS3.8 Table 9-11). 32 reserved bytes precede the first item.
 PDU_HEADER = 6
 CALLED_AE_TITLE = slice(10, 26)
 CALLING_AE_TITLE = slice(26, 42)
@@ -36,7 +36,7 @@ _RESULT_ITEMS = frozenset({ItemType.TRANSFER_SYNTAX})
 
 @dataclass(frozen=True, slots=True)
 class _RequestItems:
-    """What the items of an A-ASSOCIATE-RQ say."""
+    """The parsed items of an A-ASSOCIATE-RQ."""
 
     application_context: str
     presentation_contexts: tuple[PresentationContext, ...]
@@ -45,7 +45,7 @@ class _RequestItems:
 
 @dataclass(frozen=True, slots=True)
 class _AcceptItems:
-    """What the items of an A-ASSOCIATE-AC say."""
+    """The parsed items of an A-ASSOCIATE-AC."""
 
     presentation_contexts: tuple[PresentationContextResult, ...]
     user_information: UserInformation
@@ -66,7 +66,7 @@ def parse_associate_rq(pdu: bytes) -> AAssociateRQ:
             _REQUESTS.remember(encoded, items)
     return AAssociateRQ(
         protocol_version=int.from_bytes(pdu[6:8], "big"),
-        # After the items: a title that is too long shifts them, and that is an invalid PDU, not an ambiguous one.
+        # Read after the items: a title that is too long shifts them, which makes the PDU invalid, not ambiguous.
         called=read_ae_title(pdu[CALLED_AE_TITLE]),
         calling=read_ae_title(pdu[CALLING_AE_TITLE]),
         application_context=items.application_context,
@@ -92,7 +92,7 @@ def parse_associate_ac(pdu: bytes) -> AAssociateAC:
 
 
 def _open(pdu: bytes, expected: PduType) -> ByteReader:
-    """A reader of the items, once header and fixed fields are there."""
+    """Check the header and the fixed fields; return a reader of the items."""
     if len(pdu) < FIRST_ITEM:
         raise InvalidPduParameter(f"{len(pdu)} bytes where the fixed fields need {FIRST_ITEM}")
     if pdu[0] != expected:

@@ -24,11 +24,11 @@ from proxy.pdu.splice import Patch, splice
 
 _USER_REJECTION = 1  # PS3.8 Table 9-18
 _ECHOED_FIELDS = slice(CALLED_AE_TITLE.start, FIRST_ITEM)  # titles and reserved bytes (PS3.8 Table 9-17, 11 to 74)
-_CONTEXT_FIELDS = 8  # item header, id and reserved bytes: sub-items begin behind them (PS3.8 Table 9-13)
+_CONTEXT_FIELDS = 8  # item header, id and reserved bytes: sub-items follow them (PS3.8 Table 9-13)
 _ITEM_HEADER = 4
-_TRANSFER_SYNTAX = int(ItemType.TRANSFER_SYNTAX)  # as a member it would take as long as all else done per sub-item
+_TRANSFER_SYNTAX = int(ItemType.TRANSFER_SYNTAX)  # an enum member would double the time per sub-item
 _LONGEST_ITEM = 0xFFFF
-_LONGEST_RESPONSE = _LONGEST_ITEM - 6  # alone in a User Information Item, behind its sub-item header and count
+_LONGEST_RESPONSE = _LONGEST_ITEM - 6  # alone in a User Information Item, after its sub-item header and count
 
 
 def edit_associate_rq(
@@ -42,10 +42,10 @@ def edit_associate_rq(
     scp_roles: frozenset[str] | None = None,
     strip_user_identity: bool = False,
 ) -> bytes:
-    """The A-ASSOCIATE-RQ as it is forwarded; `pdu` itself where nothing changes. `request` is `pdu` parsed.
+    """Return the A-ASSOCIATE-RQ to forward; `pdu` itself if nothing changes. `request` is `pdu` parsed.
 
-    With a presentation context that is not kept go the role selection and extended negotiation items (PS3.7 D.3.3.4 to
-    D.3.3.6) of SOP classes that no kept context names. `transfer_syntaxes` are those that stay in the kept contexts;
+    A presentation context that is not kept takes with it the role selection and extended negotiation items (PS3.7
+    D.3.3.4 to D.3.3.6) of SOP classes that no kept context names. `transfer_syntaxes` stay in the kept contexts;
     ValueError if one of them would lose all. `scp_roles` are the SOP classes for which the SCP role may be proposed;
     of another one the role selection says SCU alone, or goes.
     """
@@ -72,7 +72,7 @@ def edit_associate_rq(
 
 
 def rename_implementation(pdu: bytes, request: AAssociateRQ, name: str) -> bytes:
-    """The A-ASSOCIATE-RQ with another Implementation Version Name (PS3.7 Table D.3-3). `request` is `pdu` parsed."""
+    """Return the A-ASSOCIATE-RQ with this Implementation Version Name (PS3.7 Table D.3-3). `request`: `pdu` parsed."""
     information = request.user_information
     at, end = information.span.start + _ITEM_HEADER, information.span.end
     place = Span(end, end)
@@ -101,7 +101,7 @@ def restore_associate_ac(
     titles: bool = False,
     identity_response: bytes | None = None,
 ) -> bytes:
-    """The upstream's A-ASSOCIATE-AC as the answer to what the requestor sent; `pdu` itself where nothing changes.
+    """Return the upstream's A-ASSOCIATE-AC as the answer to the request that was sent; `pdu` itself if nothing changes.
 
     `accept` is `pdu` parsed, `request` is `original_request` parsed: the request before it was edited, `refused` the
     contexts that were cut out of it, `transfer_syntaxes` and `scp_roles` what the edit was given. Refused contexts are
@@ -144,7 +144,7 @@ def _cut(span: Span) -> Patch:
 
 
 def _transfer_syntax_patch(pdu: bytes, context: PresentationContext, keep: frozenset[str]) -> Patch:
-    """The length and the body of a Presentation Context Item without the transfer syntaxes that are not kept."""
+    """Patch length and body of a Presentation Context Item: the transfer syntaxes that are not kept go."""
     if keep.isdisjoint(context.transfer_syntaxes):
         raise ValueError(f"context {context.context_id}: no transfer syntax would be left")
     start, stop = context.span.start, context.span.end
@@ -160,7 +160,7 @@ def _transfer_syntax_patch(pdu: bytes, context: PresentationContext, keep: froze
 
 
 def _sop_classes(request: AAssociateRQ, kept: Collection[PresentationContext]) -> frozenset[str] | None:
-    """The SOP classes that the kept contexts name; None if every context is kept."""
+    """Return the SOP classes that the kept contexts name; None if every context is kept."""
     if len(kept) == len(request.presentation_contexts):
         return None
     return frozenset(context.abstract_syntax for context in kept)
@@ -169,7 +169,7 @@ def _sop_classes(request: AAssociateRQ, kept: Collection[PresentationContext]) -
 def _negotiation_patches(
     information: UserInformation, sop_classes: frozenset[str] | None, scp_roles: frozenset[str] | None
 ) -> list[Patch]:
-    """Cuts what concerns other SOP classes (None: all are meant), and the SCP role of all but `scp_roles`."""
+    """Cut the items of all but these SOP classes (None: keep all), and the SCP role of all but `scp_roles`."""
     patches: list[Patch] = []
     roles: Iterable[RoleSelection] = information.role_selections
     if sop_classes is not None:
@@ -210,9 +210,9 @@ def _check_acceptances(
 def _refused_contexts(
     accept: AAssociateAC, proposed: Iterable[PresentationContext], refused: frozenset[int]
 ) -> Iterable[Patch]:
-    """Each refused context goes behind the answer to the one proposed before it, or in front of all answers.
+    """Put each refused context after the answer to the one proposed before it, or in front of all answers.
 
-    It replaces a refusal by the upstream, which was not asked.
+    It replaces an answer that the upstream gave without having been asked.
     """
     answers = {answer.context_id: answer.span for answer in accept.presentation_contexts}
     place = min((span.start for span in answers.values()), default=accept.user_information.span.start)
@@ -227,7 +227,7 @@ def _refused_contexts(
 
 def _apply(pdu: bytes, patches: Iterable[Patch], information: Span, inside: Iterable[Patch]) -> bytes:
     """Apply the patches, and those `inside` the User Information Item, and fix both lengths."""
-    # What is added at the end of the User Information Item comes before an item that is added behind it.
+    # `inside` first: an addition at the end of the User Information Item precedes an item that is added after it.
     changes = [patch for patch in (*inside, *patches) if pdu[patch.start : patch.end] != patch.replacement]
     if not changes:
         return pdu

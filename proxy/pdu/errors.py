@@ -1,6 +1,6 @@
-"""What a peer can do wrong in a PDU, and the A-ABORT that answers it.
+"""Violations of PS3.8 by a peer, each with the A-ABORT that answers it.
 
-Every message is safe to log: it holds no secret, and the peer's bytes only escaped.
+Every message is safe to log: it holds no secret, and bytes of the peer only escaped.
 """
 
 import enum
@@ -44,7 +44,7 @@ class UnexpectedPdu(PduError):
 
 
 class UnexpectedParameter(PduError):
-    """A known item stands where it does not belong."""
+    """A known item in a place where it does not belong."""
 
     abort_reason = AbortReason.UNEXPECTED_PDU_PARAMETER
 

@@ -1,6 +1,6 @@
 """Collects one PDU out of a byte stream: the A-ASSOCIATE-RQ of a requestor, or the answer of the upstream.
 
-What is wrong with it is said as soon as the byte is there that shows it; a declared length reserves nothing.
+A violation is raised at the first byte that shows it. A declared length reserves no memory.
 """
 
 from proxy.pdu.errors import InvalidPduParameter, PduTooLarge, UnexpectedPdu, UnrecognizedPdu
@@ -16,9 +16,9 @@ _SHORT = frozenset({PduType.A_ASSOCIATE_RJ, PduType.A_RELEASE_RQ, PduType.A_RELE
 
 
 class PduFramer:
-    """Takes any slices and gives the first PDU whole. `received` counts all bytes fed.
+    """Takes any slices and returns the first PDU when it is complete. `received` counts all bytes fed.
 
-    After a PduError it takes no more. Memory grows with the bytes that came, up to `max_length` and one slice.
+    After a PduError it must not be fed again. Memory grows with the bytes received, up to `max_length` and one slice.
     """
 
     __slots__ = ("_buffer", "_complete", "_expected", "_max_length", "_total", "received")
@@ -27,7 +27,7 @@ class PduFramer:
         """`max_length` bounds the PDU length field, which counts what follows the 6-byte header."""
         self._max_length = max_length
         self._expected = expected
-        self._buffer = bytearray()  # of the first PDU while it is incomplete, then what came behind it
+        self._buffer = bytearray()  # the first PDU while it is incomplete, then the bytes after it
         self._total: int | None = None
         self._complete = False
         self.received = 0
@@ -54,7 +54,7 @@ class PduFramer:
 
     @property
     def trailing(self) -> bytes:
-        """What came behind the first PDU."""
+        """The bytes after the first PDU."""
         return bytes(self._buffer) if self._complete else b""
 
     @property

@@ -1,8 +1,8 @@
-"""Which items may stand where in an A-ASSOCIATE-RQ or -AC, and how often (PS3.8 9.3.2 and 9.3.3, PS3.7 D.3.3).
+"""The items that may occur in each part of an A-ASSOCIATE-RQ or -AC, and how often (PS3.8 9.3.2, 9.3.3, PS3.7 D.3.3).
 
-Parsers disagree on an item that stands twice (some take the first, some the last), and on a known item in a foreign
-place: DCMTK reads a context item of an A-ASSOCIATE-AC as a proposal when it comes in a request. What policy decided on
-must be what the PACS reads, so a request with either is refused. The answer of our own PACS is read more leniently.
+Parsers disagree on an item that occurs twice (some take the first, some the last), and on a known item out of place:
+DCMTK reads a context item of an A-ASSOCIATE-AC as a proposal when it comes in a request. The PACS must read what policy
+decided on, so a request with either is refused. The answer of our own PACS is read more leniently.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _SINGLETONS = frozenset(
 
 
 def request_items(parent: ByteReader, allowed: frozenset[ItemType]) -> Iterator[tuple[int, ByteReader]]:
-    """The allowed items of a part of an A-ASSOCIATE-RQ; unknown types are skipped (PS3.8 section 9.3.1).
+    """Yield the allowed items of a part of an A-ASSOCIATE-RQ; unknown types are skipped (PS3.8 section 9.3.1).
 
     Raises UnexpectedParameter for a known item out of place, RequestAmbiguous for a repeated singleton.
     """
@@ -45,7 +45,7 @@ def request_items(parent: ByteReader, allowed: frozenset[ItemType]) -> Iterator[
 
 
 def accept_items(parent: ByteReader, allowed: frozenset[ItemType]) -> Iterator[tuple[int, ByteReader]]:
-    """The allowed items of a part of an A-ASSOCIATE-AC; all others are skipped.
+    """Yield the allowed items of a part of an A-ASSOCIATE-AC; all others are skipped.
 
     Raises InvalidPduParameter for a repeated singleton.
     """

@@ -1,8 +1,8 @@
-"""Remembers what the items of an association PDU mean: a device sends the same ones with every association.
+"""Remembers the parsed items of association PDUs: a device sends the same items with every association.
 
-The same bytes always mean the same, so this changes no answer, only how soon it is there: 120 presentation contexts
-take a millisecond to parse. Nobody can fill it beyond its bounds; who floods it with ever new items makes others' be
-parsed again. What holds a secret must not be put in.
+The same bytes always parse to the same items, so this changes no result, only its time: 120 presentation contexts take
+a millisecond to parse. Its size is bounded; a flood of new items makes others drop out, to be parsed again. Items that
+hold a secret must not be put in.
 """
 
 from typing import Generic, TypeVar
@@ -23,11 +23,11 @@ class ItemMemory(Generic[Parsed]):
         self._total = 0
 
     def recall(self, items: bytes) -> Parsed | None:
-        """What these items were parsed to, if it is remembered."""
+        """Return the parsed form of these items, None if it is not remembered."""
         return self._parsed.get(items)
 
     def remember(self, items: bytes, parsed: Parsed) -> None:
-        """Remember it, unless it is too long."""
+        """Remember the parsed form of items, unless they are too long."""
         if len(items) > MAX_ITEMS or items in self._parsed:
             return
         self._parsed[items] = parsed

@@ -1,7 +1,7 @@
-"""The PROXY protocol, versions 1 and 2: how a load balancer says who is behind it (proxy-protocol.txt of HAProxy).
+"""The PROXY protocol, versions 1 and 2: a load balancer names its client's address (HAProxy proxy-protocol.txt).
 
-The header comes before all else on a connection. `feed` takes any slice; nothing is guessed: what the text does not
-allow is malformed, and what does not begin like a header is missing.
+The header precedes everything else on a connection. Nothing is guessed: a header that the text does not allow is
+malformed, and bytes that do not begin like a header are a missing one.
 """
 
 import ipaddress
@@ -26,20 +26,20 @@ _CRC_LENGTH = 4
 
 
 class ProxyHeaderError(Exception):
-    """The sender did not begin with a PROXY header as it must."""
+    """The connection did not begin with a valid PROXY header."""
 
 
 class ProxyHeaderMissing(ProxyHeaderError):
-    """It began with something else."""
+    """The connection began with something else."""
 
 
 class ProxyHeaderMalformed(ProxyHeaderError):
-    """It began with a header that breaks the protocol."""
+    """The connection began with a header that breaks the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """What a header says: who connected, to which address. Both None: the sender itself (LOCAL), or it does not say."""
+    """The client and the address it connected to. Both None: the load balancer itself (LOCAL), or not known."""
 
     source: Endpoint | None = None
     destination: Endpoint | None = None
@@ -53,15 +53,15 @@ class ProxyHeaderReader:
     def __init__(self, versions: frozenset[int] = frozenset({1, 2})) -> None:
         self._versions = versions
         self._received = bytearray()
-        self.trailing = b""  # what came behind the header
+        self.trailing = b""  # the bytes after the header
 
     @property
     def started(self) -> bool:
-        """Whether a byte has come."""
+        """True once a byte was received."""
         return bool(self._received)
 
     def feed(self, data: bytes | memoryview) -> ProxyHeader | None:
-        """The header once it is complete; None: more is needed. Raises `ProxyHeaderError`."""
+        """Take any slice; return the header once it is complete, else None. Raises ProxyHeaderError."""
         self._received += data
         received = self._received
         for version, signature in ((1, _V1), (2, _V2)):
@@ -130,7 +130,7 @@ def parse_version_2(header: bytes) -> ProxyHeader:
     if command != _PROXY:
         raise ProxyHeaderMalformed(f"version and command {command:#04x}")
     if family == _UNSPEC:
-        return ProxyHeader()  # nor does anything say where its TLVs would begin
+        return ProxyHeader()  # the length of its addresses is not defined, so neither is where its TLVs begin
     body = header[_FIXED:]
     layout = _ADDRESSES.get(family)
     if layout is None and family not in _UNIX:
@@ -148,7 +148,7 @@ def parse_version_2(header: bytes) -> ProxyHeader:
 
 
 def _check_extensions(header: bytes, position: int) -> None:
-    """The type-length-value fields behind the addresses fill the rest, and a checksum among them is right."""
+    """Check that the TLVs after the addresses fill the rest, and that a checksum among them is right."""
     checksum: int | None = None
     while position < len(header):
         value = position + _TLV.size
@@ -169,7 +169,7 @@ def _check_extensions(header: bytes, position: int) -> None:
 
 
 def encode_proxy_header(version: int, source: Endpoint | None, destination: Endpoint | None) -> bytes:
-    """A header of version 1 or 2. Where an end is not known, or they are of two families: UNKNOWN, or LOCAL."""
+    """Encode a header of version 1 or 2: UNKNOWN or LOCAL if an end is not known, or the ends differ in family."""
     if source is None or destination is None or source[0].version != destination[0].version:
         return b"PROXY UNKNOWN\r\n" if version == 1 else _V2 + bytes((_LOCAL, _UNSPEC, 0, 0))
     (client, client_port), (server, server_port) = source, destination

@@ -12,7 +12,7 @@ _ITEM_HEADER = 4  # type, reserved, 16-bit length (PS3.8 section 9.3.1)
 
 
 def is_uid(raw: bytes) -> bool:
-    """Whether that is a UID, without padding (PS3.5 section 9.1)."""
+    """Return whether the bytes are a UID without padding (PS3.5 section 9.1)."""
     return len(raw) <= _LONGEST_UID and _UID.fullmatch(raw) is not None
 
 
@@ -27,7 +27,7 @@ class ByteReader:
     def __init__(
         self, data: bytes | memoryview, offset: int = 0, end: int | None = None, start: int | None = None
     ) -> None:
-        """`start` is where the header of the item stands whose body this is; `offset` if it has none."""
+        """`start`: position of the header of the item whose body is read; None: `offset`."""
         self._data = data
         self.offset = offset
         self.end = len(data) if end is None else end
@@ -35,7 +35,7 @@ class ByteReader:
 
     @property
     def span(self) -> Span:
-        """The item with its header, wherever the cursor is."""
+        """The whole item with its header, independent of the cursor."""
         return Span(self._start, self.end)
 
     @property
@@ -63,7 +63,7 @@ class ByteReader:
         return int.from_bytes(self._data[at : at + 4], "big")
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes, copied."""
+        """Return a copy of the next `count` bytes."""
         at = self._advance(count)
         return bytes(self._data[at : at + count])
 
@@ -71,7 +71,7 @@ class ByteReader:
         self._advance(count)
 
     def part(self, count: int) -> "ByteReader":
-        """A reader of the next `count` bytes alone."""
+        """Return a reader of the next `count` bytes."""
         at = self._advance(count)
         return ByteReader(self._data, at, at + count, self._start)
 
@@ -81,7 +81,7 @@ class ByteReader:
             raise InvalidPduParameter(f"item at byte {self._start}: {self.end - self.offset} bytes too long")
 
     def uid(self, length: int | None = None) -> str:
-        """A UID (PS3.8 annex F) of `length` bytes, or the whole rest. One trailing NUL or space is cut: devices pad."""
+        """Read a UID (PS3.8 annex F) of `length` bytes, None: of the rest. One NUL or space of padding is cut."""
         raw = self.take(self.remaining if length is None else length)
         unpadded = raw[:-1] if raw.endswith((b"\0", b" ")) else raw
         if not is_uid(unpadded):
@@ -89,7 +89,7 @@ class ByteReader:
         return unpadded.decode("ascii")
 
     def items(self) -> Iterator[tuple[int, "ByteReader"]]:
-        """The items in the rest: type and a reader of the body, bounded by this one. The last ends where this ends."""
+        """Yield type and body reader of each item that is left. No body reaches past the end of this reader."""
         data, end = self._data, self.end
         while self.offset < end:
             start = self.offset

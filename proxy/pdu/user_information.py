@@ -86,7 +86,7 @@ def _collect(item: ByteReader, sub_items: Iterator[tuple[int, ByteReader]]) -> U
                 found.roles.append(_parse_role_selection(body))
             case ItemType.IMPLEMENTATION_VERSION_NAME:
                 found.implementation_version_name = _parse_version_name(body)
-            case ItemType.EXTENDED_NEGOTIATION:  # the application information behind the UID has no form of its own
+            case ItemType.EXTENDED_NEGOTIATION:  # the application information after the UID has no defined form
                 found.extended.append(ExtendedNegotiation(body.uid(body.uint16()), body.span))
             case ItemType.COMMON_EXTENDED_NEGOTIATION:
                 found.common_extended.append(_parse_common_extended_negotiation(body))
@@ -122,7 +122,7 @@ def _parse_role_selection(body: ByteReader) -> RoleSelection:
 
 
 def _parse_version_name(body: ByteReader) -> str:
-    """PS3.7 Table D.3-2, as printable ASCII: whatever else a device sends is escaped. Padding is cut."""
+    """PS3.7 Table D.3-2, as printable ASCII: other bytes are escaped, padding is cut."""
     if body.remaining > _LONGEST_VERSION_NAME:
         raise InvalidPduParameter(f"implementation version name of {body.remaining} bytes")
     raw = body.take(body.remaining).rstrip(b"\0 ")

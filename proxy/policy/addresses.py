@@ -11,7 +11,7 @@ _LOOPBACK: dict[int, Address] = {4: ipaddress.IPv4Address("127.0.0.1"), 6: ipadd
 
 
 def normalize(value: str | Address) -> Address:
-    """The address as policy compares it: IPv4-mapped is IPv4, the zone id is cut. ValueError for what is no address."""
+    """Return the address as policy compares it: IPv4-mapped becomes IPv4, the zone id is cut. Raises ValueError."""
     if isinstance(value, str):
         text, percent, zone = value.partition("%")
         if percent and (":" not in text or not zone or "%" in zone):
@@ -35,7 +35,7 @@ def _as_ipv4(network: ipaddress.IPv6Network) -> ipaddress.IPv4Network | None:
 
 
 def contains(networks: tuple[Network, ...] | None, address: Address) -> bool:
-    """Whether one of the networks holds the address; None is any network. `::/0` holds no IPv4 address."""
+    """Return whether one of the networks contains the address; None: any. `::/0` contains no IPv4 address."""
     if networks is None:
         return True
     address = normalize(address)
@@ -49,12 +49,12 @@ def contains(networks: tuple[Network, ...] | None, address: Address) -> bool:
 
 
 def connects_to(address: Address, bound: Address, is_local: Callable[[Address], bool]) -> bool:
-    """Whether a connection to `address` ends at the socket that listens on `bound`, where their ports are the same.
+    """Return whether a connection to `address` reaches the socket that listens on `bound`, with the same port.
 
-    `is_local`: whether an address is of this machine; it is asked only where that decides.
+    `is_local`: returns whether an address belongs to this machine; called only if that decides.
     """
     address = normalize(address)
-    if address.is_unspecified:  # connect(2) takes it for loopback
+    if address.is_unspecified:  # connect(2) treats it as loopback
         address = _LOOPBACK[address.version]
     if address == bound and not bound.is_link_local:
         return True

@@ -1,4 +1,4 @@
-"""What a verified client certificate counts for at one tenant: whether it is trusted there, and for which peer."""
+"""Whether a verified client certificate is trusted at one tenant, and which conditions of a peer it meets."""
 
 from proxy.policy.model import Certificate, CertificateConditions, ClientAuth, ClientAuthMode, Entrance, ListenerPolicy
 from proxy.policy.patterns import matches_dns, matches_uri
@@ -6,14 +6,14 @@ from proxy.policy.reasons import Reason
 
 
 def is_anchored(certificate: Certificate, auth: ClientAuth) -> bool:
-    """Whether the verified chain holds a CA of the tenant: only then do the names in the certificate count."""
+    """Return whether the verified chain contains a CA of the tenant: only then the names in the certificate count."""
     return any(issuer in auth.anchors for issuer in certificate.issuers)
 
 
 def check_client_auth(
     listener: ListenerPolicy, entrance: Entrance, certificate: Certificate | None, *, by_sni: bool
 ) -> tuple[Reason, str] | None:
-    """What the tenant's client authentication holds against this sender; None if nothing."""
+    """Return reason and detail if the tenant's client authentication refuses this sender, else None."""
     auth = entrance.client_auth
     if auth.mode is ClientAuthMode.NONE:
         return None
@@ -39,7 +39,7 @@ def check_client_auth(
 
 
 def check_conditions(conditions: CertificateConditions, certificate: Certificate, auth: ClientAuth) -> str | None:
-    """Which condition of a peer the certificate does not meet, in words; None if it meets all."""
+    """Return in words the first condition of a peer that the certificate does not meet; None if it meets all."""
     if certificate.problem is not None:
         return f"{describe(certificate)} counts for nothing ({certificate.problem})"
     if conditions.file is not None and certificate.sha256 not in conditions.file:
@@ -71,7 +71,7 @@ def _check_names(conditions: CertificateConditions, certificate: Certificate, au
 
 
 def describe(certificate: Certificate) -> str:
-    """A certificate in words: its subject, which the sender may have chosen, and the start of its fingerprint."""
+    """Describe a certificate by its subject, which its owner may have made up, and the start of its fingerprint."""
     return f"certificate {certificate.subject!r} (SHA-256 {certificate.sha256[:16]}…)"
 
 

@@ -1,4 +1,4 @@
-"""Which presentation contexts of a request live, by what their peer may do (`allow`)."""
+"""Selects the presentation contexts of a request that the rules of its peer (`allow`) keep."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SELF = "self"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is left of a request: the contexts by their id, and the SOP classes whose SCP role may stay (None: all)."""
+    """The kept contexts by their id, and the SOP classes whose SCP role may stay (None: all)."""
 
     contexts: Mapping[int, SopClass]
     scp_roles: frozenset[str] | None
@@ -48,14 +48,14 @@ def select_contexts(request: AAssociateRQ, peer: Peer | None, table: Mapping[str
 
 
 def offered_scp_roles(roles: Collection[RoleSelection]) -> frozenset[str]:
-    """The SOP classes of which the requestor offers to be the SCP (PS3.7 section D.3.3.4)."""
+    """Return the SOP classes for which the requestor offers to be SCP (PS3.7 section D.3.3.4)."""
     return frozenset(role.sop_class_uid for role in roles if role.scp_role) if roles else frozenset()
 
 
 def why_cut(
     context: PresentationContext, peer: Peer, table: Mapping[str, SopClass], offered: Collection[str]
 ) -> str | None:
-    """Why the peer's rules cut a context, in words; None: they do not. `offered`: as `offered_scp_roles` gives it."""
+    """Return in words why the peer's rules cut a context, None if they keep it. `offered`: see `offered_scp_roles`."""
     uid = context.abstract_syntax
     sop_class = classify(uid, table)
     may, scp = permitted(peer.allow), uid in offered
@@ -71,7 +71,7 @@ def why_cut(
 
 
 def not_in_allow(sop_class: SopClass, peer: Peer) -> str:
-    """What a class needs that the peer may not do, in words."""
+    """Return in words the operation that a class needs and `allow` lacks."""
     if sop_class.operation is Operation.STORE:
         needs = "as a private or unknown class it needs store or other"
     else:
@@ -80,7 +80,7 @@ def not_in_allow(sop_class: SopClass, peer: Peer) -> str:
 
 
 def describe_cuts(request: AAssociateRQ, peer: Peer, selection: Selection, table: Mapping[str, SopClass]) -> str:
-    """The contexts that are cut, in words."""
+    """Describe the contexts that are cut, and why."""
     kept = selection.contexts
     cut = {item.abstract_syntax: item for item in request.presentation_contexts if item.context_id not in kept}
     offered = offered_scp_roles(request.user_information.role_selections)
@@ -94,12 +94,12 @@ def describe_cuts(request: AAssociateRQ, peer: Peer, selection: Selection, table
 
 
 def move_allowed(accept: Accept, destination: str, calling_title: str) -> bool:
-    """Whether C-MOVE may send to `destination` (an AE title without padding) for who is called `calling_title`."""
+    """Return whether a sender named `calling_title` may C-MOVE to `destination`. AE titles without padding."""
     titles = accept.move_destinations
     if titles is None:
         return True
     if check_ae_title(destination) is not None:
-        return False  # "EVIL\0_WS" is EVIL to a PACS that reads to the first NUL
+        return False  # a PACS that reads to the first NUL would take "EVIL\0_WS" for EVIL
     fold = accept.tenant.fold_case
     if SELF in titles and _comparable(destination, fold=fold) == _comparable(calling_title, fold=fold):
         return True

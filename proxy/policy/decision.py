@@ -1,7 +1,8 @@
 """The decision. `judge` is the one function of the live path, `explain`, observe mode, recheck after reload and replay.
 
-Every rule is tried in order and the first refusal wins; what nothing allows is refused. Among the peers the first that
-matches in full wins. When none does, the reason is that of the peer that came furthest: that is the one to mend.
+The rules are tried in order and the first refusal wins; a request that nothing allows is refused. The first peer whose
+conditions are all met wins. If there is none, the reason is that of the peer that met the most conditions in order:
+that is most likely the entry to correct.
 """
 
 from dataclasses import replace
@@ -27,7 +28,7 @@ from proxy.policy.reasons import Reason
 from proxy.policy.tenants import describe_networks, select_tenant, wants_uniform_rejects
 from proxy.policy.trace import Trace
 
-#: How far a peer came: the conditions in the order in which they are tried.
+#: The conditions of a peer in the order in which they are tried.
 _PROGRESS = (
     Reason.CALLING_AET_UNKNOWN,
     Reason.SOURCE_NOT_ALLOWED,
@@ -38,13 +39,13 @@ _PROGRESS = (
 
 
 def judge(listener: ListenerPolicy, entrance: Entrance | None, facts: Facts) -> Decision:
-    """Decide on one association. `entrance` is what `entrance_for_sni` gave; None: match the tenant."""
+    """Decide on one association. `entrance`: as returned by `entrance_for_sni`; None: match the tenant."""
     trace = Trace()
     refusal = _check_request(listener, entrance, facts, trace) or _check_certificate(listener, entrance, facts, trace)
     if refusal is not None:
         return refusal
     if facts.certificate is not None and not _asks_for_certificate(listener, entrance):
-        # It could not have been shown here today: `explain` and the recheck after a reload must not count it.
+        # Under this configuration the sender could not have shown it, so the recheck and `explain` must not count it.
         trace.skipped("certificate", f"{describe(facts.certificate)} does not count: none is asked for here")
         facts = replace(facts, certificate=None)
     selected = select_tenant(listener, entrance, facts, trace)
@@ -67,7 +68,7 @@ def decide(facts: Facts, tenant: Tenant, entrance: Entrance | None = None, trace
 
 
 def _check_request(listener: ListenerPolicy, entrance: Entrance | None, facts: Facts, trace: Trace) -> Refuse | None:
-    """What any request must be, whoever sends it."""
+    """Check what holds for any request, whoever sends it."""
     request = facts.request
     tenant = entrance.tenant if entrance is not None else None
     if not contains(listener.networks, facts.source):
@@ -94,7 +95,7 @@ def _check_request(listener: ListenerPolicy, entrance: Entrance | None, facts: F
 def _check_certificate(
     listener: ListenerPolicy, entrance: Entrance | None, facts: Facts, trace: Trace
 ) -> Refuse | None:
-    """What the TLS layer found wrong after the handshake: an invalid certificate is never as good as none."""
+    """Refuse a certificate that the TLS layer found wrong after the handshake: it must not count as no certificate."""
     certificate = facts.certificate
     if certificate is None or certificate.problem is None:
         return None
@@ -144,7 +145,7 @@ def _check_ae_title_form(facts: Facts, tenant: Tenant, trace: Trace) -> Refuse |
 
 
 def _find_peer(facts: Facts, tenant: Tenant, auth: ClientAuth, trace: Trace) -> Peer | Refuse | None:
-    """The first peer that matches; None where observe mode lets an unmatched sender pass."""
+    """Return the first peer that matches; None if observe mode lets an unmatched sender pass."""
     title = facts.request.calling.title
     candidates, literal = tenant.calling_matcher.find(title)
     progress, refusal = 0, f"calling AE title {title!r} is in no peer of tenant {tenant.name}"
@@ -162,7 +163,7 @@ def _find_peer(facts: Facts, tenant: Tenant, auth: ClientAuth, trace: Trace) -> 
         reason, words = unmet
         detail = f"peer {peer.name}: {words}"
         trace.skipped("peer", detail, peer.where)
-        # What an entry with `action: refuse` lacks is nothing that anybody should mend to get in.
+        # An entry with `action: refuse` that does not match needs no correction, so it never gives the reason.
         if not peer.refuse and _PROGRESS.index(reason) > progress:
             progress, refusal, where = _PROGRESS.index(reason), detail, peer.where
     if candidates and not progress:
@@ -174,7 +175,7 @@ def _find_peer(facts: Facts, tenant: Tenant, auth: ClientAuth, trace: Trace) -> 
 
 
 def _check_peer(facts: Facts, peer: Peer, auth: ClientAuth) -> tuple[Reason, str] | None:
-    """Which condition of a peer whose title matches is not met."""
+    """Return reason and words of the first condition that is not met, of a peer whose title matches."""
     if peer.source is not None and not contains(peer.source, facts.source):
         words = f"source {facts.source} is not in its from ({describe_networks(peer.source)})"
         return Reason.SOURCE_NOT_ALLOWED, words
@@ -213,7 +214,7 @@ def _accept(facts: Facts, tenant: Tenant, peer: Peer | None, trace: Trace) -> Ac
         return refusal
     all_kept = observing or len(selection.contexts) == len(request.presentation_contexts)
     upstream = tenant.upstream_named(request.called.title) or tenant.upstream
-    # `rewrite.called_aet` is what the tenant's own upstream is called by; a route's title is known to its upstream.
+    # `rewrite.called_aet` is the title of the tenant's own upstream. The upstream of a route knows the route's title.
     rewrite_called = tenant.rewrite_called_aet if upstream == tenant.upstream else None
     rewrite_calling = peer.rewrite_calling_aet if peer is not None else None
     return Accept(
@@ -237,7 +238,7 @@ def _accept(facts: Facts, tenant: Tenant, peer: Peer | None, trace: Trace) -> Ac
 def _check_contexts(
     facts: Facts, tenant: Tenant, peer: Peer | None, selection: Selection, trace: Trace
 ) -> Refuse | None:
-    """One context that may be used is enough; the others are cut, but not while observing."""
+    """One context that may be used is enough. The others are cut, except in observe mode."""
     rule, kept, proposed = "contexts", len(selection.contexts), len(facts.request.presentation_contexts)
     if peer is None or kept == proposed:
         trace.passed(
@@ -247,7 +248,7 @@ def _check_contexts(
     detail = f"peer {peer.name}: {kept or 'none'} of {proposed} presentation contexts may be used"
     observing = tenant.observes(facts.now)
     if kept and not observing:
-        # Which ones are cut stands in the access record.
+        # The access record lists the contexts that are cut.
         trace.passed(rule, detail, peer.where)
         return None
     detail = f"{detail} ({describe_cuts(facts.request, peer, selection, tenant.sop_class_table)})"

@@ -1,4 +1,4 @@
-"""What the decision reads (facts, listener, tenant, peer) and what it answers. Plain frozen values; no I/O, no clock.
+"""The input of the decision (facts, listener, tenant, peer) and its results. Plain frozen values; no I/O, no clock.
 
 The configuration layer builds listeners and tenants once per generation; the network layer builds one `Facts` per
 association; `decide` and `select_tenant` read nothing else.
@@ -19,7 +19,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ClientAuthMode(enum.StrEnum):
-    """Whether a client certificate is asked for: optional means absent is fine, invalid never."""
+    """Whether a client certificate is requested. OPTIONAL accepts none at all, but never an invalid one."""
 
     NONE = "none"
     OPTIONAL = "optional"
@@ -28,9 +28,9 @@ class ClientAuthMode(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CertificateConditions:
-    """`peers[].cert`: every given kind must match the verified client certificate, inside a kind any one may.
+    """`peers[].cert`: each kind that is given must match the verified client certificate, by any one of its values.
 
-    A kind that is None was not given. Fingerprints are lower-case hex without colons; `spki_sha256` is base64.
+    None: the kind is not given. Fingerprints are lower-case hex without colons; `spki_sha256` is base64.
     """
 
     file: frozenset[str] | None = None  # SHA-256 of each pinned certificate
@@ -44,7 +44,7 @@ class CertificateConditions:
 
 @dataclass(frozen=True, slots=True)
 class UserConditions:
-    """`peers[].user`: either list may match."""
+    """`peers[].user`: a match in either list is enough."""
 
     names: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
@@ -103,17 +103,17 @@ class Tenant:
         object.__setattr__(self, "called_upstreams", named)
 
     def observes(self, now: float) -> bool:
-        """Whether refusals by policy are let pass at `now` (seconds since the epoch)."""
+        """Return whether observe mode is on at `now` (seconds since the epoch)."""
         return self.observe_until is not None and now < self.observe_until
 
     def upstream_named(self, called_ae_title: str) -> str | None:
-        """The upstream of a called AE title that the tenant names literally."""
+        """Return the upstream of a called AE title that the tenant names literally, else None."""
         return self.called_upstreams.get(fold_title(called_ae_title) if self.fold_case else called_ae_title)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientAuth:
-    """Which client certificates are asked for and trusted: of a listener, or of one tenant on one listener.
+    """The client certificates that are requested and trusted, by a listener or by one tenant on one listener.
 
     `anchors`: SHA-256 (hex) of every CA certificate trusted -> the names it has in the configuration.
     `pinned`: SHA-256 (hex) of the certificates under `peers[].cert.file`; trusted as themselves, never as issuers.
@@ -134,7 +134,7 @@ class Entrance:
 
 @dataclass(frozen=True, slots=True)
 class ListenerPolicy:
-    """What policy knows of a listener."""
+    """The part of a listener that policy reads."""
 
     name: str
     entrances: tuple[Entrance, ...]
@@ -176,8 +176,8 @@ class Certificate:
     issuers: tuple[str, ...] = ()  # SHA-256 (hex) of the certificates above the leaf in the verified chain
     serial: str = ""
     not_after: float = 0.0
-    # What the TLS layer found wrong after the handshake (revoked, CRL stale, weak, wrong CA): told as an RJ once the
-    # request is read.
+    # Found by the TLS layer after the handshake (revoked, CRL stale, weak, wrong CA). Answered by A-ASSOCIATE-RJ when
+    # the request is read.
     problem: Reason | None = None
     problem_detail: str = ""
 
@@ -193,7 +193,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that is known of one association when it is decided. `now` is in seconds since the epoch."""
+    """All facts that one association is decided on. `now`: seconds since the epoch."""
 
     source: Address  # IPv4-mapped addresses are already IPv4
     request: AAssociateRQ
@@ -204,7 +204,7 @@ class Facts:
 
 
 class StepOutcome(enum.StrEnum):
-    """What one rule said."""
+    """The outcome of one rule."""
 
     PASS = "pass"  # noqa: S105 - not a secret
     FAIL = "fail"
@@ -214,7 +214,7 @@ class StepOutcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One rule tried, in words, with the line of the configuration that it came from."""
+    """One rule that was tried, in words. `where`: the line of the configuration that it comes from."""
 
     rule: str
     outcome: StepOutcome
@@ -224,7 +224,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The association may be forwarded. What is None is forwarded as it came."""
+    """The association may be forwarded. A field that is None changes nothing."""
 
     tenant: Tenant
     peer: Peer | None  # None only where observe_until let an unknown peer pass
@@ -235,7 +235,7 @@ class Accept:
     transfer_syntaxes: frozenset[str] | None = None  # UIDs that stay in each kept context; None: all
     scp_roles: frozenset[str] | None = None  # SOP classes for which the requestor may offer the SCP role; None: all
     move_destinations: tuple[str, ...] | None = None  # of C-MOVE, for `move_allowed`; None: any
-    observing: bool = False  # observe_until is not reached: what may not pass is counted, and passes
+    observing: bool = False  # observe mode: what policy would refuse is counted, and passes
     called_ae_title: str | None = None  # rewritten, or put into canonical form
     calling_ae_title: str | None = None
     strip_user_identity: bool = False

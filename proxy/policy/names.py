@@ -1,4 +1,4 @@
-"""Which tenant an SNI server name (RFC 6066 section 3) selects on a listener."""
+"""Looks up the tenant that an SNI server name (RFC 6066 section 3) selects on a listener."""
 
 import enum
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ class SniResult(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SniLookup:
-    """What a server name selects; `entrance` only where the result is exact or wildcard."""
+    """The result of a look-up; `entrance` is set only for EXACT and WILDCARD."""
 
     result: SniResult
     entrance: Entrance | None = None
 
 
 def normalize_server_name(text: str) -> str:
-    """A server name as policy compares it: lower case, one trailing dot off."""
+    """Return a server name as policy compares it: in lower case, without one trailing dot."""
     return text.lower().removesuffix(".")
 
 
@@ -40,7 +40,7 @@ def lookup(listener: ListenerPolicy, sni: str | None) -> SniLookup:
     if entrance is not None:
         return SniLookup(SniResult.EXACT, entrance)
     label, _, parent = name.partition(".")
-    # `*` and an empty label are no names of a host: such a client gets no wildcard's tenant.
+    # `*` and an empty label name no host, so no wildcard matches them.
     entrance = listener.wildcard_names.get(parent) if label.strip("*") else None
     if entrance is not None:
         return SniLookup(SniResult.WILDCARD, entrance)

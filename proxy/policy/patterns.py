@@ -1,7 +1,7 @@
 """Patterns of the configuration, compiled once: AE titles, host names and URIs.
 
-Each star takes the first place where the next part fits and never comes back (an atomic group). A later place could not
-help: what follows a star may begin anywhere. So matching is never exponential, whatever was written.
+Each star takes the first place where the next part fits, and never backtracks (an atomic group). A later place could
+not match more, since a star follows the part. So no pattern takes exponential time.
 """
 
 import re
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 
 def _compile(pattern: str, *, star: str, question_mark: bool) -> re.Pattern[str]:
-    """A pattern for the whole text; `star` is the class of characters that `*` covers, any number of them."""
+    """Compile a pattern for a whole text. `star`: the class of the characters that `*` matches, any number of them."""
     parts = [
         "".join("." if char == "?" and question_mark else re.escape(char) for char in part)
         for part in re.sub(r"\*+", "*", pattern).split("*")
@@ -25,7 +25,7 @@ def _compile(pattern: str, *, star: str, question_mark: bool) -> re.Pattern[str]
 
 @lru_cache(maxsize=4096)  # keys come from the configuration alone
 def _dns_pattern(pattern: str) -> re.Pattern[str]:
-    # A label is what a host can be called: a NUL or a second wildcard in a certificate is not covered.
+    # Only characters of host names: `*` must match neither a NUL nor a wildcard in a certificate.
     return re.compile(r"\.".join("[a-z0-9_-]+" if label == "*" else re.escape(label) for label in pattern.split(".")))
 
 
@@ -35,23 +35,23 @@ def _uri_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def matches_dns(pattern: str, name: str) -> bool:
-    """Whether a host name matches; a label `*` stands for exactly one label. Both in lower case."""
+    """Return whether a host name matches; a label `*` matches exactly one label. Both in lower case."""
     return name == pattern or _dns_pattern(pattern).fullmatch(name) is not None
 
 
 def matches_uri(pattern: str, uri: str) -> bool:
-    """Whether a URI matches; `*` does not cross a `/`."""
+    """Return whether a URI matches; `*` does not match a `/`."""
     return uri == pattern or _uri_pattern(pattern).fullmatch(uri) is not None
 
 
 def is_title_pattern(title: str) -> bool:
-    """Whether an entry of `aet` is a pattern and not a literal title."""
+    """Return whether an entry of `aet` is a pattern, not a literal title."""
     return "*" in title or "?" in title
 
 
 @dataclass(frozen=True, slots=True)
 class TitleMatcher:
-    """Which entries a title belongs to. A title that any entry names literally is never matched by a pattern."""
+    """Finds the entries that a title belongs to. A title that any entry names literally is matched by no pattern."""
 
     fold: bool
     literals: dict[str, tuple[int, ...]]  # title -> entries that name it, in order
@@ -71,7 +71,7 @@ class TitleMatcher:
         return cls(fold, {title: tuple(indexes) for title, indexes in literals.items()}, tuple(patterns))
 
     def find(self, title: str) -> tuple[tuple[int, ...], bool]:
-        """The entries that the title belongs to, in order, and whether they name it literally."""
+        """Return the entries that the title belongs to, in order, and whether they name it literally."""
         if self.fold:
             title = fold_title(title)
         literal = self.literals.get(title)
@@ -82,5 +82,5 @@ class TitleMatcher:
 
 
 def fold_title(title: str) -> str:
-    """A title for comparison under `aet_case: fold`. AE titles are ASCII (PS3.8 Table 9-11)."""
+    """Return a title for comparison under `aet_case: fold`. AE titles are ASCII (PS3.8 Table 9-11)."""
     return title.upper()

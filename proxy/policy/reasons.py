@@ -73,7 +73,7 @@ class Stage(enum.Enum):
 
 
 class Reason(enum.StrEnum):
-    """Why somebody was refused or an association was ended by the gateway. A closed set."""
+    """The reason why the gateway refused a connection or ended an association. A closed set."""
 
     ADDRESS_DENIED = "address_denied"
     CONNECTION_LIMIT = "connection_limit"

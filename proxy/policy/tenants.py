@@ -1,8 +1,8 @@
-"""Which tenant: before TLS by SNI, after the request by SNI or by source, client certificate and called AE title.
+"""Selects the tenant: before TLS by SNI, after the request by SNI or by source, certificate and called AE title.
 
 Without SNI the tenants of a listener compete, and only a single match wins. The default tenant does not compete: it
-takes what matches no other, under its own networks and client authentication. It does not take a request that names
-another tenant's title and lacks nothing but the certificate which that tenant demands: a silent downgrade.
+takes requests that match no other, under its own networks and client authentication. It does not take a request for
+another tenant's title that lacks only the certificate which that tenant demands: that would be a silent downgrade.
 """
 
 from functools import lru_cache
@@ -19,7 +19,7 @@ _MOST_NAMED = 6  # tenants and networks that one sentence names
 
 
 def entrance_for_sni(listener: ListenerPolicy, sni: str | None) -> Entrance | Refuse | None:
-    """Before TLS: the tenant that the server name selects; None: the listener's own context, and match later."""
+    """Return the tenant that the server name selects, before TLS. None: use the listener's own context, match later."""
     if not listener.tls:
         return None
     found = lookup(listener, sni)
@@ -42,9 +42,9 @@ def entrance_for_sni(listener: ListenerPolicy, sni: str | None) -> Entrance | Re
 def select_tenant(
     listener: ListenerPolicy, entrance: Entrance | None, facts: Facts, trace: Trace | None = None
 ) -> Entrance | Refuse:
-    """After the request: the tenant whose networks hold the source and whose client authentication is met.
+    """Return the tenant whose networks contain the source and whose client authentication is met, after the request.
 
-    A called AE title that a chosen tenant does not have is `decide`'s to refuse, unless it is another tenant's.
+    `decide` refuses a called AE title that the tenant does not have; only a title of another tenant is refused here.
     """
     trace = trace or Trace()
     if entrance is not None:
@@ -56,9 +56,9 @@ def select_tenant(
 
 
 def wants_uniform_rejects(listener: ListenerPolicy, entrance: Entrance | None) -> bool:
-    """Whether a refusal must say nothing while the tenant is not known: one tenant that wants it is enough.
+    """Return whether a refusal must be uniform while the tenant is not known: if any tenant wants that.
 
-    Else guesses could be told apart: an answer of 1/1/1 would mean that the called AE title is right.
+    Otherwise guesses could be told apart: an answer of 1/1/1 would mean that the called AE title is right.
     """
     if entrance is not None:
         return entrance.tenant.uniform_rejects
@@ -80,7 +80,7 @@ def _check_chosen(
     if not contains(tenant.networks, facts.source):
         detail = f"tenant {tenant.name} ({how}): {_outside(tenant, facts)}"
         where_networks = tenant.where.get("networks", where)
-        # The default tenant gets what was meant for anybody: its networks are what separates it from the others.
+        # Any sender may end up at the default tenant, so its networks separate tenants: observe mode keeps them.
         if is_default or not trace.observed(
             tenant, facts.now, _RULE, Reason.SOURCE_NOT_ALLOWED, detail, where_networks
         ):
@@ -103,7 +103,7 @@ def _check_chosen(
 def _match(listener: ListenerPolicy, facts: Facts, trace: Trace) -> Entrance | Refuse:
     called = facts.request.called.title
     matching: list[Entrance] = []
-    barred: list[tuple[Tenant, Reason, str]] = []  # wanting in nothing but client authentication
+    barred: list[tuple[Tenant, Reason, str]] = []  # matching but for client authentication
     default: Entrance | None = None
     for candidate in listener.entrances:
         tenant = candidate.tenant
@@ -160,7 +160,7 @@ def _takes(tenant: Tenant, called: str) -> bool:
 
 
 def _why_not(tenant: Tenant, facts: Facts) -> str:
-    """What excluded a tenant that client authentication did not exclude."""
+    """Return in words why a tenant does not match, client authentication aside."""
     called = facts.request.called.title
     title = None if _takes(tenant, called) else f"called AE title {called!r} is not one of its titles"
     network = None if contains(tenant.networks, facts.source) else _outside(tenant, facts)
@@ -173,7 +173,7 @@ def _outside(tenant: Tenant, facts: Facts) -> str:
 
 @lru_cache(maxsize=4096)  # keys come from the configuration alone
 def describe_networks(networks: tuple[Network, ...]) -> str:
-    """Networks in words; a single address without its prefix length."""
+    """Describe networks; a single address without its prefix length."""
     return _some([str(net.network_address) if net.prefixlen == net.max_prefixlen else str(net) for net in networks])
 
 

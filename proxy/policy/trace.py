@@ -1,4 +1,4 @@
-"""The trace: every rule tried on the way to a decision, collected in order, and the refusal that ends it."""
+"""Collects the rules that were tried on the way to a decision, in order, and the refusal that ends it."""
 
 from proxy.policy.model import Peer, Refuse, Step, StepOutcome, Tenant
 from proxy.policy.reasons import Alert, Answer, Reason, Reject
@@ -6,12 +6,12 @@ from proxy.policy.reasons import Alert, Answer, Reason, Reject
 _NO_REASON_GIVEN = Reject(1, 1, 1)
 _CALLING_NOT_RECOGNIZED = Reject(1, 1, 3)
 _PERMANENT = 1
-#: Said of the request's form, not of who is known here: they stay as the Standard has them under `uniform_rejects`.
+#: They concern the form of the request and reveal nothing configured, so `uniform_rejects` leaves their answers.
 _PROTOCOL = frozenset({Reason.PROTOCOL_VERSION, Reason.APPLICATION_CONTEXT})
 
 
 class Trace:
-    """The steps of one decision, and what observe mode has let pass so far."""
+    """The steps of one decision, and the refusals that observe mode has let pass so far."""
 
     __slots__ = ("steps", "would_refuse")
 
@@ -20,15 +20,15 @@ class Trace:
         self.would_refuse: list[Reason] = []
 
     def passed(self, rule: str, detail: str, where: str = "") -> None:
-        """A rule that was met."""
+        """Add a rule that is met."""
         self.steps.append(Step(rule, StepOutcome.PASS, detail, where))
 
     def noted(self, rule: str, detail: str, where: str = "") -> None:
-        """A rule that would take something away, and refuses nothing; observe mode leaves it there."""
+        """Add a rule that would cut something without refusing the association; observe mode does not cut."""
         self.steps.append(Step(rule, StepOutcome.WOULD_REFUSE, detail, where))
 
     def skipped(self, rule: str, detail: str, where: str = "") -> None:
-        """A rule or peer that does not concern this association, or a condition of a peer that is not met."""
+        """Add a rule or peer that does not concern this association, or a condition of a peer that is not met."""
         self.steps.append(Step(rule, StepOutcome.SKIP, detail, where))
 
     def failed(
@@ -42,14 +42,14 @@ class Trace:
         peer: Peer | None = None,
         uniform: bool | None = None,
     ) -> Refuse:
-        """The refusal, which is also the last step. `uniform` None: as the tenant says."""
+        """Add the last step and return the refusal. `uniform` None: as the tenant is configured."""
         self.steps.append(Step(rule, StepOutcome.FAIL, detail, where))
         if uniform is None:
             uniform = tenant is not None and tenant.uniform_rejects
         return Refuse(reason, answer_to(reason, uniform=uniform), detail, tenant, peer, tuple(self.steps))
 
     def observed(self, tenant: Tenant, now: float, rule: str, reason: Reason, detail: str, where: str = "") -> bool:
-        """Whether observe mode lets a refusal pass; it is then noted."""
+        """Return whether observe mode lets a refusal pass, and add it as a step if so."""
         if not tenant.observes(now) or not reason.observable:
             return False
         self.would_refuse.append(reason)
@@ -59,10 +59,10 @@ class Trace:
 
 
 def answer_to(reason: Reason, *, uniform: bool) -> Answer:
-    """The answer to a request that was read; a permanent rejection says nothing more where rejections are uniform."""
+    """Return the answer to a complete request. `uniform`: replace the triple of a permanent rejection by 1/1/1."""
     answer = reason.answer
     if answer == Alert():
-        # OpenSSL's to send, in the handshake. What the gateway finds behind it is told to the request.
+        # The alert is OpenSSL's, in the handshake. What the gateway finds after it is answered to the request.
         answer = _CALLING_NOT_RECOGNIZED
     if uniform and isinstance(answer, Reject) and answer.result == _PERMANENT and reason not in _PROTOCOL:
         return _NO_REASON_GIVEN

@@ -38,8 +38,8 @@ def test_row_021_certificate_for_another_usage(case: Case, pki: Pki, usage: tupl
     alerted(case, wrong, "unsupported_certificate", "client_certificate_wrong_usage")
 
 
-# The list would have (certs.ANY,) alone accepted. OpenSSL 3.0 does not count it as clientAuth, and Python's ssl cannot
-# name another purpose: this is a documented limit.
+# (certs.ANY,) alone is refused (row 21): OpenSSL 3.0 does not count it as clientAuth, and Python's ssl cannot name
+# another purpose.
 @pytest.mark.parametrize("usage", [None, (certs.CLIENT,), (certs.CLIENT, certs.SERVER), (certs.CLIENT, certs.ANY)])
 def test_row_021_certificate_for_this_usage(
     case: Case, pki: Pki, usage: tuple[x509.ObjectIdentifier, ...] | None
@@ -57,7 +57,7 @@ def test_row_022_revocation_lists(case: Case, pki: Pki) -> None:
 
 @pytest.mark.parametrize("damage", ["truncated", "of another CA", "forged", "not a CRL"])
 def test_row_022_revocation_list_that_proves_nothing_at_start(pki: Pki, tmp_path: Path, damage: str) -> None:
-    """The gateway does not start with such a list. That a reload keeps the last good one waits (see `waiting`)."""
+    """The gateway does not start with such a list. A reload keeps the last good one (test_reload_rows_018_022.py)."""
     lists = {
         "truncated": certs.crl(pki.ca["a"])[:-60],
         "of another CA": certs.crl(pki.ca["b"]),

@@ -38,6 +38,19 @@ PURE = ("pdu", "dimse", "policy")
 IMPURE = frozenset({"asyncio", "ssl", "socket", "logging", "time", "os"})
 #: Inside a folder, from bottom to top: a file may import files of lower floors only.
 FLOORS = {
+    "net": (
+        "association_end operations poller records servers tcp",
+        "sending station",
+        "gate leg",
+        "flow linger refused",
+        "accounting early relay_ending stage_runner stages",
+        "connecting proxied recheck relay",
+        "loops traffic",
+        "dial established",
+        "connection",
+        "association",
+        "worker",
+    ),
     "process": (
         "announcing channel control health logs messages notify priority sockets watch",
         "channel_journal worker_process",
