@@ -27,8 +27,8 @@ from proxy.pdu import edit_associate_rq
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import Accept, Facts, NeedsIdentity, Reason, Refuse, judge
 
-# Bytes of a request that takes long to parse and to decide: 256 KiB of transfer syntaxes take a third of a second, and
-# a peer that sends sixty such requests need not be known.
+# Bytes of a request that takes long to parse: 256 KiB of the shortest transfer syntaxes take 60 ms, and a peer that
+# sends sixty such requests at once need not be known.
 _LARGE = 32 * 1024
 
 
