@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from proxy.observe.access import AccessRecord
 from proxy.observe.lines import console_line, json_line
 from proxy.observe.log import LogSink
-from proxy.policy import Certificate, Ended, Reason
+from proxy.policy import Ended, Reason, VerifiedCertificate
 
 #: Characters that a terminal shows as they are.
 PRINTABLE = set(string.ascii_letters + string.digits + string.punctuation + " ")
@@ -26,7 +26,7 @@ def record(text: str) -> AccessRecord:
     record = AccessRecord("a1", 0.0, "dicom-tls", reason=Reason.CALLING_AET_UNKNOWN)
     record.detail = record.sni = record.calling_aet = record.called_aet = text
     record.implementation_class_uid = record.implementation_version_name = record.user_name = text
-    record.certificate = Certificate("ab" * 32, "", text, (text,), (text,), (text,))
+    record.certificate = VerifiedCertificate("ab" * 32, "", text, (text,), (text,), (text,))
     return record
 
 
