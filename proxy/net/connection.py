@@ -23,7 +23,7 @@ from proxy.policy import Address, Reason
 from proxy.shared.counts import Claim
 
 _BUG = "an association failed on a bug of the gateway"
-# Closed without waiting for the peer: an address that may not connect must not keep a connection by not closing it.
+# Closed without waiting for the peer: an address that may not connect must not keep a connection by leaving it open.
 _AT_ONCE = frozenset({Reason.ADDRESS_DENIED, Reason.ADDRESS_LIMIT, Reason.CONNECTION_LIMIT})
 
 
@@ -112,7 +112,7 @@ class Connection(StageRunner, abc.ABC):
             self._station.records.bug(_BUG, error)
             refusal = Refused(Reason.INTERNAL, type(error).__name__)
         finally:
-            self._task = None  # `crashed` drops the connection from now on, instead of interrupting the stages
+            self._task = None  # no stage is left to interrupt: `crashed` drops the connection from now on
         with self.guarded():
             self._refuse(refusal)
 
@@ -195,12 +195,16 @@ class Connection(StageRunner, abc.ABC):
         linger(leg, self._station.loop, self._station.config.timeouts.close, 0, self._leg_closed)
 
     def _leg_closed(self) -> None:
-        """Release the claim once both connections are closed: until then the other one takes a descriptor."""
+        """Report the end once both connections are closed: until then one of them still takes a descriptor."""
         if self._requestor.closed and (self._upstream is None or self._upstream.closed):
             self._closed()
 
     def end(self, end: AssociationEnd, *, at_once: bool = False) -> None:
-        """End it from outside: a limit, a drain, an operator. `at_once`: without a PDU boundary."""
+        """End it from outside: a limit, a drain, an operator.
+
+        `at_once`: without waiting for a PDU boundary. Before the relay there is none to wait for, and the requestor
+        gets the answer of `end.reason`; without a reason that of a drain.
+        """
         if self.established is not None:
             self.established.end(end, at_once=at_once)
         else:

@@ -93,7 +93,7 @@ class _Dial:
         return result
 
     async def _try_addresses(self, server: Server, servers_left: int) -> Leg | Sequence[Failed]:
-        # A name service that does not answer must leave time for the other servers, whose names may be literals.
+        # A name service that does not answer must leave time for the other servers, which may be addresses.
         resolver = self._station.resolver
         seconds = self._share(servers_left + 1)
         try:
@@ -120,14 +120,16 @@ class _Dial:
         securing = False
         try:
             async with asyncio.timeout(seconds):
-                await self._guard.check(attempt, seconds / 2)  # a question of the guard leaves time for the connect
+                await self._guard.check(attempt, seconds / 2)  # a question leaves time for the connect
                 leg = await connect(attempt)
                 if self._tls is not None:
                     securing = True
                     await self._secure(attempt, leg, self._tls)
         except Loop as found:
             return self._failed("loop", str(found))
-        except TimeoutError:
+        except TimeoutError as error:
+            if error.errno:  # of the kernel (ETIMEDOUT), before our own time was over
+                return self._failed("timeout", f"{destination}: {error.strerror}")
             if securing:
                 return self._failed("tls", f"{destination}: the TLS handshake did not end in {_rounded(seconds)} s")
             return self._failed("timeout", f"{destination}: no connection in {_rounded(seconds)} s")
@@ -174,7 +176,7 @@ class _Dial:
 
 def _only_loops(failed: Sequence[Failed]) -> bool:
     """Return whether each address of a server leads back to this gateway: then the server has not failed."""
-    return all(attempt.result == "loop" for attempt in failed)
+    return bool(failed) and all(attempt.result == "loop" for attempt in failed)
 
 
 def _rounded(seconds: float) -> str:

@@ -18,7 +18,7 @@ def read_verified(chain: Iterable[bytes]) -> tuple[Certificate, ...]:
     return certificates
 
 
-def for_policy(certificate: Certificate) -> policy.Certificate:
+def for_policy(certificate: Certificate) -> policy.VerifiedCertificate:
     """Return the facts of one certificate, with `issuers` and `problem` left empty.
 
     Raises Unreadable if `cryptography` refuses a field that policy compares: OpenSSL may have read that field
@@ -27,7 +27,7 @@ def for_policy(certificate: Certificate) -> policy.Certificate:
     for name, why in certificate.unreadable.items():
         if name not in _NOT_COMPARED:
             raise Unreadable(f"{name}: {why}")
-    return policy.Certificate(
+    return policy.VerifiedCertificate(
         sha256=certificate.sha256,
         spki_sha256=certificate.spki_sha256,
         subject=certificate.subject.text,

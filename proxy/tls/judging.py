@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ssl import SSLObject
 
-from proxy.policy import Certificate, Reason
+from proxy.policy import Reason, VerifiedCertificate
 from proxy.tls.certificates import for_policy, read_verified
 from proxy.tls.chains import verified_chain
 from proxy.tls.paths import Chain
@@ -35,7 +35,7 @@ class _Judged:
     """The judgement of a chain. The trust store is fixed, so only time can change it: `until`, and the end of a CRL."""
 
     chain: tuple[str, ...]  # fingerprints, leaf first
-    certificate: Certificate
+    certificate: VerifiedCertificate
     crl: RevocationStatus
     until: float = math.inf  # the end of the CA above the leaf that expires first, in seconds since the epoch
 
@@ -51,7 +51,7 @@ class CertificateJudge:
         self._checks_strength = checks_strength
         self._remembered: dict[str, _Judged] = {}
 
-    def certificate(self, ssl_object: SSLObject, now: float) -> Certificate | None:
+    def certificate(self, ssl_object: SSLObject, now: float) -> VerifiedCertificate | None:
         """Return the certificate of a completed handshake, None without one. `problem` is set if it must be refused."""
         # A resumed TLS 1.2 session has the leaf and no chain: OpenSSL does not verify again.
         leaf = ssl_object.getpeercert(True)
@@ -59,7 +59,7 @@ class CertificateJudge:
             return None
         return self.judge(verified_chain(ssl_object) or [leaf], now, resumed=bool(ssl_object.session_reused))
 
-    def judge(self, chain: Sequence[bytes], now: float, *, resumed: bool = False) -> Certificate:
+    def judge(self, chain: Sequence[bytes], now: float, *, resumed: bool = False) -> VerifiedCertificate:
         """Return the facts of a verified chain (DER, leaf first), which is the leaf alone in a resumed session."""
         fingerprints = tuple(map(fingerprint, chain))
         judged = self._remembered.get(fingerprints[0])
@@ -80,7 +80,7 @@ class CertificateJudge:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[judged.chain[0]] = judged
 
-    def _judge_time(self, judged: _Judged, now: float) -> Certificate:
+    def _judge_time(self, judged: _Judged, now: float) -> VerifiedCertificate:
         """Return the certificate as judged, or refused because something in its chain has expired since then."""
         certificate = judged.certificate
         if certificate.problem is not None:
@@ -111,7 +111,7 @@ class CertificateJudge:
             crl = self._trust.revocation.status(revoking)
             certificate = for_policy(certificates[0])
         except Unreadable as error:  # fail closed (invariant 7, docs/architecture.md)
-            unreadable = Certificate(fingerprints[0], "")
+            unreadable = VerifiedCertificate(fingerprints[0], "")
             refused = _refuse(unreadable, Reason.CLIENT_CERTIFICATE_UNTRUSTED, f"cannot be read ({error})")
             return _Judged(fingerprints, refused, RevocationStatus())
         certificate = replace(certificate, issuers=tuple(one.sha256 for one in certificates[1:]))
@@ -144,5 +144,5 @@ class CertificateJudge:
         return 1 if fingerprints[0] in self._trust.pinned else 0
 
 
-def _refuse(certificate: Certificate, reason: Reason, detail: str) -> Certificate:
+def _refuse(certificate: VerifiedCertificate, reason: Reason, detail: str) -> VerifiedCertificate:
     return replace(certificate, problem=reason, problem_detail=detail)
