@@ -27,8 +27,8 @@ from proxy.pdu import edit_associate_rq
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import Accept, Facts, NeedsIdentity, Reason, Refuse, judge
 
-# Bytes of a request that takes long to parse and to decide: 256 KiB of transfer syntaxes take a third of a second. Any
-# stranger may send such requests, dozens at once, so they take turns.
+# Bytes of a request that takes long to parse: 256 KiB of the shortest transfer syntaxes take 60 ms. Any stranger may
+# send such requests, dozens at once, so they take turns.
 _LARGE = 32 * 1024
 
 
