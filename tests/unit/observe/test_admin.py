@@ -63,7 +63,7 @@ def get(path: str, *headers: str, method: str = "GET") -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: gate", *headers, "", ""]).encode()
 
 
-async def test_metrics_in_the_form_that_is_asked_for(config: Config) -> None:
+async def test_metrics_in_the_requested_format(config: Config) -> None:
     async with admin_server(config) as server:
         status, headers, body = await ask(server, get("/metrics"))
         assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
@@ -80,7 +80,7 @@ async def test_health_and_readiness(config: Config) -> None:
             assert (status, body) == (200, text)
 
 
-async def test_not_ready_says_why_and_is_still_healthy(config: Config) -> None:
+async def test_not_ready_gives_the_cause_and_is_still_healthy(config: Config) -> None:
     async with admin_server(config, ready=(False, "draining")) as server:
         status, _, body = await ask(server, get("/readyz"))
         assert (status, body) == (503, b"draining\n")
@@ -162,7 +162,7 @@ async def test_connections_are_capped(config: Config, monkeypatch: pytest.Monkey
             writer.close()
 
 
-async def test_an_address_in_use_is_told_with_its_key(config: Config) -> None:
+async def test_the_error_for_an_address_in_use_names_the_key(config: Config) -> None:
     async with admin_server(config) as server:
         second = AdminServer(server.address, metrics=server._metrics, ready=lambda: (True, ""))
         with pytest.raises(AdminError) as caught:

@@ -1,4 +1,4 @@
-"""Health checks of all servers: their requests, the events they log, and those that a reload leaves alone."""
+"""Health checks of all servers: their requests, their events, and the checks that a reload does not restart."""
 
 import asyncio
 import ssl
@@ -25,7 +25,10 @@ REFUSED = Verification(Outcome.REJECTED, answer=Reject(1, 1, 3), failed_step=Ste
 
 
 class Bed:
-    """Servers that answer their checks as `answers` says; each repeats the last answer of its list."""
+    """Servers that answer their checks by `answers`, and repeat the last answer of their list.
+
+    `async with bed` ends the checks.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.states = ServerStates(SharedTable.create(1, 8))
@@ -75,7 +78,7 @@ class Bed:
         self.checks.configure(config, contexts or {})
 
     async def __aenter__(self) -> None:
-        """Nothing to begin: checks start with `configure`."""
+        """Begin nothing: checks start with `configure`."""
 
     async def __aexit__(self, *_: object) -> None:
         await self.checks.close()
@@ -86,7 +89,7 @@ def bed(monkeypatch: pytest.MonkeyPatch) -> Bed:
     return Bed(monkeypatch)
 
 
-async def test_a_server_goes_and_comes_back_and_both_are_told_once(bed: Bed) -> None:
+async def test_a_server_that_goes_down_and_comes_up_is_logged_once_each(bed: Bed) -> None:
     hung = Verification(Outcome.TIMEOUT, "no answer within 3 s", failed_step=StepName.ASSOCIATE)
     bed.answers = {ONE: [hung, hung, hung, Verification()]}
 
@@ -103,7 +106,7 @@ async def test_a_server_goes_and_comes_back_and_both_are_told_once(bed: Bed) -> 
     assert not bed.states.failing(server_key(PACS, ONE))
 
 
-async def test_who_refuses_the_check_is_alive_and_told_of(bed: Bed) -> None:
+async def test_a_server_that_refuses_the_check_is_up_and_logged_once(bed: Bed) -> None:
     bed.answers = {ONE: [REFUSED]}
 
     async with bed:
@@ -116,7 +119,7 @@ async def test_who_refuses_the_check_is_alive_and_told_of(bed: Bed) -> None:
     assert bed.checks.describe(PACS, TWO) is None
 
 
-async def test_what_a_check_asks(bed: Bed) -> None:
+async def test_the_request_of_a_check(bed: Bed) -> None:
     pacs = replace(PACS, servers=(ONE,), send_proxy_protocol=2, source_address="127.0.0.1")
 
     async with bed:
@@ -132,7 +135,7 @@ async def test_what_a_check_asks(bed: Bed) -> None:
     assert echo.resolver is tcp.resolver is not None
 
 
-async def test_a_check_that_cannot_be_made_says_nothing_of_the_server(bed: Bed) -> None:
+async def test_a_check_that_cannot_be_made_does_not_change_the_state_of_the_server(bed: Bed) -> None:
     bed.answers = {ONE: [OSError(24, "Too many open files"), Verification()]}
 
     async with bed:
@@ -175,7 +178,7 @@ async def test_good_checks_end_the_pause_of_a_server_that_could_not_be_connected
     assert bed.names() == ["server_up"]
 
 
-async def test_a_reload_begins_anew_what_changed_and_nothing_else(bed: Bed) -> None:
+async def test_a_reload_restarts_the_checks_that_changed_and_no_others(bed: Bed) -> None:
     slow = replace(ECHO, interval=60.0)
     pacs = replace(PACS, health_check=slow)
     other = defaults.upstream("other", (ONE,), health_check=slow)
@@ -201,7 +204,7 @@ async def test_a_line_above_the_certificates_is_no_change(bed: Bed) -> None:
     assert bed.asked(ONE) == 1
 
 
-async def test_a_server_that_is_checked_no_more_is_not_down_for_ever(bed: Bed) -> None:
+async def test_a_server_whose_checks_end_is_up_again(bed: Bed) -> None:
     bed.answers = {ONE: [Verification(Outcome.NOT_CONNECTED)]}
     key = server_key(PACS, ONE)
 
