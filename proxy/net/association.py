@@ -27,8 +27,8 @@ from proxy.pdu import edit_associate_rq
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import Accept, Facts, NeedsIdentity, Reason, Refuse, judge
 
-# Bytes of a request that takes long to parse and to decide: 256 KiB of transfer syntaxes take a third of a second. Any
-# stranger may send such requests, dozens at once, so they take turns.
+# Bytes of a request that takes long to parse: 256 KiB of the shortest transfer syntaxes take 60 ms. Any stranger may
+# send such requests, dozens at once, so they take turns.
 _LARGE = 32 * 1024
 
 
@@ -180,16 +180,16 @@ class Association(Connection):
         """Answer the requestor and hand both legs to the relay."""
         station, leg = self._station, self._requestor
         pdu, accepted_contexts = answer_to_requestor(answer, asked, accept)
+        # Built before the answer is sent: if it cannot be built, the requestor gets a refusal and not both.
+        agreed = Agreed(asked, accept, answer, accepted_contexts)
+        established = Established(station, self.listener, self.account, leg, upstream, agreed, self._closed)
         leg.send(pdu)  # before the bookkeeping: the sender waits for it
         self.account.accepted(asked.facts.request, answer.parsed, accept.keep_contexts)
         station.journal.accepted(self.account.record)
         buffered = b"" if self._early is None else self._early.buffered
         self._early = None
         station.counts.associated(self.claim)
-        agreed = Agreed(asked, accept, answer, accepted_contexts)
-        self.established = established = Established(
-            station, self.listener, self.account, leg, upstream, agreed, self._closed
-        )
+        self.established = established
         self._owner.established(established)
         # `start` may end the association at once: the upstream may have sent an A-ABORT right after its answer.
         established.start(buffered, answer.trailing)

@@ -182,7 +182,7 @@ class RelayEnding:
 
     def await_close(self) -> None:
         """Start `timeouts.close`, within which a boundary, an A-RELEASE-RP or an EOF must come."""
-        if self._deadline is None:
+        if self._deadline is None and not self._closing:
             self._deadline = self._loop.call_later(self._close_timeout, self._expired)
 
     # --- time and report --------------------------------------------------------------------------------------------
