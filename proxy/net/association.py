@@ -27,8 +27,8 @@ from proxy.pdu import edit_associate_rq
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import Accept, Facts, NeedsIdentity, Reason, Refuse, judge
 
-# Bytes of a request that takes long to parse and to decide: 256 KiB of transfer syntaxes take a third of a second, and
-# a peer that sends sixty such requests need not be known.
+# Bytes above which a request waits for a turn of the event loop of its own. 256 KiB of transfer syntaxes take a third
+# of a second to parse, and any stranger may send dozens of such requests at once.
 _LARGE = 32 * 1024
 
 
@@ -41,7 +41,7 @@ class Association(Connection):
         super().__init__(owner, station, arrival)
         self._guard = guard
         self._address = arrival.address
-        self._destination: Endpoint | None = None  # where the requestor connected to, if a PROXY header names it
+        self._destination: Endpoint | None = None  # the address that the requestor dialled, if a PROXY header names it
         self._start(self._run())
 
     async def _walk(self) -> None:
@@ -71,7 +71,7 @@ class Association(Connection):
         self.account.located(header)
         if header.source is not None:
             self._address, self._destination = header.source[0], header.destination
-            # Only now is the limit of the requestor's own address known; so far the load balancer was counted for none.
+            # Until here the connection was counted for no address: that of the load balancer stands for many peers.
             full = self._station.counts.attribute(self.claim, self._address)
             if full is not None:
                 raise Refused(*full)
@@ -115,9 +115,12 @@ class Association(Connection):
 
     def _decide(self, asked: Asked) -> Accept:
         """Ask the policy, and count the association for its tenant and peer."""
+        # A draining worker still accepts and reads requests: RJ 2/3/1 tells the sender to try again later, where a
+        # connection refused by TCP looks like a fault.
         if self._owner.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
-        # Before `acquire`, which counts like requests that wait for an answer: the loop guard suspects by that count.
+        # Before `acquire`, which counts the identical requests that wait for answers: by that count the loop guard
+        # suspects a loop.
         self.claim.request = request_key(asked.pdu)
         decision = judge(self.listener.policy, asked.entrance, asked.facts)
         self.account.decision(decision)
@@ -169,6 +172,7 @@ class Association(Connection):
         upstream.send(forwarded)
         answer = await read_answer(self, upstream)
         self._within(None)
+        # No other server is tried, whatever the answer: this one has read the request and may have acted on it.
         if isinstance(answer, UpstreamRefused):
             raise self._guard.refusal(answer, accept.upstream, record.server, forwarded)
         station.servers.accepted(station.config.upstreams[accept.upstream], record.server)
@@ -189,7 +193,8 @@ class Association(Connection):
             station, self.listener, self.account, leg, upstream, agreed, self._closed
         )
         self._owner.established(established)
-        # `start` may end the association: the requestor may have sent half an A-ABORT, the upstream a whole one.
+        # The worker knows the association before it starts, because `start` may already end it: the requestor may have
+        # sent half an A-ABORT and closed, the upstream a whole one.
         established.start(buffered, answer.trailing)
         self._owner.relayed(established)
 

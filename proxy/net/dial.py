@@ -1,4 +1,4 @@
-"""The stage that connects to the upstream: each address of each server, until one answers or the time is over.
+"""The stage that connects to the upstream: each address of each server in turn, until one answers or time is up.
 
 Once the request has been sent to a server, no other server is asked: the first one may have acted on it.
 """
@@ -39,7 +39,7 @@ class Failed:
 
 
 class _Dial:
-    """One dial: its deadline, its attempts and what became of them."""
+    """One dial: its deadline and its attempts."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class _Dial:
         order = servers.order(self._upstream)
         failed: list[Sequence[Failed]] = []
         for index, server in enumerate(order):
-            # None: the server has failed and another process has the one trial that is allowed for now.
+            # None: the server has failed before, and another process has the one trial that is allowed for now.
             trial = servers.admit(self._upstream, server, self._dialler.claim)
             if trial is None:
                 continue
@@ -86,21 +86,25 @@ class _Dial:
         if isinstance(result, Leg):
             servers.reached(trial)
             self._account.connected(self._station.loop.time() - began)
-        elif _only_loops(result):  # the server works; calling it down would hide it from other routes
+        elif _only_loops(result):
+            # The server works. As a failed one it would be passed over by requests for other titles, which may take
+            # another route from there.
             servers.abandoned(trial)
         else:
             servers.failed(trial)
         return result
 
     async def _try_addresses(self, server: Server, servers_left: int) -> Leg | Sequence[Failed]:
-        # A name service that does not answer must leave time for the other servers, whose names may be literals.
+        # A name service that does not answer must leave time for the other servers: their addresses may be literals.
         resolver = self._station.resolver
         seconds = self._share(servers_left + 1)
         try:
             destinations = resolver.known(server)
             if destinations is None:
+                # Name resolution runs in a thread and cannot be cancelled; only the wait for it ends here.
                 async with asyncio.timeout(seconds):
                     destinations = await resolver.resolve(server)
+        # Before OSError, which is a base class of TimeoutError.
         except TimeoutError:
             return (self._failed("dns", f"{server.label}: no answer of the name service in {_rounded(seconds)} s"),)
         except OSError as error:
@@ -120,7 +124,8 @@ class _Dial:
         securing = False
         try:
             async with asyncio.timeout(seconds):
-                await self._guard.check(attempt, seconds / 2)  # a question of the guard leaves time for the connect
+                await self._guard.check(attempt, seconds / 2)  # half: a probe must leave time for the connect
+                # Both close the leg if the deadline cancels them.
                 leg = await connect(attempt)
                 if self._tls is not None:
                     securing = True
@@ -145,9 +150,10 @@ class _Dial:
         self._account.upstream_secured(leg.tls.object, tls.settings, self._station.loop.time() - began)
 
     def _share(self, parts: int) -> float:
-        """Seconds for the first of `parts` attempts: an address that drops SYNs leaves the others their part.
+        """Return the seconds for the first of `parts` attempts that share the time left before the deadline.
 
-        The last attempt gets all the time that is left, so that a slow PACS without a second address is not cut short.
+        An address that drops SYNs thereby leaves time for the others. The last attempt gets all the rest, so a slow
+        PACS without a second address is not cut short.
         """
         return max(0.0, self._deadline - self._station.loop.time()) / parts
 
@@ -156,11 +162,11 @@ class _Dial:
         return Failed(result, text)
 
     def _refusal(self, failed: Sequence[Sequence[Failed]]) -> Refused:
-        """The answer to the requestor. `failed`: the failures of each server that was tried."""
+        """Return the refusal of the requestor. `failed`: the failures of each server that was tried."""
         every = [attempt for of_server in failed for attempt in of_server]
         reason = Reason.UPSTREAM_UNAVAILABLE
-        # The most telling reason wins: one failed handshake says more than any number of refused connections, and only
-        # a circle that is certain for every server is called a loop.
+        # The most specific reason wins. One failed handshake says more than any number of refused connections. A loop
+        # is reported only if every server of the upstream leads back here.
         if any(attempt.result == "tls" for attempt in every):
             reason = Reason.UPSTREAM_TLS_FAILED
         elif len(failed) == len(self._upstream.servers) and all(map(_only_loops, failed)):
@@ -173,7 +179,7 @@ class _Dial:
 
 
 def _only_loops(failed: Sequence[Failed]) -> bool:
-    """Return whether each address of a server leads back to this gateway: then the server has not failed."""
+    """Return whether each address of a server leads back to this gateway."""
     return all(attempt.result == "loop" for attempt in failed)
 
 
