@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.cli.output import NO, UNREACHABLE, CommandError, note, printable
+from proxy.cli.output import NO, UNREACHABLE, CommandError, note
+from proxy.config.quoting import printable
 from proxy.config.values import DEFAULT_CONTROL
 from proxy.process.control import ControlError, ask
 

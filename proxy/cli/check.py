@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.cli.loading import ConfigOption, load_with_findings
-from proxy.cli.output import NO, USAGE, Format, FormatOption, printable, say, say_json
+from proxy.cli.output import NO, USAGE, Format, FormatOption, say, say_json
+from proxy.config.quoting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,6 +13,7 @@ import typer
 from proxy.cli.output import NO, CommandError, note, say
 
 if TYPE_CHECKING:
+    from proxy.demo.gateway import GatewayProcess
     from proxy.demo.pacs import Pacs
     from proxy.demo.site import Site
 
@@ -35,8 +36,7 @@ def command(
     from proxy.demo.tour import TourFailed
     from proxy.pki.index import PkiError
 
-    if free_port(port) != port:
-        raise CommandError(f"port {port} of 127.0.0.1 is taken; choose another: dicomgate demo --port N")
+    _require_free(port)
     site = Site(folder, port, free_port(_ADMIN_PORT))
     try:
         with _stop_on_sigterm(), _pacs_of(site) as (north, south):
@@ -54,12 +54,11 @@ def command(
 
 def _show(site: "Site", north: "Pacs", south: "Pacs", *, once: bool) -> None:
     from proxy.cli.__main__ import main
-    from proxy.demo.gateway import GatewayProcess
     from proxy.demo.tour import Tour, say_commands
 
     say(f"two PACS, plain DICOM:  {north.title} on port {north.port}, {south.title} on port {south.port}")
     say(f"the configuration:      {site.config}")
-    gateway = GatewayProcess(site.config, site.folder / "gateway.log", site.admin)
+    gateway = start_gateway(site)
     try:
         say(f"the gateway, DICOM TLS: 127.0.0.1:{site.port}, log in {site.folder / 'gateway.log'}")
         tour = Tour(site, gateway, main)
@@ -76,15 +75,36 @@ def _show(site: "Site", north: "Pacs", south: "Pacs", *, once: bool) -> None:
         gateway.stop()
 
 
+def start_gateway(site: "Site") -> "GatewayProcess":
+    """Start the gateway of the demo. Raises GatewayFailed, OSError, or CommandError if a port is taken."""
+    from proxy.demo.gateway import GatewayFailed, GatewayProcess
+
+    try:
+        return GatewayProcess(site.config, site.folder / "gateway.log", site.admin)
+    except GatewayFailed:
+        # Another process, such as a second demo, may have taken a port since the demo chose it.
+        _require_free(site.port)
+        _require_free(site.admin, "start the demo again: it chooses another one")
+        raise
+
+
+def _require_free(port: int, remedy: str = "choose another: dicomgate demo --port N") -> None:
+    from proxy.demo.site import free_port
+
+    if free_port(port) != port:
+        raise CommandError(f"port {port} of 127.0.0.1 is taken; {remedy}")
+
+
 @contextlib.contextmanager
 def _pacs_of(site: "Site") -> "Iterator[tuple[Pacs, Pacs]]":
-    from proxy.demo.pacs import Pacs
-    from proxy.demo.site import NORTH_TITLE, SOUTH_TITLE, free_port
+    """Run both PACS, on their usual ports or on free ones."""
+    from proxy.demo.pacs import start_pacs
+    from proxy.demo.site import NORTH_TITLE, SOUTH_TITLE
 
     with contextlib.ExitStack() as stack:
         both = []
         for title, port in ((NORTH_TITLE, _NORTH_PORT), (SOUTH_TITLE, _SOUTH_PORT)):
-            pacs = Pacs(title, site.folder / title, free_port(port))
+            pacs = start_pacs(title, site.folder / title, port)
             stack.callback(pacs.close)
             both.append(pacs)
         yield both[0], both[1]

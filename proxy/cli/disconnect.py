@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from proxy.cli.asking import ConfigOption, ControlOption, counted, find_gateway
-from proxy.cli.output import NO, CommandError, printable, say
+from proxy.cli.output import NO, CommandError, say
+from proxy.config.quoting import printable
 
 
 def command(

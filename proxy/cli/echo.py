@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.cli.arguments import parse_target, read_file, require_ae_title
-from proxy.cli.output import NO, OK, UNREACHABLE, CommandError, Format, FormatOption, printable, say, say_json
+from proxy.cli.output import NO, OK, UNREACHABLE, CommandError, Format, FormatOption, say, say_json
 from proxy.config.profiles import DEFAULT_PROFILE_NAME
+from proxy.config.quoting import printable
 
 if TYPE_CHECKING:
     import ssl

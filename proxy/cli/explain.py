@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.cli.loading import ConfigOption, load_config
-from proxy.cli.output import NO, CommandError, Format, FormatOption, note, printable, say, say_json
+from proxy.cli.output import NO, CommandError, Format, FormatOption, note, say, say_json
+from proxy.config.quoting import printable
 
 if TYPE_CHECKING:
     from proxy.config.values import Config, Listener

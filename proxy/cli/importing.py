@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.cli.arguments import read_file
-from proxy.cli.output import CommandError, note, printable, say
+from proxy.cli.output import CommandError, note, say
+from proxy.config.quoting import printable
 
 if TYPE_CHECKING:
     from proxy.orthanc.model import DicomTls, Orthanc

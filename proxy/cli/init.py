@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.cli.arguments import parse_target, require_ae_title
-from proxy.cli.output import CommandError, note, printable, say
-from proxy.config.quoting import yaml_text
+from proxy.cli.output import CommandError, note, say
+from proxy.config.quoting import printable, yaml_text
 
 if TYPE_CHECKING:
     from proxy.pki.issuing import Names

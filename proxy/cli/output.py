@@ -1,5 +1,6 @@
 """Output of all verbs: results on standard output, the rest on standard error, colour on a terminal only."""
 
+import contextlib
 import enum
 import json
 import sys
@@ -48,11 +49,6 @@ def say_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
-def printable(text: str) -> str:
-    """Escape control and other unprintable characters in text of strangers, such as AE titles and subjects."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def duration(seconds: float) -> str:
     """A duration in its two largest units, such as `3 h 05 min`."""
     whole = max(0, int(seconds))
@@ -70,6 +66,11 @@ def duration(seconds: float) -> str:
 
 def _print(text: str, style: str, *, to_error: bool) -> None:
     stream = sys.stderr if to_error else sys.stdout
+    if to_error:
+        # Python buffers standard output that is no terminal, and not standard error: without the flush `2>&1` shows a
+        # note before the result that it follows. A flush that fails keeps its data; `main` reports it at the end.
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
     if style and stream.isatty():
         from rich.console import Console
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from proxy.cli.arguments import read_file
-from proxy.cli.output import NO, CommandError, Format, FormatOption, note, printable, say, say_json
-from proxy.config.quoting import yaml_text
+from proxy.cli.output import NO, CommandError, Format, FormatOption, note, say, say_json
+from proxy.config.quoting import printable, yaml_text
 from proxy.explain.certificate_words import describe
 from proxy.pdu.ae_title import check_ae_title
 from proxy.pki import inspection

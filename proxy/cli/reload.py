@@ -1,7 +1,8 @@
 """`dicomgate reload`."""
 
 from proxy.cli.asking import ConfigOption, ControlOption, find_gateway
-from proxy.cli.output import NO, CommandError, printable, say
+from proxy.cli.output import NO, CommandError, say
+from proxy.config.quoting import printable
 
 # The gateway loads every file, completes a TLS handshake with itself and waits up to 30 s for its new workers.
 _PATIENCE = 120.0  # seconds

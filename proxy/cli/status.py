@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from proxy.cli.asking import Answer, ConfigOption, ControlOption, agreed, counted, find_gateway
-from proxy.cli.output import Format, FormatOption, duration, printable, say, say_json
+from proxy.cli.output import Format, FormatOption, duration, say, say_json
+from proxy.config.quoting import printable
 
 _STATE_STYLES = {"silent": "bold red", "starting": "yellow", "draining": "yellow"}
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proxy.cli.asking import Answer, ConfigOption, ControlOption, Gateway, agreed, counted, find_gateway
-from proxy.cli.output import duration, printable
+from proxy.cli.output import duration
+from proxy.config.quoting import printable
 from proxy.policy.addresses import format_endpoint
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from proxy.cli.asking import Answer, Gateway, agreed, counted
-from proxy.cli.output import CommandError, note, printable, say
+from proxy.cli.output import CommandError, note, say
+from proxy.config.quoting import printable
 
 INTERVAL = 1.0  # seconds between two questions
 _FRAME = 4  # lines of the terminal that the table does not use

@@ -17,14 +17,14 @@ _SHOWN = 5  # last lines of its log in an error
 
 
 class GatewayFailed(Exception):
-    """The gateway did not start, or ended by itself. The message has the end of its log."""
+    """The gateway did not start, or ended by itself. The message contains the last lines of its log."""
 
 
 class GatewayProcess:
-    """A running gateway."""
+    """A running gateway. `admin`: the port of its admin address on 127.0.0.1."""
 
     def __init__(self, config: Path, log: Path, admin: int) -> None:
-        """Start the gateway and wait until it is ready. Raises GatewayFailed, OSError."""
+        """Start the gateway and wait until it accepts connections. Raises GatewayFailed, OSError."""
         self._log = log
         self._admin = admin
         with open(log, "wb") as output:
@@ -35,23 +35,19 @@ class GatewayProcess:
                 stderr=output,
             )
         try:
-            self._wait_until_ready()
+            self._wait_until_started()
         except BaseException:
             self.stop()
             raise
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_started(self) -> None:
+        # Ask the log, not /readyz: the admin port may belong to the gateway of a second demo, started at the same
+        # moment. That gateway is ready, while ours is about to fail because the port is taken.
         deadline = time.monotonic() + _START
-        while not self._ready():
+        while self._find_record("event", "started") is None:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise GatewayFailed(f"the gateway did not start:\n{self._last_lines()}")
             time.sleep(_POLL)
-
-    def _ready(self) -> bool:
-        try:
-            return bool(self.page("/readyz"))
-        except OSError:
-            return False
 
     def page(self, path: str) -> str:
         """Return a page of the admin address. Raises OSError."""
@@ -63,15 +59,23 @@ class GatewayProcess:
         """Return the first access record of a calling AE title. Raises GatewayFailed if none is written."""
         deadline = time.monotonic() + _RECORD
         while time.monotonic() < deadline:
-            for line in self._log.read_text(errors="replace").splitlines():
-                record: dict[str, Any] = json.loads(line) if line.startswith("{") and line.endswith("}") else {}
-                if record.get("calling_aet") == calling:
-                    return record
+            record = self._find_record("calling_aet", calling)
+            if record is not None:
+                return record
             time.sleep(_POLL)
         raise GatewayFailed(f"no access record of {calling}")
 
+    def _find_record(self, field: str, value: str) -> dict[str, Any] | None:
+        """Return the first record of the log in which the field has the value."""
+        for line in self._log.read_text(errors="replace").splitlines():
+            # Other lines: messages on standard error, and the start of a record that is being written.
+            record: dict[str, Any] = json.loads(line) if line.startswith("{") and line.endswith("}") else {}
+            if record.get(field) == value:
+                return record
+        return None
+
     def wait(self, seconds: float) -> None:
-        """Let the gateway run. Raises GatewayFailed if it ends."""
+        """Wait for `seconds`. Raises GatewayFailed if the gateway ends meanwhile."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:

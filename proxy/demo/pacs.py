@@ -1,5 +1,6 @@
 """The PACS of the demo, on pynetdicom: plain DICOM, C-ECHO, C-STORE to a folder, C-FIND on that folder."""
 
+import errno
 import fnmatch
 import re
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ class Pacs:
     """One PACS with one AE title on a port of 127.0.0.1. It stores instances in `folder`."""
 
     def __init__(self, title: str, folder: Path, port: int) -> None:
-        """Start the PACS. Raises OSError if the port is taken."""
+        """Start the PACS; port 0 stands for any free one. Raises OSError if the port is taken."""
         self.title = title
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +75,16 @@ class Pacs:
             if str(stored.get(unique)) not in answered and _matches(query, stored):
                 answered.add(str(stored.get(unique)))
                 yield _PENDING, _answer(query, stored)
+
+
+def start_pacs(title: str, folder: Path, preferred: int) -> Pacs:
+    """Start a PACS on the preferred port, or on any free one if that is taken. Raises OSError."""
+    try:
+        return Pacs(title, folder, preferred)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+    return Pacs(title, folder, 0)
 
 
 def _matches(query: Any, stored: Any) -> bool:

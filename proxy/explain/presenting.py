@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Sequence
 
-from proxy.policy import Certificate, Reason
+from proxy.policy import Reason, VerifiedCertificate
 from proxy.tls.certificates import for_policy
 from proxy.tls.chains import verified_chain
 from proxy.tls.contexts import ServerContext
@@ -39,7 +39,7 @@ def read_chain(data: bytes) -> tuple[x509.Certificate, ...]:
     return chain
 
 
-def present(context: ServerContext, chain: Sequence[x509.Certificate]) -> Certificate | None:
+def present(context: ServerContext, chain: Sequence[x509.Certificate]) -> VerifiedCertificate | None:
     """Return the judged certificate of a client that shows `chain`; None for an empty one. Raises `Unaccepted`.
 
     `context` must not serve afterwards: its cipher suites are changed.

@@ -20,7 +20,6 @@ from proxy.policy import (
     Address,
     Alert,
     Answer,
-    Certificate,
     ClientAuthMode,
     Decision,
     Entrance,
@@ -30,6 +29,7 @@ from proxy.policy import (
     Refuse,
     Step,
     StepOutcome,
+    VerifiedCertificate,
     entrance_for_sni,
     judge,
     move_allowed,
@@ -206,7 +206,9 @@ def _check_address(listener: Listener, sender: SimulatedSender, trace: Trace) ->
     trace.passed("listener", f"{sender.address} may connect to listener {listener.name} (networks: {words})", where)
 
 
-def _secure(listener: Listener, sender: SimulatedSender, trace: Trace) -> tuple[Entrance | None, Certificate | None]:
+def _secure(
+    listener: Listener, sender: SimulatedSender, trace: Trace
+) -> tuple[Entrance | None, VerifiedCertificate | None]:
     """Return the tenant that SNI selects, and the client certificate."""
     if listener.tls is None:
         trace.skipped("tls", f"listener {listener.name} is plaintext", listener.where)
@@ -236,7 +238,7 @@ def _select_by_sni(listener: Listener, sender: SimulatedSender, trace: Trace) ->
     return entrance
 
 
-def _verify_certificate(context: ServerContext, sender: SimulatedSender, trace: Trace) -> Certificate | None:
+def _verify_certificate(context: ServerContext, sender: SimulatedSender, trace: Trace) -> VerifiedCertificate | None:
     mode, where = context.client_auth_mode, context.settings.where
     if mode is ClientAuthMode.NONE:
         trace.passed("tls", f"profile {context.profile.name}; no client certificate is asked for", where)
@@ -251,7 +253,7 @@ def _verify_certificate(context: ServerContext, sender: SimulatedSender, trace: 
     return certificate
 
 
-def _read_request(sender: SimulatedSender, certificate: Certificate | None, trace: Trace) -> Facts:
+def _read_request(sender: SimulatedSender, certificate: VerifiedCertificate | None, trace: Trace) -> Facts:
     """Encode the sender's A-ASSOCIATE-RQ and read it with the gateway's own parser."""
     proposals = sender.proposals or (Proposal(VERIFICATION_SOP_CLASS),)
     try:

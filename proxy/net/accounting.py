@@ -15,7 +15,7 @@ from proxy.observe.access import AccessRecord, refused_contexts
 from proxy.observe.families import NO_TENANT
 from proxy.pdu import CALLED_AE_TITLE, CALLING_AE_TITLE, AAssociateAC, AAssociateRQ
 from proxy.pdu.proxy_header import ProxyHeader
-from proxy.policy import Accept, Address, Certificate, Decision, NeedsIdentity, Reason, Refuse
+from proxy.policy import Accept, Address, Decision, NeedsIdentity, Reason, Refuse, VerifiedCertificate
 from proxy.policy.names import lookup
 from proxy.policy.reasons import Stage
 from proxy.tls.hello import ClientHello
@@ -92,7 +92,7 @@ class Account:
         if found.entrance is not None:
             self._choose(found.entrance.tenant.name)
 
-    def secured(self, tls: ssl.SSLObject, certificate: Certificate | None) -> None:
+    def secured(self, tls: ssl.SSLObject, certificate: VerifiedCertificate | None) -> None:
         """Record the completed TLS handshake of the requestor."""
         now = time.monotonic()
         record = self.record

@@ -71,7 +71,7 @@ class Association(Connection):
         self.account.located(header)
         if header.source is not None:
             self._address, self._destination = header.source[0], header.destination
-            # Until here the connection was counted for no address: that of the load balancer stands for many peers.
+            # Until now the connection counted for no address: a load balancer speaks for many.
             full = self._station.counts.attribute(self.claim, self._address)
             if full is not None:
                 raise Refused(*full)
@@ -119,8 +119,8 @@ class Association(Connection):
         # connection refused by TCP looks like a fault.
         if self._owner.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
-        # Before `acquire`, which counts the identical requests that wait for answers: by that count the loop guard
-        # suspects a loop.
+        # `acquire` counts the like requests that still wait for an answer, so the key must be set first. The loop guard
+        # suspects a loop by that count.
         self.claim.request = request_key(asked.pdu)
         decision = judge(self.listener.policy, asked.entrance, asked.facts)
         self.account.decision(decision)
@@ -128,6 +128,7 @@ class Association(Connection):
             raise Refused(decision.reason, decision.detail, decision.answer)
         if isinstance(decision, NeedsIdentity):
             raise Refused(Reason.IDENTITY_UNAVAILABLE, "no identity provider can be asked")
+        # `max_associations` of the tenant and the peer: the rule is `Counts.acquire`.
         full = self._station.counts.acquire(self.claim, decision.tenant, decision.peer)
         if full is not None:
             raise Refused(Reason.ASSOCIATION_LIMIT, full)
@@ -193,8 +194,7 @@ class Association(Connection):
             station, self.listener, self.account, leg, upstream, agreed, self._closed
         )
         self._owner.established(established)
-        # The worker knows the association before it starts, because `start` may already end it: the requestor may have
-        # sent half an A-ABORT and closed, the upstream a whole one.
+        # `start` may end the association at once: the upstream may have sent an A-ABORT right after its answer.
         established.start(buffered, answer.trailing)
         self._owner.relayed(established)
 

@@ -114,7 +114,7 @@ class Connection(StageRunner, abc.ABC):
             self._station.records.bug(_BUG, error)
             refusal = Refused(Reason.INTERNAL, type(error).__name__)
         finally:
-            self._task = None  # from here on `crashed` drops the connection: there is no stage left to interrupt
+            self._task = None  # no stage is left to interrupt: `crashed` drops the connection from now on
         with self.guarded():
             self._refuse(refusal)
 
@@ -197,12 +197,16 @@ class Connection(StageRunner, abc.ABC):
         linger(leg, self._station.loop, self._station.config.timeouts.close, 0, self._leg_closed)
 
     def _leg_closed(self) -> None:
-        """Release the claim once both connections are closed: until then one of them still takes a descriptor."""
+        """Report the end once both connections are closed: until then one of them still takes a descriptor."""
         if self._requestor.closed and (self._upstream is None or self._upstream.closed):
             self._closed()
 
     def end(self, end: AssociationEnd, *, at_once: bool = False) -> None:
-        """End the association from outside: a limit, a drain, an operator. `at_once`: wait for no PDU boundary."""
+        """End the association from outside: a limit, a drain, an operator.
+
+        `at_once`: wait for no PDU boundary. Before the relay there is none to wait for, and the requestor gets the
+        answer of `end.reason`; without a reason that of a drain.
+        """
         if self.established is not None:
             self.established.end(end, at_once=at_once)
         else:

@@ -132,7 +132,9 @@ class _Dial:
                     await self._secure(attempt, leg, self._tls)
         except Loop as found:
             return self._failed("loop", str(found))
-        except TimeoutError:
+        except TimeoutError as error:
+            if error.errno:  # of the kernel (ETIMEDOUT), before our own time was over
+                return self._failed("timeout", f"{destination}: {error.strerror}")
             if securing:
                 return self._failed("tls", f"{destination}: the TLS handshake did not end in {_rounded(seconds)} s")
             return self._failed("timeout", f"{destination}: no connection in {_rounded(seconds)} s")
@@ -179,8 +181,8 @@ class _Dial:
 
 
 def _only_loops(failed: Sequence[Failed]) -> bool:
-    """Return whether each address of a server leads back to this gateway."""
-    return all(attempt.result == "loop" for attempt in failed)
+    """Return whether each address of a server leads back to this gateway: then the server has not failed."""
+    return bool(failed) and all(attempt.result == "loop" for attempt in failed)
 
 
 def _rounded(seconds: float) -> str:

@@ -146,8 +146,7 @@ class RelayEnding:
         if flow.state is FlowState.DONE:
             return
         if flow.walk.boundary:
-            # The source's own A-ABORT has passed, and the sink expects nothing after it: another A-ABORT would only
-            # meet a closed socket.
+            # The source's own A-ABORT has gone to the sink: a second one would only meet a closed socket.
             self.finish(flow, abort=not flow.walk.aborted)
         else:
             flow.reset_sink = True

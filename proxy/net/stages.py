@@ -26,7 +26,18 @@ from proxy.pdu import (
     restore_associate_ac,
 )
 from proxy.pdu.first_bytes import SIGNATURE, describe_first_bytes, name_protocol
-from proxy.policy import Abort, Accept, Alert, Certificate, Ended, Entrance, Facts, ListenerPolicy, Reason, Refuse
+from proxy.policy import (
+    Abort,
+    Accept,
+    Alert,
+    Ended,
+    Entrance,
+    Facts,
+    ListenerPolicy,
+    Reason,
+    Refuse,
+    VerifiedCertificate,
+)
 from proxy.policy.tenants import entrance_for_sni
 from proxy.tls.contexts import ServerContext
 from proxy.tls.endpoint import TlsEndpoint
@@ -52,7 +63,7 @@ class Secured:
     """
 
     entrance: Entrance | None = None
-    certificate: Certificate | None = None
+    certificate: VerifiedCertificate | None = None
     server_name: str | None = None
     received: bytes = b""
 

@@ -12,7 +12,7 @@ from proxy.observe.answers import describe_answer
 from proxy.observe.json_values import Json, known_fields
 from proxy.observe.times import rfc3339
 from proxy.pdu.model import PresentationContext, PresentationContextResult
-from proxy.policy import Answer, Certificate, Ended, Reason, Reject, Step
+from proxy.policy import Answer, Ended, Reason, Reject, Step, VerifiedCertificate
 
 SCHEMA_VERSION = 1
 EVENT = "association"
@@ -95,7 +95,7 @@ class AccessRecord:
     sni: str | None = None
     tls_version: str | None = None
     tls_cipher: str | None = None
-    certificate: Certificate | None = None
+    certificate: VerifiedCertificate | None = None
     certificate_ca: tuple[str, ...] = ()  # configured names of the CA
     calling_aet: str | None = None  # as sent
     called_aet: str | None = None

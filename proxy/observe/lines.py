@@ -49,7 +49,8 @@ def console_line(record: Mapping[str, object]) -> str:
     fields = dict(record)
     head = [str(fields.pop("ts", "")), str(fields.pop("level", "info")).upper().ljust(7), str(fields.pop("event", ""))]
     if "schema" in fields:  # an access record
-        head += [str(fields.get("decision", "")), str(fields.get("ended", ""))]
+        # A refused request has decision and ending `refused`: one word says both.
+        head += dict.fromkeys(str(fields.get(key, "")) for key in ("decision", "ended"))
         fields = {key: fields[key] for key in _ACCESS_FIELDS if key in fields}
     return " ".join([*head, *(f"{key}={_console_value(value)}" for key, value in fields.items())])
 

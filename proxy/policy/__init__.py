@@ -5,7 +5,6 @@ from proxy.policy.decision import judge
 from proxy.policy.model import (
     Accept,
     Address,
-    Certificate,
     CertificateConditions,
     ClientAuth,
     ClientAuthMode,
@@ -22,6 +21,7 @@ from proxy.policy.model import (
     Tenant,
     User,
     UserConditions,
+    VerifiedCertificate,
 )
 from proxy.policy.names import SniLookup, SniResult
 from proxy.policy.reasons import Abort, Alert, Answer, Close, Ended, PassOn, Reason, Reject, Stage, Status, reasons_of
@@ -33,7 +33,6 @@ __all__ = [
     "Address",
     "Alert",
     "Answer",
-    "Certificate",
     "CertificateConditions",
     "ClientAuth",
     "ClientAuthMode",
@@ -59,6 +58,7 @@ __all__ = [
     "Tenant",
     "User",
     "UserConditions",
+    "VerifiedCertificate",
     "entrance_for_sni",
     "judge",
     "move_allowed",

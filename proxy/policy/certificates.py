@@ -1,17 +1,24 @@
 """Whether a verified client certificate is trusted at one tenant, and which conditions of a peer it meets."""
 
-from proxy.policy.model import Certificate, CertificateConditions, ClientAuth, ClientAuthMode, Entrance, ListenerPolicy
+from proxy.policy.model import (
+    CertificateConditions,
+    ClientAuth,
+    ClientAuthMode,
+    Entrance,
+    ListenerPolicy,
+    VerifiedCertificate,
+)
 from proxy.policy.patterns import matches_dns, matches_uri
 from proxy.policy.reasons import Reason
 
 
-def is_anchored(certificate: Certificate, auth: ClientAuth) -> bool:
+def is_anchored(certificate: VerifiedCertificate, auth: ClientAuth) -> bool:
     """Return whether the verified chain contains a CA of the tenant: only then the names in the certificate count."""
     return any(issuer in auth.anchors for issuer in certificate.issuers)
 
 
 def check_client_auth(
-    listener: ListenerPolicy, entrance: Entrance, certificate: Certificate | None, *, by_sni: bool
+    listener: ListenerPolicy, entrance: Entrance, certificate: VerifiedCertificate | None, *, by_sni: bool
 ) -> tuple[Reason, str] | None:
     """Return reason and detail if the tenant's client authentication refuses this sender, else None."""
     auth = entrance.client_auth
@@ -38,7 +45,9 @@ def check_client_auth(
     )
 
 
-def check_conditions(conditions: CertificateConditions, certificate: Certificate, auth: ClientAuth) -> str | None:
+def check_conditions(
+    conditions: CertificateConditions, certificate: VerifiedCertificate, auth: ClientAuth
+) -> str | None:
     """Return in words the first condition of a peer that the certificate does not meet; None if it meets all."""
     if certificate.problem is not None:
         return f"{describe(certificate)} counts for nothing ({certificate.problem})"
@@ -55,7 +64,7 @@ def check_conditions(conditions: CertificateConditions, certificate: Certificate
     return _check_names(conditions, certificate, auth)
 
 
-def _check_names(conditions: CertificateConditions, certificate: Certificate, auth: ClientAuth) -> str | None:
+def _check_names(conditions: CertificateConditions, certificate: VerifiedCertificate, auth: ClientAuth) -> str | None:
     for kind, patterns, names, matches in (
         ("san_dns", conditions.san_dns, certificate.san_dns, matches_dns),
         ("san_uri", conditions.san_uri, certificate.san_uri, matches_uri),
@@ -70,7 +79,7 @@ def _check_names(conditions: CertificateConditions, certificate: Certificate, au
     return None
 
 
-def describe(certificate: Certificate) -> str:
+def describe(certificate: VerifiedCertificate) -> str:
     """Describe a certificate by its subject, which its owner may have made up, and the start of its fingerprint."""
     return f"certificate {certificate.subject!r} (SHA-256 {certificate.sha256[:16]}…)"
 

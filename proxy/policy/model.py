@@ -164,7 +164,7 @@ class ListenerPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class VerifiedCertificate:
     """A client certificate that OpenSSL verified. Names are in no order of trust; `not_after` in seconds (epoch)."""
 
     sha256: str  # lower-case hex
@@ -199,7 +199,7 @@ class Facts:
     request: AAssociateRQ
     now: float
     sni: str | None = None  # lower case, without a trailing dot
-    certificate: Certificate | None = None
+    certificate: VerifiedCertificate | None = None
     user: User | None = None
 
 

@@ -17,7 +17,11 @@ class Columns:
 
     All processes of one version make the same calls, and so agree where a value lies. Call `claim`, `publish` and
     `erase` under the table's lock. A key is written last and erased first: a process that is killed in between leaves
-    a row that nobody finds, never half a row. Reading takes no lock, so a value may be one change old.
+    a row without a key, and a new row is never found half written. An update in place may be left half done.
+
+    Reading takes no lock: a reader may see an update half done, or the values of another key that has just taken the
+    row over. Such values are good for hints; a decision is made under the lock. `end` is the offset after the last
+    column so far.
     """
 
     def __init__(self, memory: mmap.mmap, start: int, rows: int) -> None:
@@ -53,7 +57,7 @@ class Columns:
         return find_key(self._memory, key, self._start, self._keys_end)
 
     def claim(self) -> int | None:
-        """Return a free row with all values zero, or None. It has no key until `publish`."""
+        """Return a free row with all values zero, or None. Nothing reserves it: keep the lock until `publish`."""
         row = self.find(_FREE)
         if row is not None:
             for column in self._columns:

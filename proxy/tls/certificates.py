@@ -20,7 +20,7 @@ def read_verified(chain: Iterable[bytes]) -> tuple[Certificate, ...]:
     return certificates
 
 
-def for_policy(certificate: Certificate) -> policy.Certificate:
+def for_policy(certificate: Certificate) -> policy.VerifiedCertificate:
     """Return the facts of one certificate, without its issuers and without a problem.
 
     Raises Unreadable where `cryptography` refuses one of its fields: OpenSSL may have read the field otherwise than we
@@ -29,7 +29,7 @@ def for_policy(certificate: Certificate) -> policy.Certificate:
     for name, why in certificate.unreadable.items():
         if name not in _NOT_COMPARED:
             raise Unreadable(f"{name}: {why}")
-    return policy.Certificate(
+    return policy.VerifiedCertificate(
         sha256=certificate.sha256,
         spki_sha256=certificate.spki_sha256,
         subject=certificate.subject.text,

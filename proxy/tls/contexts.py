@@ -10,7 +10,7 @@ import ssl
 from typing import cast
 
 from proxy.config.values import Listener, TlsSettings
-from proxy.policy import Certificate, ClientAuthMode
+from proxy.policy import ClientAuthMode, VerifiedCertificate
 from proxy.tls.client import client_context
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.hello import ClientHelloMalformed, normalize_server_name
@@ -101,7 +101,7 @@ class ServerContext:
         """Return whether the handshake failed because OpenSSL read another server name than we did."""
         return cast(ServerObject, ssl_object).sni_mismatch
 
-    def client_certificate(self, ssl_object: ssl.SSLObject, now: float) -> Certificate | None:
+    def client_certificate(self, ssl_object: ssl.SSLObject, now: float) -> VerifiedCertificate | None:
         """Return the client's certificate after the handshake, judged. `now` is in seconds since the epoch."""
         return self._judge.certificate(ssl_object, now)
 

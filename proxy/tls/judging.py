@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ssl import SSLObject
 
-from proxy.policy import Certificate, Reason
+from proxy.policy import Reason, VerifiedCertificate
 from proxy.tls.certificates import for_policy, read_verified
 from proxy.tls.chains import verified_chain
 from proxy.tls.paths import Chain
@@ -29,7 +29,7 @@ class _Judged:
     """The judgement of a chain, which holds as long as its trust store, and the CRLs that it rests on."""
 
     chain: tuple[str, ...]  # fingerprints, leaf first
-    certificate: Certificate
+    certificate: VerifiedCertificate
     crl: RevocationStatus
     until: float = math.inf  # when the first CA above the leaf expires
 
@@ -43,14 +43,14 @@ class CertificateJudge:
         self._checks_strength = checks_strength
         self._remembered: dict[str, _Judged] = {}
 
-    def certificate(self, ssl_object: SSLObject, now: float) -> Certificate | None:
+    def certificate(self, ssl_object: SSLObject, now: float) -> VerifiedCertificate | None:
         """Return the certificate of a completed handshake, with `problem` set if it must be refused all the same."""
         leaf = ssl_object.getpeercert(True)  # the leaf alone, and in a resumed session there is no more than that
         if leaf is None:
             return None
         return self.judge(verified_chain(ssl_object) or [leaf], now, resumed=bool(ssl_object.session_reused))
 
-    def judge(self, chain: Sequence[bytes], now: float, *, resumed: bool = False) -> Certificate:
+    def judge(self, chain: Sequence[bytes], now: float, *, resumed: bool = False) -> VerifiedCertificate:
         """Return the facts of a verified chain (DER, leaf first); of a resumed session that is the leaf alone."""
         fingerprints = tuple(map(fingerprint, chain))
         judged = self._remembered.get(fingerprints[0])
@@ -68,7 +68,7 @@ class CertificateJudge:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[judged.chain[0]] = judged
 
-    def _judge_time(self, judged: _Judged, now: float) -> Certificate:
+    def _judge_time(self, judged: _Judged, now: float) -> VerifiedCertificate:
         certificate = judged.certificate
         if certificate.problem is not None:
             return certificate
@@ -96,7 +96,7 @@ class CertificateJudge:
             crl = self._trust.revocation.status(revoking)
             certificate = for_policy(certificates[0])
         except Unreadable as error:
-            unreadable = Certificate(fingerprints[0], "")
+            unreadable = VerifiedCertificate(fingerprints[0], "")
             refused = _refuse(unreadable, Reason.CLIENT_CERTIFICATE_UNTRUSTED, f"cannot be read ({error})")
             return _Judged(fingerprints, refused, RevocationStatus())
         certificate = replace(certificate, issuers=tuple(one.sha256 for one in certificates[1:]))
@@ -128,5 +128,5 @@ class CertificateJudge:
         return 1 if fingerprints[0] in self._trust.pinned else 0
 
 
-def _refuse(certificate: Certificate, reason: Reason, detail: str) -> Certificate:
+def _refuse(certificate: VerifiedCertificate, reason: Reason, detail: str) -> VerifiedCertificate:
     return replace(certificate, problem=reason, problem_detail=detail)

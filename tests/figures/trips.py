@@ -28,7 +28,7 @@ from tests.support.site import HOST, Site
 from tests.support.wire import Wire
 
 _HOOK = Path(__file__).parent / "hook"
-_WARM, _RUNS, _RELOADS = 15, 30, 5
+_WARM, _RUNS, _RELOADS = 15, 60, 5
 _LOAD = "config/load.py load"
 _QUIET = 0.1  # seconds without a call: the trip has ended
 _CHUNK = 16_372  # bytes of a data set that fill one TLS record together with the headers of PDU and PDV

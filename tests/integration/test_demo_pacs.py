@@ -1,4 +1,4 @@
-"""The demo's PACS stores and finds, and takes no file name from a stranger."""
+"""The PACS of the demo stores and finds instances, and takes no file name from a peer."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from proxy.demo.image import write_ct
-from proxy.demo.pacs import Pacs
+from proxy.demo.pacs import Pacs, start_pacs
 
 
 @pytest.fixture
@@ -69,3 +69,11 @@ def test_another_called_ae_title_is_refused(pacs: Pacs) -> None:
     modality = AE(ae_title="CT1")
     modality.add_requested_context(CTImageStorage)
     assert modality.associate("127.0.0.1", pacs.port, ae_title="OTHER").is_rejected
+
+
+def test_a_pacs_whose_port_is_taken_gets_another_one(pacs: Pacs, tmp_path: Path) -> None:
+    second = start_pacs("SECOND", tmp_path / "second", pacs.port)
+    try:
+        assert second.port not in (0, pacs.port)
+    finally:
+        second.close()

@@ -13,7 +13,7 @@ from proxy.pdu import (
     Span,
     UserInformation,
 )
-from proxy.policy import Certificate, Facts, User
+from proxy.policy import Facts, User, VerifiedCertificate
 from proxy.policy.addresses import normalize
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -80,7 +80,7 @@ def facts(
     called: str | AeTitle = "MAINPACS",
     calling: str | AeTitle = "CT1",
     sni: str | None = None,
-    certificate: Certificate | None = None,
+    certificate: VerifiedCertificate | None = None,
     user: User | None = None,
     request: AAssociateRQ | None = None,
     now: float = NOW,
@@ -90,6 +90,8 @@ def facts(
     return Facts(normalize(source), request, now, sni=sni, certificate=certificate, user=user)
 
 
-def certificate(sha256: str = "c1", *, issuers: tuple[str, ...] = (), **values: object) -> Certificate:
+def certificate(sha256: str = "c1", *, issuers: tuple[str, ...] = (), **values: object) -> VerifiedCertificate:
     """A verified client certificate; fingerprints are short and made up."""
-    return dataclasses.replace(Certificate(sha256, f"spki-{sha256}", subject=f"CN={sha256}", issuers=issuers), **values)
+    return dataclasses.replace(
+        VerifiedCertificate(sha256, f"spki-{sha256}", subject=f"CN={sha256}", issuers=issuers), **values
+    )

@@ -45,6 +45,12 @@ def test_output_that_goes_nowhere_leaves_no_traceback(verb: str, redirection: st
     assert (ended.returncode, ended.stderr) == (code, told)
 
 
+def test_results_and_notes_keep_their_order_in_one_pipe() -> None:
+    script = "from proxy.cli.output import note, say; say('wrote'); note('next'); say('then')"
+    run = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
+    assert run.stdout == b"wrote\nnext\nthen\n"
+
+
 def test_help_lists_every_verb(capsys) -> None:
     assert main(["--help"]) == 0
     assert set(VERBS) <= set(re.findall(r"[a-z]+", capsys.readouterr().out))

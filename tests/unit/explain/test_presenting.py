@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from proxy.explain.presenting import Unaccepted, present
-from proxy.policy import Certificate, Reason
+from proxy.policy import Reason, VerifiedCertificate
 from proxy.tls.contexts import ServerContext
 from proxy.tls.failures import explain_handshake_failure
 from proxy.tls.profiles import PROFILES
@@ -40,14 +40,14 @@ def context(profile: str, mode: str) -> ServerContext:
     return ServerContext(settings)
 
 
-def by_handshake(context: ServerContext, shown: certs.Issued | None) -> Certificate | Reason | None:
+def by_handshake(context: ServerContext, shown: certs.Issued | None) -> VerifiedCertificate | Reason | None:
     handshake = shake_hands(context, client(shown))
     if handshake.server_error is not None:
         return explain_handshake_failure(handshake.server_error, handshake.hello, context.profile)[0]
     return context.client_certificate(handshake.server, time.time())
 
 
-def by_presenting(context: ServerContext, shown: certs.Issued | None) -> Certificate | Reason | None:
+def by_presenting(context: ServerContext, shown: certs.Issued | None) -> VerifiedCertificate | Reason | None:
     chain = [shown.facts] if shown is not None else []
     if shown is not None and shown.issuer is INTERMEDIATE:
         chain.append(INTERMEDIATE.facts)

@@ -18,7 +18,7 @@ from proxy.observe.access import (
 )
 from proxy.observe.json_values import MAX_TEXT
 from proxy.pdu.model import PresentationContext, PresentationContextResult, Span
-from proxy.policy import Certificate, Ended, Reason, Reject, Step, StepOutcome
+from proxy.policy import Ended, Reason, Reject, Step, StepOutcome, VerifiedCertificate
 
 SCHEMA = json.loads(importlib.resources.files("proxy.observe").joinpath("access_record.schema.json").read_text())
 
@@ -57,7 +57,7 @@ def full() -> AccessRecord:
     record.client_ip, record.client_port = ipaddress.ip_address("10.0.0.7"), 40000
     record.client_via, record.client_proxy = "proxy_header", ipaddress.ip_address("10.0.0.1")
     record.sni, record.tls_version, record.tls_cipher = "pacs.example.org", "TLSv1.3", "TLS_AES_256_GCM_SHA384"
-    record.certificate = Certificate(
+    record.certificate = VerifiedCertificate(
         "ab" * 32, "c3BraQ==", "CN=CT1", ("CT1",), ("ct1.example.org",), ("spiffe://x/ct1",), (), "1f", 1.8e9
     )
     record.certificate_ca = ("hospital-2026",)
@@ -148,7 +148,7 @@ def test_a_hostile_request_makes_a_record_of_bounded_size() -> None:
     proposed = [PresentationContext(1, uid, (uid,) * 1000, Span(0, 1))] * 12_000
     record.contexts_proposed, record.contexts_refused = 12_000, refused_contexts(proposed, frozenset(), ())
     record.detail = record.sni = record.calling_aet = "\x1b" * 100_000
-    record.certificate = Certificate(
+    record.certificate = VerifiedCertificate(
         "ab" * 32, "c3BraQ==", "CN=" + "x" * 100_000, (), ("d" * 5000,) * 10_000, ("u" * 5000,) * 10_000
     )
     written = record.to_dict(0.0)

@@ -1,13 +1,14 @@
 import json
 import string
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.observe.access import AccessRecord
 from proxy.observe.lines import console_line, json_line
 from proxy.observe.log import LogSink
-from proxy.policy import Certificate, Reason
+from proxy.policy import Ended, Reason, VerifiedCertificate
 
 #: Characters that a terminal shows as they are.
 PRINTABLE = set(string.ascii_letters + string.digits + string.punctuation + " ")
@@ -25,7 +26,7 @@ def record(text: str) -> AccessRecord:
     record = AccessRecord("a1", 0.0, "dicom-tls", reason=Reason.CALLING_AET_UNKNOWN)
     record.detail = record.sni = record.calling_aet = record.called_aet = text
     record.implementation_class_uid = record.implementation_version_name = record.user_name = text
-    record.certificate = Certificate("ab" * 32, "", text, (text,), (text,), (text,))
+    record.certificate = VerifiedCertificate("ab" * 32, "", text, (text,), (text,), (text,))
     return record
 
 
@@ -67,6 +68,19 @@ def test_an_access_record_on_the_console_is_short() -> None:
         "1970-01-01T00:00:00.000Z INFO    association failed refused listener=dicom-tls client=10.0.0.7:4 "
         "calling_aet=CT1 bytes_in=0 bytes_out=0 duration_s=0.0 id=a1"
     )
+
+
+@pytest.mark.parametrize(
+    ("decision", "ended", "words"),
+    [
+        ("refused", Ended.REFUSED, "refused"),
+        ("failed", Ended.REFUSED, "failed refused"),
+        ("accepted", Ended.RELEASED, "accepted released"),
+    ],
+)
+def test_the_console_line_of_an_association_repeats_no_word(decision: str, ended: Ended, words: str) -> None:
+    access = AccessRecord("a1", 0.0, "dicom-tls", decision=decision, ended=ended).to_dict(0.0)
+    assert f" association {words} listener=dicom-tls " in console_line(access)
 
 
 def test_what_json_cannot_say_never_raises() -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from proxy.policy import (
     Accept,
-    Certificate,
     CertificateConditions,
     ClientAuth,
     ClientAuthMode,
@@ -17,6 +16,7 @@ from proxy.policy import (
     Refuse,
     Reject,
     Tenant,
+    VerifiedCertificate,
     judge,
 )
 from proxy.policy.decision import decide
@@ -35,7 +35,7 @@ FOREIGN = certificate("foreign", issuers=("foreign-root",), **NAMES)
 
 
 def refused_for(
-    conditions: CertificateConditions, shown: Certificate | None, *more: Peer, auth: ClientAuth = AUTH
+    conditions: CertificateConditions, shown: VerifiedCertificate | None, *more: Peer, auth: ClientAuth = AUTH
 ) -> Reason | None:
     """Why CT1, bound by these conditions, is refused; None: accepted."""
     tenant = Tenant("t", "pacs", (Peer("ct1", ("CT1",), frozenset({"all"}), cert=conditions), *more))
@@ -78,7 +78,7 @@ def refused_for(
         (CertificateConditions(), DEVICE, True),
     ],
 )
-def test_conditions(conditions: CertificateConditions, shown: Certificate, met: bool) -> None:
+def test_conditions(conditions: CertificateConditions, shown: VerifiedCertificate, met: bool) -> None:
     assert refused_for(conditions, shown) == (None if met else Reason.CERTIFICATE_NOT_BOUND)
     assert refused_for(conditions, None) is Reason.CERTIFICATE_REQUIRED
 

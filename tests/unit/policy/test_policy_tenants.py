@@ -7,7 +7,6 @@ import pytest
 
 from proxy.policy import (
     Accept,
-    Certificate,
     ClientAuth,
     ClientAuthMode,
     Entrance,
@@ -18,6 +17,7 @@ from proxy.policy import (
     Reject,
     StepOutcome,
     Tenant,
+    VerifiedCertificate,
     entrance_for_sni,
     judge,
     select_tenant,
@@ -119,7 +119,7 @@ CERTIFICATES = [
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize(("mode", "shown", "without_sni", "with_sni"), CERTIFICATES)
 def test_client_authentication_binds_at_the_tenant(
-    mode: str, shown: Certificate | None, without_sni: str, with_sni: str, alone: bool
+    mode: str, shown: VerifiedCertificate | None, without_sni: str, with_sni: str, alone: bool
 ) -> None:
     entrance = Entrance(B, auth(mode, "ca-b", pinned=("pin",)))
     entrances = (entrance,) if alone else (Entrance(A), entrance)
@@ -130,14 +130,16 @@ def test_client_authentication_binds_at_the_tenant(
 
 @pytest.mark.parametrize("default", [None, "a", "b", "open"])
 @pytest.mark.parametrize("shown", [None, B_DEVICE])
-def test_a_tenant_that_requires_what_nobody_asks_for_needs_sni(default: str | None, shown: Certificate | None) -> None:
+def test_a_tenant_that_requires_what_nobody_asks_for_needs_sni(
+    default: str | None, shown: VerifiedCertificate | None
+) -> None:
     entrances = (Entrance(A), Entrance(B, auth("required", "ca-b")), Entrance(tenant("open")))
     listener = ListenerPolicy("l", entrances if default == "open" else entrances[:2], default_tenant=default)
     assert chosen(listener, None, called="BPACS", source="10.1.0.1", certificate=shown) == Reason.SNI_REQUIRED
 
 
 @pytest.mark.parametrize("shown", [None, B_DEVICE])
-def test_a_tenant_that_requires_a_certificate_is_not_reached_in_plaintext(shown: Certificate | None) -> None:
+def test_a_tenant_that_requires_a_certificate_is_not_reached_in_plaintext(shown: VerifiedCertificate | None) -> None:
     listener = ListenerPolicy("l", (Entrance(B, auth("required", "ca-b")),), tls=False)
     assert chosen(listener, None, called="BPACS", certificate=shown) == Reason.CERTIFICATE_REQUIRED
 

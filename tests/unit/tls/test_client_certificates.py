@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from proxy.policy import Certificate
+from proxy.policy import VerifiedCertificate
 from proxy.tls import judging
 from proxy.tls.contexts import ServerContext
 from proxy.tls.judging import CertificateJudge
@@ -27,7 +27,9 @@ CT1 = certs.leaf("CT1", ROOT, dns=["CT1.Rad.Example.ORG"], uri=["spiffe://exampl
 ORTHANC = certs.self_signed("ORTHANC")
 
 
-def present(context: ServerContext, one: Issued, *, chain: bytes | None = None, now: float = NOW) -> Certificate:
+def present(
+    context: ServerContext, one: Issued, *, chain: bytes | None = None, now: float = NOW
+) -> VerifiedCertificate:
     """The certificate as the context judges it; the handshake must succeed."""
     result = shake_hands(context, client(one, chain=chain))
     assert result.server_error is None
@@ -52,7 +54,7 @@ def test_every_fact_of_a_certificate(version: ssl.TLSVersion) -> None:
     context = required(ca={"hospital": [ROOT]})
     result = shake_hands(context, client(CT1, maximum=version))
     spki = CT1.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    assert context.client_certificate(result.server, NOW) == Certificate(
+    assert context.client_certificate(result.server, NOW) == VerifiedCertificate(
         sha256=CT1.sha256,
         spki_sha256=base64.b64encode(hashlib.sha256(spki).digest()).decode(),
         subject="CN=CT1",
