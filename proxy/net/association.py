@@ -27,8 +27,8 @@ from proxy.pdu import edit_associate_rq
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import Accept, Facts, NeedsIdentity, Reason, Refuse, judge
 
-# Bytes above which a request waits for a turn of the event loop of its own. 256 KiB of transfer syntaxes take a third
-# of a second to parse, and any stranger may send dozens of such requests at once.
+# Bytes above which a request waits for a turn of the event loop of its own. 256 KiB of the shortest transfer syntaxes
+# take 60 ms to parse, and any stranger may send dozens of such requests at once.
 _LARGE = 32 * 1024
 
 

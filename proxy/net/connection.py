@@ -107,7 +107,7 @@ class Connection(StageRunner, abc.ABC):
             refusal = self._interruption
         # A bug ends this association and no other. It is logged, counted as `internal` and answered.
         except Exception as error:  # noqa: BLE001
-            # The relay has the legs. Only it knows whether an A-ABORT or a RST must end them.
+            # The relay owns the legs by now: it resets both, and reports the end.
             if self.established is not None:
                 self.established.crashed(error)
                 return
