@@ -183,16 +183,16 @@ class Association(Connection):
         """Answer the requestor and hand both legs to the relay."""
         station, leg = self._station, self._requestor
         pdu, accepted_contexts = answer_to_requestor(answer, asked, accept)
+        # Built before the answer is sent: if it cannot be built, the requestor gets a refusal and not both.
+        agreed = Agreed(asked, accept, answer, accepted_contexts)
+        established = Established(station, self.listener, self.account, leg, upstream, agreed, self._closed)
         leg.send(pdu)  # before the bookkeeping: the sender waits for it
         self.account.accepted(asked.facts.request, answer.parsed, accept.keep_contexts)
         station.journal.accepted(self.account.record)
         buffered = b"" if self._early is None else self._early.buffered
         self._early = None
         station.counts.associated(self.claim)
-        agreed = Agreed(asked, accept, answer, accepted_contexts)
-        self.established = established = Established(
-            station, self.listener, self.account, leg, upstream, agreed, self._closed
-        )
+        self.established = established
         self._owner.established(established)
         # `start` may end the association at once: the upstream may have sent an A-ABORT right after its answer.
         established.start(buffered, answer.trailing)

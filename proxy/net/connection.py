@@ -169,21 +169,29 @@ class Connection(StageRunner, abc.ABC):
             requested=self.account.asked, secured=leg.tls is not None, encrypted=self.listener.tls is not None
         )
         at_once = refused.reason in _AT_ONCE
-        # On the wire first: the sender waits for its answer, and the access record costs more than sending it. If the
-        # bookkeeping finds no memory, the sender has its answer all the same.
-        if at_once:
-            leg.close()
-        else:
-            send_answer(leg, refused)
-        if self._upstream is not None:
-            self._leave_upstream(self._upstream, abort=not isinstance(refused, UpstreamRefused))
-        self.account.phase("closing")
-        self.account.refused(refused)
-        self._station.counts.release(self.claim)
+        try:
+            # On the wire first: the sender waits for its answer, and the bookkeeping costs more than sending it.
+            if at_once:
+                leg.close()
+            else:
+                send_answer(leg, refused)
+            if self._upstream is not None:
+                self._leave_upstream(self._upstream, abort=not isinstance(refused, UpstreamRefused))
+        finally:
+            self._account_for(refused)
         if at_once:
             self._closed()
         else:
             self._linger(leg)
+
+    def _account_for(self, refused: Refused) -> None:
+        """Record a refusal. If that fails, the connection is closed as after any other: the sender has its answer."""
+        try:
+            self.account.phase("closing")
+            self.account.refused(refused)
+            self._station.counts.release(self.claim)
+        except Exception as error:  # noqa: BLE001 - for example no memory: what is counted is given back at the close
+            self._station.records.bug(_BUG, error)
 
     def _leave_upstream(self, leg: Leg, *, abort: bool) -> None:
         # The upstream may have accepted by now. Without an A-ABORT it would keep one of its few associations open for a

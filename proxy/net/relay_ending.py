@@ -187,7 +187,7 @@ class RelayEnding:
 
         A second call does not extend it (invariant 6, docs/architecture.md).
         """
-        if self._deadline is None:
+        if self._deadline is None and not self._closing:
             self._deadline = self._loop.call_later(self._close_timeout, self._expired)
 
     # --- time and report --------------------------------------------------------------------------------------------
