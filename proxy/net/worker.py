@@ -248,7 +248,10 @@ class Worker:
                 self._end_if_refused(established)
 
     def end_all(self, why: str) -> int:
-        """End every open association, because no new decision on it is possible (invariant 7). Return their number."""
+        """End every open association, because no new decision on it is possible. Return their number.
+
+        An association that cannot be judged is refused (invariant 7, docs/architecture.md).
+        """
         self._refusal = lambda _: f"it could not be decided again: {why}"
         return sum(self._end_if_refused(established) for established in list(self._established))
 
