@@ -269,6 +269,7 @@ class Supervisor:
         if not has_room(self._table, config.limits, tuple(config.tenants.values())):
             counted = f"limits.connections {config.limits.connections} and its tenants and peers"
             raise StartFailed(f"no room to count {counted}: restart the gateway to apply this configuration")
+        ends = read_ends(config)
         try:
             # Bind first: an address in use is a likely mistake, and no process has been started yet.
             generation = await self._generations.replace(config, self._sockets.open(config))
@@ -279,7 +280,6 @@ class Supervisor:
         waits = keys_for_a_restart(self.config, config)
         self.config = config
         self._sockets.keep_only(config)
-        ends = read_ends(config)
         self._totals.configure(config, ends.series)
         self._expiry.configure(ends)
         self._servers.keep_only(config.upstreams.values())

@@ -14,20 +14,23 @@ _Value = TypeVar("_Value", int, float)
 
 
 class Columns:
-    """`rows` rows that begin at `start`: the keys, then one column for each call of `doubles`, `counts` and `flags`.
+    """`rows` rows from `start`: the keys, then one column for each call of `doubles`, `counts` and `flags`.
 
-    All processes run the same version and make the same calls, so they agree on the offset of each value. Call `claim`,
-    `publish` and `erase` under the table's lock. A key is written last and erased first: a process that is killed in
-    between leaves a row without a key, which is free, and a new row is never found half written. An update in place may
-    be left half done.
+    The rows end at `limit`, which is the end of the memory unless another part begins before that. All processes run
+    the same version and make the same calls, so they agree on the offset of each value.
+
+    Call `claim`, `publish` and `erase` under the table's lock. A key is written last and erased first: a process that
+    is killed in between leaves a row without a key, which is free, and a new row is never found half written. An update
+    in place may be left half done.
 
     Reading takes no lock: a reader may see an update half done, or the values of another key that has just taken the
     row over. Such values are good for hints; a decision is made under the lock. `end` is the offset after the last
     column so far.
     """
 
-    def __init__(self, memory: mmap.mmap, start: int, rows: int) -> None:
+    def __init__(self, memory: mmap.mmap, start: int, rows: int, limit: int | None = None) -> None:
         self._memory = memory
+        self._limit = len(memory) if limit is None else limit
         self._start = start
         self._keys_end = self.end = start + rows * KEY
         self._columns: list[memoryview[int] | memoryview[float]] = []
@@ -47,7 +50,7 @@ class Columns:
 
     def _next(self, size: int) -> memoryview:
         start, self.end = self.end, self.end + self.rows * size
-        assert start % size == 0 and self.end <= len(self._memory)
+        assert start % size == 0 and self.end <= self._limit
         return memoryview(self._memory)[start : self.end]
 
     def _add(self, column: "memoryview[_Value]") -> "memoryview[_Value]":

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from proxy.config.values import Server, Upstream
 from proxy.shared.columns import Columns
-from proxy.shared.table import SERVER_STATES_AT, SharedTable, key_of
+from proxy.shared.table import PROBES_AT, SERVER_STATES_AT, SharedTable, key_of
 from proxy.upstream.pool import FIRST_PAUSE, pause
 
 #: Servers that can fail at once. A further one has no row and is dialled as if it did not fail.
@@ -26,7 +26,7 @@ class ServerStates:
 
     def __init__(self, table: SharedTable) -> None:
         self._lock = table.lock
-        self._rows = rows = Columns(table.map_extra(), SERVER_STATES_AT, _ROWS)
+        self._rows = rows = Columns(table.map_extra(), SERVER_STATES_AT, _ROWS, limit=PROBES_AT)
         self._find = rows.find
         self._until, self._since = rows.doubles(), rows.doubles()
         self._failures, self._down = rows.counts(), rows.flags()
