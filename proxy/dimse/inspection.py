@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from proxy.dimse.command import C_CANCEL, C_MOVE, C_STORE, MOVE_DESTINATION_UNKNOWN, NOT_AUTHORIZED, Command, DimseError
 from proxy.dimse.rules import ContextRules
+from proxy.pdu.errors import AbortReason, PduError
 
 #: Requests without a final response that are remembered. More would let a peer that never answers fill the memory.
 _MOST_OPEN = 256
@@ -44,6 +45,16 @@ class RefusedCommand:
     context_id: int
     status: int
     detail: str
+
+
+class RefusedTooLate(PduError):
+    """A command is refused, and the beginning of its PDU has gone on already."""
+
+    abort_reason = AbortReason.NOT_SPECIFIED
+
+    def __init__(self, refused: RefusedCommand) -> None:
+        super().__init__(refused.detail)
+        self.refused = refused
 
 
 @dataclass(slots=True)

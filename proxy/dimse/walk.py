@@ -1,24 +1,27 @@
 """Walks one direction of an established association, PDU by PDU and message by message, across any chunking.
 
-The walk decides which bytes of a chunk go on. Three machines are coupled in it:
+The walk decides which bytes of a chunk go on. Four things are coupled in it:
 
 - the order of PDUs (PS3.8 section 9.2): data until a release or an abort; drawn in order.py;
 - the message (PS3.8 annex E): a command set, and the data set that it announces; drawn here;
-- the place in the PDU: `_left` bytes of a fragment are still to come, then `_rest` bytes of the PDU (0 and 0 between).
+- the place in the PDU: `_left` bytes of a fragment are still to come, then `_rest` bytes of the PDU (0 and 0 between);
+- the debt: `_header_owed`, a PDU header that must be written before the next PDV of the PDU goes on.
 
     state     what is under way                       in the fields
     -------   -------------------------------------   -----------------------------------------------------
     BETWEEN   no message                              `_message` None, `_command.scanned` 0
-    COMMAND   a command set that is not complete      `_command.scanned` > 0
+    COMMAND   a command set that is not complete      `_command.scanned` > 0, once its first fragment is complete
     DATA      the data set of a command that went on  `_message` its context, `_swallowed` None
     SWALLOW   the data set of a refused command       `_message` its context, `_swallowed` the refusal
 
     state     event                                   next      goes on                   is held back
     -------   -------------------------------------   -------   -----------------------   ------------------------
     any       a header that is not complete           the same  nothing of it             it, under 12 bytes
-              A-RELEASE-RQ, A-RELEASE-RP, A-ABORT     the end   what was held, and it     nothing
-    BETWEEN,  a command fragment, not the last one    COMMAND   nothing                   all since the first PDU
-    COMMAND   the last one: allowed, no data set      BETWEEN   all that was held         nothing
+    between   A-RELEASE-RQ, A-RELEASE-RP, A-ABORT     the end   the PDU                   nothing
+     PDUs
+    BETWEEN,  a fragment that has not arrived whole   the same  nothing                   all since its first header
+    COMMAND   a command fragment, not the last one    COMMAND   nothing                   all since its first header
+              the last one: allowed, no data set      BETWEEN   all that was held         nothing
                             allowed, with data set    DATA      all that was held         nothing
                             refused (1), no data set  BETWEEN   nothing                   nothing
                             refused (1), with one     SWALLOW   nothing                   nothing
@@ -54,27 +57,17 @@ Why it is so:
 
 from proxy.dimse.command import N_ACTION, DimseError, decode_command
 from proxy.dimse.command_collector import MOST_HELD, CommandCollector
-from proxy.dimse.inspection import Inspection, OpenRequest, RefusedCommand
+from proxy.dimse.inspection import Inspection, OpenRequest, RefusedCommand, RefusedTooLate
 from proxy.dimse.order import P_DATA_TF, PduOrder
 from proxy.dimse.pdv import COMMAND, HEADERS, LAST_FRAGMENT, Pdv, accepted_table, encode_header, next_pdv, read_headers
-from proxy.pdu.errors import AbortReason, InvalidPduParameter, PduError
+from proxy.pdu.errors import InvalidPduParameter, PduError
 from proxy.pdu.splice import Patch, splice
 
 #: No more than this is ever left over by `feed`: a command set, and the headers of the next PDU.
 LONGEST_HELD_BACK = MOST_HELD + HEADERS
 
 
-class RefusedTooLate(PduError):
-    """A command is refused, and the beginning of its PDU has gone on already."""
-
-    abort_reason = AbortReason.NOT_SPECIFIED
-
-    def __init__(self, refused: RefusedCommand) -> None:
-        super().__init__(refused.detail)
-        self.refused = refused
-
-
-# Takes the size of the data sets of responses, which is not counted.
+# Shared by all walks: the sizes of data sets of responses are added here and never read.
 _OF_A_RESPONSE = OpenRequest(0, "", 0.0)
 
 
@@ -109,12 +102,15 @@ class MessageWalk(PduOrder):
         self._inspection = inspection
         self._from_requestor = from_requestor
         self._left = 0  # bytes of the current fragment that are still to come
-        self._rest = 0  # bytes of the P-DATA-TF after that fragment: further PDVs
+        # Bytes of the P-DATA-TF after that fragment: further PDVs. While a command set is held, of the PDU where the
+        # command set began; the collector knows the place in the current PDU. So `_pay_header` comes before `_rest` is
+        # set to that of the current PDU.
+        self._rest = 0
         self._last = False  # the current fragment is the last one of its message
         # The context of the data set that is expected or under way; None: a command set comes next.
         self._message: int | None = None
-        self._opened = _OF_A_RESPONSE  # the request of that data set, if it went on
-        self._swallowed: RefusedCommand | None = None  # and if it was refused
+        self._opened = _OF_A_RESPONSE  # the request of that data set, while the data set goes on
+        self._swallowed: RefusedCommand | None = None  # the refusal of its request, while the data set is dropped
         self._header_owed = False  # the PDU's beginning was cut: what follows in it needs a header of its own
         self._command = CommandCollector()
         self._more_to_come = False  # the last message, a response, announces another message
@@ -140,18 +136,22 @@ class MessageWalk(PduOrder):
 
     @property
     def awaits_more(self) -> bool:
-        """Return whether the sender has something to send before the other side has."""
+        """Return whether the sender has something to send before the other side has.
+
+        Bytes that the caller holds back are not counted here.
+        """
         return bool(self._message or self._left or self._rest or self._command.scanned or self._more_to_come)
 
     def feed(self, data: memoryview) -> tuple[memoryview | bytes, int, PduError | None]:
         """Return what goes on, how many bytes of `data` were used for it, and the violation after those, if any.
 
         `data`: what the last call did not use, followed by what has arrived since. No call leaves more than
-        LONGEST_HELD_BACK. After a violation the walk is used no more.
+        LONGEST_HELD_BACK, unless `stop_between` stopped it: then the caller feeds the rest at once. After a violation
+        the walk is used no more.
         """
         position = 0
         end = len(data)
-        left = self._left
+        left = self._left  # a local copy, for speed; `_left` is stale inside the loop, except where it is asked for
         violation: PduError | None = None
         try:
             while True:
@@ -257,6 +257,7 @@ class MessageWalk(PduOrder):
         """Read the PDU that ends this direction; the rest of a message may not come any more."""
         after = self.read_short_pdu(data, position)
         if after > position:
+            # The fast path of `feed` does not ask the order of PDUs: without a message it does not match any more.
             self._message = None
             self._more_to_come = False
         return after

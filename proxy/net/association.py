@@ -27,8 +27,8 @@ from proxy.pdu import edit_associate_rq
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import Accept, Facts, NeedsIdentity, Reason, Refuse, judge
 
-# Bytes of a request that takes long to parse and to decide: 256 KiB of transfer syntaxes take a third of a second, and
-# a peer that sends sixty such requests need not be known.
+# Bytes of a request that takes long to parse: 256 KiB of the shortest transfer syntaxes take 60 ms. Any stranger may
+# send such requests, dozens at once, so they take turns.
 _LARGE = 32 * 1024
 
 
@@ -71,7 +71,7 @@ class Association(Connection):
         self.account.located(header)
         if header.source is not None:
             self._address, self._destination = header.source[0], header.destination
-            # Only now is the limit of the requestor's own address known; so far the load balancer was counted for none.
+            # Until now the connection counted for no address: a load balancer speaks for many.
             full = self._station.counts.attribute(self.claim, self._address)
             if full is not None:
                 raise Refused(*full)
@@ -117,7 +117,8 @@ class Association(Connection):
         """Ask the policy, and count the association for its tenant and peer."""
         if self._owner.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
-        # Before `acquire`, which counts like requests that wait for an answer: the loop guard suspects by that count.
+        # `acquire` counts the like requests that still wait for an answer, so the key must be set first. The loop guard
+        # suspects a loop by that count.
         self.claim.request = request_key(asked.pdu)
         decision = judge(self.listener.policy, asked.entrance, asked.facts)
         self.account.decision(decision)
@@ -125,6 +126,7 @@ class Association(Connection):
             raise Refused(decision.reason, decision.detail, decision.answer)
         if isinstance(decision, NeedsIdentity):
             raise Refused(Reason.IDENTITY_UNAVAILABLE, "no identity provider can be asked")
+        # `max_associations` of the tenant and the peer: the rule is `Counts.acquire`.
         full = self._station.counts.acquire(self.claim, decision.tenant, decision.peer)
         if full is not None:
             raise Refused(Reason.ASSOCIATION_LIMIT, full)
@@ -178,18 +180,18 @@ class Association(Connection):
         """Answer the requestor and hand both legs to the relay."""
         station, leg = self._station, self._requestor
         pdu, accepted_contexts = answer_to_requestor(answer, asked, accept)
+        # Built before the answer is sent: if it cannot be built, the requestor gets a refusal and not both.
+        agreed = Agreed(asked, accept, answer, accepted_contexts)
+        established = Established(station, self.listener, self.account, leg, upstream, agreed, self._closed)
         leg.send(pdu)  # before the bookkeeping: the sender waits for it
         self.account.accepted(asked.facts.request, answer.parsed, accept.keep_contexts)
         station.journal.accepted(self.account.record)
         buffered = b"" if self._early is None else self._early.buffered
         self._early = None
         station.counts.associated(self.claim)
-        agreed = Agreed(asked, accept, answer, accepted_contexts)
-        self.established = established = Established(
-            station, self.listener, self.account, leg, upstream, agreed, self._closed
-        )
+        self.established = established
         self._owner.established(established)
-        # `start` may end the association: the requestor may have sent half an A-ABORT, the upstream a whole one.
+        # `start` may end the association at once: the upstream may have sent an A-ABORT right after its answer.
         established.start(buffered, answer.trailing)
         self._owner.relayed(established)
 

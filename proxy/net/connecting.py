@@ -71,8 +71,8 @@ async def connect(attempt: Attempt) -> Leg:
 
 async def secure(attempt: Attempt, leg: Leg, tls: UpstreamContext) -> None:
     """Do the TLS handshake on a connected leg, which speaks TLS from then on. Raises `TlsFailed` and closes the leg."""
-    endpoint = tls.endpoint(attempt.server)
     try:
+        endpoint = tls.endpoint(attempt.server)
         await shake_hands(attempt.dialler, leg, endpoint, b"")
         leg.tls = endpoint
         # Security level 0 (legacy profiles) accepts keys that B.13 does not: the gateway judges them itself.

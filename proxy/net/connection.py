@@ -23,7 +23,7 @@ from proxy.policy import Address, Reason
 from proxy.shared.counts import Claim
 
 _BUG = "an association failed on a bug of the gateway"
-# Closed without waiting for the peer: an address that may not connect must not keep a connection by not closing it.
+# Closed without waiting for the peer: an address that may not connect must not keep a connection by leaving it open.
 _AT_ONCE = frozenset({Reason.ADDRESS_DENIED, Reason.ADDRESS_LIMIT, Reason.CONNECTION_LIMIT})
 
 
@@ -112,7 +112,7 @@ class Connection(StageRunner, abc.ABC):
             self._station.records.bug(_BUG, error)
             refusal = Refused(Reason.INTERNAL, type(error).__name__)
         finally:
-            self._task = None  # `crashed` drops the connection from now on, instead of interrupting the stages
+            self._task = None  # no stage is left to interrupt: `crashed` drops the connection from now on
         with self.guarded():
             self._refuse(refusal)
 
@@ -167,21 +167,29 @@ class Connection(StageRunner, abc.ABC):
             requested=self.account.asked, spoken=leg.tls is not None, encrypted=self.listener.tls is not None
         )
         at_once = refused.reason in _AT_ONCE
-        # On the wire first: the sender waits for its answer, and the access record costs more than sending it. If the
-        # bookkeeping finds no memory, the sender has its answer all the same.
-        if at_once:
-            leg.close()
-        else:
-            send_answer(leg, refused)
-        if self._upstream is not None:
-            self._leave_upstream(self._upstream, abort=not isinstance(refused, UpstreamRefused))
-        self.account.phase("closing")
-        self.account.refused(refused)
-        self._station.counts.release(self.claim)
+        try:
+            # On the wire first: the sender waits for its answer, and the bookkeeping costs more than sending it.
+            if at_once:
+                leg.close()
+            else:
+                send_answer(leg, refused)
+            if self._upstream is not None:
+                self._leave_upstream(self._upstream, abort=not isinstance(refused, UpstreamRefused))
+        finally:
+            self._account_for(refused)
         if at_once:
             self._closed()
         else:
             self._linger(leg)
+
+    def _account_for(self, refused: Refused) -> None:
+        """Record a refusal. If that fails, the connection is closed as after any other: the sender has its answer."""
+        try:
+            self.account.phase("closing")
+            self.account.refused(refused)
+            self._station.counts.release(self.claim)
+        except Exception as error:  # noqa: BLE001 - for example no memory: what is counted is given back at the close
+            self._station.records.bug(_BUG, error)
 
     def _leave_upstream(self, leg: Leg, *, abort: bool) -> None:
         # The upstream may have accepted by now. Without the A-ABORT it would wait for a requestor that has left, and
@@ -195,12 +203,16 @@ class Connection(StageRunner, abc.ABC):
         linger(leg, self._station.loop, self._station.config.timeouts.close, 0, self._leg_closed)
 
     def _leg_closed(self) -> None:
-        """Release the claim once both connections are closed: until then the other one takes a descriptor."""
+        """Report the end once both connections are closed: until then one of them still takes a descriptor."""
         if self._requestor.closed and (self._upstream is None or self._upstream.closed):
             self._closed()
 
     def end(self, end: AssociationEnd, *, at_once: bool = False) -> None:
-        """End it from outside: a limit, a drain, an operator. `at_once`: without a PDU boundary."""
+        """End it from outside: a limit, a drain, an operator.
+
+        `at_once`: without waiting for a PDU boundary. Before the relay there is none to wait for, and the requestor
+        gets the answer of `end.reason`; without a reason that of a drain.
+        """
         if self.established is not None:
             self.established.end(end, at_once=at_once)
         else:

@@ -4,8 +4,10 @@ Once the request has been sent to a server, no other server is asked: the first 
 """
 
 import asyncio
+import contextlib
 import errno
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from proxy.config.values import Server, Upstream
@@ -64,6 +66,9 @@ class _Dial:
         order = servers.order(self._upstream)
         failed: list[Sequence[Failed]] = []
         for index, server in enumerate(order):
+            # The process may have stood still past the deadline. A server that gets no time must not be called down.
+            if self._time_left() <= 0:
+                break
             # None: the server has failed and another process has the one trial that is allowed for now.
             trial = servers.admit(self._upstream, server, self._dialler.claim)
             if trial is None:
@@ -76,7 +81,7 @@ class _Dial:
 
     async def _try_server(self, trial: Trial, servers_left: int) -> Leg | Sequence[Failed]:
         servers = self._station.servers
-        began = self._station.loop.time()
+        began = time.monotonic()  # the loop's own clock has a resolution of 1 ms on uvloop
         self._account.dialling(self._upstream, trial.server)
         try:
             result = await self._try_addresses(trial.server, servers_left)
@@ -84,8 +89,9 @@ class _Dial:
             servers.abandoned(trial)
             raise
         if isinstance(result, Leg):
-            servers.reached(trial)
-            self._account.connected(self._station.loop.time() - began)
+            with _closed_on_error(result):
+                servers.reached(trial)
+                self._account.connected(time.monotonic() - began)
         elif _only_loops(result):  # the server works; calling it down would hide it from other routes
             servers.abandoned(trial)
         else:
@@ -93,7 +99,7 @@ class _Dial:
         return result
 
     async def _try_addresses(self, server: Server, servers_left: int) -> Leg | Sequence[Failed]:
-        # A name service that does not answer must leave time for the other servers, whose names may be literals.
+        # A name service that does not answer must leave time for the other servers, which may be addresses.
         resolver = self._station.resolver
         seconds = self._share(servers_left + 1)
         try:
@@ -107,6 +113,8 @@ class _Dial:
             return (self._failed("dns", f"{server.label}: {error.strerror}"),)
         failed: list[Failed] = []
         for index, destination in enumerate(destinations):
+            if self._time_left() <= 0:
+                break
             attempt = Attempt(self._dialler, self._station, self._upstream, self._request, server, destination)
             result = await self._try_address(attempt, servers_left + len(destinations) - index)
             if isinstance(result, Leg):
@@ -120,14 +128,16 @@ class _Dial:
         securing = False
         try:
             async with asyncio.timeout(seconds):
-                await self._guard.check(attempt, seconds / 2)  # a question of the guard leaves time for the connect
+                await self._guard.check(attempt, seconds / 2)  # a question leaves time for the connect
                 leg = await connect(attempt)
                 if self._tls is not None:
                     securing = True
                     await self._secure(attempt, leg, self._tls)
         except Loop as found:
             return self._failed("loop", str(found))
-        except TimeoutError:
+        except TimeoutError as error:
+            if error.errno:  # of the kernel (ETIMEDOUT), before our own time was over
+                return self._failed("timeout", f"{destination}: {error.strerror}")
             if securing:
                 return self._failed("tls", f"{destination}: the TLS handshake did not end in {_rounded(seconds)} s")
             return self._failed("timeout", f"{destination}: no connection in {_rounded(seconds)} s")
@@ -139,17 +149,21 @@ class _Dial:
         return leg
 
     async def _secure(self, attempt: Attempt, leg: Leg, tls: UpstreamContext) -> None:
-        began = self._station.loop.time()
+        began = time.monotonic()
         await secure(attempt, leg, tls)
         assert leg.tls is not None
-        self._account.upstream_secured(leg.tls.object, tls.settings, self._station.loop.time() - began)
+        with _closed_on_error(leg):
+            self._account.upstream_secured(leg.tls.object, tls.settings, time.monotonic() - began)
 
     def _share(self, parts: int) -> float:
         """Seconds for the first of `parts` attempts: an address that drops SYNs leaves the others their part.
 
         The last attempt gets all the time that is left, so that a slow PACS without a second address is not cut short.
         """
-        return max(0.0, self._deadline - self._station.loop.time()) / parts
+        return self._time_left() / parts
+
+    def _time_left(self) -> float:
+        return self._deadline - self._station.loop.time()
 
     def _failed(self, result: str, text: str) -> Failed:
         self._account.dialled(result)
@@ -163,19 +177,33 @@ class _Dial:
         # a circle that is certain for every server is called a loop.
         if any(attempt.result == "tls" for attempt in every):
             reason = Reason.UPSTREAM_TLS_FAILED
-        elif len(failed) == len(self._upstream.servers) and all(map(_only_loops, failed)):
+        elif len(failed) == len(self._upstream.servers) and all(one and _only_loops(one) for one in failed):
             reason = Reason.UPSTREAM_LOOP
-        text = "; ".join(attempt.text for attempt in every)
-        if not every:
+        if every:
+            text = "; ".join(attempt.text for attempt in every)
+        elif self._time_left() <= 0:
+            text = f"no connection in {self._station.config.timeouts.upstream_connect:g} s"
+        else:
             seconds = self._station.servers.next_trial(self._upstream)
             text = f"every server has failed; the next one is tried in {seconds:.1f} s"
         return Refused(reason, f"upstream {self._upstream.name}: {text}")
 
 
 def _only_loops(failed: Sequence[Failed]) -> bool:
-    """Return whether each address of a server leads back to this gateway: then the server has not failed."""
+    """Return whether each address that was tried leads back to this gateway: then the server has not failed."""
     return all(attempt.result == "loop" for attempt in failed)
 
 
+@contextlib.contextmanager
+def _closed_on_error(leg: Leg) -> Iterator[None]:
+    """Close a connected leg if its bookkeeping raises: no association knows the leg yet, so no other code would."""
+    try:
+        yield
+    except BaseException:
+        leg.close()
+        raise
+
+
 def _rounded(seconds: float) -> str:
-    return f"{round(seconds, 1):g}"
+    """Return seconds with two significant digits."""
+    return f"{float(f'{seconds:.2g}'):g}"

@@ -1,32 +1,42 @@
 """The relay of an accepted association: two flows of bytes, and how each ends (invariant 4, docs/architecture.md).
 
-Each direction is a `Flow` with a state of its own. Nothing of a source is forwarded once its flow is DONE.
+Each direction is a `Flow` with a state of its own. Once it is DONE, nothing of its source is forwarded any more.
 
-                      an end of ours is due; the sink           the PDU is complete: A-ABORT of ours, FIN
-              RUNNING ----------------------------> ENDING ----------------------------------------------> DONE
-                 |    is inside a PDU                  |    `timeouts.close` is over: RST                     ^
-                 |                                     +------------------------------------------------------+
-                 +--------------------------------------------------------------------------------------------+
-                     the source has ended: FIN, or A-ABORT and FIN, or RST, by the table below
+    RUNNING   forwards
+       |
+       |  an end of ours is due, and the last byte given to the sink was inside a PDU
+       +--------------------------------------------------------------------------------> ENDING
+       |  an end of ours is due, at a PDU boundary: A-ABORT, FIN                              |  the PDU is complete:
+       |  the source has ended: by the table                                                  |  A-ABORT, FIN (1)
+       v                                                                                      |  the source has ended:
+      DONE <----------------------------------------------------------------------------------+  by the table
+       |                                                                                         wait (2) is over: cut
+       |  both flows are DONE: each leg is lingered with, or reset once its peer has everything
+       v
+    legs closed: `relay_ended`
 
     a source, and what happened on it           its own flow         the opposite flow      the association ends as
     ------------------------------------------  -------------------  ---------------------  -----------------------
     A-ABORT                                     forward; finish      finish                 aborted_by_<side>
-    A-RELEASE-RP                                forward; wait (1)    goes on                released
-    EOF at a boundary after A-RELEASE-RQ or     finish; wait (1)     goes on: A-RELEASE-RP  released, once an
-      -RP of its own, or after an A-ABORT                              may still come         A-RELEASE-RP has passed
-      of the opposite side
-    EOF at a boundary; the opposite side has    finish               DONE before            released
-      asked for release and closed
-    EOF, RST or failure of TLS otherwise        cut (2)              cut (2)                <side>_lost, or
+    A-RELEASE-RP                                forward; wait (2)    goes on                released
+    EOF or RST at a boundary, after an          finish; wait (2)     goes on: A-RELEASE-RP  released, once an
+      A-RELEASE-RQ or -RP of its own                                   may still come         A-RELEASE-RP has passed
+    EOF at a boundary; the opposite side asked  finish               DONE before            released
+      for release and has closed
+    EOF, RST or failure of TLS otherwise        cut                  cut                    <side>_lost, or
                                                                                               aborted_by_gateway (TLS)
-    a PDU, PDV or command that PS3.8 or the     cut (2)              ENDING                 aborted_by_gateway
+    a PDU, PDV or command that PS3.8 or the     cut                  ENDING                 aborted_by_gateway
       rules do not allow
-    (neither) a limit, a drain, a new policy    ENDING               ENDING                 as the caller says
-    (neither) wait (1) is over                  finish or cut (2)    finish or cut (2)      timeout, if not released
+    none: a limit, a drain, a new policy        ENDING               ENDING                 as the caller says
+    none: the gateway stops (`abort_now`)       cut                  cut                    as the caller says
+    none: a bug (`crashed`)                     RST                  RST                    aborted_by_gateway
+    none: wait (2) is over                      finish or cut        finish or cut          timeout, if no cause yet
 
-    (1) For `timeouts.close`.
-    (2) `RelayEnding.cut`. If the last byte given to the sink ended a PDU: A-ABORT, then FIN. If not: RST, and no byte.
+    finish: FIN. cut: A-ABORT and FIN if the last byte given to the sink ended a PDU; if not, RST and no byte of ours.
+    The first cause stands: whatever follows from it does not change how the association ends.
+    (1) If the rest of the PDU begins a command set that goes on in a later PDU, the walk holds it back: no boundary
+        comes, and the sink is reset when the wait is over.
+    (2) For `timeouts.close`.
 
 Why so:
 
@@ -38,14 +48,14 @@ Why so:
   decides whether the association counts as released.
 - A leg whose flows are DONE is still read, and its bytes are dropped: closing a socket with unread input makes the
   kernel send RST, which can destroy the A-ABORT on its way to the peer.
-- The walk (proxy/dimse/walk.py) knows PDU boundaries; the relay never counts bytes itself.
+- The walk (proxy/dimse/walk.py) knows PDU boundaries; the relay cuts only where the walk says.
 """
 
 import asyncio
 
 from proxy.dimse.command import MOVE_DESTINATION_UNKNOWN, refusing_response
-from proxy.dimse.inspection import Inspection
-from proxy.dimse.walk import MessageWalk, RefusedTooLate
+from proxy.dimse.inspection import Inspection, RefusedTooLate
+from proxy.dimse.walk import MessageWalk
 from proxy.net.association_end import AssociationEnd, Side
 from proxy.net.flow import Flow, FlowState
 from proxy.net.leg import Leg
@@ -134,7 +144,7 @@ class Relay:
         if flow.state is not FlowState.DONE and data:
             self._pass_on(flow, data)
         # A peer with more to say may hold it back until its last segment is acknowledged (Nagle's algorithm), so it is
-        # acknowledged now. A peer that waits for a response does not, and the response acknowledges at no cost.
+        # acknowledged now. A peer that waits for a response holds nothing back, and the response carries the ACK.
         if not data or flow.held_back or flow.walk.awaits_more or self._asynchronous:
             leg.acknowledge()
         if leg.eof:
@@ -159,14 +169,14 @@ class Relay:
     def _pass_on(self, flow: Flow, data: memoryview) -> None:
         """Forward as much of `data` as the walk allows, then act on what the walk has seen in it."""
         walk = flow.walk
-        if flow.state is FlowState.ENDING:  # only to the end of the PDU: an A-ABORT of ours follows
+        if flow.state is FlowState.ENDING:  # only to the end of the PDU, where an A-ABORT of ours follows
             data = data[: walk.pdu_left]
         while True:
-            output, settled, violation = walk.feed(data)
+            output, used, violation = walk.feed(data)
             if output and not flow.sink.send(output):
                 flow.source.set_blocked(True)
                 self.ending.owner.relay_paused(flow.side)
-            data = data[settled:]
+            data = data[used:]
             if not flow.answers:  # the usual case: one turn of this loop
                 break
             # The walk has stopped where a message ended, because responses of ours wait for such a place.
@@ -180,6 +190,7 @@ class Relay:
         if flow.sink.tls_failure is not None:
             self._source_ended(self._opposite(flow))
         elif walk.aborted:  # bytes after an A-ABORT are ignored
+            # A requestor that aborts is no refusal, so there is no reason.
             reason = Reason.UPSTREAM_ABORTED if flow.side is Side.UPSTREAM else None
             self.ending.decide(AssociationEnd(flow.side.aborted, reason))
             self.ending.finish(self._up)
@@ -241,7 +252,7 @@ class Relay:
             self.ending.close_when_done()
             return
         leg, walk, opposite = flow.source, flow.walk, self._opposite(flow)
-        said_goodbye = walk.release_requested or walk.release_answered or opposite.walk.aborted
+        said_goodbye = walk.release_requested or walk.release_answered
         if said_goodbye and walk.boundary and leg.tls_failure is None:
             if walk.release_answered or opposite.walk.release_answered:
                 self.ending.decide(AssociationEnd(Ended.RELEASED))

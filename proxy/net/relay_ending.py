@@ -145,7 +145,7 @@ class RelayEnding:
         if flow.state is FlowState.DONE:
             return
         if flow.walk.boundary:
-            # After an A-ABORT of its own the sink expects nothing; a second A-ABORT would only meet a closed socket.
+            # The source's own A-ABORT has gone to the sink: a second one would only meet a closed socket.
             self.finish(flow, abort=not flow.walk.aborted)
         else:
             flow.reset_sink = True
@@ -182,7 +182,7 @@ class RelayEnding:
 
     def await_close(self) -> None:
         """Start `timeouts.close`, within which a boundary, an A-RELEASE-RP or an EOF must come."""
-        if self._deadline is None:
+        if self._deadline is None and not self._closing:
             self._deadline = self._loop.call_later(self._close_timeout, self._expired)
 
     # --- time and report --------------------------------------------------------------------------------------------

@@ -263,11 +263,7 @@ async def read_answer(conversation: Conversation, leg: Leg) -> Accepted | Upstre
             raise Refused(Reason.UPSTREAM_TLS_FAILED, f"upstream: {explain_client_failure(leg.tls_failure)}")
         if leg.eof:
             how = leg.lost or "closed"
-            hint = (
-                "; if the server expects TLS, configure `tls` for this upstream"
-                if leg.tls is None and not framer.received
-                else ""
-            )
+            hint = _TLS_HINT if leg.tls is None and not framer.received else ""
             text = f"the upstream ended the connection before it answered the request: {how}{hint}"
             raise Refused(Reason.UPSTREAM_UNAVAILABLE, text)
         await conversation.event_on(leg)

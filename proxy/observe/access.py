@@ -1,7 +1,7 @@
 """The access record: one line for each association, when it ends or is refused (docs/reference/record.md).
 
-`access_record.schema.json` describes its public form: an unknown field is left out, never null. No field can hold a
-passcode, a token or patient data. Text that a peer chose is cut to a fixed length here, and escaped when it is written.
+`access_record.schema.json` describes its public form: an unknown field is left out, never null. No field can contain a
+passcode, a token or patient data. Text from a peer is cut to a fixed length here, and escaped when it is written.
 """
 
 import ipaddress
@@ -17,17 +17,15 @@ from proxy.policy import Answer, Ended, Reason, Reject, Step, VerifiedCertificat
 SCHEMA_VERSION = 1
 EVENT = "association"
 
-#: Names of one certificate that are recorded at most.
-MAX_NAMES = 32
-#: Refused presentation contexts that are listed at most: PS3.8 allows odd ids from 1 to 255.
-MAX_CONTEXTS = 128
-#: Transfer syntaxes of one proposed context that are listed at most.
-MAX_TRANSFER_SYNTAXES = 8
+# A record is at most this long in each part, whatever a peer sends.
+MAX_NAMES = 32  # names of a certificate
+MAX_CONTEXTS = 128  # refused presentation contexts: PS3.8 allows the odd ids from 1 to 255
+MAX_TRANSFER_SYNTAXES = 8  # of one proposed context
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedContext:
-    """A presentation context that was not accepted."""
+    """A presentation context that was refused, and the side that refused it."""
 
     context_id: int
     abstract_syntax: str
@@ -38,7 +36,7 @@ class RefusedContext:
 
 @dataclass(slots=True)
 class OperationCount:
-    """DIMSE requests of one service from either side, and their final responses by status class."""
+    """DIMSE requests of one service from both sides, and their final responses by status class."""
 
     requests: int = 0
     ok: int = 0
@@ -48,7 +46,7 @@ class OperationCount:
     seconds: float = 0.0  # from a request to its final response, summed over the requests
 
     def to_dict(self) -> dict[str, Json]:
-        """Return the counts as they are logged."""
+        """Return the counts under their logged names."""
         return known_fields(
             {
                 "n": self.requests,
@@ -63,7 +61,7 @@ class OperationCount:
 
 @dataclass(slots=True)
 class InstanceCount:
-    """Answered C-STORE requests from either side, and the bytes of their data sets."""
+    """Answered C-STORE requests from both sides, and the bytes of their data sets."""
 
     number: int = 0
     bytes: int = 0
@@ -71,10 +69,10 @@ class InstanceCount:
 
 @dataclass(slots=True)
 class AccessRecord:
-    """Everything known about one association; filled in as the association proceeds.
+    """Everything known about one association. It is filled in as the association proceeds.
 
-    `access_record.schema.json` describes each field as it is logged. A field that is None or empty here is not known
-    yet, or does not apply.
+    `access_record.schema.json` describes the logged form of each field. A field that is None or empty is not known yet,
+    or does not apply.
     """
 
     id: str
@@ -83,10 +81,10 @@ class AccessRecord:
     tenant: str | None = None
     peer: str | None = None
     decision: str = "failed"  # accepted | refused | failed
-    rule: str | None = None  # the peer entry or the reason that decided
+    rule: str | None = None  # the peer entry that matched, or the reason of the refusal
     reason: Reason | None = None
     detail: str | None = None
-    answer: Answer | None = None  # sent to the requestor; of the upstream, if that was passed on
+    answer: Answer | None = None  # sent to the requestor, by the gateway or passed on from the upstream
     would_refuse: tuple[Reason, ...] = ()
     client_ip: ipaddress.IPv4Address | ipaddress.IPv6Address | str | None = None
     client_port: int | None = None
@@ -96,7 +94,7 @@ class AccessRecord:
     tls_version: str | None = None
     tls_cipher: str | None = None
     certificate: VerifiedCertificate | None = None
-    certificate_ca: tuple[str, ...] = ()  # configured names of the CA
+    certificate_ca: tuple[str, ...] = ()  # configured names of its CA
     calling_aet: str | None = None  # as sent
     called_aet: str | None = None
     forwarded_calling_aet: str | None = None  # as sent to the upstream
@@ -127,7 +125,7 @@ class AccessRecord:
     trace: Sequence[Step] = field(default=())  # at log level debug
 
     def to_dict(self, now: float) -> dict[str, Json]:
-        """Return the record as it is logged at `now`, in seconds since the epoch. Unknown fields are left out."""
+        """Return the fields to log at `now`, in seconds since the epoch, without the unknown ones."""
         return known_fields(
             {
                 **self._occasion(now),
@@ -146,7 +144,7 @@ class AccessRecord:
         )
 
     def _occasion(self, now: float) -> dict[str, Json | None]:
-        """Return when and where the association was requested."""
+        """Return the time, listener, tenant and peer of the association."""
         return {
             "ts": rfc3339(now),
             "level": "info",
@@ -161,7 +159,7 @@ class AccessRecord:
         }
 
     def _verdict(self) -> dict[str, Json | None]:
-        """Return what was decided, why, and how the association ended."""
+        """Return the decision, its reason, and the end of the association."""
         answer = self.answer
         rejected: dict[str, Json] | None = None
         if isinstance(answer, Reject):
@@ -178,7 +176,7 @@ class AccessRecord:
         }
 
     def _sender(self) -> dict[str, Json | None]:
-        """Return where the connection came from, and its TLS."""
+        """Return the address of the requestor, and the TLS of its connection."""
         client: dict[str, Json | None] = {
             "ip": None if self.client_ip is None else str(self.client_ip),
             "port": self.client_port,
@@ -208,7 +206,7 @@ class AccessRecord:
         }
 
     def _forwarding(self) -> dict[str, Json | None]:
-        """Return which server got the request."""
+        """Return the server that received the request, and the TLS of that connection."""
         tls = self.upstream_tls
         return {
             "upstream": self.upstream,
@@ -218,7 +216,7 @@ class AccessRecord:
         }
 
     def _traffic(self) -> dict[str, Json | None]:
-        """Return what was sent on the established association."""
+        """Return the bytes, PDUs and DIMSE operations of the established association."""
         return {
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
@@ -256,7 +254,7 @@ class AccessRecord:
         )
 
     def contexts(self) -> dict[str, Json]:
-        """Return the numbers of presentation contexts, and each that was refused with the refusing side."""
+        """Return the numbers of presentation contexts, and each refused one with the side that refused it."""
         if self.contexts_proposed is None:
             return {}
         refused: list[Json] = [
@@ -284,9 +282,9 @@ def refused_contexts(
     kept: frozenset[int] | None,
     results: Iterable[PresentationContextResult],
 ) -> tuple[RefusedContext, ...]:
-    """Return the contexts that were not accepted. Accepted ones are only counted: 120 of them are usual.
+    """Return the contexts that were not accepted. Accepted ones are only counted, as 120 of them are usual.
 
-    `kept`: ids that were forwarded to the upstream, None: all. `results`: the upstream's answer.
+    `kept`: ids that were forwarded to the upstream; None: all. `results`: the upstream's answer.
     """
     answers = {result.context_id: result.result for result in results}
     refused = []

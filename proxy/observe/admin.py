@@ -1,7 +1,7 @@
 """The admin server: /metrics, /healthz and /readyz over plain HTTP, for Prometheus and probes.
 
-It shares the event loop of the supervisor. One request per connection and one deadline for the whole connection bound
-what a slow client, or one that keeps connections open, can cost.
+It shares the event loop of the supervisor, so a client must not be able to slow it down. Each connection serves one
+request and has one deadline for its whole life, and their number is limited.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from aiohttp import web
 from proxy.observe.exposition import render
 from proxy.observe.metrics import Snapshot
 
-#: Seconds from accept to the last byte of the answer. Prometheus gives up on a scrape after 10 s by default.
+#: Seconds from accept to the last byte of the answer. The default `scrape_timeout` of Prometheus is 10 s.
 DEADLINE_S = 10.0
-#: Connections at once; two Prometheus servers and some probes need less than ten.
+#: Connections at once. Two Prometheus servers and some probes need fewer than ten.
 MAX_CONNECTIONS = 64
 #: Bytes of the longest request line or header field, and the number of header fields.
 MAX_LINE = 4096
@@ -32,13 +32,13 @@ _INDEX = """dicomgate
 
 
 class AdminError(Exception):
-    """The admin address cannot be used; the text names it and the cause."""
+    """The admin address cannot be used. The text names the address and the cause."""
 
 
 class AdminServer:
-    """Serves on `listen` (address and port; port 0: any free one) on the running loop.
+    """Serves on `listen` (address and port; port 0: any free port) on the running loop.
 
-    `metrics` collects the snapshots of the workers. `ready` returns whether new associations are accepted, and a word
+    `metrics` collects the snapshots of all processes. `ready` returns whether new associations are accepted, and a word
     for the answer of /readyz.
     """
 
@@ -57,7 +57,7 @@ class AdminServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Return the address and port it listens on: for port 0 the one that was chosen."""
+        """Return the address and port in use. For port 0 it is the port that the kernel chose."""
         if self._sockets is None:
             return self._listen
         host, port = self._sockets.sockets[0].getsockname()[:2]
@@ -91,7 +91,7 @@ class AdminServer:
             return refusal
         if request.path == "/metrics":
             snapshots = await self._metrics()
-            # In a thread: with many tenants it takes tens of milliseconds, during which nothing else would be answered.
+            # In a thread: with many tenants it takes tens of milliseconds, for which it would block the event loop.
             body, content_type = await asyncio.to_thread(render, snapshots, request.headers.get("Accept", ""))
             return _response(body, content_type, HTTPStatus.OK)
         if request.path == "/readyz":
@@ -101,7 +101,7 @@ class AdminServer:
 
 
 class _Server(web.Server):
-    """aiohttp's server with connections of our own."""
+    """aiohttp's server with `_Connection` as its connections."""
 
     def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         super().__init__(answer)
@@ -114,12 +114,12 @@ class _Server(web.Server):
             max_line_size=MAX_LINE,
             max_field_size=MAX_LINE,
             max_headers=MAX_HEADERS,
-            lingering_time=0,
+            lingering_time=0,  # do not read the rest of a request body after the answer
         )
 
 
 class _Connection(web.RequestHandler):
-    """A connection for one request, with one deadline that neither trickled bytes nor a stalled reader extend."""
+    """A connection for one request. Neither trickled bytes nor a client that does not read extend its deadline."""
 
     __slots__ = ("_deadline", "_server")
 
@@ -131,6 +131,7 @@ class _Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         abort = cast(asyncio.Transport, transport).abort
+        # After the base class has added this connection to the server's.
         if len(self._server.connections) > MAX_CONNECTIONS:
             abort()
         self._deadline = asyncio.get_running_loop().call_later(DEADLINE_S, abort)
@@ -147,7 +148,7 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer without repeating what was sent. Only our own faults are logged."""
+        """Answer without repeating the request, which aiohttp would. Log only faults of the gateway."""
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log_exception("admin server: %s failed", request.path, exc_info=exc)
         return _text(f"{HTTPStatus(status).phrase.lower()}\n", HTTPStatus(status))
@@ -158,7 +159,7 @@ def _text(text: str, status: HTTPStatus) -> web.Response:
 
 
 def _response(body: bytes, content_type: str, status: HTTPStatus) -> web.Response:
-    # By default `Server` would tell everybody the versions of aiohttp and Python.
+    # By default the header `Server` contains the versions of aiohttp and Python.
     headers = {"Content-Type": content_type, "Server": "dicomgate", "Cache-Control": "no-store"}
     response = web.Response(body=body, status=status, headers=headers)
     response.force_close()

@@ -1,4 +1,4 @@
-"""Answers on the wire in the words of their standards, which devices show on their screens and write to their logs."""
+"""Answers on the wire in the words of their standards. Devices show the same words on screens and in logs."""
 
 from proxy.policy import Abort, Alert, Answer, Close, Reject, Status
 
@@ -56,6 +56,7 @@ _STATUS = {0x0124: "refused: not authorized", 0xA801: "refused: move destination
 
 def describe_answer(answer: Answer) -> str:
     """Return the answer as one line, such as `A-ASSOCIATE-RJ 1/1/7 (called AE title not recognized)`."""
+    # The numbers may be the upstream's own and outside the tables of the Standard: then "reserved" or "unassigned".
     match answer:
         case Reject(result, source, reason):
             words = _REJECT.get((source, reason), "reserved")

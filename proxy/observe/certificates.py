@@ -1,7 +1,7 @@
-"""When the configured certificates and revocation lists end, for the metrics and the warnings about them.
+"""The end of each configured certificate and revocation list, for metrics and warnings.
 
-They are named by the configuration, never by their subjects: a certificate of the gateway and the CA of an upstream by
-its file, a CA of clients by its name under `client_auth.ca`, a pinned device certificate by tenant and peer.
+Label values come from the configuration, never from subjects: the file of a certificate of the gateway and of an
+upstream's CA, the name under `client_auth.ca` of a clients' CA, and `tenant/peer` of a pinned device certificate.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,9 +21,9 @@ Series = dict[tuple[str, tuple[str, ...]], float]
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """When everything that one configuration names ends.
+    """The ends of all certificates and CRLs that one configuration names.
 
-    `refusing`: the CAs, as `series` names them, whose certificates are refused once their CRL has ended.
+    `refusing`: the CAs, by their label in `series`, whose certificates are refused after the end of their CRL.
     """
 
     series: Series
@@ -31,7 +31,8 @@ class Ends:
 
 
 def read_ends(config: Config) -> Ends:
-    """Read the certificates and CRLs in use. Raises ValueError on files that were not checked."""
+    """Read the certificates and CRLs in use. Raises ValueError for a broken file, which loading has ruled out."""
+    # `Config` keeps pinned certificates as files of a listener; the fingerprint leads back to the peer.
     peers = {
         sha256: f"{tenant.name}/{peer.name}"
         for tenant in config.tenants.values()
@@ -81,14 +82,14 @@ def _of_client_auth(settings: ClientAuthSettings, peers: Mapping[str, str]) -> S
 
 
 def _of_crls(settings: ClientAuthSettings) -> Series:
-    """When the revocation lists of one `client_auth` end, by the name of their CA."""
+    """Return the ends of the revocation lists of one `client_auth`, by the name of their CA."""
     series: Series = {}
     authorities = [(name, ca) for name, file in settings.ca.items() for ca in read_certificates(file.data)]
     for file in settings.crl:
         for crl in read_crls(file.data):
             issuer = next((name for name, ca in authorities if crl.is_of(ca)), file.path)
             key = (NEXT_UPDATE, (issuer,))
-            if crl.next_update is not None:  # of several lists the one that ends first decides
+            if crl.next_update is not None:  # of several lists the first end counts: from then on the CA is refused
                 series[key] = min(crl.next_update.timestamp(), series.get(key, float("inf")))
     return series
 

@@ -1,8 +1,8 @@
-"""Every event of the application log: its name, its levels, when it is written, and its fields.
+"""Every event of the application log: its name, its levels, its occasion and its fields.
 
-A log line is an object with `ts`, `level` and `event`, followed by the event's own fields; a field without a value is
+A log line is an object with `ts`, `level` and `event`, followed by the event's own fields. A field without a value is
 left out. Names, levels and fields are an interface: alerts and dashboards match on them. The access record is not in
-this table, `access_record.schema.json` describes it.
+this table; `access_record.schema.json` describes it.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""Warnings about what ends: a configured certificate 30, 7 and 1 days before its end and at it, a CRL at its end.
+"""Warnings 30, 7 and 1 days before a configured certificate ends and when it does, and when a CRL ends.
 
-Most CRLs live for days only, so a warning ahead of the end would be there all the time: the metric serves that.
+Most CRLs live for a few days, so a warning ahead of their end would never stop. The metric shows how long is left.
 """
 
 import math
@@ -25,23 +25,24 @@ class Ending:
 
 
 class ExpiryWatch:
-    """Yields each warning once, over reloads too. Times in seconds since the epoch."""
+    """Yields each warning once, also across reloads. Times are seconds since the epoch."""
 
     def __init__(self) -> None:
         self._ends: dict[_Key, float] = {}
-        self._warned: dict[tuple[_Key, float], int] = {}  # with its end: a list that is renewed keeps its name
+        # (key, end) -> last step warned of. The end belongs to the key because a renewed CRL keeps its labels.
+        self._warned: dict[tuple[_Key, float], int] = {}
         self._refusing: frozenset[str] = frozenset()
-        self._next = -math.inf
+        self._next = -math.inf  # nothing is due before this time
 
     def configure(self, ends: Ends) -> None:
-        """Watch what one configuration names, and nothing else."""
+        """Watch the certificates and CRLs of this configuration, instead of those of the one before."""
         self._ends = {key: at for key, at in ends.series.items() if key[0] in _STEPS}
         self._warned = {known: step for known, step in self._warned.items() if self._ends.get(known[0]) == known[1]}
         self._refusing = ends.refusing
         self._next = -math.inf
 
     def due(self, now: float) -> Iterator[Ending]:
-        """Yield the warnings that are due. Cheap where there are none: called at every tick."""
+        """Yield the warnings that are due. Called at every tick, so it returns at once when none is."""
         if now < self._next:
             return
         self._next = math.inf
@@ -51,7 +52,7 @@ class ExpiryWatch:
                 if step < warned and now < at - step * _DAY:
                     self._next = min(self._next, at - step * _DAY)
                     break
-            # After a start or a jump of the clock only the last step that was passed is warned of.
+            # After a start or a jump of the clock several steps may have passed: warn of the last one alone.
             reached = min((step for step in _STEPS[key[0]] if now >= at - step * _DAY), default=math.inf)
             if reached < warned:
                 self._warned[key, at] = int(reached)

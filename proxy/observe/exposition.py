@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them: the merged snapshots, and `process_*` and `python_*` of the supervisor."""
+"""Metrics in the formats of Prometheus: the merged snapshots, and `process_*` and `python_*` of the supervisor."""
 
 import itertools
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _OPENMETRICS = "application/openmetrics-text"
 
 
 class SnapshotCollector(Collector):
-    """A merged snapshot as metric families. Without `_created` series, which would double the number of counters."""
+    """A merged snapshot as metric families, without `_created` series, which would double the number of counters."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -40,7 +40,7 @@ def render(snapshots: Iterable[Snapshot], accept: str = "") -> tuple[bytes, str]
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    # The library would parse the whole header and fail on a version that is not a number.
+    # Not the whole header: the library would parse it, and raise on a version that is not a number.
     encode, content_type = choose_encoder(_OPENMETRICS if _OPENMETRICS in accept else "")
     return encode(registry), content_type
 
@@ -66,6 +66,6 @@ def _metric(family: Family, series: list[LabelledValue]) -> Metric:
 
 
 def _cumulative(bounds: tuple[float, ...], counts: list[float]) -> list[tuple[str, float]]:
-    """Return the counts per bucket as Prometheus has them: of all values up to each bound."""
+    """Return cumulative counts as Prometheus demands: for each bound, the number of all values up to it."""
     names = (*map(str, bounds), "+Inf")
     return list(zip(names, itertools.accumulate(counts), strict=True))

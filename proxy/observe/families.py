@@ -1,6 +1,6 @@
-"""The table of all metrics, for the workers that count and for the exposition.
+"""The table of all metrics, for the processes that count and for the exposition.
 
-A label value is never chosen by a stranger: it comes from the configuration or from a closed set (`labels.Labels`). The
+A stranger never chooses a label value: it comes from the configuration or from a closed set (`labels.Labels`). The
 series of a family with few combinations are created with zeros at start, so that `rate()` sees the first event.
 """
 
@@ -16,10 +16,11 @@ OTHER = "other"
 
 _CONNECTION = (*reasons_of(Stage.ACCEPT, Stage.PROXY_HEADER, Stage.FIRST_BYTES), Reason.INTERNAL)
 _ASSOCIATION = reasons_of(Stage.REQUEST, Stage.PDU, Stage.DECISION, Stage.UPSTREAM, Stage.RELAY, Stage.ANY)
-#: Reasons that may occur before the request is read and after.
+#: Reasons that may occur both before and after the request is read: they are in both families of refusals.
 _EARLY = reasons_of(Stage.REQUEST, Stage.PDU)
 _PDU = (*reasons_of(Stage.PDU), Reason.UPSTREAM_PROTOCOL_ERROR)
 
+# Bounds of histograms. They are few, because each costs a series for every combination of labels.
 _HANDSHAKE_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0)  # timeouts.tls_handshake is 10 s
 _SETUP_SECONDS = (0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0)  # timeouts.upstream_accept is 30 s
 _CONNECT_SECONDS = (0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0)  # timeouts.upstream_connect is 5 s

@@ -1,4 +1,4 @@
-"""The description of one metric: its name, type, help text, labels, and how it behaves over workers and at start."""
+"""The description of one metric: name, type, help text, labels, and its rules for merging and for the start."""
 
 import enum
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class Kind(enum.StrEnum):
 class Family:
     """A metric and its behaviour.
 
-    `highest`: workers are merged by the highest value of a gauge; otherwise their values are summed.
-    `at_start`: the series are created with zeros at start. False where the combinations of labels are many, or where
-    only one process knows the value. `reasons` limits the series created at start; any other Reason is created when it
-    first occurs.
+    `highest`: merge a gauge over processes by its highest value; otherwise values are summed.
+    `at_start`: create the series with zeros at start. False if there are many combinations of labels, or if only one
+    process knows the value.
+    `reasons`: the values of the label `reason` to create at start. Any other is created when it first occurs.
     """
 
     name: str  # without PREFIX; counters with `_total`

@@ -1,7 +1,7 @@
-"""The values that a label may take under one configuration, and which series exist from the start.
+"""The values that a label may take under one configuration, and the series that exist from the start.
 
-A label value that a stranger could choose would let anybody fill the memory of the gateway and of Prometheus with
-series: every label has a closed set, and a value outside it is counted as `other`.
+If a stranger could choose a label value, it could fill the memory of the gateway and of Prometheus with series. So
+every label has a closed set, and a value outside it is counted as `other`.
 """
 
 import functools
@@ -19,7 +19,7 @@ from proxy.policy import Ended, Reason
 from proxy.upstream.verification import Outcome
 
 _REASONS = tuple(map(str, Reason))
-#: Labels whose values this process takes from its own files and libraries, never from a peer: any value is allowed.
+#: Labels without a closed set: their values come from the gateway's own files and libraries, never from a peer.
 _OPEN = frozenset({"version", "python", "openssl", "uvloop", "use", "name", "serial", "issuer"})
 #: Labels whose values are the same under every configuration.
 _FIXED: Mapping[str, tuple[str, ...]] = {
@@ -43,7 +43,7 @@ _FIXED: Mapping[str, tuple[str, ...]] = {
 }
 #: Labels whose values come from the configuration or from OpenSSL; see `Labels`.
 _OTHERS = ("cipher", "listener", "rule", "server", "tenant", "upstream")
-#: Labels that have another closed set in one family than elsewhere.
+#: Labels whose closed set depends on the family.
 _OF_FAMILY: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("tls_handshakes_total", "version"): ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
     ("sni_lookups_total", "result"): ("exact", "wildcard", "unknown", "absent", "unused"),
@@ -58,6 +58,7 @@ _OF_FAMILY: Mapping[tuple[str, str], tuple[str, ...]] = {
 @functools.cache
 def _ciphers() -> tuple[str, ...]:
     """Return the names of all cipher suites that this OpenSSL knows."""
+    # At security level 0, and with those that no profile enables: a peer cannot negotiate a suite outside this list.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
     return tuple(cipher["name"] for cipher in context.get_ciphers())
@@ -78,7 +79,7 @@ class Labels:
             "tenant": (*config.tenants, NO_TENANT),
             "upstream": tuple(config.upstreams),
         }
-        # Filled as series are created: most processes meet a few labels only.
+        # Filled on demand: most processes meet only a few labels.
         self._sets: dict[tuple[str, str], frozenset[str]] = {}
 
     def is_known(self, family: str, label: str, value: str) -> bool:
@@ -104,7 +105,7 @@ class Labels:
         if family.name == "upstream_health_checks_total":
             return self._checks(family)
         if family.labels[:2] == ("upstream", "server"):
-            # Each server belongs to one upstream: a product of all names would make series of pairs that do not exist.
+            # Each server belongs to one upstream. A product of all names would create series of impossible pairs.
             rest = (self.possible(family.name, label) for label in family.labels[2:])
             servers = ((u.name, s.label) for u in self._config.upstreams.values() for s in u.servers)
             return (pair + tuple(values) for pair, values in itertools.product(servers, itertools.product(*rest)))
@@ -125,5 +126,5 @@ class Labels:
         if label == "reason":
             return tuple(map(str, family.reasons))
         if label == "role":
-            return ("server",)  # TLS towards the upstream is rare: its series are created when it happens
+            return ("server",)  # TLS to upstreams is rare: its series are created on the first handshake
         return self.possible(family.name, label)

@@ -1,18 +1,20 @@
 """An event or access record as one line of printable ASCII: JSON, or text for a terminal.
 
-A field may contain anything a peer sent. JSON escapes everything but printable ASCII, bidirectional controls included,
-and the console form quotes with the same escapes: the line stays one line and carries no control character.
+A field may contain any bytes from a peer. JSON escapes everything but printable ASCII, including the bidirectional
+controls of Unicode, and the console form quotes with the same escapes. So a line stays one line and contains no control
+character, and a peer can neither forge a second record nor send escape sequences to a terminal (invariant 8,
+docs/architecture.md).
 """
 
 import json
 import re
 from collections.abc import Mapping
 
-#: Created once: with other than its default options, `json.dumps` creates an encoder for each call.
+#: Created once: with options, `json.dumps` would create an encoder for each call.
 _dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=str).encode
 
 #: Text that needs no quotes in `key=value`.
-_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII but space, quote, equals sign, backslash
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII without space, quote, equals sign and backslash
 
 #: Fields of an access record that the console form shows. The JSON form has all of them.
 _ACCESS_FIELDS = (
@@ -37,10 +39,10 @@ _ACCESS_FIELDS = (
 
 
 def json_line(record: Mapping[str, object]) -> str:
-    """Return the record as one JSON object (RFC 8259). A value that JSON does not have is written as text."""
+    """Return the record as one JSON object (RFC 8259). A value without a JSON form is written as text."""
     try:
         return _dumps(record)
-    except (TypeError, ValueError):  # NaN, infinity, keys of other types: no log line is worth an exception
+    except (TypeError, ValueError):  # NaN, infinity, a key that is no text: a log line must not raise
         return _dumps({str(key): value if isinstance(value, str) else repr(value) for key, value in record.items()})
 
 

@@ -1,4 +1,4 @@
-"""A log: events with a stable name, access records, UTC times, one line each."""
+"""A log of events and access records: one line each, with UTC times."""
 
 import time
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ CAPACITY = 1024 * 1024
 class LogSink:
     """Writes events and access records to one sink: a path, or a stream that has a descriptor (standard output).
 
-    `format` is json or console. `failures` gets the event that the file of this log could not be reopened: after a
-    rotation the old file may be unreadable. Only `close` waits for the sink. Raises OSError if the file cannot be
-    opened.
+    `format`: json or console. `failures`: the log that reports that the file of this one could not be reopened, because
+    after a rotation the old file may have been removed. Only `close` waits for the sink. Raises OSError if the file
+    cannot be opened.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class LogSink:
         return self._writer.dropped
 
     def enabled(self, level: str) -> bool:
-        """Return whether events of this level are written: ask before preparing a costly one."""
+        """Return whether events of this level are written. Ask before preparing a costly one."""
         return LEVELS[level] >= self._threshold
 
     def event(self, level: str, name: str, /, **fields: object) -> None:
@@ -68,7 +68,7 @@ class LogSink:
         self._writer.reopen()
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what waits, for at most `timeout` seconds; the rest is dropped and counted."""
+        """Write the waiting lines, for at most `timeout` seconds. Drop and count the rest."""
         self._writer.close(timeout)
 
     def _line(self, record: Mapping[str, object]) -> bytes:
@@ -76,6 +76,6 @@ class LogSink:
 
 
 def event_record(level: str, name: str, fields: Mapping[str, object]) -> dict[str, object]:
-    """Return an event as the fields of its line."""
+    """Return the fields of an event's line."""
     known = {key: value for key, value in fields.items() if value is not None}
     return {"ts": rfc3339(time.time()), "level": level, "event": name, **known}

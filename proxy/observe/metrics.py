@@ -1,6 +1,7 @@
 """Counting inside one process: plain numbers in plain dictionaries, merged over processes when they are exported.
 
-Workers do not use `prometheus_client`: its multiprocess mode forbids custom collectors and leaks files.
+Workers do not use `prometheus_client`: its multiprocess mode forbids custom collectors and leaves a file for
+every process.
 """
 
 import functools
@@ -16,10 +17,10 @@ from proxy.observe.families import BY_NAME, FAMILIES, OTHER
 from proxy.observe.family import Kind
 from proxy.observe.labels import Labels
 
-#: One series: label values, then the value. The value of a histogram is the counts per bucket (the last one above the
-#: highest bound), followed by the sum.
+#: One series: label values, then the value. For a histogram it is a list: the count of each bucket (the last one is
+#: above the highest bound), then the sum of all values.
 LabelledValue = tuple[tuple[str, ...], float | list[float]]
-#: The series of each family, by its name. It can be sent as pickle or JSON.
+#: The series of each family, by name. It can be sent as pickle or JSON.
 Snapshot = Mapping[str, list[LabelledValue]]
 
 
@@ -49,9 +50,9 @@ class Metrics:
         self.set("build_info", versions, 1)
 
     def add(self, name: str, labels: tuple[str, ...] = (), amount: float = 1) -> None:
-        """Add to a counter or, also a negative amount, to a gauge."""
+        """Add to a counter, or to a gauge, where the amount may be negative."""
         series = self._values[name]
-        # Nearly always the series exists, and its labels were checked when it was created.
+        # Nearly always the series exists. Its labels were checked when it was created, so they are not checked here.
         try:
             series[labels] += amount
         except KeyError:
@@ -80,7 +81,7 @@ class Metrics:
         return copy
 
     def _admit(self, name: str, labels: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the label values, each outside its closed set as `other`. Raises ValueError if the number is wrong."""
+        """Replace each label value outside its closed set by `other`. Raises ValueError if their number is wrong."""
         admitted = []
         for label, value in zip(BY_NAME[name].labels, labels, strict=True):
             if self._labels.is_known(name, label, value):
@@ -99,7 +100,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
         for name, children in snapshot.items():
             total, highest = totals[name], BY_NAME[name].highest
             for label_values, value in children:
-                labels = tuple(label_values)  # JSON has made a list of it
+                labels = tuple(label_values)  # JSON turns tuples into lists
                 before = total.get(labels)
                 if isinstance(value, list):
                     total[labels] = (
@@ -114,7 +115,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
 
 @functools.cache
 def _uvloop_version() -> str:
-    """Return the version of uvloop, "none" if it is not installed."""
+    """Return the version of uvloop, or "none" if it is not installed."""
     try:
         return metadata.version("uvloop")
     except metadata.PackageNotFoundError:

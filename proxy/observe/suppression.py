@@ -1,10 +1,10 @@
 """Limits on logging refusals: one event per refused peer, not one per attempt (invariant 8, docs/architecture.md).
 
-A token bucket for each sender and reason admits a few events, then counts what it holds back, and a summary reports the
-number. A second bucket for each address bounds the log where a sender invents AE titles.
+A token bucket for each sender and reason admits a few events and counts the others, and a summary reports their number.
+A second bucket for each address bounds the log of a sender that invents AE titles.
 
-Pure: the caller passes the time, in monotonic seconds. Memory is bounded: the least recently seen bucket is dropped,
-and what it held back is still reported, in one sum for all dropped buckets.
+Pure: the caller passes the time, in monotonic seconds. Memory is bounded: when there are too many buckets, the least
+recently used one is dropped, and its count goes into one sum for all dropped buckets.
 """
 
 from collections import OrderedDict
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 #: Address, calling AE title, reason. Title and reason are None for all refusals of an address together.
 Key = tuple[str, str | None, str | None]
-#: Key of the sum for all buckets that were dropped while they held something back.
+#: Key of the sum of all buckets that were dropped before their summary.
 FORGOTTEN: Key = ("*", None, None)
 
 MAX_KEYS = 4096
-#: Seconds from the first event that a bucket holds back to its summary.
+#: Seconds from the first suppressed event of a bucket to its summary.
 SUMMARY_S = 10.0
 
 
@@ -50,7 +50,7 @@ class _Bucket:
 
 
 class RefusalLimiter:
-    """Decides which refusals are logged one by one, and counts the others."""
+    """Admits refusals to the log one by one while there are few, and counts the others."""
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys
@@ -59,9 +59,11 @@ class RefusalLimiter:
         self._forgotten = 0
 
     def admit(self, key: Key, now: float) -> bool:
-        """Return whether to log this refusal. If not, it is counted for the summary."""
+        """Return whether to log this refusal. If not, count it for the summary."""
         address = self._bucket(self._addresses, (key[0], None, None), PER_ADDRESS, now)
-        if address.tokens < 1:  # before a bucket for the key is made: a stranger may invent any number of titles
+        # The address first, before a bucket for the key is created: with invented AE titles a stranger could push out
+        # the buckets of all other senders.
+        if address.tokens < 1:
             address.suppress(now)
             return False
         bucket = self._bucket(self._keys, key, PER_KEY, now)
@@ -73,7 +75,7 @@ class RefusalLimiter:
         return True
 
     def expired(self, now: float) -> list[tuple[Key, int]]:
-        """Return the summaries that are due, each once, and drop the buckets that are full again."""
+        """Return the summaries that are due, and drop the buckets that are full again. Call it regularly."""
         return self._collect(now - SUMMARY_S, now)
 
     def drain(self, now: float) -> list[tuple[Key, int]]:
@@ -87,7 +89,7 @@ class RefusalLimiter:
                 if bucket.suppressed and bucket.since <= before:
                     due.append((key, bucket.suppressed))
                     bucket.suppressed = 0
-                # A full bucket that holds nothing back is as good as none.
+                # A full bucket with nothing to report behaves like a new one: drop it.
                 bucket.refill(rate, now)
                 if not bucket.suppressed and bucket.tokens >= rate.burst:
                     del buckets[key]

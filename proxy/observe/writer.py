@@ -1,11 +1,11 @@
-"""Lines to a sink, written by a thread: a slow, stalled or full sink never blocks the caller.
+"""Lines to a sink, written by a thread, so that a slow, stalled or full sink never blocks the caller.
 
-Lines wait in a queue of bounded size. A line that does not fit is dropped and counted, and once the queue is empty a
-line of its own reports the number.
+Lines wait in a queue of bounded size. A line that does not fit is dropped and counted. Once the queue is empty, one
+event reports the number.
 
 The thread waits until the sink is writable, then writes at most PIPE_BUF bytes. A writable pipe takes that much without
-blocking (pipe(7)), so the thread can always be ended; and it takes it as a whole, so lines of several processes on one
-pipe do not mix. As many whole lines as fit go into one write.
+blocking (pipe(7)), so the thread can always end. The pipe also takes it in one piece, so lines of several processes on
+one pipe do not mix. As many whole lines as fit go into one write.
 
 Waking the thread costs more than writing a line. Lines that follow each other closely are therefore written together.
 """
@@ -20,11 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-#: Seconds that the thread waits for a stalled sink before it checks whether it has to end, and before it tries a failed
-#: one again (disk full, reader gone).
+#: Seconds that the thread waits for a stalled sink before it checks for the end, and seconds between two attempts to
+#: write to a failed sink (disk full, reader gone).
 PATIENCE_S = 0.25
-#: Seconds between two wake-ups of the thread: lines within them are written together. The first line after a pause is
-#: written at once.
+#: Seconds between two wake-ups of the thread. Lines that are queued in between are written together. The first line
+#: after a pause is written at once.
 GATHER_S = 0.02
 
 _NEVER = sys.maxsize
@@ -34,7 +34,7 @@ class LineWriter:
     """Writes to one sink: a file (opened to append, reopened on request) or a stream that has a descriptor.
 
     `note(event, fields)` formats the writer's own lines. The thread calls `failed(fields)` if the file cannot be
-    reopened; without it that is reported in the old file. Thread-safe; only `close` waits.
+    reopened; without `failed` the old file gets the report. Thread-safe. Only `close` waits.
 
     Raises OSError if the file cannot be opened.
     """
@@ -47,7 +47,7 @@ class LineWriter:
         failed: Callable[[dict[str, object]], None] | None = None,
     ) -> None:
         self._path = Path(sink) if isinstance(sink, (str, Path)) else None
-        # A descriptor of our own: if another part closed the stream, its number could next belong to a socket.
+        # A copy of the descriptor: if other code closed the stream, its number could next belong to a socket.
         self._fd = os.dup(sink.fileno()) if not isinstance(sink, (str, Path)) else _open(Path(sink))
         self._capacity = capacity_bytes
         self._note = note
@@ -55,10 +55,10 @@ class LineWriter:
         self._lock = threading.Lock()  # guards the fields below
         self._changed = threading.Condition(self._lock)
         self._wake_at = _NEVER  # queued bytes at which the thread is woken
-        self._lines: deque[bytes] = deque()  # a line stays in it until it is written to its end
-        self._queued = 0
+        self._lines: deque[bytes] = deque()  # a line stays here until it is written completely
+        self._queued = 0  # bytes in `_lines`
         self._dropped = 0
-        self._reported = 0
+        self._reported = 0  # of `_dropped`, in a line of the log
         self._reopen = False
         self._closing = False
         self._abandoned = threading.Event()
@@ -80,17 +80,18 @@ class LineWriter:
                 self._append(line)
 
     def reopen(self) -> None:
-        """Reopen the file, after a log rotation. On failure keep the old file and log it. No effect on streams."""
+        """Reopen the file after a log rotation. If that fails, report it and keep the old file. Ignored for streams."""
         with self._lock:
             self._reopen = self._path is not None
             self._changed.notify()
 
     def close(self, timeout: float) -> None:
-        """Write what waits, for at most `timeout` seconds; the rest is dropped and counted."""
+        """Write the waiting lines, for at most `timeout` seconds. Drop and count the rest."""
         with self._lock:
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout)
+        # The thread may still wait for the sink. It is a daemon, so it cannot keep the process alive.
         self._abandoned.set()
         with self._lock:
             self._dropped += len(self._lines)
@@ -99,6 +100,7 @@ class LineWriter:
     def _append(self, line: bytes) -> None:
         self._lines.append(line)
         self._queued += len(line)
+        # Notify only a thread that sleeps, and once: a notification for each line would cost more than the line.
         if self._queued >= self._wake_at:
             self._wake_at = _NEVER
             self._changed.notify()
@@ -112,9 +114,10 @@ class LineWriter:
             os.close(self._fd)
 
     def _wait(self) -> bool:
-        """Wait for something to do. Return False if the thread has to end."""
+        """Wait for lines, or for `reopen`. Return False if the thread has to end."""
         with self._lock:
             while not self._lines and not self._reopen:
+                # Lines were lost. Report it now that the queue is empty: the report is sure to fit.
                 if self._dropped > self._reported:
                     lost, self._reported = self._dropped - self._reported, self._dropped
                     self._append(self._note("log_dropped", {"lines": lost}))
@@ -122,6 +125,7 @@ class LineWriter:
                     return False
                 else:
                     self._sleep(1)
+                    # Woken shortly after a write: let lines gather first, up to a quarter of the queue.
                     gather = self._written_at + GATHER_S - time.monotonic()
                     if gather > 0 and not self._closing and not self._reopen:
                         self._sleep(self._capacity // 4, gather)
@@ -135,24 +139,25 @@ class LineWriter:
             self._wake_at = _NEVER
 
     def _write_first(self) -> None:
-        """Write the first lines of the queue to their end. After a full disk a line is continued, not repeated."""
+        """Write the first lines of the queue completely. After a full disk, continue a line, do not repeat it."""
         piece = self._first()
         written = 0
         while written < len(piece) and not self._abandoned.is_set():
             if self._reopen_if_wanted():
-                written = piece.rfind(b"\n", 0, written) + 1  # the new file gets the whole line
+                written = piece.rfind(b"\n", 0, written) + 1  # begin the interrupted line again in the new file
             try:
                 if _writable(self._fd):
                     written += os.write(self._fd, piece[written : written + select.PIPE_BUF])
-            except OSError:  # full, or the reader is gone: lines wait, and later ones are dropped and counted
+            except OSError:  # disk full or reader gone: lines wait here, and `put` drops what exceeds the queue
                 self._abandoned.wait(PATIENCE_S)
         self._written_at = time.monotonic()
         with self._lock:
-            for _ in range(min(piece.count(b"\n", 0, written), len(self._lines))):  # `close` may have dropped them
+            # `close` may have dropped the lines meanwhile.
+            for _ in range(min(piece.count(b"\n", 0, written), len(self._lines))):
                 self._queued -= len(self._lines.popleft())
 
     def _first(self) -> bytes:
-        """Return as many lines as one write takes, but at least one; nothing if `close` has dropped them all."""
+        """Return as many lines as one write takes, but at least one, or b"" if `close` has dropped them all."""
         with self._lock:
             piece = bytearray()
             for line in self._lines:
@@ -162,7 +167,7 @@ class LineWriter:
             return bytes(piece)
 
     def _reopen_if_wanted(self) -> bool:
-        """Reopen the file if that was requested. Return whether there is a new file now."""
+        """Reopen the file if that was requested. Return True if a new file is open."""
         with self._lock:
             wanted, self._reopen = self._reopen, False
         if not wanted or self._path is None:
@@ -183,7 +188,10 @@ class LineWriter:
 
 
 def _open(path: Path) -> int:
-    """Open to append. O_NONBLOCK: for a FIFO without a reader open(2) fails instead of waiting for one."""
+    """Open to append.
+
+    O_NONBLOCK: for a FIFO without a reader open(2) fails instead of waiting. O_NOCTTY: a terminal must not become ours.
+    """
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK, 0o640)
 
 

@@ -1,17 +1,18 @@
-"""The dev PKI: a folder with a root, an intermediate that issues, and what it issued. For a test bed or one department.
+"""The dev PKI, for a test bed or one department: a folder with a root, an issuing intermediate, and its certificates.
 
     pki/                       0700
       ca.pem                   root and intermediate: `client_auth.ca` of the gateway, the trust store of the devices
       root.pem     root.key    ten years; the key is only needed to make another intermediate: move it to a safe place
       intermediate.pem  .key   ten years; issues everything below and signs the CRL
       crl.pem                  the revoked certificates: `client_auth.crl` of the gateway
-      index.json               every certificate ever issued, and when it was revoked
-      issued/NAME/             cert.pem, chain.pem (with the intermediate: what to send), key.pem, bundle.p12
+      index.json               every certificate ever issued, and the time of its revocation
+      issued/NAME/             cert.pem, chain.pem (with the intermediate: for the peer), key.pem, bundle.p12
       retired/NAME-SERIAL/     the folders of revoked and replaced certificates
       requests/NAME/           request.csr and key.pem, for another CA
 
-Keys are 0600. Nothing is overwritten: a folder is built under another name and renamed, so it is there complete or not
-at all. The index is written before the folder appears, so every certificate that exists can be revoked.
+Keys are 0600. No key or certificate is overwritten. A folder is built under another name and then renamed, so it exists
+complete or not at all. The index is written before the folder appears, so every certificate that exists can be revoked,
+even if the process is killed in between.
 """
 
 import contextlib
@@ -33,13 +34,14 @@ from proxy.pki.safefiles import new_folder, write_new
 
 CRL_DAYS = 30
 
-# A folder name, a common name (64 characters, RFC 5280 A.1) and mostly an AE title, which may hold spaces.
+# The name is a folder, a common name (64 characters, RFC 5280 A.1) and usually an AE title, which may contain spaces.
+# The first character is no dot and no dash: neither `..` nor an option of a command. The last one is no dot or space.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.+ -]{0,62}[A-Za-z0-9_+-])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """The files that `issue` made. `key` and `bundle` are None where the device made its own key."""
+    """The files that `issue` has written. `key` and `bundle` are None if the device keeps its own key."""
 
     entry: Entry
     chain: Path
@@ -58,7 +60,7 @@ class Pki:
 
     @staticmethod
     def create(folder: Path, name: str, now: datetime.datetime, *, key_type: KeyType = "ec") -> "Pki":
-        """Make a new PKI in a folder that is absent or empty. Raises PkiError."""
+        """Make a new PKI in a folder that does not exist or is empty. Raises PkiError."""
         check_name(name)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise PkiError(f"{folder} exists and is not empty; choose another folder with --dir")
@@ -86,7 +88,7 @@ class Pki:
         return pki
 
     def entries(self) -> list[Entry]:
-        """Return every certificate that was issued, oldest first."""
+        """Return the index entry of each certificate ever issued, oldest first."""
         return self._index.load()[0]
 
     def issue(
@@ -103,9 +105,10 @@ class Pki:
         request: bytes | None = None,
         renew: bool = False,
     ) -> Issued:
-        """Issue a certificate, with a new key or for the key of a request. `renew` retires the one of that name.
+        """Issue a certificate, with a new key or for the key of `request` (PEM or DER). Raises PkiError.
 
-        Raises PkiError.
+        `renew` moves the present folder of that name to `retired`; its certificate stays valid until it is revoked.
+        `password` and `legacy_bundle` are for bundle.p12. `days` None: the default of `usage`.
         """
         check_name(name)
         if not names:
@@ -120,6 +123,8 @@ class Pki:
             key, public = _new_key(key_type) if request is None else (None, issuing.request_key(request))
             leaf = issuing.build_certificate(name, public, names, usage, issuer, now, days)
             entry = Entry.of(name, names, usage, leaf)
+            # The index first. If the process is killed after it, the index has an entry without files, which can be
+            # revoked. The other order could leave a certificate in a device that the index does not know.
             self._index.save([*entries, entry], number)
             if (self.folder / "issued" / name).exists():
                 self._retire(name)
@@ -148,7 +153,10 @@ class Pki:
         return Issued(entry, target / "chain.pem", target / "key.pem", target / "bundle.p12")
 
     def revoke(self, name_or_serial: str, now: datetime.datetime) -> list[Entry]:
-        """Revoke every certificate of that name, or the one of that serial, and write the CRL. Raises PkiError."""
+        """Revoke all certificates of a name, or the one with a serial, and write the CRL. Raises PkiError.
+
+        Returns the entries that are now revoked.
+        """
         with self._locked():
             entries, number = self._index.load()
             meant = {e.serial for e in entries if name_or_serial in (e.name, e.serial) and e.revoked is None}
@@ -160,20 +168,23 @@ class Pki:
             entries = [replace(e, revoked=timestamp(now)) if e.serial in meant else e for e in entries]
             self._write_crl(entries, number, now, CRL_DAYS)
             revoked = [e for e in entries if e.serial in meant]
+            # After the CRL, which is what counts. A renewed name keeps its folder if only the old serial was meant.
             for name in {e.name for e in revoked}:
                 if self._current_serial(name) in meant:
                     self._retire(name)
         return revoked
 
     def write_crl(self, now: datetime.datetime, days: int = CRL_DAYS) -> datetime.datetime:
-        """Sign the list of revoked certificates again; return its nextUpdate. Raises PkiError."""
+        """Sign the list of revoked certificates again for `days`; return its nextUpdate. Raises PkiError."""
         with self._locked():
             return self._write_crl(*self._index.load(), now, days)
 
     def _write_crl(self, entries: Sequence[Entry], number: int, now: datetime.datetime, days: int) -> datetime.datetime:
-        """Save the entries and write their CRL. Nothing changes if it cannot be signed."""
+        """Save the entries and write their CRL; return its nextUpdate. Changes nothing if the CRL cannot be signed."""
         revoked = [(int(e.serial, 16), datetime.datetime.fromisoformat(e.revoked)) for e in entries if e.revoked]
         next_update = now + datetime.timedelta(days=days)
+        # Sign before saving: an entry that is revoked in the index and in no CRL would still be let in, and `revoke`
+        # would refuse to revoke it again.
         crl = issuing.build_crl(self._authority("intermediate"), revoked, number + 1, now, next_update)
         self._index.save(entries, number + 1)
         safefiles.replace(self.crl, crl.public_bytes(serialization.Encoding.PEM))
@@ -216,10 +227,8 @@ class Pki:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the folder: two commands at once would lose one another's line of the index.
-
-        The kernel releases the lock of a process that dies.
-        """
+        """Hold the lock of the folder. Two commands at once would overwrite each other's entries in the index."""
+        # On the folder itself: a lock file could be copied or left behind. The kernel frees the lock of a dead process.
         descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -231,7 +240,7 @@ class Pki:
 def _refuse_shared_names(
     entries: Sequence[Entry], name: str, names: Names, usage: Sequence[Usage], now: datetime.datetime
 ) -> None:
-    """No two devices may have the same SAN: peers are told apart by it."""
+    """Raise PkiError if another device has one of `names` in a valid client certificate: peers match by these names."""
     for e in entries:
         if e.name == name or not {"client"} & set(usage) & set(e.usage):
             continue
@@ -258,7 +267,7 @@ def create_request(folder: Path, name: str, names: Names, *, usage: Sequence[Usa
 
 
 def check_name(name: str) -> None:
-    """Raise PkiError where the name cannot be a folder and a common name."""
+    """Raise PkiError if `name` cannot be a folder and a common name."""
     if not _NAME.fullmatch(name):
         raise PkiError(f"{name!r} cannot be the name: 1 to 64 letters, digits, '_', '.', '+', '-' and inner spaces")
 
@@ -269,4 +278,5 @@ def _new_key(key_type: KeyType) -> tuple[PrivateKey, PublicKey]:
 
 
 def _common_name(name: str, role: str) -> str:
+    # Cut the name, not the role, to fit into the 64 characters of a common name.
     return f"{name[: 63 - len(role)].rstrip()} {role}"

@@ -1,4 +1,4 @@
-"""The index of a PKI folder: every certificate ever issued, and when it was revoked."""
+"""The index of a PKI folder: every certificate ever issued, and the time of its revocation."""
 
 import contextlib
 import datetime
@@ -16,12 +16,12 @@ from proxy.pki.issuing import IssuingError, Names, Usage
 
 
 class PkiError(Exception):
-    """Says what was wrong, where, and what to do next."""
+    """A PKI folder or a request cannot be used. The text names the fault, the place and the next step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the index. `serial` and `sha256` are hex; times are RFC 3339 in UTC."""
+    """One certificate in the index. `serial` and `sha256` are hex; times are RFC 3339 in UTC."""
 
     name: str
     serial: str
@@ -47,12 +47,12 @@ class Entry:
         )
 
     def is_valid(self, now: datetime.datetime) -> bool:
-        """Return whether the certificate has neither been revoked nor expired."""
+        """Return whether the certificate is neither revoked nor expired."""
         return self.revoked is None and datetime.datetime.fromisoformat(self.not_after) > now
 
 
 class Index:
-    """The file. Whoever changes it holds the lock of the folder."""
+    """The file index.json. A caller that saves must hold the lock of the folder (`Pki._locked`) since its load."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -81,7 +81,7 @@ def _entry_of(row: Mapping[str, Any]) -> Entry:
 
 @contextlib.contextmanager
 def as_pki_error(what: str) -> Iterator[None]:
-    """Turn an error of a file or of `issuing` into a PkiError that names the file, or else `what`."""
+    """Turn an error inside the block into a PkiError that names the file, or else `what`."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
 """Presents a file for `pki inspect`: its certificates, CRLs and requests, and the places of a configuration that fit.
 
-`proxy.x509` reads and judges, as it does for `check` and the live path.
+`proxy.x509` reads and judges them, so `pki inspect`, `check` and the live path agree.
 """
 
 import datetime
@@ -20,12 +20,12 @@ _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
 
 
 class InspectionError(Exception):
-    """The file holds nothing that can be shown; the text says what it holds."""
+    """The file contains nothing that can be shown. The text names its content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A place in the configuration, and whether the certificate can stand there; `detail`: why not, or what to know."""
+    """A place in the configuration. `possible`: the certificate fits there. `detail`: the obstacle, or a remark."""
 
     place: str
     possible: bool
@@ -36,7 +36,7 @@ class Use:
 class ShownCertificate:
     """One certificate. `usage`: extendedKeyUsage, None without one. `spki_sha256`: base64, as in `peers[].cert`.
 
-    `unreadable`: the fields that cannot be read in full, each with the reason.
+    `serial` and `sha256` are hex. `unreadable`: each field that cannot be read in full, with the reason.
     """
 
     subject: str
@@ -84,7 +84,7 @@ Shown = ShownCertificate | ShownCrl | ShownRequest
 
 
 def inspect(data: bytes, now: datetime.datetime) -> list[Shown]:
-    """Return everything that a PEM or DER file holds except private keys. Raises InspectionError."""
+    """Return all certificates, CRLs and requests of a PEM or DER file. Raises InspectionError if there is none."""
     try:
         pem = list(blocks(data))
         shown = [one for label, der in pem for one in _of_block(label, der, now)] if pem else [_of_der(data, now)]
@@ -105,6 +105,7 @@ def _of_block(label: str, der: bytes, now: datetime.datetime) -> Iterator[Shown]
 
 
 def _of_der(data: bytes, now: datetime.datetime) -> Shown:
+    # DER has no label, and the three kinds begin alike: try each.
     try:
         return show_certificate(read(data), now)
     except Unreadable:
@@ -123,7 +124,7 @@ def _of_der(data: bytes, now: datetime.datetime) -> Shown:
 
 
 def show_certificate(certificate: Certificate, now: datetime.datetime) -> ShownCertificate:
-    """Return every field that can be read, and the places where the certificate could stand."""
+    """Return every field that can be read, and each place of a configuration with the verdict on it."""
     usages = certificate.extended_key_usage
     return ShownCertificate(
         subject=certificate.subject.text,
@@ -156,9 +157,10 @@ def _show_request(request: Request) -> ShownRequest:
 
 
 def _uses(certificate: Certificate, now: datetime.datetime) -> Iterator[Use]:
-    """Yield the places of a configuration where a certificate can stand, and whether this one fits."""
+    """Yield each place of a configuration that takes a certificate, and whether this one fits."""
     untimely = _unreadable(certificate) or _untimely(certificate, now)
-    # The signature of a certificate that is trusted as itself (pinned, or a CA) is never checked.
+    # No verifier checks the signature of a certificate that is trusted as itself (pinned, or a CA). A weak signature
+    # counts only where an issuer vouches for the certificate.
     as_itself = untimely or weakness(certificate, anchor=True) or ""
     by_issuer = untimely or weakness(certificate) or ""
     yield _as_server(certificate, by_issuer)

@@ -1,7 +1,7 @@
 """Builds keys, certificates, requests, CRLs and PKCS#12 for the dev PKI. Values in, values out: no file, no clock.
 
-The extensions are those that the strictest verifiers require (RFC 5280; `VERIFY_X509_STRICT`): critical
-basicConstraints and keyUsage, a subject key identifier everywhere, an authority key identifier unless self-signed.
+Certificates have the extensions that the strictest verifiers require (RFC 5280; `VERIFY_X509_STRICT`): critical
+basicConstraints and keyUsage, a subject key identifier, and an authority key identifier unless they are self-signed.
 """
 
 import datetime
@@ -29,8 +29,8 @@ Usage = Literal["client", "server"]
 
 CA_DAYS = 3652  # ten years
 SERVER_DAYS = 397  # the longest that browsers and operating systems accept of a server (CA/Browser Forum 6.3.2)
-CLIENT_DAYS = 825  # devices are serviced rarely; the longest that Apple's platforms accept of any certificate
-CLOCK_SKEW = datetime.timedelta(hours=1)  # clocks of modalities may be slow
+CLIENT_DAYS = 825  # long, as devices are seldom serviced; the longest that Apple's platforms accept of any certificate
+CLOCK_SKEW = datetime.timedelta(hours=1)  # validity begins this much earlier, for modalities whose clock is slow
 
 RSA_CA_BITS = 3072  # strong enough for ten years
 RSA_LEAF_BITS = 2048  # it signs in every handshake, so it has to be fast
@@ -41,7 +41,7 @@ _EKU = {"client": ExtendedKeyUsageOID.CLIENT_AUTH, "server": ExtendedKeyUsageOID
 
 
 class IssuingError(Exception):
-    """A value cannot be put into a certificate; the text says why."""
+    """A value cannot be put into a certificate. The text names the value and the rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Names:
 
     @staticmethod
     def parse(dns: Iterable[str] = (), uri: Iterable[str] = (), ip: Iterable[str] = ()) -> "Names":
-        """Check names that a person typed. Raises IssuingError naming the value."""
+        """Check and normalize names from a command line. Raises IssuingError, which names the value."""
         names = tuple(dict.fromkeys(text.lower().removesuffix(".") for text in dns))
         for name in names:
             labels = name.removeprefix("*.").split(".")
@@ -94,7 +94,7 @@ class Authority:
 
 
 def generate_key(key_type: KeyType, *, rsa_bits: int = RSA_LEAF_BITS) -> PrivateKey:
-    """Generate a key. EC is P-256, the one curve that every DICOM peer has (DCMTK offers no X25519)."""
+    """Generate a key. EC means P-256, the one curve that every DICOM peer has."""
     if key_type == "ec":
         return ec.generate_private_key(ec.SECP256R1())
     return rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits)
@@ -141,7 +141,8 @@ def build_certificate(
     check_key_strength(public_key)
     if now >= issuer.certificate.not_valid_after_utc:
         raise IssuingError(f"the CA expired on {issuer.certificate.not_valid_after_utc:%Y-%m-%d}")
-    # Static RSA key exchange of the legacy profiles encrypts to the server's key (RFC 5246 7.4.2).
+    # In the legacy profiles, static RSA key exchange encrypts to the server's key, and clients then require
+    # keyEncipherment (RFC 5246 7.4.2).
     encipher = "server" in usage and isinstance(public_key, rsa.RSAPublicKey)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     return (
@@ -167,9 +168,9 @@ def build_request(
 
 
 def request_key(data: bytes) -> PublicKey:
-    """Return the public key of a PEM or DER request whose signature proves that the sender holds the private key.
+    """Return the public key of a PEM or DER request. Raises IssuingError if its signature does not verify.
 
-    Nothing else of the request is used: the issuer gives the names, not the requester. Raises IssuingError.
+    The names in the request are ignored: the administrator gives them, not the device.
     """
     try:
         request = read_request(data)
@@ -226,7 +227,7 @@ def build_pkcs12(
 ) -> bytes:
     """Return key and chain as PKCS#12, unencrypted if `password` is None.
 
-    AES-256 needs Java 8u301 or Windows 10 1709; `legacy` is 3DES and SHA-1, which older ones can read.
+    The encryption is AES-256, which needs Java 8u301 or Windows 10 1709. `legacy`: 3DES and SHA-1, for older systems.
     """
     encryption: serialization.KeySerializationEncryption
     if password is None:

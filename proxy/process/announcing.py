@@ -1,4 +1,4 @@
-"""The first lines of the log: what the gateway listens on, and a limit that the machine lowers."""
+"""The first lines of the log: the listeners, and a connection limit that the machine does not allow."""
 
 from proxy.config.values import Config
 from proxy.observe.events import Events
@@ -28,5 +28,5 @@ def log_capped_connections(config: Config, workers: int, log: Events) -> None:
             f"the descriptor limit allows {allowed} of the {configured} connections in limits.connections: "
             "raise LimitNOFILE= in the unit, or ulimit -n"
         )
-        # The descriptors reserved for listeners and logs lower the figure a little everywhere: no warning for that.
+        # The reserved descriptors lower the number a little on most machines, which is no reason for a warning.
         log.event("warning" if allowed < configured // 2 else "info", "connections_capped", message=text)

@@ -1,9 +1,11 @@
 """Messages between the supervisor and one worker, over a socket pair.
 
 A message is a kind and a value, pickled, after its length in four bytes. Pickle is safe here because both ends are
-this program and one started the other. There are two classes of messages: control messages always go and wait as long
-as they have to; log lines are dropped and counted while more than MAX_WAITING bytes wait, so that a stalled supervisor
-never fills the memory of a worker.
+this program and one started the other.
+
+There are two classes of messages. Control messages are always sent, and wait in memory if the other end is slow. Log
+lines are dropped and counted while more than MAX_WAITING bytes wait, so that a stalled supervisor cannot fill the
+memory of a worker. Order is kept within and between the classes: a record that follows OPENED arrives after it.
 """
 
 import asyncio
@@ -14,13 +16,13 @@ from collections.abc import Callable
 from typing import Any, cast
 
 _LENGTH = struct.Struct(">I")
-#: Bytes that may wait for the supervisor before log lines are dropped: some thousand access records.
+#: Bytes that may wait for the supervisor before log lines are dropped: about a thousand access records.
 MAX_WAITING = 1024 * 1024
 
 
 def encode(kind: str, value: Any = None) -> bytes:
-    """Return a message as it is sent."""
-    # As plain text: a pickled enumeration contains the name of its module and takes four times as long to read.
+    """Return the bytes of a message."""
+    # The kind as plain text: a pickled enumeration contains its module's name and takes four times as long to read.
     data = pickle.dumps((str(kind), value), pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(data)) + data
 
@@ -29,9 +31,9 @@ class Channel(asyncio.Protocol):
     """One end of a channel. Calls `received(kind, value)` for each message, `lost()` once the other end has closed."""
 
     def __init__(self, received: Callable[[str, Any], None], lost: Callable[[], None], *, gather: float = 0.0) -> None:
-        """`gather`: seconds after a read during which further messages are left to gather, to be read together.
+        """`gather`: seconds after a read without another one, so that messages gather and are read together.
 
-        Waking up costs several times as much as reading a message. A message that comes alone is read at once.
+        Waking up costs several times as much as reading a message. A message after a pause is read at once.
         """
         self._received = received
         self._lost = lost
@@ -46,12 +48,12 @@ class Channel(asyncio.Protocol):
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=sock)
 
     def send(self, kind: str, value: Any = None) -> None:
-        """Send a control message. If the other end has closed, it is lost."""
+        """Send a control message. After the other end has closed, drop it."""
         if self._transport is not None:
             self._transport.write(encode(kind, value))
 
     def offer(self, kind: str, value: Any) -> bool:
-        """Send a message that may be lost. Return False if it was dropped and counted: the other end is too slow."""
+        """Send a message that may be lost. Return False if it was dropped and counted, as the other end is too slow."""
         if self._transport is None or self._transport.get_write_buffer_size() > MAX_WAITING:
             self.dropped += 1
             return False
@@ -59,7 +61,7 @@ class Channel(asyncio.Protocol):
         return True
 
     async def close(self) -> None:
-        """Close this end once what waits is written, or the other end has closed."""
+        """Write all waiting messages, then close this end. Return early if the other end has closed."""
         if self._transport is not None:
             self._transport.close()
         await self._closed.wait()
@@ -67,11 +69,11 @@ class Channel(asyncio.Protocol):
     # --- asyncio.Protocol -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
+        """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop."""
+        """Deliver the complete messages."""
         buffer = self._buffer
         buffer += data
         start = 0
@@ -83,8 +85,8 @@ class Channel(asyncio.Protocol):
             start = end
             self._received(kind, value)
         del buffer[:start]
-        # An incomplete message is read to its end at once: nothing is gained by waiting, and a large one would take
-        # one pause for each part.
+        # Read an incomplete message to its end without a pause: a large one (a START with its certificates) arrives in
+        # many parts, and each would cost a pause.
         if self._gather and not buffer and self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
             asyncio.get_running_loop().call_later(self._gather, self._read_on)
@@ -94,7 +96,7 @@ class Channel(asyncio.Protocol):
             self._transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop."""
+        """Report that the other end has closed."""
         self._transport = None
         self._closed.set()
         self._lost()

@@ -1,7 +1,11 @@
-"""The journal of a worker: log lines and access records are formatted here and sent to the supervisor.
+"""The journal of a worker: formats log lines and access records, and sends them to the supervisor.
 
-The supervisor keeps the record of every association that has gone to its upstream until the worker closes it. If the
-worker is killed, the supervisor writes that record: each association leaves exactly one.
+The supervisor keeps an open record of every association that has gone to its upstream, until the worker closes it. If
+the worker is killed, the supervisor writes that record, so that each association leaves exactly one:
+
+    OPENED -> ACCEPTED -> LINE with the id       the usual end; the line closes the open record
+    OPENED -> ACCEPTED -> CLOSED                 the line was summed up with others, or dropped
+    OPENED -> end of the process                 the supervisor writes the open record, `worker_lost`
 """
 
 import time
@@ -32,22 +36,24 @@ class ChannelJournal:
             self._offer(None, event_record(level, name, fields))
 
     def access(self, record: dict[str, Json]) -> None:
-        """Write an access record. On receiving its line the supervisor closes the association too."""
+        """Write an access record. Its line also closes the open record in the supervisor."""
         id = str(record["id"])
+        # A dropped line leaves the id in `_open`: then `closed` closes the record with a control message, which is
+        # never dropped. Otherwise the supervisor would keep it, and write it as `worker_lost` at the end.
         if self._offer(id, record):
             self._open.discard(id)
 
     def opened(self, record: AccessRecord) -> None:
-        """Hand the supervisor the record of a request that goes to its upstream."""
+        """Give the supervisor the record of a request that goes to its upstream."""
         self._open.add(record.id)
         self._channel.send(Report.OPENED, (record.id, open_record(record, time.monotonic())))
 
     def accepted(self, record: AccessRecord) -> None:
-        """Hand over what the upstream's answer has changed; the whole record would cost ten times as much."""
+        """Send the changes by the upstream's answer. The whole record would cost ten times as much."""
         self._channel.send(Report.ACCEPTED, (record.id, changes({"contexts": record.contexts()})))
 
     def closed(self, id: str) -> None:
-        """Close an association whose record was not sent: it was summed up with others, or dropped."""
+        """Close the open record of an association, if no line of it has been sent."""
         if id in self._open:
             self._open.remove(id)
             self._channel.send(Report.CLOSED, id)

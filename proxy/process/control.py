@@ -1,4 +1,7 @@
-"""The control socket, for root and the user of the gateway: one JSON request and one JSON answer per connection."""
+"""The control socket, for root and the user of the gateway: one JSON request and one JSON answer per connection.
+
+Each is one line. `ControlServer` is the gateway's side, `ask` that of the command line.
+"""
 
 import asyncio
 import json
@@ -11,7 +14,7 @@ from typing import Any
 
 _LONGEST_REQUEST = 64 * 1024
 _PEER_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
-_PATIENCE = 5.0  # seconds for the request to arrive
+_PATIENCE = 5.0  # seconds for a request to arrive
 
 Handler = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
@@ -29,15 +32,17 @@ class ControlServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen. The socket of a gateway that was killed is replaced. Raises `ControlError`."""
+        """Listen, in place of the socket of a gateway that was killed. Raises `ControlError`."""
         try:
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             if self._path.is_socket():
-                # A file in the way may belong to a living gateway, whose socket must not be taken from it.
+                # bind(2) fails if the file exists, also one that a killed gateway left. Unlinking the socket of a
+                # running gateway would make that gateway unreachable, so connect to it first.
                 if await _answers(self._path):
                     raise ControlError(f"control: {self._path}: another gateway listens there")
                 self._path.unlink()
-            # bind(2) creates the file with the mode that the umask leaves: a chmod afterwards would come too late.
+            # bind(2) creates the file with the mode that the umask leaves. A chmod afterwards would leave a moment in
+            # which every user can connect.
             before = os.umask(0o177)
             try:
                 self._server = await asyncio.start_unix_server(self._serve, self._path)
@@ -66,7 +71,7 @@ class ControlServer:
             writer.close()
 
     async def _request(self, reader: asyncio.StreamReader) -> dict[str, Any] | None:
-        """Read the request. Return None if it is not a JSON object: then it is not answered."""
+        """Read the request. Return None, and send no answer, if it is not a JSON object."""
         try:
             async with asyncio.timeout(_PATIENCE):
                 request = json.loads((await reader.readuntil(b"\n"))[:_LONGEST_REQUEST])
@@ -76,7 +81,10 @@ class ControlServer:
 
 
 def _allowed(sock: socket.socket) -> bool:
-    """Return whether the client is root or the user of the gateway (SO_PEERCRED), as the file mode demands too."""
+    """Return whether the client is root or the user of the gateway (SO_PEERCRED).
+
+    The file mode demands the same. This check holds even if an operator widens the mode.
+    """
     raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
     return _PEER_CREDENTIALS.unpack(raw)[1] in (0, os.getuid())
 
@@ -91,7 +99,10 @@ async def _answers(path: Path) -> bool:
 
 
 async def ask(path: str, verb: str, arguments: Mapping[str, Any], patience: float) -> Mapping[str, Any]:
-    """Send a request to a running gateway and return its answer. Raises `ControlError` after `patience` seconds."""
+    """Send a request to a running gateway and return its answer.
+
+    Raises `ControlError` if there is no gateway, or no answer within `patience` seconds.
+    """
     try:
         async with asyncio.timeout(patience):
             reader, writer = await asyncio.open_unix_connection(path, limit=64 * 1024 * 1024)

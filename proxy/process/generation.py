@@ -1,7 +1,8 @@
 """One generation: one configuration and the workers that serve it. A worker that dies is replaced.
 
-A generation is immutable. The supervisor reads every file once per generation, and a replacement worker gets the very
-values that its predecessor got: a file that was changed meanwhile takes effect with a reload, for all workers at once.
+The configuration of a generation is immutable. The supervisor reads every file once per generation, and a replacement
+worker gets the same values as its predecessor: a file that has changed since takes effect with a reload, for all
+workers at once.
 """
 
 import asyncio
@@ -19,12 +20,13 @@ from proxy.process.worker_process import WorkerProcess
 from proxy.shared.table import SharedTable
 
 _READY_TIMEOUT = 30.0  # seconds until a new worker must serve
-_LIVED = 1.0  # seconds of service after which the end of a worker does not count as a failed start
+_LIVED = 1.0  # seconds of service after which the end of a worker is no failed start
 _FIRST_PAUSE = 0.1  # seconds, doubled with each failed start in a row; none after the first failure
 _LONGEST_PAUSE = 5.0
 _GIVE_UP = 8  # failed starts in a row
-#: A worker beats every second. Long turns of its loop (a large request, a swapping machine) are no reason to kill it.
-_MISSED_BEATS = 15  # ticks of the supervisor without a message from the worker
+#: Ticks of the supervisor without a message from the worker, which sends a beat every second. So many, because a long
+#: turn of its loop (a large request, a swapping machine) is no reason to kill all its associations.
+_MISSED_BEATS = 15
 
 
 def worker_count(config: Config) -> int:
@@ -42,7 +44,7 @@ class GenerationOwner(Protocol):
         """Take free slots of the table. Raises `StartFailed` if there are too few."""
 
     def free_slot(self, slot: int) -> None:
-        """Take a slot back whose process has ended."""
+        """Take back the slot of a process that has ended."""
 
     def write_line(self, access: bool, line: bytes) -> None:
         """Write a line that a worker formatted, to the access log or to the application log."""
@@ -61,7 +63,7 @@ class GenerationOwner(Protocol):
 
 
 class StartFailed(Exception):
-    """A worker of a new generation could not start. Its text is the cause."""
+    """A worker of a new generation could not start. The text names the cause."""
 
 
 class Generation:
@@ -90,10 +92,10 @@ class Generation:
         self._respawns: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Start all workers. Raises `StartFailed`, with every worker ended, if one of them does not come up."""
+        """Start all workers. If one of them does not come up, end all and raise `StartFailed`."""
         workers = [self._new_worker(slot) for slot in self._slots]
         for worker in workers:
-            worker.expected_to_end = True  # until all are up, the failure of one ends the attempt: none is replaced
+            worker.expected_to_end = True  # until all are up, one failure ends the whole attempt: none is replaced
             worker.begin()
         for worker in workers:
             await worker.ready_or_gone(_READY_TIMEOUT)
@@ -105,7 +107,7 @@ class Generation:
                 raise StartFailed(ended.failure or f"a worker ended with {_how(ended.returncode)} before it served")
         for worker in workers:
             worker.expected_to_end = False
-        # Only now may they accept. Before, the start could fail, and the connections of those that were up would end.
+        # Workers accept only now. While the start could still fail, a failure would cut what they had accepted.
         self.order(Order.SERVE)
         self.serving = True
 
@@ -131,12 +133,14 @@ class Generation:
     def tick(self) -> None:
         """Kill workers that are stuck; call it once a second.
 
-        A beat is sent by the event loop of the worker, so it stops where the loop hangs. It is counted in ticks of this
-        loop, not by the clock: after the supervisor itself was stopped or starved, no worker is late.
+        The event loop of a worker sends its beats, so they stop when the loop hangs. They are counted in ticks of this
+        loop, not by the clock: after the supervisor itself was stopped or starved, no worker counts as late.
         """
         for worker in list(self.workers.values()):
             if not worker.gone.is_set():
                 worker.missed_beats += 1
+                # `==`, not `>=`: a process in uninterruptible sleep survives SIGKILL for a while, and one log line is
+                # enough. Ticks come once a second, so the ready timeout is a number of ticks as well.
                 if worker.missed_beats == (_MISSED_BEATS if worker.ready.is_set() else _READY_TIMEOUT):
                     self._owner.event("error", "worker_stuck", pid=worker.pid, seconds=worker.missed_beats)
                     worker.kill()
@@ -144,7 +148,7 @@ class Generation:
     def retire(self, config: Config | None) -> None:
         """Stop accepting and serve open associations to their end.
 
-        With `config`, each of them is decided again under it, and those that it refuses are ended.
+        With `config`, decide each of them again under it and end those that it refuses.
         """
         self.retiring = True
         self.order(Order.RETIRE, config)
@@ -180,9 +184,10 @@ class Generation:
 
     def _worker_ended(self, worker: WorkerProcess) -> None:
         slot = worker.start.slot
-        # The worker may have been killed: its counts would hold places of the limits for ever.
+        # The worker may have been killed. Without this its counts would occupy the limits for ever.
         self._owner.table.forget(slot)
         lost = len(worker.open)
+        # Each association leaves exactly one access record, so also those that a retired worker left open when killed.
         self._write_lost(worker)
         self._owner.worker_left(worker)
         if worker.expected_to_end or self.retiring:
@@ -200,15 +205,15 @@ class Generation:
         self._replace(worker)
 
     def _replace(self, worker: WorkerProcess) -> None:
-        """Start another worker in the slot, later and later while starts fail, and give up after a number of them."""
+        """Start another worker in the slot, after longer pauses while starts fail. Give up after _GIVE_UP of them."""
         served = 0.0 if worker.ready_at is None else asyncio.get_running_loop().time() - worker.ready_at
-        # SIGKILL comes from outside (the OOM killer, an operator): it is no failed start, however early it came.
+        # SIGKILL comes from outside (the OOM killer, an operator), so it is no failed start, even right after READY.
         lived = served >= _LIVED or (worker.ready_at is not None and worker.returncode == -signal.SIGKILL)
         self._failed_starts = 0 if lived else self._failed_starts + 1
         if self._failed_starts >= _GIVE_UP:
             self._owner.give_up(f"{self._failed_starts} workers in a row ended as soon as they started")
             return
-        # One failure may be chance, and until the replacement serves the other workers carry its share: start at once.
+        # Start the first replacement at once: one failure may be chance, and the other workers carry its share so far.
         pause = 0.0 if self._failed_starts <= 1 else min(_FIRST_PAUSE * 2**self._failed_starts, _LONGEST_PAUSE)
         task = asyncio.create_task(self._respawn(worker.start.slot, pause))
         self._respawns.add(task)
@@ -222,7 +227,7 @@ class Generation:
             return
         worker = self._new_worker(slot)
         worker.begin()
-        if self._draining:  # before SERVE: it must not accept a single association
+        if self._draining:  # before SERVE, or the worker could let an association in between the two
             worker.send(Order.DRAIN)
         worker.send(Order.SERVE)
 
@@ -231,6 +236,7 @@ class Generation:
         now = time.time()
         for pickles in worker.open.values():
             record = read_record(pickles)
+            # Its duration when the record was made, plus the time since then.
             duration = record["duration_s"] + time.monotonic() - record.pop(OPENED_AT)
             self._owner.association_lost(
                 {**record, "ts": rfc3339(now), "ended": str(Ended.WORKER_LOST), "duration_s": round(duration, 3)}
@@ -239,7 +245,7 @@ class Generation:
 
 
 def _how(returncode: int | None) -> str:
-    """Return how a process ended: the name of a signal, an exit code, or "nothing" for one that never started."""
+    """Describe the end of a process: the name of a signal, an exit code, or "nothing" if it never started."""
     if returncode is None:
         return "nothing"
     if returncode < 0:

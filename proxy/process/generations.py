@@ -1,7 +1,7 @@
 """All generations of workers: the one that serves, and older ones that serve their associations to the end.
 
-Every worker has a slot of the shared table for its counts. The slots are made at start for all generations together:
-the table cannot grow while processes have it mapped, and limits count the associations of every generation.
+Every worker has a slot of the shared table for its counts. The table is created at start with slots for all
+generations: it cannot grow while processes have it mapped, and limits count the associations of every generation.
 """
 
 import asyncio
@@ -16,14 +16,16 @@ from proxy.process.totals import Totals
 from proxy.process.worker_process import WorkerProcess
 from proxy.shared.table import SharedTable
 
-#: Old generations that may live at once. Associations of hours and a reload each minute would else collect processes.
+#: Old generations that may live at once. Without a limit, associations that last hours and a reload every minute would
+#: pile up processes.
 _OLD_GENERATIONS = 8
 
 
 def slots_for(config: Config) -> int:
-    """Return the slots of a table: for the old generations, the one that serves and one that is being started.
+    """Return the number of slots: for the old generations, the one that serves and one that is being started.
 
-    One more worker for each, because a later configuration may ask for more workers; beyond that a restart is needed.
+    Each gets one more than its workers, as a later configuration may ask for more workers. If the slots do not suffice
+    for a later configuration, its reload fails and asks for a restart.
     """
     return (worker_count(config) + 1) * (_OLD_GENERATIONS + 2)
 
@@ -31,7 +33,7 @@ def slots_for(config: Config) -> int:
 class Generations:
     """Starts, replaces and ends generations. It is the `GenerationOwner` of each.
 
-    `niceness` is that of the workers. `give_up` is called if workers end as soon as they start.
+    `niceness`: of the workers. `give_up` is called if workers end as soon as they start.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Generations:
         await self._current.start()
 
     def cannot_be_replaced(self) -> str | None:
-        """Return why another generation must not be started now, or None."""
+        """Return the obstacle to another generation now, or None."""
         if len(self._old) >= _OLD_GENERATIONS:
             return f"{len(self._old)} old generations still serve associations, the most that may live at once"
         return None
@@ -87,7 +89,7 @@ class Generations:
         """Start a generation that serves `config`, then retire the others. Return the new one.
 
         The others go on accepting until every new worker serves, so that no connection is refused in between.
-        Raises `StartFailed` and OSError; then the others serve on.
+        Raises `StartFailed` and OSError; then the others keep serving.
         """
         generation = self._new(config, sockets)
         try:
@@ -95,12 +97,12 @@ class Generations:
         except asyncio.CancelledError:  # the gateway ends
             generation.kill()
             raise
-        # The others are retired by order over their channels. Until they read it both generations accept, each under
-        # its own configuration; what the old one accepts is decided again under the new one.
+        # The order to retire travels over the channels. Until the old workers read it, both generations accept, each
+        # under its own configuration; associations of the old one are decided again under the new one.
         if self._current is not None:
             self._old.append(self._current)
         self._current = generation
-        for old in self._old:
+        for old in self._old:  # all of them: the older generations decide again under each newer configuration
             old.retire(config)
         return generation
 
@@ -127,7 +129,7 @@ class Generations:
             generation.order(Order.END)
 
     async def idle_within(self, seconds: float) -> bool:
-        """Wait until no worker has an association any more. Return False if that takes longer than `seconds`."""
+        """Wait until no worker has an association. Return False if that takes longer than `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 await asyncio.gather(*(worker.idle_or_gone() for worker in self.workers()))
@@ -159,7 +161,7 @@ class Generations:
         return taken
 
     def free_slot(self, slot: int) -> None:
-        """Take a slot back whose process has ended."""
+        """Take back the slot of a process that has ended."""
         self._free_slots.append(slot)
 
     def write_line(self, access: bool, line: bytes) -> None:
@@ -171,7 +173,7 @@ class Generations:
         self._logs.event(level, name, **fields)
 
     def association_lost(self, record: Mapping[str, object]) -> None:
-        """Write and count an association that ended with its worker, which can do neither."""
+        """Write and count an association that ended with its worker, on the worker's behalf."""
         self._logs.write_record(record)
         self._totals.association_lost(str(record["tenant"]))
 

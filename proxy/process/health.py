@@ -1,6 +1,7 @@
 """Active health checks: one task for each server, in the supervisor, for the workers of all generations.
 
-A verdict is written into the shared table, from which workers choose servers (`shared.server_states`).
+The verdict goes into the shared table, which every worker reads when it chooses a server (`shared.server_states`). So
+each server is checked once, not once per worker, and a reload does not interrupt the checks.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ class Counter(Protocol):
 
 @dataclass(slots=True)
 class _Checked:
-    """A server that is checked, and its task. `when`: the end of the last check, in seconds since the epoch."""
+    """A checked server and its task. `when`: the end of the last check, in seconds since the epoch."""
 
     upstream: Upstream
     server: Server
@@ -44,7 +45,7 @@ class _Checked:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Return the fields of its log lines."""
+        """Return the fields that all log lines about the server have."""
         return {"upstream": self.upstream.name, "server": self.server.label, "check": self.check.type}
 
 
@@ -59,7 +60,7 @@ class HealthChecks:
         self._checked: dict[bytes, _Checked] = {}
 
     def configure(self, config: Config, contexts: Mapping[str, UpstreamContext]) -> None:
-        """Check the servers of this configuration only. The checks of an unchanged server go on undisturbed."""
+        """Check the servers of this configuration only. Do not interrupt the checks of an unchanged server."""
         wanted = {
             server_key(upstream, server): (upstream, server, upstream.health_check)
             for upstream in config.upstreams.values()
@@ -68,10 +69,10 @@ class HealthChecks:
         }
         for key, one in list(self._checked.items()):
             if key not in wanted:
-                self._states.checked(key, down=False)  # no later check would lift the verdict
+                self._states.checked(key, down=False)  # lift the verdict: no later check would
             elif _check_identity(*wanted[key][:2]) == _check_identity(one.upstream, one.server):
                 upstream, server, check = wanted[key]
-                # A context of its own for each generation, as for the workers: the CAs of the system may have changed.
+                # The context of the new generation, as in the workers: the CAs of the system may have changed.
                 one.request = self._request(upstream, server, check, contexts.get(upstream.name))
                 continue
             if one.task is not None:
@@ -82,7 +83,7 @@ class HealthChecks:
             upstream, server, check = wanted[key]
             request = self._request(upstream, server, check, contexts.get(upstream.name))
             one = self._checked[key] = _Checked(upstream, server, check, request, Health(check))
-            # The first results are wanted soon, but hundreds of servers are not to be connected to in one turn.
+            # The first results are wanted soon, but not by connecting to hundreds of servers at the same moment.
             delay = min(_SPREAD, check.interval) * position / len(new)
             one.task = asyncio.get_running_loop().create_task(self._run(key, one, delay))
 
@@ -94,7 +95,7 @@ class HealthChecks:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def describe(self, upstream: Upstream, server: Server) -> dict[str, Any] | None:
-        """Return the last check of a server as plain JSON values; None if there was none yet."""
+        """Return the last check of a server as plain JSON values, or None if there was none yet."""
         one = self._checked.get(server_key(upstream, server))
         if one is None or one.health.last is None:
             return None
@@ -134,7 +135,9 @@ class HealthChecks:
             began = time.monotonic()
             try:
                 self._learn(key, one, await verify(one.request), began)
-            except Exception as error:  # noqa: BLE001 - no descriptors, no memory, a bug: no verdict on the server
+            # A missing descriptor, missing memory or a bug is no verdict on the server. The loop has to go on, or the
+            # last verdict would stand for ever.
+            except Exception as error:  # noqa: BLE001 - logged
                 self._events.event("error", "health_check_failed", **one.fields, error=repr(error))
             await asyncio.sleep(max(0.0, one.check.interval - (time.monotonic() - began)))
 
@@ -151,17 +154,17 @@ class HealthChecks:
                     self._events.event("error", "server_down", **one.fields, message=in_words(result))
                 else:
                     self._events.event("info", "server_up", **one.fields, message=in_words(result))
-        # Up by its checks, but a worker could not connect to it. `rise` good checks, all begun after that failure, let
-        # it have associations again at once instead of after its pause.
+        # The checks found it up, but a worker could not connect to it. After `rise` good checks that all began after
+        # that failure, it gets associations at once instead of after its pause.
         elif one.health.good_since is not None and self._states.reached(key, before=one.health.good_since):
             self._events.event("info", "server_up", **one.fields, message=in_words(result))
-        # Once, not at each check: most servers refuse the AE titles of a check for ever.
+        # Once, not at each check: a server that does not know the AE titles of the check refuses every one.
         if result.refused and not (before is not None and before.refused):
             self._events.event("info", "health_check_refused", **one.fields, message=in_words(result))
 
 
 def in_words(result: Verification) -> str:
-    """Return the result of a check in words."""
+    """Return the result of a check as a phrase for the log and `status`."""
     if result.outcome is Outcome.OK:
         return result.detail or "it answers"
     answer = describe_answer(result.answer) if result.answer is not None else result.detail
@@ -171,6 +174,6 @@ def in_words(result: Verification) -> str:
 
 
 def _check_identity(upstream: Upstream, server: Server) -> tuple[object, ...]:
-    """Return everything that influences a check of the server: a change of it makes earlier results worthless."""
+    """Return everything that influences a check of the server. If it changes, earlier results are discarded."""
     tls, version, source = upstream.tls, upstream.send_proxy_protocol, upstream.source_address
     return server.host, server.port, upstream.health_check, tls, version, source

@@ -1,4 +1,4 @@
-"""The logs of the gateway. Only the supervisor writes them: its own events, and the lines its workers format."""
+"""The logs of the gateway. Only the supervisor writes them: its own events, and the lines that workers format."""
 
 import sys
 from collections.abc import Mapping
@@ -37,13 +37,13 @@ class SupervisorLogs:
         return self._application.dropped + (self._access.dropped if self._access is not self._application else 0)
 
     def reopen(self) -> None:
-        """Reopen the access log, after a log rotation."""
+        """Reopen the access log after a log rotation (SIGUSR1)."""
         self._application.reopen()
         if self._access is not self._application:
             self._access.reopen()
 
     def close(self) -> None:
-        """Write what waits, then close."""
-        if self._access is not self._application:
+        """Write all waiting lines, then close."""
+        if self._access is not self._application:  # first: its failures are logged to the application log
             self._access.close()
         self._application.close()

@@ -18,14 +18,14 @@ class Order(enum.StrEnum):
     START = "start"  # Start: build everything, then send READY
     SERVE = "serve"  # begin to accept
     DRAIN = "drain"  # refuse new associations; send IDLE when none is left
-    RETIRE = "retire"  # Config | None: stop accepting, decide again under it, end with the last connection
+    RETIRE = "retire"  # Config | None: stop accepting, decide again under Config, exit after the last connection
     END = "end"  # abort open associations, each at its next PDU boundary
     STOP = "stop"  # end everything now
-    ASK = "ask"  # (number, Question, value)
+    ASK = "ask"  # (number, Question, value): send ANSWER with the same number
 
 
 class Question(enum.StrEnum):
-    """Questions of the supervisor to a worker. Each has one answer."""
+    """Questions of the supervisor to a worker: the type of the value, if any, and of the answer."""
 
     SNAPSHOT = "snapshot"  # -> metrics.Snapshot
     STATUS = "status"  # -> list[AssociationStatus]
@@ -37,10 +37,10 @@ class Report(enum.StrEnum):
 
     READY = "ready"
     FAILED = "failed"  # str: why it cannot start
-    BEAT = "beat"  # sent by the event loop: it runs
-    LINE = "line"  # (id of the association whose access record it is, or None for the log; the formatted line)
+    BEAT = "beat"  # the event loop runs
+    LINE = "line"  # (association id of an access record, or None for an event; the formatted line)
     OPENED = "opened"  # (association id, OpenRecord)
-    ACCEPTED = "accepted"  # (association id, OpenRecord): what the upstream's answer has changed
+    ACCEPTED = "accepted"  # (association id, OpenRecord): the changes by the upstream's answer
     CLOSED = "closed"  # association id
     IDLE = "idle"  # draining, and no association is left
     LEAVING = "leaving"  # metrics.Snapshot: the final values
@@ -49,13 +49,13 @@ class Report(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Everything a worker needs. It inherits the descriptors under these numbers."""
+    """Everything a worker needs. It inherits the descriptors under the numbers given here."""
 
     config: Config
     sockets: Mapping[str, tuple[int, ...]]  # listener name -> its listening sockets
     table: tuple[int, int, int]  # descriptor, slots, rows of the SharedTable
     slot: int
-    siblings: tuple[int, ...]  # slots of all workers of the generation
+    siblings: tuple[int, ...]  # slots of all workers of the generation, for balancing
     log_format: str  # json | console
     niceness: int = 0  # setpriority(2)
 
@@ -70,35 +70,37 @@ class AssociationFilter:
 
     def matches(self, id: str, tenant: str, peer: str | None) -> bool:
         """Return whether an association is selected. A filter without a condition selects none."""
+        # An id selects by itself. A peer without a tenant selects nothing: peer names are unique in a tenant only.
         if self.id is not None:
             return id == self.id
         return self.tenant is not None and tenant == self.tenant and (self.peer is None or peer == self.peer)
 
 
-#: The record of an open association: a pickle of the `AccessRecord` and the monotonic time at which it was made,
-#: followed by a pickle for each later change. This takes a fifth of the memory of a dictionary and a third of the work
-#: of JSON, for a record that is read only if the worker dies, or for `status`.
+#: The record of an open association: a pickle of the `AccessRecord` and of the monotonic time at which it was made,
+#: followed by a pickle for each later change. It takes a fifth of the memory of a dictionary and a third of the work of
+#: JSON. It is read only if the worker dies, or for `status`.
 OpenRecord = bytes
 
-#: Key of the time, by the monotonic clock that all processes share, at which `duration_s` was taken. In what
-#: `read_record` returns only, never in a log.
+#: Key of the time at which `duration_s` was taken, by the monotonic clock that all processes share. Only `read_record`
+#: returns it; no log contains it.
 OPENED_AT = "opened_at"
 
 
 def open_record(record: AccessRecord, now: float) -> OpenRecord:
-    """Return the record as it is at `now`, in seconds of the monotonic clock."""
+    """Return an access record as bytes to keep. `now`: seconds of the monotonic clock."""
     return pickle.dumps((record, now), pickle.HIGHEST_PROTOCOL)
 
 
 def changes(fields: Mapping[str, Json]) -> OpenRecord:
-    """Return a change of the record: fields to set. It is appended to the open record."""
+    """Return a change of an open record, to append to it: the fields to set."""
     return pickle.dumps(fields, pickle.HIGHEST_PROTOCOL)
 
 
 def read_record(pickles: OpenRecord) -> dict[str, Any]:
-    """Return the fields of an open record, changes applied, as those of an accepted association."""
+    """Return the fields of an open record with its changes applied, as an accepted association."""
     stream = io.BytesIO(pickles)
     record, opened_at = pickle.load(stream)  # noqa: S301 - written by our own process
+    # Only records that went to their upstream are kept, which the policy had accepted.
     fields = {**record.to_dict(record.ts_start), "decision": "accepted", OPENED_AT: opened_at}
     while stream.tell() < len(pickles):
         fields |= pickle.load(stream)  # noqa: S301 - written by our own process

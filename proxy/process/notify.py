@@ -13,7 +13,7 @@ class Notifier:
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
-        if self._address.startswith("@"):
+        if self._address.startswith("@"):  # an abstract socket, which has no file (unix(7))
             self._address = "\0" + self._address[1:]
 
     def ready(self, status: str) -> None:
@@ -21,7 +21,7 @@ class Notifier:
         self._send(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
-        """Report that a reload has begun."""
+        """Report that a reload has begun. Type=notify-reload requires the time (systemd.service(5))."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str) -> None:
@@ -41,14 +41,14 @@ class Notifier:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             try:
-                sock.setblocking(False)  # a stopped service manager must not stop the gateway
+                sock.setblocking(False)  # a stopped service manager must not block the gateway
                 sock.sendto(message.encode(), self._address)
             except OSError:
-                pass  # the service manager is gone or its queue is full: serving goes on
+                pass  # the service manager has ended or its queue is full: go on serving
 
 
 def inherited_sockets(environ: MutableMapping[str, str]) -> list[socket.socket]:
-    """Return the listening sockets passed to this process, and unset their variables: workers must not see them."""
+    """Return the listening sockets passed to this process. Unset their variables, so that workers do not see them."""
     try:
         mine = int(environ.get("LISTEN_PID", "0")) == os.getpid()
         count = int(environ.get("LISTEN_FDS", "0"))
@@ -56,10 +56,10 @@ def inherited_sockets(environ: MutableMapping[str, str]) -> list[socket.socket]:
         return []
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         environ.pop(name, None)
-    if not mine:
+    if not mine:  # inherited from a parent that the sockets were meant for
         return []
     sockets = []
     for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + count):
-        os.set_inheritable(descriptor, False)
+        os.set_inheritable(descriptor, False)  # systemd passes them without FD_CLOEXEC
         sockets.append(socket.socket(fileno=descriptor))
     return sockets

@@ -13,7 +13,7 @@ _WORSE = 200  # of 1000: by how much the OOM score (proc(5), oom_score_adj) of a
 
 
 def raise_priority() -> int:
-    """Raise the priority of this process if it may (RLIMIT_NICE, CAP_SYS_NICE). Return its niceness before that."""
+    """Raise the priority of this process if that is permitted (RLIMIT_NICE, CAP_SYS_NICE). Return the old niceness."""
     niceness = os.getpriority(os.PRIO_PROCESS, 0)
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, niceness - _NICER)
@@ -21,9 +21,10 @@ def raise_priority() -> int:
 
 
 def lower_priority(niceness: int) -> None:
-    """Give this worker the niceness that the supervisor had at first, and offer it to the OOM killer."""
-    # The supervisor is raised and the worker set back, because lowering and raising again needs a privilege.
+    """Give this worker the niceness that the supervisor had at first, and raise its OOM score."""
+    # A worker inherits the raised priority and steps back by itself. The supervisor must not step back while it starts
+    # one: to raise itself again, it would need the privilege again.
     os.setpriority(os.PRIO_PROCESS, 0, niceness)
     score = Path("/proc/self/oom_score_adj")
-    with contextlib.suppress(OSError):  # no /proc here
+    with contextlib.suppress(OSError):  # no /proc, or a container that forbids it
         score.write_text(str(min(1000, int(score.read_text()) + _WORSE)))

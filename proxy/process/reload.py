@@ -1,8 +1,9 @@
-"""Reloads: a configuration is loaded, checked and proved completely before anything that serves is touched.
+"""Reloads: a configuration is loaded, checked and proved completely before the serving generation is touched.
 
-In order: every file is read and checked; all TLS contexts are built and shake hands with themselves; addresses are
-bound; a new generation of workers starts; only then the old one stops accepting. An error at any step leaves the old
-generation as it is, and the outcome is logged, counted and returned to the requester.
+The steps, in this order: read and check every file; build all TLS contexts and let them shake hands with themselves;
+bind addresses; start a new generation of workers; only then stop the old one from accepting. An error at any step
+leaves the old generation unchanged (invariant 7, docs/architecture.md). The outcome is logged, counted and returned to
+the requester.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.upstreams import UpstreamContext, upstream_contexts
 
-_LONGEST_INTERVAL = 3600.0  # seconds between two looks at the files; a timer of asyncio takes no duration of years
+_LONGEST_INTERVAL = 3600.0  # seconds between two checks of the files: asyncio's timers do not take years
 _ERRORS_SHOWN = 5
 
 
@@ -39,25 +40,25 @@ class ReloadOwner(Protocol):
     config: Config
 
     def cannot_reload(self) -> str | None:
-        """Return why the configuration must not be changed now, or None."""
+        """Return the obstacle to a reload now, or None."""
 
     async def change_to(self, config: Config, contexts: Mapping[str, UpstreamContext]) -> str:
-        """Start a generation that serves `config`, retire the others, and return what serves now, in words.
+        """Start a generation that serves `config`, retire the others, and return a sentence about the new state.
 
         Raises `BindError`, `StartFailed` and OSError; then nothing has changed.
         """
 
     def reload_begins(self) -> None:
-        """A reload has begun."""
+        """Called when a reload begins."""
 
     def reload_ended(self, trigger: str, outcome: Reloaded) -> None:
-        """A reload has ended."""
+        """Called when a reload has ended."""
 
 
 def prove(config: Config) -> dict[str, UpstreamContext]:
-    """Build every TLS context, and let each of a listener shake hands with itself. Raises `TlsSetupError`.
+    """Build every TLS context, and let each listener shake hands with itself. Raises `TlsSetupError`.
 
-    Returns the contexts by the names of their upstreams, for the health checks.
+    Return the contexts of upstreams, by name, for the health checks.
     """
     for listener in config.listeners:
         if listener.tls is not None:
@@ -66,7 +67,7 @@ def prove(config: Config) -> dict[str, UpstreamContext]:
 
 
 def keys_for_a_restart(before: Config, after: Config) -> str:
-    """Return the changed keys that belong to the supervisor itself, which a reload does not replace."""
+    """Return the changed keys of the supervisor itself. A reload does not apply them: it replaces only workers."""
     keys = ("log", "admin", "control")
     return ", ".join(key for key in keys if getattr(before, key) != getattr(after, key))
 
@@ -75,7 +76,7 @@ class Reloads:
     """Runs one reload at a time.
 
     Requests that arrive while one runs share the next one: the running reload may have read its files before they
-    changed, and one more reading is enough for all of them. `files`: those that the configuration was read from.
+    changed, and one more reading is enough for all requests. `files`: the files that the configuration was read from.
     """
 
     def __init__(self, owner: ReloadOwner, files: Sequence[str]) -> None:
@@ -93,9 +94,10 @@ class Reloads:
             self._next.add_done_callback(self._tasks.discard)
         reload = self._next
         try:
-            # Shielded: a requester that goes away must not cancel the reload of the others.
+            # Shielded: a requester that disconnects must not cancel the reload of the others.
             return await asyncio.shield(reload)
         except asyncio.CancelledError:
+            # Either this requester was cancelled or, by `close`, the reload. Only the second has an answer.
             if not reload.cancelled():
                 raise
             return Reloaded(False, "the gateway ends")
@@ -116,17 +118,17 @@ class Reloads:
         while True:
             await asyncio.sleep(min(self._owner.config.reload.interval, _LONGEST_INTERVAL))
             now = await asyncio.to_thread(self.fingerprint)
-            if now != seen and now:
+            if now != seen and now:  # empty: `reload.watch` selects no file
                 await self.reload("watch")
                 after = await asyncio.to_thread(self.fingerprint)
-                # The digests are those from before the reload: a file that changed while it ran may have been read too
-                # early, and the next look must see the change. The names are those of now, as includes may be others.
+                # Keep the digests from before the reload: it may have read a file before that file changed, and the
+                # next check must see the change. Take the names from after it: the includes may have changed.
                 now = {name: now.get(name, digest) for name, digest in after.items()}
             seen = now
 
     async def _in_turn(self, trigger: str) -> Reloaded:
         async with self._turn:
-            self._next = None
+            self._next = None  # files are read from here on: later requests need another reload
             self._owner.reload_begins()
             try:
                 outcome = await self._reload()
@@ -140,7 +142,7 @@ class Reloads:
         if why_not is not None:
             return Reloaded(False, why_not)
         loaded = await asyncio.to_thread(load, Path(self._owner.config.path), environ=os.environ)
-        # Of a failed load too: the correction may be made in a file that is included only now.
+        # After a failed load too: the correction may be made in a file that is included only now.
         self._files = list(loaded.files)
         if loaded.config is None:
             errors = [str(finding) for finding in loaded.findings if finding.severity == "error"]

@@ -9,9 +9,9 @@ from proxy.process.worker_process import WorkerProcess
 
 
 class Requests:
-    """Answers the requests of the control socket by means of the callables it is given.
+    """Answers the requests of the control socket. The callables belong to the supervisor.
 
-    Every answer contains `ok`, and every one but that of `status` a `message`.
+    Every answer contains `ok`, and all but the one to `status` contain a `message`.
     """
 
     def __init__(

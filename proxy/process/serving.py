@@ -1,4 +1,11 @@
-"""A worker process: started by the supervisor, configured over its channel, without files or logs of its own.
+"""A worker process: started by the supervisor, configured over its channel. It reads no configuration file and
+writes no log.
+
+    START -> READY -> SERVE -> ... -> RETIRE -> (last connection ends) -> LEAVING, exit
+                                 `--> STOP ------------------------------^
+
+If the channel closes, the supervisor has died: the worker stops accepting and exits after its last connection or
+`timeouts.drain`.
 
 python -m proxy.process.serving CHANNEL-DESCRIPTOR VERSION-OF-THE-SUPERVISOR
 """
@@ -27,10 +34,10 @@ from proxy.tls.contexts import ListenerTls
 from proxy.tls.errors import TlsSetupError
 from proxy.tls.upstreams import upstream_contexts
 
-#: Seconds between beats. They come from the event loop that serves associations, so that they stop where it hangs.
+#: Seconds between beats. The event loop that serves associations sends them, so they stop when it hangs.
 _BEAT = 1.0
-#: A terminal and `systemctl kill` send these to the whole process group. A worker ignores them: the supervisor decides
-#: what they mean and gives the order over the channel.
+#: A terminal and `systemctl kill` send these to all processes of the gateway. A worker ignores them: the supervisor
+#: acts on them and sends orders over the channel.
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -53,7 +60,7 @@ class _Serving:
         worker, channel = self._worker, self._channel
         if worker is not None:
             await worker.stop()
-            # The final counters: what was counted since the last scrape would be lost with this process.
+            # The final counters. Without them all counts since the last scrape would be lost with this process.
             channel.send(Report.LEAVING, self._snapshot(worker))
         await channel.close()
 
@@ -79,6 +86,7 @@ class _Serving:
     def _start(self, start: Start) -> None:
         lower_priority(start.niceness)
         try:
+            # Built here again although the supervisor has proved them: an SSLContext cannot be sent to a process.
             tls = {one.name: ListenerTls(one) for one in start.config.listeners if one.tls is not None}
             upstream_tls = upstream_contexts(start.config.upstreams.values())
         except TlsSetupError as error:
@@ -105,7 +113,7 @@ class _Serving:
         self._channel.send(Report.IDLE)
 
     def _retire(self, worker: Worker, config: Config | None) -> None:
-        """Stop accepting, and decide open associations again under `config`. Each later reload repeats the second."""
+        """Stop accepting, and decide open associations again under `config`. Each later reload calls this again."""
         if not self._retiring:
             self._retiring = True
             worker.leave()
@@ -114,8 +122,9 @@ class _Serving:
             try:
                 tls = {one.name: ListenerTls(one) for one in config.listeners if one.tls is not None}
                 self._spawn(worker.recheck(config, tls))
-            # The supervisor has proved this configuration, so that only memory or descriptors can be missing here. The
-            # associations cannot be decided again then, and one that is not known to be allowed is ended.
+            # The supervisor has proved this configuration, so only memory or descriptors can be missing here. Without
+            # TLS contexts nothing can be decided again, and an association that may be forbidden now must end
+            # (invariant 7, docs/architecture.md).
             except (TlsSetupError, OSError, MemoryError) as error:
                 why = str(error) or type(error).__name__
                 worker.station.journal.event("error", "recheck_failed", message=why, ended=worker.end_all(why))
@@ -138,7 +147,7 @@ class _Serving:
     def _supervisor_lost(self) -> None:
         """Stop accepting and serve open associations to their end, for at most `timeouts.drain`.
 
-        Without a supervisor this worker is never reloaded or stopped, and the next gateway needs the addresses.
+        Without a supervisor nothing reloads or stops this worker, and the next gateway needs its addresses.
         """
         if self._worker is None or self._ended.is_set():
             self._ended.set()
@@ -168,11 +177,11 @@ class _Serving:
 
 
 def main() -> None:
-    """Run on uvloop, or on asyncio's own loop if uvloop is missing, of which the supervisor warns."""
+    """Run on uvloop, or on asyncio's own loop if uvloop is missing. The supervisor warns of that."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     supervisor = sys.argv[2]
-    # After an update without a restart the supervisor starts workers of the new version. Their messages are pickled
-    # objects of this program, which may have changed.
+    # After an update of the package without a restart, the old supervisor starts workers of the new version. Messages
+    # are pickled objects, and their classes may differ between versions.
     if supervisor != __version__:
         why = f"the program was updated to {__version__}, the supervisor is still {supervisor}: restart the gateway"
         with sock, contextlib.suppress(OSError):  # the supervisor may have ended

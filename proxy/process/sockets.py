@@ -1,7 +1,7 @@
 """Listening sockets: bound once by the supervisor or taken from systemd, shared by all workers of all generations.
 
-Workers accept from the same sockets. With SO_REUSEPORT each would have a queue of its own, and the connections waiting
-in the queue of a worker that dies or retires would be lost.
+Workers accept from the same sockets. With SO_REUSEPORT each worker would have its own queue, and the connections that
+wait in the queue of a worker that dies or retires would be lost.
 """
 
 import errno
@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 
 from proxy.config.values import Config
 
-#: Connections that may wait while every worker is busy; the kernel caps it at net.core.somaxconn.
+#: Connections that may wait while every worker is busy. The kernel caps it at net.core.somaxconn, 4096 by default.
 _BACKLOG = 4096
 
 _Address = tuple[str, int]
 
 
 class BindError(Exception):
-    """An address cannot be bound; the text names it and the cause."""
+    """An address cannot be bound. The text names the address and the cause."""
 
 
 class ListeningSockets:
@@ -30,13 +30,14 @@ class ListeningSockets:
 
     @property
     def inherited(self) -> bool:
-        """Return whether systemd owns the sockets: it keeps them open while no gateway runs."""
+        """Return whether systemd owns the sockets. It keeps them open while no gateway runs."""
         return bool(self._inherited)
 
     def open(self, config: Config) -> Mapping[str, list[socket.socket]]:
         """Bind the addresses that are not bound yet. Return the sockets by listener name.
 
-        Raises `BindError`; then none of the new addresses stays bound.
+        Raises `BindError`; then none of the new addresses stays bound. A bound address is never bound again, so its
+        queue of waiting connections survives a reload.
         """
         new: list[_Address] = []
         sockets: dict[str, list[socket.socket]] = {listener.name: [] for listener in config.listeners}
@@ -73,11 +74,13 @@ class ListeningSockets:
 
     def _release(self, address: _Address) -> None:
         sock = self._bound.pop(address)
-        if address not in self._inherited:  # a later configuration may bind an inherited one again
+        # Keep systemd's open: a later configuration may use it again, and this process cannot reopen it.
+        if address not in self._inherited:
             sock.close()
 
 
 def _normal(host: str, port: int) -> _Address:
+    """Return one form for all spellings of an IPv6 address."""
     return str(ipaddress.ip_address(host)), port
 
 
@@ -95,14 +98,14 @@ def _listen(listener: str, host: str, port: int) -> socket.socket:
     except OSError as error:
         raise BindError(f"listener {listener}: cannot listen on {host}:{port}: {error.strerror}") from None
     try:
-        # A restart must not wait for connections of the last run in TIME_WAIT.
+        # A restart must not fail for a minute because connections of the last run are in TIME_WAIT.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # `[::]` and `0.0.0.0` can be bound side by side, whatever net.ipv6.bindv6only is.
+            # So `[::]` and `0.0.0.0` can be bound side by side under any net.ipv6.bindv6only.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
         sock.listen(_BACKLOG)
-        # All workers wake up for a connection and one gets it: accept(2) of the others must not wait.
+        # Several workers may wake up for one connection, and only one gets it. accept(2) must not block the others.
         sock.setblocking(False)
     except OSError as error:
         sock.close()
@@ -112,7 +115,7 @@ def _listen(listener: str, host: str, port: int) -> socket.socket:
 
 
 def _hint(error: OSError, port: int) -> str:
-    """Return what to look at, or ""."""
+    """Return a hint for the operator, or ""."""
     match error.errno:
         case errno.EADDRINUSE:
             return f" (`ss -ltnp 'sport = :{port}'` shows the process that listens there)"

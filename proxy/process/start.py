@@ -13,7 +13,7 @@ from proxy.config.values import Config
 from proxy.process.reload import prove
 from proxy.process.supervisor import Supervisor
 
-_CLOSE_PATIENCE = 1.0  # seconds for the loop to close, after everything is written and closed
+_CLOSE_PATIENCE = 1.0  # seconds for the loop to close, after all logs are written and all sockets closed
 
 
 def run(config: Config, files: Sequence[str]) -> int:
@@ -35,7 +35,8 @@ def _run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
         code = runner.run(main())
-        # Closing the loop waits for its threads. One may hang in a name look-up that no server answers.
+        # Closing the loop waits for its threads, and a thread may hang in a DNS lookup without an answer. This timer
+        # ends the process then; the exit code is decided and nothing is left to write.
         patience = threading.Timer(_CLOSE_PATIENCE, os._exit, (code,))
         patience.daemon = True
         patience.start()

@@ -1,8 +1,8 @@
 """The supervisor: owns the listening sockets, the logs, the admin and control sockets, and the worker processes.
 
-It carries no traffic, so that it answers scrapes, probes and operators whatever the workers do. A configuration never
-changes while it is in use: a reload starts a new generation of workers, and the old one serves its associations to
-their end. The shared table outlives every generation, because limits count the associations of all of them.
+It carries no traffic, so that it answers scrapes, probes and operators even while all workers are busy or hang. A
+configuration never changes while it is in use: a reload starts a new generation of workers, and the old one serves its
+associations to their end. The shared table outlives every generation, because limits count the associations of all.
 
 Its parts: `generations` starts, replaces and ends workers, `reload` loads and proves a configuration, `health` checks
 servers, `totals` adds up metrics, `requests` answers the control socket. This file ties them to signals and sockets.
@@ -45,7 +45,7 @@ class Supervisor:
     """One run of the gateway."""
 
     def __init__(self, config: Config, files: Sequence[str], contexts: Mapping[str, UpstreamContext]) -> None:
-        """`files`: all that the configuration was read from; `contexts`: TLS contexts by the names of their upstreams.
+        """`files`: the files that the configuration was read from. `contexts`: TLS contexts by upstream name.
 
         Raises OSError if the access log cannot be opened.
         """
@@ -80,7 +80,8 @@ class Supervisor:
         """
         self._handle_signals()
         self._generations.niceness = raise_priority()
-        # Taken before the first READY: a file that is changed after READY must be seen as changed.
+        # Before the first READY: a file that is changed after READY must count as changed. It reads all files,
+        # which may block here: nothing is served yet.
         seen = self._reloads.fingerprint()
         try:
             await self._open_services()
@@ -102,17 +103,19 @@ class Supervisor:
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reloads.reload("signal")))
         loop.add_signal_handler(signal.SIGUSR1, self._logs.reopen)
-        # Its default action would end the gateway, and an administrator used to nginx or HAProxy may send it.
+        # The default action of SIGUSR2 would end the gateway. Administrators know it from nginx and HAProxy.
         text = "SIGUSR2 has no meaning here: SIGHUP reloads, SIGUSR1 reopens the access log"
         loop.add_signal_handler(signal.SIGUSR2, lambda: self._logs.event("warning", "signal_ignored", message=text))
         loop.set_exception_handler(self._report)
 
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log on one line what asyncio would print to stderr."""
+        """Log the exceptions that asyncio would print to stderr, each as one line."""
         message, error = str(context.get("message")), repr(context.get("exception"))
         self._logs.event("error", "internal", message=message, error=error)
 
     async def _open_services(self) -> None:
+        # Before the workers, and the sockets first: an address in use is the likeliest mistake of a start, and nothing
+        # has to be undone yet.
         self._sockets.open(self.config)
         for address in self._sockets.unused():
             self._logs.event("warning", "inherited_socket_unused", address=address)
@@ -136,12 +139,13 @@ class Supervisor:
         except ControlError as error:
             if path != DEFAULT_CONTROL:
                 raise
-            # An unprivileged user cannot create the default path under /run, and never asked for it: serve without.
+            # An unprivileged user cannot create the default path under /run, and has not configured it: serve without.
             self._logs.event("warning", "control_unavailable", message=str(error))
         else:
             self._control = control
 
     async def _close(self) -> None:
+        # The order matters. First the parts that could start workers or use them: watch, reload, health checks.
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -177,7 +181,7 @@ class Supervisor:
             await asyncio.sleep(_TICK)
             self._log_expiring()
             self._generations.tick()
-            self._notifier.alive()  # from this loop: if it hangs, systemd's watchdog restarts the gateway
+            self._notifier.alive()  # sent by this loop: if the loop hangs, systemd's watchdog restarts the gateway
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -192,7 +196,7 @@ class Supervisor:
     # --- stopping ---------------------------------------------------------------------------------------------------
 
     async def _drain_until_stopped(self) -> None:
-        """Drain; a second signal ends the drain at once. Nothing is drained if workers cannot be kept running."""
+        """Drain until the last association has ended or a second signal arrives. After `give_up` do not drain."""
         if self._exit_code:
             return
         tasks = [asyncio.ensure_future(self._drain_to_the_end()), asyncio.ensure_future(self._signals.get())]
@@ -205,20 +209,22 @@ class Supervisor:
         self.draining = True
         self._notifier.stopping("draining")
         self._logs.event("info", "draining", associations=self._generations.associations())
-        # /readyz answers 503 from here on. Load balancers get this long to notice before anything is refused.
+        # From here on /readyz answers 503. Load balancers get `drain_delay` to notice it before requests are refused.
         await asyncio.sleep(timeouts.drain_delay)
         if self._sockets.inherited:
             # systemd owns the sockets and keeps new connections in their queues for the next start.
             self._generations.retire(None)
         else:
-            # A closed socket refuses connections. An A-ASSOCIATE-RJ 2/3/1 tells the modality to try again later.
+            # Keep accepting. A closed socket would look like a network failure; an A-ASSOCIATE-RJ 2/3/1 (temporary
+            # congestion) asks the modality to try again later.
             self.drain()
         if not await self._generations.idle_within(timeouts.drain):
             self._generations.abort()
+            # Twice: up to `close` for the next PDU boundary, and up to `close` again for the peer to close.
             await self._generations.idle_within(2 * timeouts.close)
 
     def drain(self) -> None:
-        """Refuse new associations with reason `draining`. The process stays."""
+        """Refuse new associations with reason `draining`. The process keeps running."""
         self.draining = True
         self._generations.drain()
 
@@ -227,7 +233,7 @@ class Supervisor:
         self._signals.put_nowait(signal.SIGTERM)
 
     def give_up(self, why: str) -> None:
-        """End with exit code 1, so that the service manager sees that workers cannot be kept running."""
+        """End with exit code 1, on which the service manager restarts the gateway: workers cannot be kept running."""
         self._logs.event("error", "giving_up", message=why)
         self._exit_code = 1
         self._signals.put_nowait(signal.SIGTERM)
@@ -245,25 +251,27 @@ class Supervisor:
             self._logs.event("info", "reloaded", trigger=trigger, message=outcome.text)
         else:
             self._logs.event("error", "reload_failed", trigger=trigger, message=outcome.text)
-        # READY after a failure too: RELOADING has to be answered, or systemd reports a timeout.
+        # READY after a failure too: systemd waits for it after RELOADING, and would report a timeout.
         self._notifier.ready(outcome.text if outcome.ok else "reload failed; the previous configuration stays active")
 
     def cannot_reload(self) -> str | None:
-        """Return why the configuration must not be changed now, or None."""
+        """Return the obstacle to a reload now, or None."""
         if self.draining:
             return "the gateway is draining: only a restart ends that"
         return self._generations.cannot_be_replaced()
 
     async def change_to(self, config: Config, contexts: Mapping[str, UpstreamContext]) -> str:
-        """Start a generation that serves `config`, retire the others, and return what serves now, in words.
+        """Start a generation that serves `config`, retire the others, and return a sentence about the new state.
 
         Raises `BindError`, `StartFailed` and OSError; then nothing has changed.
         """
+        # The table cannot grow: every process has mapped it.
         if not has_room(self._table, config.limits, tuple(config.tenants.values())):
             counted = f"limits.connections {config.limits.connections} and its tenants and peers"
             raise StartFailed(f"no room to count {counted}: restart the gateway to apply this configuration")
+        ends = read_ends(config)
         try:
-            # Addresses first: one that is in use is a likely mistake, and no process has been started yet.
+            # Bind first: an address in use is a likely mistake, and no process has been started yet.
             generation = await self._generations.replace(config, self._sockets.open(config))
         except (BindError, StartFailed, OSError):
             self._sockets.keep_only(self.config)
@@ -272,7 +280,6 @@ class Supervisor:
         waits = keys_for_a_restart(self.config, config)
         self.config = config
         self._sockets.keep_only(config)
-        ends = read_ends(config)
         self._totals.configure(config, ends.series)
         self._expiry.configure(ends)
         self._servers.keep_only(config.upstreams.values())

@@ -1,6 +1,7 @@
 """The metrics of the whole gateway: of its workers, of workers that have ended, and of the supervisor itself.
 
-A counter must never decrease, so what a worker has counted is kept when it ends, over replacements and reloads.
+A counter must never decrease: Prometheus would take that for a restart. So the counters of a worker that has ended are
+kept, over replacements and reloads.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from proxy.process.messages import Question
 from proxy.process.worker_process import WorkerProcess
 from proxy.shared.server_states import ServerStates, server_key
 
-#: Seconds that a scrape waits for busy workers: it should take less than 0.1 s in all.
+#: Seconds that a scrape waits for busy workers. The whole scrape should take less than 0.1 s.
 _BUDGET = 0.03
 
 
@@ -34,11 +35,11 @@ class Totals:
         self.configure(config, ends)
 
     def configure(self, config: Config, ends: Series) -> None:
-        """Start with the series of another configuration. What was counted under the last one is kept."""
+        """Create the series of another configuration. Keep the counts made under the previous one."""
         before = self._own.snapshot()
         self.keep(before)
         self._own = Metrics(config)
-        # A gauge ends with its configuration, but this one is true until the next check, which may be minutes away.
+        # Gauges end with their configuration. This one stays true until the next check, which may be minutes away.
         for labels, when in before[_CHECKED_AT]:
             if isinstance(when, float) and _is_checked(config, *labels):
                 self._own.set(_CHECKED_AT, labels, when)
@@ -63,15 +64,15 @@ class Totals:
         self._own.add("associations_ended_total", (tenant, str(Ended.WORKER_LOST)))
 
     def keep(self, snapshot: Snapshot) -> None:
-        """Keep the counters and histograms of a worker that has ended. Its gauges end with it."""
+        """Keep the counters and histograms of a worker that has ended, but not its gauges."""
         counted = {name: series for name, series in snapshot.items() if BY_NAME[name].kind in _COUNTED}
         self._past = merge([self._past, counted])
 
     async def collect(self, workers: Sequence[WorkerProcess], *, draining: bool, dropped: int) -> list[Snapshot]:
-        """Ask every worker for its metrics. One that is too busy to answer in time is shown by its last answer."""
+        """Return the snapshots to add up. A worker that does not answer in time contributes its last answer."""
         asked = [worker for worker in workers if worker.ready.is_set() and not worker.gone.is_set()]
         questions = {asyncio.ensure_future(self._ask(worker)) for worker in asked}
-        self._questions |= questions  # kept past this scrape: a late answer is stored for the next one
+        self._questions |= questions  # kept after this scrape: a late answer is stored for the next one
         if questions:
             await asyncio.wait(questions, timeout=_BUDGET)
         self._questions = {question for question in self._questions if not question.done()}
@@ -79,7 +80,7 @@ class Totals:
         for state in ("starting", "running", "draining", "silent"):
             self._own.set("workers", (state,), states[state])
         self._own.set("draining", (), int(draining))
-        # From the shared table, not from workers: all of them agree on a server, and a busy one may not answer.
+        # From the shared table, not from the workers: they all use that table, and a busy worker may not answer.
         for upstream in self._upstreams.values():
             for server in upstream.servers:
                 up = not self._servers.failing(server_key(upstream, server))
@@ -88,7 +89,7 @@ class Totals:
         return [self._past, self._own.snapshot(), *(worker.snapshot for worker in asked if not worker.gone.is_set())]
 
     async def _ask(self, worker: WorkerProcess) -> None:
-        """Store the answer, which may be too late for this scrape. A worker that never answers is `silent`."""
+        """Store the answer, also one that is too late for this scrape. Without an answer the worker is `silent`."""
         answer = await worker.ask(Question.SNAPSHOT)
         worker.silent = answer is None
         if answer is not None and not worker.gone.is_set():

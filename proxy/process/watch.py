@@ -1,6 +1,6 @@
 """Detection of changed files, by their content.
 
-A modification time would miss the swap of the `..data` symlink by which Kubernetes updates a mounted secret.
+Kubernetes updates a mounted secret by swapping the `..data` symlink, which need not change a modification time.
 """
 
 import glob
@@ -12,12 +12,13 @@ from proxy.config.values import Reload
 
 
 def fingerprint(files: Iterable[str]) -> Mapping[str, bytes]:
-    """Return a digest for each file: of its content; of a pattern, the names that match it; empty if it is missing."""
+    """Return a digest for each file: of its content, or for a glob pattern of the names that match; b"" if missing."""
     found: dict[str, bytes] = {}
     for name in files:
         try:
             found[name] = hashlib.sha256(Path(name).read_bytes()).digest()
         except OSError:
+            # A pattern of `include` is watched itself, because a new file that matches it is a change.
             matching = sorted(glob.glob(name))
             found[name] = hashlib.sha256(repr(matching).encode()).digest() if matching else b""
     return found

@@ -1,4 +1,4 @@
-"""A worker process as the supervisor sees it."""
+"""A worker process from the side of the supervisor."""
 
 import asyncio
 import itertools
@@ -15,17 +15,17 @@ from proxy.process.messages import OpenRecord, Order, Question, Report, Start
 
 #: How long a worker may take to answer a question, in seconds.
 ANSWER_TIMEOUT = 1.0
-_GATHER = 0.01  # seconds; at a thousand associations per second thirty messages are read at once
+_GATHER = 0.01  # seconds; at a thousand associations per second thirty messages are read together
 
 
 class WorkerProcess:
     """Starts a worker, exchanges messages with it, and watches it until it has ended.
 
-    `ready` is set once the worker serves; `idle` once it drains and has no association left; `gone` when the process
-    has ended and its channel was read to the end, or when it could not be started. `open` holds the records of the
-    associations that it has not closed yet, by id.
+    Three events show its state. `ready` is set once the worker serves; `idle` once it drains and has no association
+    left; `gone` when the process has ended and its channel has been read to the end, or when it could not be started.
+    `open` contains the records of the associations that the worker has not closed yet, by id.
 
-    `write_line(access, line)` gets its log lines; `ended` is called once, when `gone` is set.
+    `write_line(access, line)` receives its log lines. `ended` is called once, when `gone` is set.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class WorkerProcess:
         self.missed_beats = 0
         self.ready_at: float | None = None  # by the clock of the event loop
         self.open: dict[str, OpenRecord] = {}
-        self.snapshot: Snapshot = {}  # its last metrics
+        self.snapshot: Snapshot = {}  # the last metrics it sent
         self.returncode: int | None = None
-        self.silent = False  # it has not answered the last question for metrics
+        self.silent = False  # the last question for metrics got no answer
         self._write_line = write_line
         self._ended = ended
         self._numbers = itertools.count()
@@ -51,36 +51,37 @@ class WorkerProcess:
         self._channel_lost = asyncio.Event()
         self._channel = Channel(self._received, self._channel_lost.set, gather=_GATHER)
         self._process: asyncio.subprocess.Process | None = None
-        self._early: list[tuple[Order, Any]] | None = []  # orders from before START was sent
+        self._early: list[tuple[Order, Any]] | None = []  # orders given before START was sent; None after that
         self._killed = False
         self._life: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
-        """Return the process id; 0 before the process is started."""
+        """Return the process id, or 0 before the process is started."""
         return self._process.pid if self._process is not None else 0
 
     @property
     def state(self) -> str:
         """Return the state in the `workers` metric: starting, running, draining or silent."""
-        if not self.ready.is_set() or self.gone.is_set():  # gone: its replacement is about to be started
+        if not self.ready.is_set() or self.gone.is_set():  # gone: the replacement is about to be started
             return "starting"
         if self.silent:
             return "silent"
         return "draining" if self.draining else "running"
 
     def begin(self) -> None:
-        """Start the process. Success and failure are shown by `ready` and `gone`."""
+        """Start the process and return at once: `ready` shows success, `gone` failure."""
         self._life = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
         try:
             process = await self._spawn()
             self.returncode = await process.wait()
-            # What the worker wrote before its end may still be in the channel: records, and the close of associations.
+            # The channel may still contain messages that the worker sent before its end. Read them first, or records
+            # would be lost and closed associations be written again as lost ones.
             await self._channel_lost.wait()
         except (OSError, MemoryError) as error:
-            self.kill()  # the process may have been started before START could not be sent
+            self.kill()  # if the process did start, and only sending START failed
             why = error.strerror if isinstance(error, OSError) else "no memory"
             self.failure = f"no process could be started: {why or error}"
         self.gone.set()
@@ -91,7 +92,8 @@ class WorkerProcess:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         ours, theirs = socket.socketpair()
-        # Their end is closed here once the worker has it: only then does the end of the worker end the channel.
+        # Close the worker's end here once the worker has inherited it. While the supervisor held a copy, the channel
+        # would stay open after the worker's death, and `_live` would wait for ever.
         with theirs:
             await self._channel.open(ours)
             listening = [fd for group in self.start.sockets.values() for fd in group]
@@ -106,6 +108,7 @@ class WorkerProcess:
             )
         if self._killed:  # while the process was being started
             self.kill()
+        # START first: the worker ignores every order but STOP before it. The orders given meanwhile follow.
         self._channel.send(Order.START, self.start)
         orders, self._early = self._early or [], None
         for order, value in orders:
@@ -121,7 +124,8 @@ class WorkerProcess:
         await _any_of(self.idle, self.gone)
 
     def send(self, order: Order, value: Any = None) -> None:
-        """Give an order. It waits while the process is being started, and is lost once it has ended."""
+        """Give an order. It is kept while the process is being started, and dropped after the process has ended."""
+        # Set here, not on receipt: the process may end right after it has read the order.
         self.expected_to_end |= order in (Order.STOP, Order.RETIRE)
         self.draining |= order in (Order.STOP, Order.RETIRE, Order.DRAIN)
         if self._early is not None:
@@ -130,7 +134,7 @@ class WorkerProcess:
             self._channel.send(order, value)
 
     async def ask(self, question: Question, value: Any = None) -> Any:
-        """Ask a question and return the answer; None if there is none within ANSWER_TIMEOUT."""
+        """Ask a question and return the answer, or None if there is none within ANSWER_TIMEOUT."""
         if not self.ready.is_set() or self.gone.is_set():
             return None
         number = next(self._numbers)
@@ -145,7 +149,7 @@ class WorkerProcess:
             del self._questions[number]
 
     def kill(self) -> None:
-        """Kill the process now; one that is being started is killed as soon as it exists."""
+        """Kill the process now, or if it is being started, as soon as it exists."""
         self._killed = True
         if self._process is not None and not self.gone.is_set():
             try:
@@ -158,7 +162,8 @@ class WorkerProcess:
         self.silent = False
         if kind == Report.LINE:
             id, line = value
-            # Closed and written in one step: a worker killed right after this message must not get a second record.
+            # Close the open record in the same step. If the worker is killed right after this message, the association
+            # must not get a second record.
             self.open.pop(id, None)
             self._write_line(id is not None, line)
         elif kind == Report.OPENED:

@@ -12,10 +12,11 @@ from proxy.config.values import Limits
 from proxy.policy import Address, Peer, Reason, Tenant
 from proxy.shared.table import SharedTable, TableFull, key_of
 
-# An association takes two descriptors; listeners, logs, the admin server and files being read take the rest.
+# An association takes two descriptors, one for each leg. Listening sockets, epoll, the channel
+# to the supervisor and the shared memory are in the reserve.
 _DESCRIPTORS_PER_ASSOCIATION = 2
 _RESERVED_DESCRIPTORS = 64
-# A worker with so many more open connections than the least loaded one lets others accept.
+# A worker that has this many more open connections than the least loaded one lets the others accept first.
 _AHEAD = 2
 
 _CONNECTIONS = key_of("connections")
@@ -23,7 +24,10 @@ _NO_ROOM = (Reason.CONNECTION_LIMIT, "there is no room to count another address"
 
 
 def connections_for_descriptors(limits: Limits) -> int:
-    """Return the configured limit, or what descriptors allow if that is less. Raises their soft limit."""
+    """Return the configured limit, or the number that file descriptors allow if that is lower.
+
+    Raises the soft limit of this process (RLIMIT_NOFILE) to the hard one.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -40,13 +44,15 @@ def table_for(limits: Limits, tenants: Sequence[Tenant], slots: int) -> SharedTa
 def has_room(table: SharedTable, limits: Limits, tenants: Sequence[Tenant]) -> bool:
     """Return whether a table that was created for other limits and tenants has room for these.
 
-    Up to half full it takes any key; fuller, the rows of one hash may all be in use.
+    Up to half full, a table takes any key. Above that, all rows in the window of a key may be in use (`TableFull`).
     """
     return 2 * _keys(limits, tenants) <= table.rows
 
 
 def _keys(limits: Limits, tenants: Sequence[Tenant]) -> int:
-    """Return the number of keys: three for each connection (two of its address, one of its request), and the names."""
+    """Return the most keys that can be in use: three per connection (two for its address, one for its request), one
+    per tenant and peer, and one for all connections.
+    """
     names = sum(1 + len(tenant.peers) for tenant in tenants)
     return 3 * limits.connections + names + 1
 
@@ -59,12 +65,12 @@ class Claim:
     def __init__(self, address: Address | None) -> None:
         of_address = () if address is None else (key_of("address", address.packed),)
         self.connection: tuple[bytes, ...] = (_CONNECTIONS, *of_address)
-        # Released when it has its association.
+        # Released once the association is established.
         self.waiting: tuple[bytes, ...] = () if address is None else (key_of("handshake", address.packed),)
         self.request: bytes | None = None  # key of its A-ASSOCIATE-RQ, while that waits for an answer
-        self.pending_duplicates = 0  # other requests with that key that wait for an answer
+        self.pending_duplicates = 0  # other requests with the same key that wait for an answer: a loop is suspected
         self.association: tuple[bytes, ...] = ()
-        self.server: bytes | None = None  # the key in `association` that is its server's
+        self.server: bytes | None = None  # the server's key, which `association` contains too
 
 
 class Counts:
@@ -85,6 +91,7 @@ class Counts:
         `address` None: the connection is not limited by address, or not before `attribute` is called.
         """
         table, limits = self._table, self._limits
+        # Descriptors are those of this process alone, so this limit needs no lock.
         if self.connections >= self.connections_limit:
             return (
                 Reason.CONNECTION_LIMIT,
@@ -113,6 +120,7 @@ class Counts:
                 full = self._full(attributed)
                 if full is not None:
                     return full
+                # Without the first key, _CONNECTIONS: `connect` has counted it already.
                 self._take(attributed.connection[1:] + attributed.waiting)
         except TableFull:
             return _NO_ROOM
@@ -133,7 +141,10 @@ class Counts:
         return None
 
     def acquire(self, claim: Claim, tenant: Tenant, peer: Peer | None) -> str | None:
-        """Count the association of a connection for its tenant and peer; return the limit that is reached, in words."""
+        """Count the association of a connection for its tenant and peer.
+
+        Return None, or a description of the limit that is reached; then nothing is counted.
+        """
         table = self._table
         of_tenant = key_of("tenant", tenant.name)
         of_peer = () if peer is None else (key_of("peer", tenant.name, peer.name),)
@@ -160,32 +171,32 @@ class Counts:
         return self._table.total(key)
 
     def serve(self, claim: Claim, server: bytes | None) -> None:
-        """Count an acquired association for this server and no longer for another one. None: for no server."""
+        """Count an acquired association for this server, and no longer for the previous one. None: for no server."""
         with self._table.lock:
             if claim.server is not None:
                 self._table.add(self.slot, claim.server, -1)
                 claim.association = tuple(key for key in claim.association if key != claim.server)
                 claim.server = None
             if server is not None:
-                with contextlib.suppress(TableFull):  # balancing is less exact, the association goes on
+                with contextlib.suppress(TableFull):  # balancing gets less exact; the association goes on
                     self._table.add(self.slot, server, 1)
                     claim.association, claim.server = (*claim.association, server), server
 
     def associated(self, claim: Claim) -> None:
-        """Release what is counted only until the connection has its association: handshake and request."""
+        """Release the counters of an association that is established now: its handshake and its request."""
         answered = () if claim.request is None else (claim.request,)
         self._release(claim.waiting + answered)
         claim.waiting, claim.request = (), None
         claim.association = tuple(key for key in claim.association if key not in answered)
 
     def release(self, claim: Claim) -> None:
-        """Release what `acquire` counted, if it did."""
+        """Release the counters that `acquire` took, if any."""
         if claim.association:
             self._release(claim.association)
             self._end_association(claim)
 
     def disconnect(self, claim: Claim) -> None:
-        """Release all that is left of the claim of a connection that is closed."""
+        """Release all remaining counters of a connection that has closed."""
         self._release(claim.connection + claim.waiting + claim.association)
         self.connections -= 1
         if claim.association:
@@ -213,9 +224,12 @@ class Counts:
                 self._table.add(self.slot, key, -1)
 
     def ahead(self) -> bool:
-        """Return whether another worker should accept next: a shared listening socket alone does not balance."""
+        """Return whether another worker should accept next.
+
+        The kernel does not balance a shared listening socket: it may wake the same worker every time.
+        """
         if not self._others:
             return False
-        # Without the lock: a count that is one off does no harm here.
+        # Without the lock, once per accepted connection: a count that is one off does no harm here.
         least = min(self._table.count_of(other, _CONNECTIONS) for other in self._others)
         return self.connections >= least + _AHEAD

@@ -1,7 +1,12 @@
-"""Loops that were suspected or found lately, as all workers of all generations see them.
+"""Loops that were suspected or found recently, in memory that all workers of all generations share.
 
-A worker that suspects a loop sends a probe: an A-ASSOCIATE-RQ with an Implementation Version Name that nobody can
-guess. If any worker receives that name, the route that was probed leads back to this gateway.
+A worker that suspects a loop sends a probe: an A-ASSOCIATE-RQ with a random Implementation Version Name. If any worker
+receives a request with that name, the probed route leads back to this gateway. A row goes through these states:
+
+    (free) -- begin --> ASKED -- seen_again --> LOOP     for _LOOP_LASTS
+                          |----- end, over ---> NO_LOOP  for _ANSWER_LASTS
+                          `----- end, not over: expires at once
+    (free) -- found --> LOOP                             seen without a probe
 """
 
 import enum
@@ -9,11 +14,11 @@ import enum
 from proxy.shared.columns import KEY, Columns
 from proxy.shared.table import PROBES_AT, SharedTable
 
-#: Routes that are known at once. With one probe at a time and a pause after each, all loops that are found within
-#: _LOOP_LASTS fit; of the other routes the oldest is forgotten.
+#: Routes that are known at once. With one probe at a time and a pause after each, at most 60 loops are found within
+#: _LOOP_LASTS, and all of them fit. If rows run out, the oldest NO_LOOP is forgotten.
 _ROWS = 64
 _PAUSE = 0.5  # seconds between two probes of the whole gateway
-_LOOP_LASTS = 30.0  # seconds until a loop has to be found again: it may have been mended elsewhere
+_LOOP_LASTS = 30.0  # seconds until a loop has to be found again: another system's configuration may have ended it
 _ANSWER_LASTS = 60.0  # seconds until a route that is no loop may be probed again
 _DOUBLE = 8  # bytes
 
@@ -56,11 +61,13 @@ class Probes:
     def begin(self, key: bytes, name: bytes, now: float, lease: float) -> bool:
         """Return whether this process may send a probe by `name`. For `lease` seconds no other process may."""
         with self._lock:
+            # One probe at a time for the whole gateway: probes are associations that the PACS did not ask for.
             if self._busy[0] > now or self.finding(key, now) is not None:
                 return False
             row = self._claim(key, now)
             if row is None:
                 return False
+            # The lease covers a process that is killed before `end`: then the row expires and probing goes on.
             self._names.publish(row, name.ljust(KEY))
             self._set(row, LoopFinding.ASKED, now + lease)
             self._busy[0] = now + lease
@@ -68,7 +75,10 @@ class Probes:
             return True
 
     def seen_again(self, name: bytes, now: float) -> bool:
-        """Return whether a request with this name is a probe of ours. It proves the loop, however late it arrives."""
+        """Return whether a request with this name is one of our probes; if so, record the loop.
+
+        That holds for a late probe too: a NO_LOOP that was concluded before it arrived becomes a LOOP.
+        """
         with self._lock:
             row = self._names.find(name.ljust(KEY))
             if row is None or self._until[row] <= now:
@@ -78,7 +88,10 @@ class Probes:
             return True
 
     def end(self, key: bytes, now: float, *, over: bool) -> LoopFinding | None:
-        """End the probe that `begin` allowed and return what it found. `over` False: it was given up before its end."""
+        """End the probe that `begin` allowed and return its finding.
+
+        `over` False: the probe was given up early, so nothing is known about the route and it may be probed again.
+        """
         with self._lock:
             self._busy[0] = now + _PAUSE
             row = self._rows.find(key)
@@ -92,7 +105,7 @@ class Probes:
             return LoopFinding(self._findings[row])
 
     def found(self, key: bytes, now: float) -> bool:
-        """Record a loop that was seen without a probe; return whether it was not known yet."""
+        """Record a loop that was seen without a probe. Return True if the route had no finding yet."""
         if self.finding(key, now) is not None:
             return False
         with self._lock:
@@ -109,7 +122,10 @@ class Probes:
         self._newest_ends[0] = max(self._newest_ends[0], until)
 
     def _claim(self, key: bytes, now: float) -> int | None:
-        """Return the row of this key, or one that has expired, or the oldest NO_LOOP; without key and name."""
+        """Return a row for this key, with key and name erased: its own, else an expired one, else the oldest NO_LOOP.
+
+        Return None if every other row holds a LOOP or a probe under way.
+        """
         row = self._rows.find(key)
         if row is None:
             until, findings = self._until, self._findings

@@ -1,14 +1,20 @@
-"""The servers of upstreams that fail or are down, as all workers of all generations see them."""
+"""The servers of upstreams that fail or are down, in memory that all workers of all generations share.
+
+So the first worker that cannot connect to a server spares all others the same timeout, and a health check in the
+supervisor reaches every worker without a message. Each method looks for the row without the lock first: most servers
+have none, and the lock costs two system calls for each association. Under the lock the row is looked up again, because
+another process may have erased it in between.
+"""
 
 import math
 from collections.abc import Iterable
 
 from proxy.config.values import Server, Upstream
 from proxy.shared.columns import Columns
-from proxy.shared.table import SERVER_STATES_AT, SharedTable, key_of
+from proxy.shared.table import PROBES_AT, SERVER_STATES_AT, SharedTable, key_of
 from proxy.upstream.pool import FIRST_PAUSE, pause
 
-#: Servers that can fail at once. One more is dialled as if it did not fail.
+#: Servers that can fail at once. A further one has no row and is dialled as if it did not fail.
 _ROWS = 256
 
 
@@ -20,7 +26,7 @@ class ServerStates:
 
     def __init__(self, table: SharedTable) -> None:
         self._lock = table.lock
-        self._rows = rows = Columns(table.map_extra(), SERVER_STATES_AT, _ROWS)
+        self._rows = rows = Columns(table.map_extra(), SERVER_STATES_AT, _ROWS, limit=PROBES_AT)
         self._find = rows.find
         self._until, self._since = rows.doubles(), rows.doubles()
         self._failures, self._down = rows.counts(), rows.flags()
@@ -52,10 +58,10 @@ class ServerStates:
         return math.inf if self._down[row] else self._until[row]
 
     def admit(self, key: bytes, now: float, lease: float, *, all_down: bool = False) -> bool:
-        """Return whether this process may dial now. If the server fails, no other process may for `lease` seconds.
+        """Return whether this process may dial now. If the server fails, this keeps the others out for `lease` seconds.
 
-        One process tries alone: all workers at once would flood a server that is just coming back. Under `all_down`
-        the next may try after a second.
+        One process tries at a time: all workers together would flood a server that is just starting. Under `all_down`
+        the next process may try after one second.
         """
         if self._find(key) is None:
             return True
@@ -86,8 +92,10 @@ class ServerStates:
                 if row is None:
                     return False
             elif began < self._since[row] and not alone:
-                return False  # under way when another failed: both met one fault, which counts once
-            self._failures[row] = min(self._failures[row] + 1, 1 << 16)
+                # This dial was under way when another one failed. Both met the same fault: count it once, or a hundred
+                # concurrent dials would lengthen the pause to its maximum.
+                return False
+            self._failures[row] = min(self._failures[row] + 1, 1 << 16)  # well below the 4 bytes of the column
             self._since[row] = now
             self._until[row] = now + pause(self._failures[row], alone=alone)
             if first:
@@ -95,7 +103,7 @@ class ServerStates:
             return first
 
     def reached(self, key: bytes, before: float = math.inf) -> bool:
-        """Record that a dial has succeeded: forget what failed `before`. Return whether that brings the server up."""
+        """Record that a dial has succeeded: forget failures older than `before`. Return whether the server comes up."""
         if self._find(key) is None:
             return False
         with self._lock:
@@ -103,15 +111,15 @@ class ServerStates:
             if row is None or self._since[row] > before:
                 return False
             self._failures[row] = 0
-            if self._down[row]:
+            if self._down[row]:  # a TCP connection proves less than the health check that found the server down
                 return False
             self._rows.erase(row)
             return True
 
     def checked(self, key: bytes, *, down: bool) -> bool:
-        """Record the verdict of a health check, or of an association that was accepted; return whether it is new.
+        """Record the verdict of a health check, or of an accepted association. Return whether it changes the state.
 
-        A server that comes up loses its failures too.
+        For a server that comes up, its failures are forgotten too.
         """
         if not down and self._find(key) is None:
             return False
@@ -135,7 +143,7 @@ class ServerStates:
             return True
 
     def keep_only(self, upstreams: Iterable[Upstream]) -> None:
-        """Forget the servers that no configuration names any more; nothing else would free their rows."""
+        """Forget the servers that `upstreams` do not contain. Nothing else would free their rows."""
         named = {server_key(upstream, server) for upstream in upstreams for server in upstream.servers}
         with self._lock:
             for row, key in self._rows.used():
@@ -149,4 +157,5 @@ def server_key(upstream: Upstream, server: Server) -> bytes:
 
 
 def key_of_server(upstream: str, label: str) -> bytes:
+    """Return the key of a server by the name of its upstream and its `host:port`."""
     return key_of("server", upstream, label)

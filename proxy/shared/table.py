@@ -1,8 +1,14 @@
 """Counts that several processes share: a table in shared memory under one record lock.
 
-Each process has a slot of its own in every row, so that the counts of a process that was killed can be subtracted. The
-kernel frees an `fcntl` record lock when its holder dies, in the middle of a change too. A count is therefore changed
+Each process has its own slot in every row, so that the counts of a process that was killed can be subtracted. The
+kernel frees an `fcntl` record lock when its holder dies, even in the middle of a change. A count is therefore changed
 before its total, and `forget` computes the totals again from the counts.
+
+    keys    rows x 16 bytes            found by a search through their bytes
+    totals  rows x 4 bytes             the sum of the counts in the row
+    counts  slots x rows x 4 bytes     written by the process of the slot only, and by `forget` after its end
+    secret  8 bytes
+    (next page)                        server states, then loop probes
 """
 
 import fcntl
@@ -13,26 +19,29 @@ from hashlib import blake2b
 
 from proxy.shared.columns import KEY, find_key
 
-#: A key is in one of so many rows from its hash on. All of them are searched, so that a row can be freed as soon as it
-#: is zero: a search that ended at the first free row would miss the keys after one that was freed.
+#: A key lies in one of this many rows, beginning with the row of its hash. All of them are searched, so that a row is
+#: free as soon as its total is zero: a search that ended at the first free row would miss the keys after a freed one.
 _WINDOW = 32
-#: Random bytes after the counts that take part in the hash. Strangers choose what is counted (the addresses of an IPv6
-#: network, the bytes of a request); with a hash they can compute they could fill the rows of a key of their choice.
+#: Random bytes after the counts that take part in the hash. Strangers choose the keys (the addresses of an IPv6
+#: network, the bytes of a request). If they could compute the hash, they could fill the window of another key.
 _SECRET = 8
-#: Memory after the counts for what else the processes share, and where in it each user begins.
+#: Memory after the counts for the other shared structures, and the offset of each: 9.3 KiB of server states, 2.6 KiB of
+#: probes.
 _EXTRA = 16 * 1024
 SERVER_STATES_AT = 0
 PROBES_AT = 12 * 1024
 
 
 class TableFull(Exception):
-    """No free row for a new key. There are four rows for each expected key."""
+    """All rows in the window of a new key are in use. There are four rows for each expected key."""
 
 
 class RecordLock:
-    """Makes checking and counting one step. Held for microseconds, never across an await, never twice at once.
+    """Makes a check and the count that follows one step. Held for microseconds, never across an await, never nested.
 
-    Taken twice in one process it would not block: record locks belong to the process, and the inner exit frees it.
+    A record lock belongs to the process (fcntl_locking(2)), with three consequences. It excludes no other thread of the
+    process: only the event loop may take it. Nested it would not block, and the inner exit would free it. Closing any
+    descriptor of the file frees it too, also the copy that each `mmap` holds.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -67,6 +76,7 @@ class SharedTable:
     def create(cls, slots: int, keys: int) -> "SharedTable":
         """Create a table for about `keys` keys that are not zero at once."""
         rows = 1 << max(6, (4 * keys - 1).bit_length())
+        # No file in a directory: nothing is left after a crash, and only processes that inherit the descriptor open it.
         descriptor = os.memfd_create("dicomgate-counts", os.MFD_CLOEXEC)
         os.ftruncate(descriptor, _extra_at(slots, rows) + _EXTRA)
         os.pwrite(descriptor, os.urandom(_SECRET), _size(slots, rows) - _SECRET)
@@ -82,6 +92,8 @@ class SharedTable:
         row = self._find(key)
         if row is None:
             row = self._claim(key)
+        # The count first: after a kill between the two lines, `forget` repairs the total from the counts. A total that
+        # was changed first would stay wrong in a row whose count is zero.
         self._counts[slot * self._padded + row] += amount
         self._totals[row] += amount
 
@@ -96,7 +108,7 @@ class SharedTable:
         with self.lock:
             mine = self._counts[slot * padded : (slot + 1) * padded]
             for row, total in enumerate(self._totals.tolist()):
-                if total or mine[row]:
+                if total or mine[row]:  # a total of zero with a count: the process was killed between the two
                     mine[row] = 0
                     self._totals[row] = sum(self._counts[other * padded + row] for other in range(self.slots))
 
@@ -120,20 +132,23 @@ class SharedTable:
     def _claim(self, key: bytes) -> int:
         first = self._first(key)
         for row in range(first, first + _WINDOW):
+            # A freed row keeps its old key, so a search may still find it: with a total of zero that is no error.
             if not self._totals[row]:
                 self._memory[row * KEY : (row + 1) * KEY] = key
                 return row
         raise TableFull
 
     def _first(self, key: bytes) -> int:
+        """Return the first row of the key's window. Keys are hashes already: one multiplication adds the secret."""
         return (int.from_bytes(key[:8], "little") * self._secret >> 64) % self.rows
 
 
 @lru_cache(maxsize=1024)  # bounded: strangers have any number of addresses; a key that drops out is computed again
 def key_of(*parts: str | bytes) -> bytes:
-    """Return the 16-byte key of some words."""
+    """Return the 16-byte key of a sequence of words."""
     digest = blake2b(digest_size=KEY)
     for part in parts:
+        # Each with its length: ("ab", "c") and ("a", "bc") must have different keys.
         data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(2, "big") + data)
     return digest.digest()

@@ -1,30 +1,28 @@
-"""Makes the certificate that policy compares with the conditions of a peer from the one that `proxy.x509` read."""
+"""Converts a certificate that `proxy.x509` has read into the facts that policy compares with a peer's conditions."""
 
 from collections.abc import Iterable
 
 from proxy import policy
 from proxy.x509.certificate import Certificate, Unreadable, read
 
-# Policy compares neither, and OpenSSL has used both.
+# These fields may be unreadable: no condition of a peer compares them, and OpenSSL has verified the chain with them.
 _NOT_COMPARED = frozenset({"issuer", "signature algorithm"})
 
 
 def read_verified(chain: Iterable[bytes]) -> tuple[Certificate, ...]:
-    """Read a chain that OpenSSL has verified. Raises Unreadable if `cryptography` cannot load one of it.
-
-    A certificate that is read tolerantly alone vouches for nothing: it may not even end a chain.
-    """
+    """Read a chain that OpenSSL has verified. Raises Unreadable if `cryptography` cannot load all of it."""
     certificates = tuple(map(read, chain))
     for certificate in certificates:
+        # Raises. A certificate that only the tolerant reader accepts vouches for nothing, not even as an anchor.
         _ = certificate.parsed
     return certificates
 
 
 def for_policy(certificate: Certificate) -> policy.VerifiedCertificate:
-    """Return the facts of one certificate, without its issuers and without a problem.
+    """Return the facts of one certificate, with `issuers` and `problem` left empty.
 
-    Raises Unreadable where `cryptography` refuses one of its fields: OpenSSL may have read the field otherwise than we
-    did, so it must not match anything.
+    Raises Unreadable if `cryptography` refuses a field that policy compares: OpenSSL may have read that field
+    differently, so it must not match anything.
     """
     for name, why in certificate.unreadable.items():
         if name not in _NOT_COMPARED:

@@ -1,4 +1,4 @@
-"""TLS contexts of the client's side: for `dicomgate echo`, for upstreams, and for the gateway's check of itself."""
+"""TLS contexts for the client side: of `dicomgate echo`, of connections to upstreams, and of the self-test."""
 
 import ssl
 from typing import Literal
@@ -19,21 +19,24 @@ def client_context(
     verify_name: bool = True,
     alpn: tuple[str, ...] = (),
 ) -> ssl.SSLContext:
-    """Return a context that offers what `profile` allows. `ca`, `certificate`, `key`: PEM. Raises `TlsSetupError`.
+    """Return a context that offers the versions and suites of `profile`. Raises `TlsSetupError`.
 
-    `verify` checks the server's chain, `verify_name` its name as well; then a `server_hostname` must be given.
-    `alpn` is empty or `dicom`: a DCMTK server aborts on any other offer.
+    `ca`, `certificate` and `key` are PEM. `verify` checks the server's chain. `verify_name` checks its name as well and
+    needs a `server_hostname`. `alpn` is empty or `dicom`: a DCMTK server aborts on any other offer.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     profile.apply(context)
+    # In this order: Python refuses CERT_NONE while check_hostname is set, and PROTOCOL_TLS_CLIENT sets it.
     context.check_hostname = verify and verify_name
     context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
     if ca == "system":
         context.set_default_verify_paths()
     elif ca is not None:
-        # A server certificate or an intermediate CA that the configuration names is an anchor as well as a root is.
+        # Without this flag only a root ends a chain. The configuration may also name an intermediate CA, or the
+        # certificate of the server itself.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         try:
+            # As text, not DER, because the file may hold comments outside its PEM blocks, in any encoding.
             context.load_verify_locations(cadata=ca.decode("ascii", "ignore"))
         except (ssl.SSLError, ValueError):
             raise TlsSetupError("CA", "holds no PEM certificate that can be read") from None

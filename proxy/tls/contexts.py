@@ -1,9 +1,10 @@
 """One `ssl.SSLContext` for each tenant on each listener, chosen before the TLS object exists.
 
-The usual way, to exchange the context inside `sni_callback`, is a hole: verify mode, CRL flags, versions and tickets
-stay those of the listener's context. A client without a certificate gets in where the tenant requires one, and a ticket
-of tenant A resumes a session under tenant B. So the ClientHello is read first (`hello.py`) and the TLS object is made
-from the right context. The callback that remains only checks that OpenSSL read the same server name as we did.
+Servers usually exchange the context inside `sni_callback`. That is a hole here: verify mode, CRL flags, versions and
+tickets stay those of the listener's context. A client without a certificate gets in where the tenant requires one, and
+a ticket of tenant A resumes a session under tenant B. Therefore the gateway reads the ClientHello first (`hello.py`)
+and makes the TLS object from the tenant's context. The callback that remains only checks that OpenSSL read the same
+server name.
 """
 
 import ssl
@@ -21,8 +22,9 @@ from proxy.tls.trust import TrustStore
 
 ALPN = "dicom"  # IANA, TLS ALPN protocol ids
 
-#: OpenSSL keeps about 10 KiB of every TLS 1.2 session, up to 20480 of them for two hours, and Python has no call that
-#: turns it off. The store belongs to the context, which is replaced after this many handshakes (5 MiB; takes 1 ms).
+#: OpenSSL stores about 10 KiB for every TLS 1.2 session, up to 20480 of them for two hours, and Python has no call that
+#: turns the store off. The store belongs to the context, so the context is replaced after this many handshakes: at most
+#: 5 MiB are stored, and a new context takes 1 ms.
 RENEW_AFTER = 512
 
 _VERIFY_MODES = {
@@ -33,18 +35,20 @@ _VERIFY_MODES = {
 
 
 class ServerObject(ssl.SSLObject):
-    """The server's side of one connection, with the server name that `hello.py` read for it."""
+    """The server side of one connection, with the server name that `hello.py` read for it."""
 
-    server_name_known = False
-    expected_server_name: str | None = None
-    sni_mismatch = False
+    server_name_known = False  # False fails the handshake, so a caller that forgets `expect_server_name` is noticed
+    expected_server_name: str | None = None  # None: the ClientHello has no server name
+    sni_mismatch = False  # set by the callback, which can only return an alert
 
 
 class ServerContext:
-    """The context of one `tls` block. Make the TLS object from `ssl`, then call `expect_server_name`."""
+    """The context of one `tls` block. Make the TLS object from `ssl`, then call `expect_server_name`.
+
+    Construction builds the OpenSSL context. Raises `TlsSetupError`.
+    """
 
     def __init__(self, settings: TlsSettings) -> None:
-        """Raises `TlsSetupError`."""
         self.settings = settings
         self.client_auth_mode = ClientAuthMode(settings.client_auth.mode)
         self.profile = PROFILES[settings.profile]
@@ -63,7 +67,7 @@ class ServerContext:
         if not self.settings.certificates:
             raise TlsSetupError(self.settings.where, "no certificate")
         for pair in self.settings.certificates:
-            load_key_pair(context, pair)  # one RSA and one EC pair can serve side by side: OpenSSL chooses by the suite
+            load_key_pair(context, pair)  # OpenSSL keeps one pair for each kind of key, and chooses by the suite
         if self.client_auth_mode is not ClientAuthMode.NONE:
             if self._trust.anchors:
                 context.load_verify_locations(cadata=self._trust.der)
@@ -71,34 +75,35 @@ class ServerContext:
                 raise TlsSetupError(self.settings.where, "client certificates are required, but there is no CA")
             # Optional without a CA: no certificate is accepted, any certificate is refused.
         context.verify_mode = _VERIFY_MODES[self.client_auth_mode]
-        # Without the flag only a self-signed certificate is an anchor; an intermediate CA or a pinned one is not.
+        # Without the flag only a self-signed certificate is an anchor, not an intermediate CA or a pinned certificate.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        # No session is ever resumed: a ticket would be valid for another tenant and would outlive a reload.
-        # OP_NO_TICKET of the profile does this for TLS 1.2, `num_tickets` for TLS 1.3.
+        # No tickets: a ticket would be valid for another tenant and would outlive a reload. OP_NO_TICKET of the profile
+        # is for TLS 1.2, `num_tickets` for TLS 1.3. A TLS 1.2 session id still resumes in this very context, until it
+        # is renewed; `judging.py` deals with the certificate of such a session.
         context.num_tickets = 0
-        # A client that offers other protocols only goes on without one: Python answers as if there were no extension.
+        # Without a common protocol Python sends no ALPN extension instead of an alert, so the handshake goes on.
         context.set_alpn_protocols([ALPN])
-        # The expected name belongs to a connection, and the callback below gets nothing but the TLS object.
+        # The callback gets the TLS object and nothing else, so the expected name of the connection is kept in there.
         context.sslobject_class = ServerObject
         context.sni_callback = _check_server_name
         return context
 
     def expect_server_name(self, ssl_object: ssl.SSLObject, server_name: str | None) -> None:
-        """Set the server name that was read (None: none) before the handshake, which fails without this call."""
+        """Set the server name that `hello.py` read, None without one. A handshake without this call fails."""
         server_object = cast(ServerObject, ssl_object)
         server_object.expected_server_name = server_name
         server_object.server_name_known = True
         self._handshakes += 1
         if self._handshakes >= RENEW_AFTER:
-            # Connections that exist keep the old context; it is freed with the last of them.
+            # Open connections keep the old context, and OpenSSL frees it with the last of them.
             try:
                 self.ssl = self._build()
             except OSError:
-                return  # out of descriptors or memory: keep the present one; the next handshake tries again
+                return  # no descriptor or memory: the present context goes on, and the next handshake tries again
             self._handshakes = 0
 
     def server_name_mismatch(self, ssl_object: ssl.SSLObject) -> bool:
-        """Return whether the handshake failed because OpenSSL read another server name than we did."""
+        """Return whether the handshake failed because OpenSSL read another server name than `hello.py`."""
         return cast(ServerObject, ssl_object).sni_mismatch
 
     def client_certificate(self, ssl_object: ssl.SSLObject, now: float) -> VerifiedCertificate | None:
@@ -106,21 +111,25 @@ class ServerContext:
         return self._judge.certificate(ssl_object, now)
 
     def self_test(self) -> None:
-        """Shake hands with ourselves in memory. Raises `TlsSetupError` where the certificates do not serve."""
+        """Shake hands with a client of our own in memory. Raises `TlsSetupError` if the handshake fails.
+
+        A reload calls this before it starts workers: a certificate that goes with no suite loads without an error, and
+        only a handshake shows the fault.
+        """
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = self.ssl.wrap_bio(to_server, to_client, server_side=True)
         cast(ServerObject, server).server_name_known = True
         client = client_context(self.profile, verify=False).wrap_bio(to_client, to_server)
         try:
-            # TLS 1.2 needs all five turns. In TLS 1.3 the client is done after its second, so that a missing client
-            # certificate is an error of the server's.
+            # TLS 1.2 needs all five turns. In TLS 1.3 the client completes in its second turn, before the server has
+            # seen that the client certificate is missing: then the server raises, in its second turn.
             for side in (client, server, client, server, client):
                 try:
                     side.do_handshake()
                 except ssl.SSLWantReadError:
                     continue
         except ssl.SSLError as error:
-            # Our client has no certificate: this failure means that everything before it works.
+            # Our client has no certificate, and the server checks for one last. Everything before it has worked.
             if self.client_auth_mode is ClientAuthMode.REQUIRED and _MISSING in str(error.reason):
                 return
             problem = f"handshake with itself failed ({error.reason})"
@@ -138,10 +147,10 @@ def _check_server_name(ssl_object: ssl.SSLObject, name: str | None, _context: ss
     if server_object.server_name_known and name == server_object.expected_server_name:
         return None  # the common case: the name came in its normal form
     try:
-        # OpenSSL gives the bytes of the hello: compare in the form that `hello.py` brought them into.
+        # OpenSSL passes the name as the client wrote it: upper case or a trailing dot are no mismatch.
         seen = None if name is None else normalize_server_name(name.encode())
     except ClientHelloMalformed:
-        seen = ""
+        seen = ""  # equals no name: `hello.py` never returns an empty one
     if server_object.server_name_known and seen == server_object.expected_server_name:
         return None
     server_object.sni_mismatch = True
@@ -149,17 +158,19 @@ def _check_server_name(ssl_object: ssl.SSLObject, name: str | None, _context: ss
 
 
 class ListenerTls:
-    """The contexts of one TLS listener: its own, and one for each tenant that has server names."""
+    """The contexts of one TLS listener: its own, and one for each tenant that has server names.
+
+    Raises `TlsSetupError`, also for a plaintext listener.
+    """
 
     def __init__(self, listener: Listener) -> None:
-        """Raises `TlsSetupError`."""
         if listener.tls is None:
             raise TlsSetupError(listener.where, f"listener {listener.name} has no TLS")
         self.default = ServerContext(listener.tls)
         self._tenants = {name: ServerContext(settings) for name, settings in listener.tenant_tls.items()}
 
     def tenant(self, name: str) -> ServerContext:
-        """Return the context of a tenant that SNI selected. Raises KeyError for one that has none here."""
+        """Return the context of the tenant that SNI selected. Raises KeyError for a tenant without server names."""
         return self._tenants[name]
 
     def contexts(self) -> list[ServerContext]:

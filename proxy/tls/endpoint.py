@@ -10,11 +10,13 @@ import ssl
 RECORD = 16 * 1024
 #: A full record on the wire: header, content type and tag (RFC 8446 section 5.2; all AEADs in use have the same tag).
 SEALED_RECORD = RECORD + 5 + 1 + 16
-# The most that is ever put into a BIO at once: OpenSSL grows a buffer by a third more than asked for. A multiple of
-# full records, as bulk traffic is: an incomplete record costs an exception to read, and one more record to write.
+# The most that is put into a BIO at once, because OpenSSL grows a buffer by a third more than asked for and never
+# shrinks it. Bulk traffic comes in full records, so a slice is a multiple of them: an incomplete record costs an
+# exception to read, and one more record to write.
 SLICE = 3 * RECORD
 _SEALED_SLICE = 3 * SEALED_RECORD
-#: Bytes of ciphertext after the handshake that may pass without one byte of plaintext (KeyUpdates, empty records).
+#: Bytes of ciphertext in a row, after the handshake, that may carry no plaintext (KeyUpdates, empty records). Four full
+#: records: a stack that updates its keys between data stays far below (row 146, docs/robustness.md).
 MAX_BARREN = 64 * 1024
 
 
@@ -31,8 +33,8 @@ class TlsEndpoint:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._barren = 0
-        self.closed = False  # the peer's close_notify was read
-        self.failure: ssl.SSLError | BarrenTraffic | None = None  # nothing more can be read
+        self.closed = False  # the peer's close_notify has been read; our own direction is still open
+        self.failure: ssl.SSLError | BarrenTraffic | None = None  # once set, nothing more can be read
         self.object = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
@@ -49,8 +51,8 @@ class TlsEndpoint:
     def decrypt(self, ciphertext: memoryview, into: memoryview) -> int:
         """Decrypt all of `ciphertext` into `into`, which must be a record longer; return the number of bytes written.
 
-        Sets `closed` at the peer's close_notify and `failure` where TLS breaks. Bytes before either are returned, bytes
-        after it are ignored, so chunking never changes what is forwarded.
+        Sets `closed` at the peer's close_notify and `failure` where TLS breaks. Plaintext before either is returned and
+        ciphertext after it is ignored, so the forwarded bytes do not depend on how the network cut the stream.
         """
         read, pending, incoming = self.object.read, self.object.pending, self._incoming
         filled = 0
@@ -70,14 +72,14 @@ class TlsEndpoint:
                         break
                     filled += got  # type: ignore[operator]
             except ssl.SSLWantReadError:
-                pass
+                pass  # the last record is incomplete: its rest comes with the next slice or call
             except ssl.SSLZeroReturnError:
                 self.closed = True
             except ssl.SSLError as error:
                 self.failure = error
             if start >= size:
                 break
-        # KeyUpdates and empty records cost us work and are free for the peer; without a limit they cost it forever.
+        # KeyUpdates and empty records cost the gateway CPU and the peer almost nothing: end a flood of them.
         if filled:
             self._barren = 0
         elif size and self.failure is None and not self.closed:
@@ -92,8 +94,8 @@ class TlsEndpoint:
             self.object.write(plaintext)
             return True
         except ssl.SSLError as error:
-            # Half a handshake message of the peer (a KeyUpdate in two records) makes OpenSSL raise SSLWantReadError on
-            # every write until the other half comes. No honest sender does that, so it ends the connection.
+            # After half a handshake message of the peer (a KeyUpdate in two records) OpenSSL raises SSLWantReadError on
+            # every write until the other half arrives. No honest sender splits one, so the connection ends.
             self.failure = error
             return False
 
@@ -103,7 +105,7 @@ class TlsEndpoint:
         return self._outgoing.pending > 0
 
     def output(self) -> bytes:
-        """Take everything that is to be sent."""
+        """Take all ciphertext that waits to be sent."""
         return self._outgoing.read()
 
     def close(self) -> None:
@@ -115,5 +117,6 @@ class TlsEndpoint:
         try:
             self.object.unwrap()
         except ssl.SSLError:
-            # Normally SSLWantReadError: the peer's close_notify is not here yet. Otherwise nothing can be sent.
+            # Usually SSLWantReadError: our close_notify is in `output` and the peer's has not come. After any other
+            # error TLS cannot send one, and the caller closes without it.
             pass

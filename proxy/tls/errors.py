@@ -1,4 +1,4 @@
-"""The error for TLS material of our own that cannot be used. Its text is for the administrator, never for a peer."""
+"""The error for TLS settings or files of the gateway that cannot be used. The text is for the administrator only."""
 
 from proxy.config.values import File
 

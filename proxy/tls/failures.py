@@ -8,25 +8,27 @@ from proxy.tls.hello import ClientHello, describe_version
 from proxy.tls.profiles import Profile
 from proxy.tls.suites import describe_suites, suite_code
 
-# X509_V_ERR_* of openssl/x509_vfy.h. All others mean "untrusted".
+# X509_V_ERR_* of openssl/x509_vfy.h; Python has no names for them. A code that is not listed means "untrusted".
 _VERIFY_REASONS = {
     9: Reason.CLIENT_CERTIFICATE_NOT_YET_VALID,
     10: Reason.CLIENT_CERTIFICATE_EXPIRED,
     26: Reason.CLIENT_CERTIFICATE_WRONG_USAGE,
-    66: Reason.CLIENT_CERTIFICATE_WEAK,
-    67: Reason.CLIENT_CERTIFICATE_WEAK,
-    68: Reason.CLIENT_CERTIFICATE_WEAK,
+    66: Reason.CLIENT_CERTIFICATE_WEAK,  # EE_KEY_TOO_SMALL
+    67: Reason.CLIENT_CERTIFICATE_WEAK,  # CA_KEY_TOO_SMALL
+    68: Reason.CLIENT_CERTIFICATE_WEAK,  # CA_MD_TOO_WEAK
 }
+_ISSUER_UNKNOWN = "its issuer is not among the CAs of `client_auth.ca`, or the client leaves out an intermediate"
 _VERIFY_HINTS = {
     9: "check the clocks of the gateway and of the CA",
-    18: "to trust it, name it under `cert.file` of its peer",
-    19: "the root it sends is not among the CAs of `client_auth.ca`",
-    20: "its issuer is not among the CAs of `client_auth.ca`, or the client leaves out an intermediate",
-    21: "its issuer is not among the CAs of `client_auth.ca`, or the client leaves out an intermediate",
-    26: "its extended key usage is without clientAuth, or its key usage without digitalSignature",
-    79: "it was issued by a certificate that is not a CA",
+    18: "to trust it, name it under `cert.file` of its peer",  # DEPTH_ZERO_SELF_SIGNED_CERT
+    19: "the root it sends is not among the CAs of `client_auth.ca`",  # SELF_SIGNED_CERT_IN_CHAIN
+    20: _ISSUER_UNKNOWN,  # UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+    21: _ISSUER_UNKNOWN,  # UNABLE_TO_VERIFY_LEAF_SIGNATURE
+    26: "its extended key usage is without clientAuth, or its key usage without digitalSignature",  # INVALID_PURPOSE
+    79: "it was issued by a certificate that is not a CA",  # INVALID_CA
 }
 
+# By `SSLError.reason`: failures that the offer of the client and the profile explain together.
 _VERSION_FAILURES = frozenset({"UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW", "INAPPROPRIATE_FALLBACK"})
 _CIPHER_FAILURES = frozenset(
     {
@@ -37,6 +39,7 @@ _CIPHER_FAILURES = frozenset(
     }
 )
 
+# OpenSSL names an alert of the peer after the version that introduced it, with or without the word ALERT.
 _ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(.+)")
 _ALERT_HINTS = {
     "UNKNOWN_CA": "it does not know the CA of our certificate",
@@ -53,12 +56,13 @@ _ALERT_HINTS = {
 def explain_handshake_failure(
     error: ssl.SSLError, hello: ClientHello | None, profile: Profile, *, sni_mismatch: bool = False
 ) -> tuple[Reason, str]:
-    """Return the reason and a sentence. It holds our names, numbers and OpenSSL's words, and nothing from the peer."""
+    """Return the reason and a sentence of our names, numbers and OpenSSL's words. It contains no text of the peer."""
+    # The mismatch first: the callback can only fail the handshake, and OpenSSL's error does not say why it did.
     if sni_mismatch:
         return Reason.SNI_MISMATCH, "OpenSSL read another server name in the ClientHello"
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_certificate(error)
-    if isinstance(error, ssl.SSLZeroReturnError):
+    if isinstance(error, ssl.SSLZeroReturnError):  # has no `reason`
         return Reason.TLS_PEER_ALERT, "the client sent close_notify during the handshake"
     failure = error.reason or ""
     words = failure.replace("_", " ").lower()
@@ -118,12 +122,12 @@ def _explain_cipher(failure: str, hello: ClientHello | None, profile: Profile) -
 
 
 def _codes(values: tuple[int, ...]) -> str:
-    listed = [f"{value:04X}" for value in values[:16]]
+    listed = [f"{value:04X}" for value in values[:16]]  # the peer chooses how many: keep the log line short
     return ", ".join(listed) or "(none)"
 
 
 def tls_failure_in_words(error: Exception) -> str:
-    """Return why an established TLS connection broke: OpenSSL's words without brackets, files and lines."""
+    """Return the failure of an established TLS connection in OpenSSL's words, without its brackets and file names."""
     if isinstance(error, ssl.SSLWantReadError):
         return "it sent half a TLS handshake message and waits for an answer"
     if isinstance(error, ssl.SSLError):

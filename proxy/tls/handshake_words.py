@@ -1,8 +1,8 @@
-"""Explains why a handshake that we began has failed."""
+"""Explains a failed handshake in which the gateway, or `dicomgate echo`, is the client."""
 
 import ssl
 
-# OpenSSL names the peer's alerts after the version that introduced them.
+# By `SSLError.reason`. OpenSSL names an alert of the peer after the version that introduced it.
 _ALERTS = {
     "TLSV1_ALERT_UNKNOWN_CA": "the peer does not trust the CA of our certificate",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer requires a client certificate",
@@ -24,6 +24,7 @@ _ALERTS = {
     "DH_KEY_TOO_SMALL": "the peer's DH parameters are too small",
     "EE_KEY_TOO_SMALL": "the key of a certificate is too small",
 }
+# OpenSSL's errors for an answer whose first bytes are no TLS record.
 _NOT_TLS = (
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",
@@ -32,21 +33,24 @@ _NOT_TLS = (
     "PACKET_LENGTH_TOO_LONG",
 )
 
-
-# X509_V_ERR_* of openssl/x509_vfy.h -> what to do.
+_ISSUER_UNKNOWN = "its issuer is not among the CAs that are trusted here, or the server leaves out an intermediate"
+# X509_V_ERR_* of openssl/x509_vfy.h -> advice.
 _CERTIFICATE_HINTS = {
-    9: "check the clocks on both sides",
-    10: "renew it on the server",
-    18: "to trust this certificate, name it as the CA",
-    19: "the root it sends is not among the CAs that are trusted here",
-    20: "its issuer is not among the CAs that are trusted here, or the server leaves out an intermediate",
-    21: "its issuer is not among the CAs that are trusted here, or the server leaves out an intermediate",
-    26: "its extended key usage is without serverAuth",
+    9: "check the clocks on both sides",  # CERT_NOT_YET_VALID
+    10: "renew it on the server",  # CERT_HAS_EXPIRED
+    18: "to trust this certificate, name it as the CA",  # DEPTH_ZERO_SELF_SIGNED_CERT
+    19: "the root it sends is not among the CAs that are trusted here",  # SELF_SIGNED_CERT_IN_CHAIN
+    20: _ISSUER_UNKNOWN,  # UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+    21: _ISSUER_UNKNOWN,  # UNABLE_TO_VERIFY_LEAF_SIGNATURE
+    26: "its extended key usage is without serverAuth",  # INVALID_PURPOSE
 }
 
 
 def explain_client_failure(error: Exception) -> str:
-    """Return one line for an exception of a handshake or of the first read. Nothing in it comes from the peer."""
+    """Return one line for an exception of the handshake or of the first read. It contains no text of the peer.
+
+    In TLS 1.3 the server judges our certificate after our handshake is complete, so its alert comes with a read.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _CERTIFICATE_HINTS.get(error.verify_code)
         said = error.verify_message.removesuffix(".")

@@ -1,7 +1,7 @@
 """Reads the ClientHello before a TLS object exists (RFC 8446 4.1.2, RFC 5246 7.4.1.2), because it selects the tenant.
 
-The server name decides whose certificate rules apply, so a hello in which two readers could see two names is refused.
-OpenSSL gets the same bytes afterwards and must see the same name (`contexts.py`).
+The server name decides whose certificate rules apply, so a hello in which two readers could see different names is
+refused. OpenSSL gets the same bytes afterwards and must read the same name (`contexts.py`).
 """
 
 import struct
@@ -14,7 +14,8 @@ from proxy.pdu.first_bytes import SIGNATURE, name_protocol
 MAX_HANDSHAKE = 16 * 1024
 #: RFC 8446 5.1: a plaintext record holds 2^14 bytes at most.
 MAX_RECORD = 16 * 1024
-#: Small records are legal, but MAX_HANDSHAKE does not count their headers of 5 bytes.
+#: A hello may come in records of one byte (row 31, docs/robustness.md). MAX_HANDSHAKE does not count the header of 5
+#: bytes that each of them has, so their number has a limit of its own.
 MAX_RECORDS = 2048
 MAX_SERVER_NAME = 253  # a DNS name in text (RFC 1035 2.3.4: 255 octets on the wire)
 MAX_LABEL = 63  # RFC 1035 2.3.4
@@ -33,11 +34,12 @@ _GREASE = frozenset(range(0x0A0A, 0x10000, 0x1010))
 
 _VERSIONS = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
 
+# DNS host names, and the underscore that sites use all the same. No control character gets into a log this way.
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 class NotTls(Exception):
-    """The first bytes belong to another protocol; `what` names it."""
+    """The first bytes belong to another protocol, which `what` names (`plain DICOM`, `HTTP`, ...)."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -45,7 +47,7 @@ class NotTls(Exception):
 
 
 class ClientHelloMalformed(Exception):
-    """The client speaks TLS, but its ClientHello is malformed or ambiguous. The answer is the alert `description`."""
+    """The client speaks TLS, but its ClientHello is malformed or ambiguous. `description` is the alert to send."""
 
     description = DECODE_ERROR
 
@@ -56,7 +58,7 @@ class ClientHelloMalformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """The offer of a client, in its order, without GREASE values (RFC 8701)."""
+    """The offer of a client, in the client's order and without GREASE values (RFC 8701)."""
 
     server_name: str | None  # lower case, without a trailing dot
     versions: tuple[int, ...]
@@ -67,7 +69,7 @@ class ClientHello:
 
 
 class ClientHelloReader:
-    """Collects bytes until the ClientHello is complete. `raw` holds all of them, for OpenSSL to read again."""
+    """Collects bytes until the ClientHello is complete. `raw` has every byte received, for OpenSSL to read again."""
 
     def __init__(self) -> None:
         self.raw = bytearray()
@@ -78,17 +80,17 @@ class ClientHelloReader:
     def feed(self, data: bytes | memoryview) -> ClientHello | None:
         """Take the next bytes; return the ClientHello once it is complete. Do not call it again after that.
 
-        Raises `NotTls` and `ClientHelloMalformed` as soon as the bytes leave no other reading.
+        Raises `NotTls` or `ClientHelloMalformed`, for a wrong header as soon as it is there.
         """
         self.raw += data
         while (fragment := self._take_record()) is not None:
             self._handshake += fragment
-            if len(self._handshake) < 4:
+            if len(self._handshake) < 4:  # a record may end inside the header of the handshake message
                 continue
             message_type, length = self._handshake[0], int.from_bytes(self._handshake[1:4], "big")
             if message_type != _CLIENT_HELLO:
                 raise ClientHelloMalformed(f"handshake message {message_type} where a ClientHello belongs")
-            if length > MAX_HANDSHAKE:
+            if length > MAX_HANDSHAKE:  # by what the client declares, before it can make us collect that much
                 raise ClientHelloMalformed(f"ClientHello of {length} bytes, more than {MAX_HANDSHAKE}")
             if len(self._handshake) >= 4 + length:
                 return parse_client_hello(bytes(self._handshake[4 : 4 + length]))
@@ -98,6 +100,7 @@ class ClientHelloReader:
         """Return the fragment of the next record, or None until the record is complete."""
         start = self._next_record
         header = self.raw[start : start + 5]
+        # Judge the first byte at once: a peer of another protocol may wait for an answer and never send five.
         if start == 0 and header:
             _check_first_bytes(self.raw)
         elif header and header[0] != _HANDSHAKE:
@@ -107,7 +110,7 @@ class ClientHelloReader:
         length = int.from_bytes(header[3:5], "big")
         if header[1] != 3:
             raise ClientHelloMalformed(f"record version {header[1]}.{header[2]}")
-        if not 0 < length <= MAX_RECORD:
+        if not 0 < length <= MAX_RECORD:  # RFC 8446 5.1 forbids empty fragments of this type
             raise ClientHelloMalformed(f"record of {length} bytes")
         end = start + 5 + length
         if len(self.raw) < end:
@@ -120,8 +123,8 @@ class ClientHelloReader:
 
 
 def _check_first_bytes(data: bytearray) -> None:
-    """Raise unless the bytes begin like a TLS record of type handshake."""
-    like_a_record = len(data) < 2 or data[1] == 3  # the major version
+    """Raise NotTls or ClientHelloMalformed unless the bytes begin like a TLS record of type handshake."""
+    like_a_record = len(data) < 2 or data[1] == 3  # the major version, the same from SSL 3.0 to TLS 1.3
     if like_a_record and data[0] in _OTHER_RECORDS:
         raise ClientHelloMalformed(f"first record is {_OTHER_RECORDS[data[0]]}, not handshake")
     if not like_a_record or data[0] != _HANDSHAKE:
@@ -142,6 +145,7 @@ def parse_client_hello(body: bytes) -> ClientHello:
     if not reader.at_end():
         raise ClientHelloMalformed("bytes after the extensions")
 
+    # A client of TLS 1.3 lists its versions in an extension, and `legacy_version` is then 1.2 whatever it offers.
     versions: tuple[int, ...] = (legacy_version,)
     if (extension := extensions.get(_SUPPORTED_VERSIONS)) is not None:
         versions = _uint16s(_only_vector8(extension, "supported versions"), "supported versions")
@@ -158,8 +162,11 @@ def parse_client_hello(body: bytes) -> ClientHello:
 
 
 def _parse_extensions(reader: "_Reader") -> dict[int, bytes]:
-    """Return the extensions by type (RFC 8446 4.2). A repeated type is refused: two readers could differ on it."""
-    if reader.at_end():
+    """Return the extensions by type (RFC 8446 4.2). Refuse a repeated type: another reader could take the other one.
+
+    The loop works on offsets, not on a `_Reader`: a hello has some twenty extensions, and every connection begins here.
+    """
+    if reader.at_end():  # RFC 5246 7.4.1.2: a client without extensions may leave the block out
         return {}
     block = reader.vector16("extensions")
     extensions: dict[int, bytes] = {}
@@ -180,7 +187,7 @@ def _parse_extensions(reader: "_Reader") -> dict[int, bytes]:
 
 
 def _parse_server_name(extension: bytes) -> str:
-    """Return the single host name of a server_name extension (RFC 6066 section 3)."""
+    """Return the host name of a server_name extension (RFC 6066 section 3), which must contain exactly one name."""
     names = _Reader(_only_vector16(extension, "server name list"))
     name_type = names.uint8("server name type")
     if name_type != 0:
@@ -191,9 +198,12 @@ def _parse_server_name(extension: bytes) -> str:
     return normalize_server_name(name)
 
 
-@lru_cache(maxsize=1024)  # a longer name than MAX_SERVER_NAME raises and is not cached
+@lru_cache(maxsize=1024)  # at most 1024 names of MAX_SERVER_NAME bytes: a call that raises is not cached
 def normalize_server_name(name: bytes) -> str:
-    """Return a server name in the form in which names are compared. Raises `ClientHelloMalformed` for no DNS name."""
+    """Return a server name in lower case without a trailing dot, as the configuration has it.
+
+    Raises `ClientHelloMalformed` if it is no DNS name.
+    """
     try:
         text = name.decode("ascii").lower()
     except UnicodeDecodeError:
@@ -204,7 +214,7 @@ def normalize_server_name(name: bytes) -> str:
         raise ClientHelloMalformed(f"server name of {len(name)} bytes is not a DNS name")
     if not _NAME_CHARACTERS.issuperset(text):
         raise ClientHelloMalformed("server name holds a character that no DNS name has")
-    if labels[-1].isdigit():
+    if labels[-1].isdigit():  # no top-level domain is a number; an IPv6 address fails at its colons
         raise ClientHelloMalformed("server name is an address literal (RFC 6066 section 3)")
     return text
 
@@ -247,7 +257,7 @@ def _uint16s(data: bytes, what: str) -> tuple[int, ...]:
 
 
 class _Reader:
-    """A cursor over one vector. No nested length can pass its end."""
+    """A cursor over one vector. No nested length can pass its end. `what` names the field in the error."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -285,10 +295,11 @@ class _Reader:
 
 
 def describe_version(version: int) -> str:
-    """Return the name of a protocol version."""
+    """Return the name of a protocol version, its number in hex if it has none."""
     return _VERSIONS.get(version, f"version 0x{version:04X}")
 
 
 def encode_alert(description: int) -> bytes:
-    """Return a fatal alert in a plaintext record (RFC 8446 6), in the record version that the oldest client reads."""
+    """Return a fatal alert in a plaintext record (RFC 8446 6)."""
+    # Record version 3.1 is TLS 1.0: the oldest clients accept it, and newer ones ignore the field (RFC 8446 5.1).
     return bytes((21, 3, 1, 0, 2, 2, description))

@@ -1,7 +1,7 @@
 """Hands key material to OpenSSL through anonymous memory.
 
-`ssl` takes paths only, but a generation reads its files once: a second read could find another content, and a
-confined worker may not read them at all.
+`ssl` takes paths only, but a generation reads its files once (`proxy.config.files`). Reading a file again could find
+new content in an old generation, or a key that a confined worker may not open.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from proxy.tls.errors import TlsSetupError
 
 @contextlib.contextmanager
 def memory_path(data: bytes) -> Iterator[str]:
-    """Yield a path under which `data` can be read inside the block. Nothing reaches a disk. Raises OSError."""
+    """Yield a path under which `data` can be read inside the block. No key is written to a disk. Raises OSError."""
     descriptor = os.memfd_create("dicomgate", os.MFD_CLOEXEC)
     try:
         with open(descriptor, "wb", closefd=False) as file:
@@ -30,7 +30,7 @@ class _KeyIsEncrypted(Exception):
 
 
 def _refuse_password() -> str:
-    # Without a password function OpenSSL asks on the terminal, and a service would hang there.
+    # Without a password function OpenSSL asks on the terminal, where a service would hang at every start.
     raise _KeyIsEncrypted
 
 
@@ -46,6 +46,8 @@ def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
 
 
 def _explain(pair: KeyPair, error: ssl.SSLError) -> TlsSetupError:
+    # OpenSSL's reason first, where it is a clear one. For a file without any PEM it only reports a bad base64 or a
+    # missing start line, so the content is examined for that.
     reason = error.reason or str(error)
     if reason == "KEY_VALUES_MISMATCH":
         return TlsSetupError(pair.key, f"is not the key of the certificate in {pair.chain.path}")

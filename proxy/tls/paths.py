@@ -7,10 +7,9 @@ Chain = tuple[Certificate, ...]
 
 
 def stands_above(authority: Certificate, chain: Chain, now: float) -> bool:
-    """Return whether `authority` issued the last certificate of `chain` (leaf first), may have, and is valid `now`.
+    """Return whether `authority` issued the last certificate of `chain` (leaf first), was allowed to, and is valid.
 
-    An authority that limits names does not count: whether the chain keeps to the limits is not checked here, and
-    OpenSSL, which would check it, has stopped below. Raises Unreadable.
+    `now`: seconds since the epoch. Raises Unreadable.
     """
     if not authority.issued(chain[-1]):
         return False
@@ -27,5 +26,7 @@ def stands_above(authority: Certificate, chain: Chain, now: float) -> bool:
         and (constraints.path_length is None or intermediates <= constraints.path_length)
         and authority.may("keyCertSign")
         and (usages is None or CLIENT_AUTH in usages)
+        # OpenSSL would check name constraints, but it has stopped at the anchor below, and nothing here checks them. So
+        # a CA that has some does not count.
         and not authority.limits_names
     )

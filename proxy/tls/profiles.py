@@ -1,7 +1,7 @@
-"""The DICOM TLS profiles (PS3.15 annex B) as data, and the settings of OpenSSL for each.
+"""The DICOM TLS profiles (PS3.15 annex B) as data, and OpenSSL's settings for each.
 
-Cipher suites are in order of preference. `set_ecdh_curve` is never called: it leaves a single group, while DCMTK has
-P-256 but no X25519, and others prefer X25519.
+Cipher suites are in order of preference. Never call `set_ecdh_curve`: it leaves one single group, but DCMTK has P-256
+and no X25519, while other peers prefer X25519.
 """
 
 import ssl
@@ -32,7 +32,7 @@ ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile. `security_level` is OpenSSL's; level 0 admits weak certificates, so the gateway checks them."""
+    """One profile. `security_level` is OpenSSL's. Level 0 admits weak certificates, so the gateway checks them."""
 
     name: ProfileName
     section: str  # of PS3.15
@@ -41,23 +41,26 @@ class Profile:
     cipher_suites: tuple[str, ...]  # up to TLS 1.2, OpenSSL's names
     tls13_suites: tuple[str, ...] = _TLS13
     security_level: int = 2
-    checks_strength: bool = False  # RSA >= 2048, EC >= 256 and SHA-2 of client certificates are checked by the gateway
-    retired: bool = False
+    checks_strength: bool = False  # the gateway checks the keys and hashes of peers' certificates (x509/strength.py)
+    retired: bool = False  # PS3.15 has retired the profile; it remains for old devices
 
     def apply(self, context: ssl.SSLContext) -> None:
         """Set versions, suites, groups and options. Raises `ssl.SSLError` if OpenSSL has none of the suites."""
         with warnings.catch_warnings():
-            # The administrator chose a legacy profile by name, and `check` warns of it.
+            # Python warns of versions below TLS 1.2. The administrator has chosen the legacy profile by its name.
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = self.minimum
             context.maximum_version = self.maximum
-        # Suites up to TLS 1.2 only: Python 3.11 has no call for those of TLS 1.3, and OpenSSL serves its default three.
+        # This sets the suites up to TLS 1.2. Python 3.11 has no call for those of TLS 1.3, so OpenSSL serves its three
+        # defaults; `missing_suites` reports the others of a profile.
         context.set_ciphers(f"{':'.join(self.cipher_suites)}:@SECLEVEL={self.security_level}")
         if any(suite.startswith("DHE-") for suite in self.cipher_suites):
-            # Without parameters a server never chooses a DHE suite. These are ffdhe2048 of RFC 7919.
+            # Without parameters a server never chooses a DHE suite. These are ffdhe2048 (RFC 7919): 2048 bits, which
+            # no client can lower.
             with memory_path(_FFDHE2048) as path:
                 context.load_dh_params(path)
-        # Renegotiation would let a client begin handshakes at will, inside a connection that was judged already.
+        # Renegotiation would let a client repeat the handshake inside a connection that policy has already judged, with
+        # another certificate, and as often as it likes. For the tickets see `contexts.py`.
         context.options |= (
             ssl.OP_NO_COMPRESSION
             | ssl.OP_NO_RENEGOTIATION
@@ -121,7 +124,7 @@ PROFILES: dict[str, Profile] = {
             ssl.TLSVersion.TLSv1,
             ssl.TLSVersion.MAXIMUM_SUPPORTED,
             (*_NON_DOWNGRADING, *_RETIRED_FALLBACK),
-            # OpenSSL 3 speaks TLS 1.0 and 1.1 at level 0 only: their handshakes are signed with SHA-1.
+            # OpenSSL 3 speaks TLS 1.0 and 1.1 at level 0 only, because their handshakes are signed with SHA-1.
             security_level=0,
             checks_strength=True,
             retired=True,
@@ -144,7 +147,7 @@ DEFAULT_PROFILE = PROFILES[DEFAULT_PROFILE_NAME]
 
 
 def missing_suites(profile: Profile) -> list[str]:
-    """Return the suites of the profile (OpenSSL's names) that this OpenSSL, or Python's `ssl`, cannot serve."""
+    """Return the suites of the profile, by OpenSSL's names, that this OpenSSL or Python's `ssl` cannot serve."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     profile.apply(context)
     served = {suite["name"] for suite in context.get_ciphers()}

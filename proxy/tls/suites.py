@@ -1,4 +1,7 @@
-"""Names and codes of cipher suites (IANA registry): those that DICOM senders offer, many of them old."""
+"""Names and codes of the cipher suites that DICOM senders offer, many of them old (IANA registry).
+
+OpenSSL has dropped most of the old ones, so it cannot name them for the log.
+"""
 
 import functools
 import ssl
@@ -61,9 +64,10 @@ _NAMES = {
     0x1305: "TLS_AES_128_CCM_8_SHA256",
 }
 
-_SIGNALS = frozenset({0x00FF, 0x5600})  # not suites: renegotiation_info (RFC 5746), fallback (RFC 7507)
+# Codes in the list of suites that are none: TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746), TLS_FALLBACK_SCSV (RFC 7507).
+_SIGNALS = frozenset({0x00FF, 0x5600})
 
-# Distributions build OpenSSL without 3DES, so it cannot name the one suite of it that a profile holds.
+# Distributions build OpenSSL without 3DES, so it does not know the one 3DES suite of the profiles.
 _NOT_IN_EVERY_OPENSSL = {"DES-CBC3-SHA": 0x000A}
 
 
@@ -72,19 +76,19 @@ def _openssl_codes() -> dict[str, int]:
     """Return the code of each suite up to TLS 1.2 by OpenSSL's name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
-    # OpenSSL's id is the code with 0x0300 before it (SSL3_CK_* of openssl/ssl3.h).
+    # OpenSSL's id is 0x03000000 plus the code (SSL3_CK_* of openssl/ssl3.h).
     return _NOT_IN_EVERY_OPENSSL | {suite["name"]: suite["id"] & 0xFFFF for suite in context.get_ciphers()}
 
 
 def suite_code(openssl_name: str) -> int:
-    """Return the code of a suite by OpenSSL's name (of TLS 1.3 that is IANA's). Raises KeyError for an unknown one."""
+    """Return the code of a suite by OpenSSL's name, which for TLS 1.3 is IANA's. Raises KeyError if it is unknown."""
     if openssl_name.startswith("TLS_"):
         return next(code for code, name in _NAMES.items() if name == openssl_name)
     return _openssl_codes()[openssl_name]
 
 
 def describe_suites(codes: Iterable[int], most: int = 6) -> str:
-    """Return the names of at most `most` suites, without the signals that are sent among them."""
+    """Return the names of the first `most` suites for a log line, without the signals among them."""
     suites = [code for code in codes if code not in _SIGNALS]
     words = [f"{_NAMES.get(code, 'unknown')} ({code:04X})" for code in suites[:most]]
     if len(suites) > most:

@@ -1,4 +1,4 @@
-"""The trust of one `client_auth`: its CAs, its pinned certificates, its revocation lists."""
+"""The trust store of one `client_auth`: its CAs, its pinned certificates, its revocation lists."""
 
 from proxy.config.values import ClientAuthSettings, File
 from proxy.tls.errors import TlsSetupError
@@ -9,13 +9,13 @@ from proxy.x509.files import read_certificates
 
 
 class TrustStore:
-    """`anchors`: all certificates at which OpenSSL may end a chain, by fingerprint.
+    """The certificates that one `client_auth` trusts. Raises `TlsSetupError` if a file cannot be used.
 
-    `pinned` are those trusted as themselves alone. A certificate that is also configured as a CA counts as a CA.
+    `authorities`: the CAs by fingerprint. `pinned`: the fingerprints of certificates that are trusted as themselves and
+    not as issuers. `anchors`: both together, the certificates at which OpenSSL may end a chain.
     """
 
     def __init__(self, settings: ClientAuthSettings) -> None:
-        """Raises `TlsSetupError`."""
         self.authorities: dict[str, Certificate] = {}
         for file in settings.ca.values():
             self.authorities |= _load(file)
@@ -23,7 +23,9 @@ class TrustStore:
         for file in settings.pinned:
             pinned |= _load(file)
         self.anchors = self.authorities | pinned
+        # A certificate that is configured in both ways is a CA: pinning adds trust and takes none away.
         self.pinned = frozenset(pinned) - frozenset(self.authorities)
+        # CAs of tenants on this listener: their CRLs apply here, but they let nothing in.
         self._issuers = dict(self.authorities)
         for file in settings.crl_issuers:
             self._issuers |= _load(file)
@@ -33,21 +35,25 @@ class TrustStore:
 
     @property
     def der(self) -> bytes:
-        """All anchors in a row, as `SSLContext.load_verify_locations(cadata=...)` takes them."""
+        """All anchors, concatenated as `SSLContext.load_verify_locations(cadata=...)` takes them."""
         return b"".join(certificate.der for certificate in self.anchors.values())
 
     def with_higher_authorities(self, chain: Chain, now: float) -> Chain:
-        """Return `chain`, which ends at one of the authorities, with the authorities above it.
+        """Return `chain`, which ends at one of the authorities, followed by the authorities above it.
 
-        OpenSSL stops at the first anchor, but the root above may be the CA that a tenant names, or revoke the anchor.
+        OpenSSL stops at the first anchor. The root above may be the CA that a tenant names, or may revoke the anchor.
         """
+        # `authority not in chain` ends the recursion, also for CAs that have signed one another.
         for authority in self.authorities.values():
             if authority not in chain and stands_above(authority, chain, now):
                 return self.with_higher_authorities((*chain, authority), now)
         return chain
 
     def with_revoking_authorities(self, chain: Chain) -> Chain:
-        """Return `chain` with the CAs that may revoke its end. One that has expired or limits names still revokes."""
+        """Return `chain` followed by the CAs that may revoke its certificates.
+
+        A CA that has expired, or that has name constraints, vouches for nothing and can still revoke.
+        """
         for authority in self._issuers.values():
             if authority not in chain and authority.issued(chain[-1]):
                 return self.with_revoking_authorities((*chain, authority))

@@ -1,6 +1,6 @@
-"""TLS towards the upstreams: one context for all with the same settings, one endpoint for each connection.
+"""TLS to the upstreams: one context for all upstreams with the same settings, one endpoint for each connection.
 
-A client's context keeps no sessions, so it can live as long as its generation. The chain is always verified.
+A client context stores no sessions, so it can live as long as its generation. The server's chain is always verified.
 """
 
 import os
@@ -32,7 +32,7 @@ class UpstreamContext:
         return TlsEndpoint(self.context, server_side=False, server_hostname=self.settings.name_of(server))
 
     def weakness(self, ssl_object: ssl.SSLObject) -> str | None:
-        """Return the weakness of the server's chain that OpenSSL's security level has let pass, or None."""
+        """Return a weakness of the server's chain that OpenSSL's security level has let pass, or None."""
         if not self._checks_strength:
             return None
         try:
@@ -52,7 +52,7 @@ def upstream_contexts(upstreams: Iterable[Upstream]) -> dict[str, UpstreamContex
         pair = tls.certificate
         own = None if pair is None else (pair.chain.data, pair.key.data)
         key = (tls.profile, None if tls.ca is None else tls.ca.data, own, tls.verify_name)
-        if key not in built:  # loading the system's CAs, some hundred, takes milliseconds
+        if key not in built:  # share: loading the system's CAs, some hundred, takes milliseconds and memory each time
             built[key] = _build(tls)
         contexts[upstream.name] = UpstreamContext(tls, built[key])
     return contexts
@@ -69,6 +69,7 @@ def _build(tls: UpstreamTls) -> ssl.SSLContext:
         problem = f"this OpenSSL has none of the cipher suites of profile {tls.profile}"
         raise TlsSetupError(tls.where, problem) from None
     except TlsSetupError as error:
+        # `client_context` knows the bytes of the CA file, but not its name.
         raise TlsSetupError(tls.ca or tls.where, error.problem) from None
     if tls.certificate is not None:
         load_key_pair(context, tls.certificate)
@@ -76,5 +77,6 @@ def _build(tls: UpstreamTls) -> ssl.SSLContext:
 
 
 def _system_has_authorities() -> bool:
+    # A container image may have none. OpenSSL loads that without an error, and every server would then be untrusted.
     paths = ssl.get_default_verify_paths()
     return bool(paths.cafile) or bool(paths.capath and os.listdir(paths.capath))

@@ -3,12 +3,12 @@
 Two readers look at the same bytes:
 - Our own (`der`) gives the values. It is as tolerant as OpenSSL, which has verified the chain: it reads a T61String, an
   `@` in a PrintableString or a time without seconds.
-- `cryptography` gives a second opinion. A field that it refuses is listed in `Certificate.unreadable` with the reason,
-  though its value may be there. **Such a value is for display: no decision may match it**, because another program
-  could read it otherwise.
+- `cryptography` gives a second opinion. `Certificate.unreadable` lists each field that it refuses, with the reason,
+  even if our reader has a value for it. **Such a value is for display: no decision may match it**, because another
+  program could read it otherwise.
 
-So tolerance admits no one: a decision checks `unreadable` first. A test compares both readers over mutated
-certificates: where `cryptography` reads a field, ours gives the same value.
+A decision checks `unreadable` first, so no peer gets in by a tolerant reading. A test compares both readers over
+mutated certificates: where `cryptography` reads a field, ours gives the same value.
 """
 
 import base64
@@ -37,22 +37,22 @@ from proxy.x509.names import NO_NAME, NO_NAMES, AlternativeNames, Name, read_nam
 from proxy.x509.second_opinion import FIELDS, second_opinion
 from proxy.x509.signatures import read_hash
 
-# A time that cannot be read makes the certificate one that is never valid.
+# Stand-ins for unreadable times. The certificate begins after it ends, so it is valid at no time.
 _NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC), datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 
 class Unreadable(ValueError):
-    """A certificate or a needed field of it cannot be read; the text says which and why."""
+    """A certificate, or a field of it that a decision needs, cannot be read. The text names the field and the fault."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Certificate:
-    """One certificate. Two are equal if their bytes are.
+    """One certificate. Two certificates are equal if their bytes are equal.
 
-    `unreadable`: field -> why, for each field that is not well-formed or that `cryptography` refuses. Fields: version,
-    serial, signature algorithm, issuer, validity, subject, public key; subjectAltName and the other extensions by their
-    names in RFC 5280, those that are not looked at here by their OID; extensions or certificate where `cryptography`
-    refuses the whole. A certificate without readable times is never valid.
+    `unreadable`: field -> reason, for each field that is not well-formed or that `cryptography` refuses. The fields are
+    version, serial, signature algorithm, issuer, validity, subject and public key; each extension by its name in
+    RFC 5280, or by its OID if this package does not read it; and `extensions` or `certificate` if `cryptography`
+    refuses either as a whole. A certificate without readable times is never valid.
     """
 
     der: bytes = field(repr=False)
@@ -83,7 +83,7 @@ class Certificate:
 
     @property
     def parsed(self) -> x509.Certificate:
-        """The object of `cryptography`. Raises Unreadable if it could not load the certificate."""
+        """The certificate as `cryptography` loaded it. Raises Unreadable if it could not."""
         if self._parsed is None:
             raise Unreadable(self.why_unreadable)
         return self._parsed
@@ -96,7 +96,7 @@ class Certificate:
 
     @property
     def why_unreadable(self) -> str:
-        """Every unreadable field with its reason, in one line; empty if there is none."""
+        """Each unreadable field with its reason, in one line; empty if all are readable."""
         return "; ".join(f"{name}: {why}" for name, why in self.unreadable.items())
 
     @property
@@ -110,7 +110,7 @@ class Certificate:
 
     @property
     def spki_sha256(self) -> str:
-        """SHA-256 of the public key, base64, as `peers[].cert.spki_sha256` has it."""
+        """SHA-256 of the public key in base64, the form of `peers[].cert.spki_sha256`."""
         return base64.b64encode(hashlib.sha256(self.key.spki).digest()).decode()
 
     @property
@@ -119,9 +119,10 @@ class Certificate:
 
     @property
     def is_ca(self) -> bool:
-        """True if OpenSSL takes it for a CA: also a self-issued version 1 certificate, which has no constraints."""
+        """True if OpenSSL accepts the certificate as a CA."""
         if self.basic_constraints is not None:
             return self.basic_constraints.is_ca
+        # Version 1 has no extensions, and OpenSSL takes a self-issued certificate of version 1 for a root.
         return self.version == 1 and self.is_self_issued
 
     @property
@@ -131,12 +132,12 @@ class Certificate:
 
     @property
     def for_servers(self) -> bool:
-        """As `for_clients`, for TLS servers."""
+        """True if the extended key usage admits TLS servers. The rule of `for_clients` applies."""
         return self.extended_key_usage is None or SERVER_AUTH in self.extended_key_usage
 
     @property
     def limits_names(self) -> bool:
-        """True if it has name constraints."""
+        """True if the certificate has name constraints."""
         return NAME_CONSTRAINTS in self.extensions
 
     def may(self, usage: str) -> bool:
@@ -144,10 +145,8 @@ class Certificate:
         return self.key_usage is None or usage in self.key_usage
 
     def issued(self, other: "Certificate") -> bool:
-        """Return whether this name and key have signed `other`, be it valid or not. Raises Unreadable.
-
-        An unreadable name is an error, not a "no": this issuer might have revoked `other`.
-        """
+        """Return whether this name and this key have signed `other`. Raises Unreadable. Does not check validity."""
+        # An unreadable name is an error and not a "no": a "no" would skip the CRL of an issuer that revoked `other`.
         self.require("subject")
         other.require("issuer")
         if not self.subject.is_same(other.issuer):
@@ -155,9 +154,9 @@ class Certificate:
         try:
             other.parsed.verify_directly_issued_by(self.parsed)
         except Unreadable:
-            raise
+            raise  # a ValueError as well, and the clause below would turn it into a "no"
         except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-            return False
+            return False  # a key of the same name (a CA before its renewal), or one that cannot sign certificates
         return True
 
 
@@ -167,7 +166,7 @@ def fingerprint(der: bytes) -> str:
 
 
 def read(source: bytes | x509.Certificate) -> Certificate:
-    """Read a certificate (DER). Raises Unreadable if not even its fields can be told apart."""
+    """Read a certificate (DER). Raises Unreadable if even the boundaries of its fields are broken."""
     der = source if isinstance(source, bytes) else source.public_bytes(Encoding.DER)
     try:
         certificate, odd = _read_fields(der)
@@ -175,19 +174,19 @@ def read(source: bytes | x509.Certificate) -> Certificate:
         raise Unreadable(f"not a certificate in DER: {error}") from None
     parsed, refused = second_opinion(der)
     if parsed is not None and "public key" not in refused:
-        # Encoded again, a key has one form (uncompressed point, no stray parameters), by which it is pinned.
+        # Encode the key again, so that each key has one form: uncompressed point, no stray parameters. Otherwise one
+        # key would have several SPKI hashes, and a pin or a CRL of its CA would miss some of them.
         spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         certificate = replace(certificate, key=replace(certificate.key, spki=spki))
     return replace(certificate, unreadable=_merge(odd, refused), _parsed=parsed)
 
 
 def _merge(odd: dict[str, str], refused: dict[str, str]) -> dict[str, str]:
-    """Return the unreadable fields: those that our reader found odd, and those that `cryptography` refused.
-
-    Where `cryptography` refuses the certificate or its extensions as a whole, the fields that ours names replace that.
-    """
+    """Return the unreadable fields: `odd` by our own reader, `refused` by `cryptography`."""
     merged = dict(odd)
     for name, why in refused.items():
+        # `cryptography` may refuse the certificate or its extensions as a whole. If our reader knows which fields of
+        # them are broken, their names help the administrator more than the general one.
         narrower = {"certificate": odd.keys(), "extensions": odd.keys() - FIELDS}.get(name)
         if not narrower:
             merged.setdefault(name, why)
@@ -195,7 +194,7 @@ def _merge(odd: dict[str, str], refused: dict[str, str]) -> dict[str, str]:
 
 
 class _Fields:
-    """Collects the values of fields, and what is odd about those that are not well-formed."""
+    """The values of the fields read so far, and the fault of each field that is not well-formed."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -203,6 +202,7 @@ class _Fields:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
+        """Note a DerError inside the block as the fault of field `name`; the next field is read all the same."""
         try:
             yield
         except DerError as error:
@@ -210,17 +210,19 @@ class _Fields:
 
 
 def _read_fields(der: bytes) -> tuple[Certificate, dict[str, str]]:
-    """Read a Certificate (RFC 5280 section 4.1). Raises DerError if the fields cannot be told apart."""
+    """Read a Certificate (RFC 5280 section 4.1). Raises DerError if the boundaries of its fields are broken."""
     outer = read_element(der).expect(Tag.SEQUENCE).reader()
     tbs = outer.next(Tag.SEQUENCE).reader()
     algorithm = outer.next()
     outer.next(Tag.BIT_STRING)
     outer.expect_end()
     version = tbs.optional(0xA0)
+    # The second of the six repeats `algorithm`. OpenSSL verifies no signature if the two differ.
     serial, _, issuer, validity, subject, key = (tbs.next() for _ in range(6))
-    rest = {element.tag: element for element in tbs.elements()}
+    rest = {element.tag: element for element in tbs.elements()}  # [1] and [2] unique identifiers, [3] extensions
     fields = _Fields()
     values = fields.values
+    # Below, a value is stored before its form is checked: `pki inspect` shows what an odd field contains.
     with fields.reading("version"):
         values["version"] = _version(version)
     with fields.reading("serial"):
@@ -255,7 +257,7 @@ def _version(element: Element | None) -> int:
     version = read_element(element.content).integer() + 1
     if version not in (1, 2, 3):
         raise DerError(f"version {version} does not exist")
-    if version == 1:
+    if version == 1:  # the default of the field: DER omits defaults (X.690 section 11.5)
         raise DerError("version 1 is written out, which DER leaves out")
     return version
 

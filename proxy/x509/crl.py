@@ -1,6 +1,6 @@
-"""Certificate revocation lists (RFC 5280 section 5), as `cryptography` reads them: a list must be well-formed.
+"""Certificate revocation lists (RFC 5280 section 5), read by `cryptography` alone: a list must be well-formed.
 
-A list is not read tolerantly: an entry that was skipped would let in the certificate that it revokes.
+There is no tolerant reader for lists. Skipping an odd entry would let in the certificate that the entry revokes.
 """
 
 import datetime
@@ -18,13 +18,14 @@ from proxy.x509.second_opinion import REFUSALS, in_one_line
 
 @dataclass(frozen=True, slots=True)
 class Crl:
-    """One list. `issuer` is RFC 4514."""
+    """One list. `issuer`: the name of the issuer as RFC 4514 text."""
 
     parsed: x509.CertificateRevocationList = field(repr=False)
     issuer: str
     last_update: datetime.datetime
     next_update: datetime.datetime | None
-    _verdicts: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)  # a large list is hashed once
+    # SHA-256 of a CA -> result of `is_of`. Verifying hashes the whole list, and every tenant that inherits it asks.
+    _verdicts: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def pem(self) -> bytes:
@@ -40,7 +41,7 @@ class Crl:
 
     @property
     def serials(self) -> tuple[int, ...]:
-        """The serials of the revoked certificates, in their order. Raises ValueError if an entry is broken."""
+        """The serials of the revoked certificates, in list order. Raises ValueError if an entry is broken."""
         return tuple(entry.serial_number for entry in self.parsed)
 
     @property
@@ -49,6 +50,8 @@ class Crl:
 
         Raises ValueError if the extensions are broken.
         """
+        # The extensions that narrow a list are critical (delta, scope: RFC 5280 sections 5.2.4 and 5.2.5). An unknown
+        # critical one may narrow it as well. A distribution point that names no limit covers everything.
         for extension in self.parsed.extensions:
             scope = extension.value
             whole = isinstance(scope, x509.IssuingDistributionPoint) and not (
@@ -63,7 +66,7 @@ class Crl:
         return None
 
     def is_named_for(self, ca: Certificate) -> bool:
-        """Return whether `ca` has the name of the issuer."""
+        """Return whether the list names the subject of `ca` as its issuer."""
         return self.parsed.issuer == ca.parsed.subject
 
     def is_of(self, ca: Certificate) -> bool:
@@ -74,14 +77,14 @@ class Crl:
 
     def _is_signed_by(self, ca: Certificate) -> bool:
         try:
-            # A key of another kind (X25519) raises TypeError.
+            # A key that cannot sign (X25519) raises TypeError.
             return self.parsed.is_signature_valid(ca.parsed.public_key())  # type: ignore[arg-type]
         except (ValueError, TypeError, UnsupportedAlgorithm):
             return False
 
 
 def read_crl(der: bytes) -> Crl:
-    """Read one list. Raises ValueError saying what is wrong."""
+    """Read one list. Raises ValueError with the fault."""
     try:
         crl = x509.load_der_x509_crl(der)
         return Crl(crl, crl.issuer.rfc4514_string(), crl.last_update_utc, crl.next_update_utc)
@@ -94,7 +97,7 @@ def _unreadable(error: Exception) -> ValueError:
 
 
 def read_crls(data: bytes) -> tuple[Crl, ...]:
-    """Read the lists of a PEM file, or the one of a DER file. Raises ValueError saying what is wrong."""
+    """Read all lists of a PEM file, or the one list of a DER file. Raises ValueError with the fault."""
     return tuple(read_crl(der) for der in _lists(data))
 
 

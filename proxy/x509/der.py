@@ -1,11 +1,11 @@
-"""Reads DER (X.690), as much of it as certificates need, from bytes that a peer may have sent.
+"""Reads the part of DER (X.690) that certificates need, from bytes that a peer may have sent.
 
 `cryptography` reads certificates strictly. OpenSSL, which verifies them, does not: it accepts a T61String in Latin-1, a
-PrintableString with an `@`, a time without seconds. Such a certificate has to be shown and explained, so its fields are
-read here. `asn1crypto` is as tolerant, but not kept (newest release: 1.5.1 of March 2022); it does not report which
-field is odd, and over mutated certificates it raises ValueError, KeyError, AttributeError and RecursionError.
+PrintableString with an `@`, a time without seconds. The gateway has to show and explain such a certificate, so it reads
+the fields here. `asn1crypto` is as tolerant, but it is not maintained (newest release: 1.5.1 of March 2022), does not
+report which field is odd, and raises KeyError, AttributeError and RecursionError over mutated certificates.
 
-Three properties keep this reader safe, without any care of its callers:
+Three properties keep this reader safe, whatever its callers do:
 - an element cannot pass the element that holds it: the end of the parent is fixed before its children are read;
 - nothing is allocated from a length: a length only moves a cursor inside bytes that exist;
 - there is no recursion: each call descends one level, so the depth is that of the calling code.
@@ -18,15 +18,16 @@ import enum
 import re
 from collections.abc import Iterator
 
-# X.509 has no longer identifier in use. An arc of unlimited size would be converted to decimal in quadratic time.
-_LONGEST_OID = 128  # bytes
-_LONGEST_LENGTH = 4  # octets of a length, so 4 GiB
+# Bytes. No identifier in use is longer, and the conversion of an arc to decimal takes quadratic time.
+_LONGEST_OID = 128
+_LONGEST_LENGTH = 4  # octets of a length: up to 4 GiB, more than any file that is read
 
+# YYMMDD or YYYYMMDD, hhmm, then what BER leaves optional: seconds, a fraction (dropped), a zone.
 _TIME = re.compile(rb"(\d{2}|\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?(?:\.\d{1,9})?(Z|[+-]\d{4})?")
 
 
 class DerError(ValueError):
-    """The bytes are not what belongs at this place."""
+    """The bytes are no DER, or not the element that belongs here. The text names the fault."""
 
 
 class Tag(enum.IntEnum):
@@ -52,7 +53,7 @@ class Tag(enum.IntEnum):
 
 
 class Element:
-    """One element: its tag, and where its content lies in the bytes."""
+    """One element: its tag, and the positions of its header and content in the bytes, which it does not copy."""
 
     __slots__ = ("_body", "_data", "_end", "_start", "tag")
 
@@ -92,7 +93,7 @@ class Element:
         return len(content) < 2 or not (content[0] in (0, 0xFF) and (content[0] ^ content[1]) < 0x80)
 
     def boolean(self) -> bool:
-        """Return the value of a BOOLEAN. DER has 00 and FF only; OpenSSL takes any other octet for true as well."""
+        """Return the value of a BOOLEAN. DER has only 00 and FF; like OpenSSL, any octet but 00 counts as true."""
         content = self.expect(Tag.BOOLEAN).content
         if len(content) != 1:
             raise DerError(f"a BOOLEAN of {len(content)} bytes")
@@ -109,7 +110,7 @@ class Element:
             if not octet & 0x80:
                 arcs.append(arc)
                 arc = 0
-        first = min(arcs[0] // 40, 2)  # the first two arcs share a number
+        first = min(arcs[0] // 40, 2)  # the first number is 40 * arc 1 + arc 2, and arc 1 is at most 2
         return ".".join(map(str, [first, arcs[0] - 40 * first, *arcs[1:]]))
 
     def bits(self) -> bytes:
@@ -120,7 +121,8 @@ class Element:
         return content[1:]
 
     def flags(self) -> frozenset[int]:
-        """Return the numbers of the bits that are set in a BIT STRING, from 0. Only the first 32 bits are looked at."""
+        """Return the positions of the set bits among the first 32 of a BIT STRING; bit 0 is the first one."""
+        # 32 bits are enough: keyUsage, the one caller, has nine. The set of a longer string could grow with the input.
         content = self.expect(Tag.BIT_STRING).content
         if not content or content[0] > 7 or (content[0] and len(content) == 1):
             raise DerError("a BIT STRING with a wrong count of unused bits")
@@ -141,7 +143,7 @@ class Element:
         try:
             month, day, hour, minute, second = (int(part or 0) for part in match.groups()[1:6])
             when = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC)
-            if zone != b"Z":
+            if zone != b"Z":  # the text is local time, which is ahead of UTC where the offset is positive
                 offset = datetime.timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
                 when = when - offset if zone[:1] == b"+" else when + offset
         except (ValueError, OverflowError):
@@ -158,11 +160,11 @@ class DerReader:
         self._data, self._at, self._end = data, start, len(data) if end is None else end
 
     def next(self, tag: int | None = None) -> Element:
-        """Return the next element, which must have `tag` if one is given."""
+        """Return the next element and move past it. Raises DerError if it does not have `tag`, where one is given."""
         data, start = self._data, self._at
         body, length = self._header()
         end = body + length
-        if end > self._end:
+        if end > self._end:  # the end of the parent, not of the bytes: a child never reaches into what follows it
             raise DerError(f"an element of {length} bytes where {self._end - body} are left")
         element = Element(data, data[start], start, body, end)
         if tag is not None:
@@ -175,7 +177,7 @@ class DerReader:
         data, at, end = self._data, self._at, self._end
         if at + 2 > end:
             raise DerError("cut off in the header of an element")
-        if data[at] & 0x1F == 0x1F:
+        if data[at] & 0x1F == 0x1F:  # tag numbers above 30, which X.509 does not use
             raise DerError("a tag of several octets")
         first = data[at + 1]
         body = at + 2

@@ -1,4 +1,4 @@
-"""Reads the certificate extensions that the gateway uses (RFC 5280 section 4.2.1), each by itself."""
+"""Reads the certificate extensions that the gateway uses (RFC 5280 section 4.2.1), each independently of the others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ ANY_USAGE = "2.5.29.37.0"
 
 NAME_CONSTRAINTS = "2.5.29.30"
 
-#: In the order of the bits (RFC 5280 section 4.2.1.3).
+#: Names of the bits of keyUsage, in their order (RFC 5280 section 4.2.1.3).
 _KEY_USAGES = (
     "digitalSignature",
     "contentCommitment",
@@ -29,7 +29,7 @@ _KEY_USAGES = (
 
 @dataclass(frozen=True, slots=True)
 class BasicConstraints:
-    """`path_length` None: no limit."""
+    """The basicConstraints extension. `path_length` None: no limit."""
 
     is_ca: bool
     path_length: int | None = None
@@ -37,7 +37,7 @@ class BasicConstraints:
 
 @dataclass(slots=True)
 class Extensions:
-    """The values of the extensions. None: absent or, if `problems` names it, not well-formed."""
+    """The values of the extensions. None: the extension is absent, or not well-formed if `problems` names it."""
 
     basic_constraints: BasicConstraints | None = None
     key_usage: frozenset[str] | None = None
@@ -57,13 +57,13 @@ def read_extensions(element: Element) -> Extensions:
         reader = extension.expect(Tag.SEQUENCE).reader()
         oid = reader.next().oid()
         if (critical := reader.optional(Tag.BOOLEAN)) is not None:
-            critical.boolean()
+            critical.boolean()  # checks its form; OpenSSL is the one that refuses unknown critical extensions
         value = reader.next(Tag.OCTET_STRING).content
         reader.expect_end()
         name, attribute, parse = _KNOWN.get(oid, (oid, "", None))
         if oid in present:
-            # RFC 5280 section 4.2 allows one of each: two readers could disagree on which of two counts.
-            found.problems[name] = "stands twice"
+            # RFC 5280 section 4.2 allows one of each. Another reader could take the second one.
+            found.problems[name] = "occurs twice"
         elif parse is not None:
             try:
                 setattr(found, attribute, parse(read_element(value)))

@@ -1,4 +1,4 @@
-"""Reads files of certificates: PEM blocks, and a hint where a file holds something else."""
+"""Reads files of certificates. The error for a file of another kind names that kind and how to convert it."""
 
 import binascii
 import functools
@@ -15,14 +15,15 @@ _PKCS12 = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...)\x02\x01\x03", r
 
 
 def blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield label and bytes of each PEM block (RFC 7468); of private keys the label only. Raises ValueError."""
+    """Yield label and bytes of each PEM block (RFC 7468), no bytes for a private key. Raises ValueError."""
     at = 0
     while (begin := _BEGIN.search(data, at)) is not None:
         label = begin[1].decode()
         end = data.find(b"-----END ", begin.end())
         if not data.startswith(b"-----END %b-----" % begin[1], end):
             raise ValueError(f"the PEM block {label} is cut off")
-        # An encrypted key has headers (RFC 1421) before its base64; no key is needed here.
+        # The text of a key is not decoded: an encrypted one has headers (RFC 1421) before its base64, and no caller
+        # needs a key.
         yield label, b"" if label.endswith("PRIVATE KEY") else _decode(label, data[begin.end() : end])
         at = end + len(b"-----END ")
 
@@ -36,9 +37,9 @@ def _decode(label: str, text: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=64)
 def read_certificates(data: bytes) -> tuple[Certificate, ...]:
-    """Read the certificates of a PEM file, each of them readable in full. Raises ValueError saying what is wrong.
+    """Read the certificates of a PEM file, all of which must be readable in full. Raises ValueError with the fault.
 
-    The last files are cached: the checks of a configuration, its TLS contexts and its metrics read the same bytes.
+    The last 64 files are cached: the checks of a configuration, its TLS contexts and its metrics read the same bytes.
     """
     if b"-----BEGIN CERTIFICATE-----" not in data:
         raise ValueError(f"holds no PEM certificate{_what_instead(data)}")
@@ -62,7 +63,10 @@ def _read_whole(der: bytes) -> Certificate:
 
 
 def read_leaf_first(data: bytes) -> tuple[Certificate, ...]:
-    """Read the certificates of a PEM or DER file, whose fields may be unreadable. Raises ValueError if it has none."""
+    """Read the certificates of a PEM or DER file in their order. Their fields may be unreadable.
+
+    Raises ValueError if the file contains no certificate.
+    """
     ders = [der for label, der in blocks(data) if label in _CERTIFICATE_LABELS] or [data]
     return tuple(map(read, ders))
 

@@ -36,9 +36,9 @@ LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,32})-----")  # RFC 7468 section 3
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key. `kind`: RSA, EC, DSA, Ed25519, ..., or an OID; `curve`: of EC, the name of SEC 2 or RFC 5639.
+    """A public key. `kind`: RSA, EC, DSA, Ed25519, ..., or the OID of an unknown algorithm; `bits` 0: unknown.
 
-    `spki` is the SubjectPublicKeyInfo in DER. `bits` 0: unknown.
+    `curve`: for EC, the name in SEC 2 or RFC 5639. `spki`: the SubjectPublicKeyInfo in DER.
     """
 
     kind: str = ""
@@ -75,6 +75,8 @@ def read_key(element: Element) -> Key:
     if oid == _EC:
         parameters = algorithm.next()
         if parameters.tag != Tag.OBJECT_IDENTIFIER:
+            # RFC 5480 section 2.1.1 forbids parameters: with a generator of its own choice an attacker has a private
+            # key for the public key of any CA (CVE-2020-0601).
             raise DerError("an EC key whose curve is given by parameters, not by name")
         curve = parameters.oid()
         if curve not in _CURVES:
@@ -93,10 +95,10 @@ class EncryptedKey(ValueError):
 
 
 def public_key_of(key: bytes) -> bytes:
-    """Return the SubjectPublicKeyInfo (DER) of a PEM private key. Raises EncryptedKey, or ValueError saying why."""
+    """Return the SubjectPublicKeyInfo (DER) of a PEM private key. Raises EncryptedKey or another ValueError."""
     try:
         public = load_pem_private_key(key, password=None).public_key()
-    except TypeError:
+    except TypeError:  # how `cryptography` reports that the key needs a password
         raise EncryptedKey(
             "is encrypted, and a service cannot ask for its password: decrypt it with `openssl pkey -in FILE -out NEW`"
         ) from None
@@ -107,6 +109,6 @@ def public_key_of(key: bytes) -> bytes:
 
 
 def other_pem(data: bytes) -> str:
-    """Return what PEM file it is instead, for the end of a message; empty for none."""
+    """Return `: it holds LABEL` for a PEM file, to end the message for a wrong file; "" for other files."""
     label = LABEL.search(data)
     return f": it holds {label[1].decode()}" if label is not None else ""

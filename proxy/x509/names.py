@@ -9,7 +9,7 @@ from proxy.x509.der import DerError, Element, Tag
 
 COMMON_NAME = "2.5.4.3"
 
-# RFC 4514 section 3, as `cryptography` has them.
+# The short names that RFC 4514 section 3 gives and `cryptography` prints. Other attributes keep their OID.
 _SHORT_NAMES = {
     COMMON_NAME: "CN",
     "2.5.4.7": "L",
@@ -23,7 +23,8 @@ _SHORT_NAMES = {
 }
 _SPECIAL = re.compile(r'["+,;<>\\]')
 _PRINTABLE = re.compile(rb"[A-Za-z0-9 '()+,./:=?-]*")  # X.680 section 41.4
-# A T61String of a device of the nineties is Latin-1, of others UTF-8. OpenSSL prints it as Latin-1.
+# Types whose content is read as UTF-8, then as Latin-1. A T61String is Latin-1 on devices of the nineties and UTF-8 on
+# others; OpenSSL prints it as Latin-1.
 _OCTET_STRINGS = {
     Tag.UTF8_STRING,
     Tag.NUMERIC_STRING,
@@ -39,10 +40,10 @@ _OCTET_STRINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A distinguished name. `text` is RFC 4514: last attribute first, special characters escaped.
+    """A distinguished name. `text`: as RFC 4514 writes it, last attribute first, special characters escaped.
 
-    `attributes` holds (OID, value) for each relative name; a value that is not text is `#` and its hex digits.
-    `problem`: why the name is not well-formed, or empty. With a problem the text is for display, not for comparison.
+    `attributes`: the set of (OID, value) of each relative name; a value that is not text is `#` and its hex digits.
+    `problem`: the fault of a name that is not well-formed, else "". Such a name is for display, not for comparison.
     """
 
     text: str = ""
@@ -54,7 +55,7 @@ class Name:
         return self.text
 
     def is_same(self, other: "Name") -> bool:
-        """Return whether both have equal attributes, however their strings are encoded."""
+        """Return whether both names have equal attributes. The types of their strings may differ."""
         return self.attributes == other.attributes
 
 
@@ -102,7 +103,7 @@ def _relative_name(element: Element) -> list[_Value]:
 
 
 def _text(value: Element) -> tuple[str | None, str]:
-    """Return the text of an attribute or None, and what is odd about it, or an empty string."""
+    """Return the text of an attribute, None if it is not text, and its fault, "" if it has none."""
     raw = value.content
     try:
         if value.tag == Tag.BMP_STRING:
@@ -134,7 +135,7 @@ def escape(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AlternativeNames:
-    """DNS names, URIs and IP addresses as they are written. `problem`: why one of them could not be read."""
+    """DNS names, URIs and IP addresses as the certificate has them. `problem`: the faults of unreadable ones, or ""."""
 
     dns: tuple[str, ...] = ()
     uri: tuple[str, ...] = ()
@@ -164,7 +165,7 @@ def read_alternative_names(element: Element) -> AlternativeNames:
 
 
 def _address(raw: bytes) -> str:
-    if len(raw) in (8, 32):  # address and mask, as name constraints have them
+    if len(raw) in (8, 32):  # address and mask: meant for name constraints, and `cryptography` reads them in a SAN too
         half = len(raw) // 2
         mask = int.from_bytes(raw[half:], "big")
         prefix = mask.bit_count()

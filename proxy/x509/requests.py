@@ -16,7 +16,7 @@ LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `subject` is RFC 4514; `signature_valid` proves that the sender has the private key."""
+    """One request. `subject`: RFC 4514 text. `signature_valid`: the requester has the private key of `key`."""
 
     parsed: x509.CertificateSigningRequest = field(repr=False)
     subject: str
@@ -26,7 +26,7 @@ class Request:
 
 
 def read_request(data: bytes) -> Request:
-    """Read the first request of a PEM file, or the one of a DER file. Raises ValueError saying what is wrong."""
+    """Read the first request of a PEM file, or the one request of a DER file. Raises ValueError with the fault."""
     der = next((block for label, block in blocks(data) if label in LABELS), data)
     try:
         request = x509.load_der_x509_csr(der)

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-#: What `cryptography` raises for a certificate or a field that it does not read.
+#: The exceptions of `cryptography` for a certificate or a field that it refuses.
 REFUSALS = (
     ValueError,
     TypeError,  # a name of a type that its attribute cannot have
@@ -17,6 +17,7 @@ REFUSALS = (
     x509.UnsupportedGeneralNameType,
 )
 
+# `cryptography` parses lazily: loading succeeds with broken fields, and the exception comes when a field is read.
 _LOOKS: dict[str, Callable[[x509.Certificate], object]] = {
     "serial": lambda certificate: certificate.serial_number,
     "signature algorithm": lambda certificate: certificate.signature_hash_algorithm,
@@ -28,15 +29,16 @@ _LOOKS: dict[str, Callable[[x509.Certificate], object]] = {
     ),
     "extensions": lambda certificate: certificate.extensions,
 }
-#: The fields that it is asked for.
+#: The fields that `second_opinion` reads.
 FIELDS = frozenset(_LOOKS)
 
 
 def second_opinion(der: bytes) -> tuple[x509.Certificate | None, dict[str, str]]:
-    """Return the object of `cryptography`, None if it cannot be loaded, and each refused field with the reason."""
+    """Return the certificate as `cryptography` loads it, None if it cannot, and each refused field with the reason."""
     refused: dict[str, str] = {}
     with warnings.catch_warnings():
-        # It prints warnings about old devices' certificates (a serial of zero, a country of three letters).
+        # `cryptography` warns of faults that it tolerates (a serial of zero, a country of three letters). Old devices
+        # have them, and each connection would print a line.
         warnings.simplefilter("ignore")
         try:
             parsed = x509.load_der_x509_certificate(der)

@@ -1,4 +1,4 @@
-"""Names the hash of each signature algorithm."""
+"""The hash of each signature algorithm, by which `strength` recognises weak signatures."""
 
 from proxy.x509.der import DerError, Element, Tag
 
@@ -53,14 +53,17 @@ _WITHOUT_HASH = {
 
 
 def read_hash(element: Element) -> str | None:
-    """Return the hash of an AlgorithmIdentifier, None if it needs none. Raises DerError for an unknown algorithm."""
+    """Return the hash of a signature's AlgorithmIdentifier, None for an algorithm that has none.
+
+    Raises DerError for an unknown algorithm: it could be a weak one.
+    """
     reader = element.expect(Tag.SEQUENCE).reader()
     oid = reader.next().oid()
     if oid == _PSS:
         parameters = reader.optional(Tag.SEQUENCE)
         explicit = None if parameters is None else parameters.reader().optional(0xA0)
         if explicit is None:
-            return "sha1"  # the default (RFC 4055 section 3.1)
+            return "sha1"  # the default of RSASSA-PSS (RFC 4055 section 3.1), so an omitted hash is a weak one
         oid = explicit.reader().next(Tag.SEQUENCE).reader().next().oid()
         return _known(_PSS_HASHES, oid)
     return None if oid in _WITHOUT_HASH else _known(_HASHES, oid)

@@ -1,6 +1,6 @@
 """Judges which certificates are too weak (PS3.15 B.13: RSA from 2048 bits, EC from 256 bits, SHA-2).
 
-It is the only judge: `check`, `pki inspect`, `pki issue` and the live path cannot disagree. SHA-224 is SHA-2.
+This is the only judge, so `check`, `pki inspect`, `pki issue` and the live path agree. SHA-224 is part of SHA-2.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _BROKEN_HASHES = {"md2": "MD2", "md4": "MD4", "md5": "MD5", "sha1": "SHA-1"}
 
 
 def key_weakness(key: Key) -> str | None:
-    """Return why the key is too weak or of a kind that is not accepted, or None."""
+    """Return the weakness of a key, or that its kind is not accepted; None for a strong key."""
     if key.is_edwards:
         return None
     if key.kind not in ("RSA", "EC"):
@@ -25,15 +25,15 @@ def key_weakness(key: Key) -> str | None:
 
 
 def weakness(certificate: Certificate, *, anchor: bool | None = None) -> str | None:
-    """Return why the certificate is too weak, or None.
+    """Return the weakness of a certificate, or None.
 
-    The signature of an `anchor` is not looked at: the certificate is trusted as itself, whatever has signed it. With
-    `anchor` None a self-issued certificate counts as one.
+    `anchor`: the certificate is trusted as itself. None: it is if it is self-issued.
     """
     weak = key_weakness(certificate.key)
     if weak is not None:
         return weak
     broken = _BROKEN_HASHES.get(certificate.signature_hash or "")
+    # No verifier checks the signature of an anchor, so its hash protects nothing. Many roots are signed with SHA-1.
     if broken is not None and not (certificate.is_self_issued if anchor is None else anchor):
         return f"signed with {broken}; SHA-2 is needed"
     return None
@@ -42,7 +42,7 @@ def weakness(certificate: Certificate, *, anchor: bool | None = None) -> str | N
 def chain_weakness(chain: Sequence[Certificate]) -> str | None:
     """Return the first weakness in a verified chain (leaf first, anchor last) with its subject, or None.
 
-    Raises Unreadable if a key or a signature algorithm is of no known kind.
+    Raises Unreadable if a key or a signature algorithm is of unknown kind: its strength is then unknown too.
     """
     for depth, certificate in enumerate(chain, 1):
         anchor = depth == len(chain)

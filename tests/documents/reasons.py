@@ -1,16 +1,14 @@
-"""docs/reference/reasons.md: where each reason comes from, what answers it, and which rows test it."""
+"""docs/reference/reasons.md: each reason with its stage, its answer, the rules that give it, and its tests."""
 
-import re
-from functools import cache
+from itertools import groupby
 
 from proxy.observe.answers import describe_answer
 from proxy.policy import Reason
-from tests.documents.files import ROOT
-from tests.documents.markdown import code, page, table
-from tests.documents.rows import rows
+from tests.documents.markdown import page, table
+from tests.documents.rules import other_tests, places, rows_of
 
-#: Where reasons are described or counted, not given.
-_NOT_GIVING = ("proxy/cli/", "proxy/explain/", "proxy/observe/", "proxy/policy/reasons.py")
+#: What stands for the rule of a reason that no code gives.
+NOT_BUILT = "not built yet"
 
 
 def reasons() -> str:
@@ -18,31 +16,42 @@ def reasons() -> str:
     return page(
         "Reasons in the code",
         "proxy/policy/reasons.py",
-        "For each word of `reason`: the stage and the files that give it, the answer on the wire, and its tests: rows",
-        "of [robustness.md](../robustness.md), or files below `tests/` where no row has it. What operators do about it",
-        "is in [refusals.md](../refusals.md).",
+        "Each word of `reason` with its rule and its tests. What operators do about it: [refusals.md](../refusals.md).",
         "",
-        *table(["Reason", "Stage", "On the wire", "In the code", "Tests"], map(_row, Reason)),
+        "- *Stage*: where the reason mostly arises ([stages](../architecture.md#the-life-of-an-association)).",
+        "- *Rule*: the functions and tables that decide on the reason or give it.",
+        "- *Rows*: rows of [robustness.md](../robustness.md). Each number links to its test with a whole gateway.",
+        "- *Other tests*: unit and integration tests, at most four.",
+        "",
+        *table(["Reason", "Stage", "On the wire", "Rule", "Rows", "Other tests"], map(_row, Reason)),
     )
 
 
 def _row(reason: Reason) -> tuple[str, ...]:
-    numbers = [str(row.number) for row in rows().values() if reason in row.reasons]
     stage = reason.stage.name.lower().replace("_", " ")
     link = f"[`{reason}`](../refusals.md#{reason})"
-    symbol = rf"\bReason\.{reason.name}\b"
-    given_in = [name for name in _naming(symbol, "proxy") if not name.startswith(_NOT_GIVING)]
-    named_in = _naming(f'{symbol}|"{reason}"', "tests")
-    tests = ", ".join(numbers) or code(name.removeprefix("tests/") for name in named_in)
-    return link, stage, describe_answer(reason.answer), code(given_in), tests
+    root = "../.."
+    wire, where = describe_answer(reason.answer), rule(reason, root)
+    return link, stage, wire, where, row_links(reason, root), test_links(reason, root)
 
 
-def _naming(pattern: str, folder: str) -> list[str]:
-    """The files of a folder that contain the pattern."""
-    return [path for path, text in _sources(folder) if re.search(pattern, text)]
+def rule(reason: Reason, root: str) -> str:
+    """The functions that give a reason, by file. `root`: the path from the page to the root of the repository."""
+    split = [place.split(" ") for place in places(reason)]
+    by_file = ((file, [name for _, name in several]) for file, several in groupby(split, key=lambda pair: pair[0]))
+    words = [f"{_link(file, file, root)}: {', '.join(f'`{name}`' for name in names)}" for file, names in by_file]
+    return "; ".join(words) or NOT_BUILT
 
 
-@cache
-def _sources(folder: str) -> list[tuple[str, str]]:
-    files = sorted((ROOT / folder).rglob("*.py"))
-    return [(path.relative_to(ROOT).as_posix(), path.read_text()) for path in files]
+def row_links(reason: Reason, root: str) -> str:
+    """The numbers of the rows of a reason, each with a link to its test."""
+    return ", ".join(f"[{row.number}]({root}/tests/{file})" for row, file in rows_of(reason))
+
+
+def test_links(reason: Reason, root: str) -> str:
+    """The unit and integration tests of a reason, with links."""
+    return ", ".join(_link(file, f"tests/{file}", root) for file in other_tests(reason))
+
+
+def _link(text: str, path: str, root: str) -> str:
+    return f"[`{text}`]({root}/{path})"

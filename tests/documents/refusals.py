@@ -8,6 +8,7 @@ from proxy.explain.manual.tls import TLS
 from proxy.explain.manual.upstream import UPSTREAM
 from proxy.explain.refusals import DescribedReason, describe_reason
 from proxy.policy import Reason
+from tests.documents.reasons import row_links, rule, test_links
 
 _CHAPTERS = {
     "Connection": CONNECTION,
@@ -15,6 +16,8 @@ _CHAPTERS = {
     "Request and decision": REQUEST,
     "PACS and open association": UPSTREAM,
 }
+#: Where the user documents tell more of a reason.
+_MORE = {Reason.UPSTREAM_LOOP: "[Loops](upstreams.md#loops): how a loop is found."}
 _HEAD = """\
 # Refusals: what each reason means, and what to do
 
@@ -26,6 +29,8 @@ The access record (`reason`), the metrics, the log and `dicomgate explain` use t
 - *The sender sees* this, in most cases.
 - An *observable* reason lets the request pass while the tenant's `observe_until` lasts, and is counted as
   `would_refuse`.
+- *In the code* and *Tests* lead developers to the rule and to its tests. One table of both for all reasons:
+  [reference/reasons.md](reference/reasons.md).
 
 ## From the answer to the reason
 
@@ -58,4 +63,19 @@ def _entry(described: DescribedReason) -> Iterator[str]:
     yield f"- On the wire: {described.answer}"
     yield f"- The sender sees: {described.sender}"
     yield f"- Check first: {described.check}"
-    yield f"- To change: {described.change}\n"
+    yield f"- To change: {described.change}"
+    if described.reason in _MORE:
+        yield f"- More: {_MORE[described.reason]}"
+    yield from _for_developers(described.reason)
+
+
+def _for_developers(reason: Reason) -> Iterator[str]:
+    """The rule and the tests of a reason: from here a developer is one step from either."""
+    where = rule(reason, "..")
+    numbers, files = row_links(reason, ".."), test_links(reason, "..")
+    if numbers:
+        numbers = f"{'rows' if ',' in numbers else 'row'} {numbers} of [robustness.md](robustness.md)"
+    yield f"- In the code: {where}"
+    if tested := "; ".join(filter(None, (numbers, files))):
+        yield f"- Tests: {tested}"
+    yield ""

@@ -15,7 +15,7 @@ from tests.support.site import Site, port_of
 from tests.support.steering import workers
 
 COUNT = 20
-#: As many transfer syntaxes as 256 KiB hold; a tenth of a second to read.
+#: As many transfer syntaxes as 256 KiB hold: 60 ms to parse.
 LARGE = encode_associate_rq(
     "MAINPACS", "STRANGER", [(number, VERIFICATION, ["1"] * 390) for number in range(1, 256, 2)]
 )

@@ -70,8 +70,8 @@ CONNECTION = {
         "Correct the device or the network. If they really are that slow, raise timeouts.artim.",
     ),
     Reason.PROBE_DISCONNECT: ManualEntry(
-        "The connection was closed before a byte was sent, as load balancers and monitoring do. It is not counted as "
-        "a failure.",
+        "The connection was closed before a byte was sent, as load balancers and monitoring do. It is no failure: "
+        "it is counted in the metrics only, and no access record is written.",
         NOTHING,
         NOTHING,
         sender="Nothing: it closed the connection itself.",

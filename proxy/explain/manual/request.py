@@ -51,7 +51,7 @@ REQUEST = {
         "Have the device propose fewer SOP classes, or raise limits.presentation_contexts.",
     ),
     Reason.NO_PERMITTED_CONTEXT: ManualEntry(
-        "The peer may use none of the presentation contexts that the request proposes.",
+        "The peer may use none of the presentation contexts that the request proposes, or the request proposes none.",
         "Read the detail of the record: it says what each SOP class needs in allow.",
         "Enable a permitted service on the device, or add the service to the peer's allow, sop_classes or "
         "transfer_syntaxes.",

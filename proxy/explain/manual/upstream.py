@@ -35,7 +35,7 @@ UPSTREAM = {
     Reason.UPSTREAM_LOOP: ManualEntry(
         "The upstream leads back to this gateway: by its own address, or through a load balancer, a port forwarder, "
         "NAT or another gateway.",
-        "Read the event `upstream_loop` in the log: it names the server.",
+        "Find the event `upstream_loop` in the log, which has the same name as this reason: it names the server.",
         "Correct the address of the server, or the configuration of the systems in between. The gateway tests such "
         "a loop again after 30 s.",
     ),

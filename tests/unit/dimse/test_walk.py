@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dimse.command import C_CANCEL, C_ECHO, C_FIND, C_MOVE, C_STORE, MAX_COMMAND_SET, N_ACTION, RESPONSE
-from proxy.dimse.walk import LONGEST_HELD_BACK, MessageWalk, RefusedTooLate
+from proxy.dimse.inspection import RefusedTooLate
+from proxy.dimse.walk import LONGEST_HELD_BACK, MessageWalk
 from proxy.pdu import encode_abort, encode_associate_rq, encode_p_data, encode_release_rq
 from proxy.pdu.errors import InvalidPduParameter, PduError, UnexpectedPdu, UnrecognizedPdu
 from tests.support.messages import (

@@ -6,7 +6,7 @@ import dataclasses
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -92,6 +92,8 @@ class Dialling:
     ) -> None:
         self.results: list[str] = []
         self.waits = 0
+        self.on_wait: Callable[[], None] = lambda: None
+        self.seconds: list[float] = []
         self.claim = Claim(None)
         self._upstream = upstream
         self._ready = asyncio.Event()
@@ -122,6 +124,7 @@ class Dialling:
 
     async def event_on(self, leg: Leg) -> None:
         self.waits += 1
+        self.on_wait()
         self._ready.clear()
         await self._ready.wait()
 
@@ -137,9 +140,11 @@ class Dialling:
         self.results.append(result)
 
     def connected(self, seconds: float) -> None:
+        self.seconds.append(seconds)
         self.results.append("ok")
 
     def upstream_secured(self, tls: ssl.SSLObject, settings: UpstreamTls, seconds: float) -> None:
+        self.seconds.append(seconds)
         self.results.append(tls.version() or "")
 
 
@@ -305,3 +310,41 @@ async def test_the_other_addresses_of_its_name_are_dialled() -> None:
         async with dialling(own, good, listeners=(_our(own),)) as d:
             (await d.dial()).close()
             assert d.results == ["loop", "ok"]
+
+
+async def test_a_server_that_gets_no_time_is_neither_dialled_nor_called_down() -> None:
+    """The process stood still past the deadline: the second server is not to blame for it."""
+    with never_accepting() as hole, accepting() as good:
+        async with dialling(hole, good, seconds=0.2, upstream=POOL) as d, asyncio.timeout(5):
+            clock = [0.0]
+            d.station.loop = SimpleNamespace(time=lambda: clock[0])
+
+            def stand_still() -> None:
+                clock[0] = 10.0
+
+            d.on_wait = stand_still
+            with pytest.raises(Refused, match="no connection in"):
+                await d.dial()
+            assert d.results == ["timeout"]
+            assert POOL.servers[1] in d.station.servers.order(POOL)
+
+
+async def test_times_do_not_depend_on_the_clock_of_the_loop() -> None:
+    """That of uvloop has a resolution of a millisecond, in which most servers answer."""
+    with serving(GOOD) as good:
+        async with dialling(good, upstream=SECURE) as d:
+            d.station.loop = SimpleNamespace(time=lambda: 0.0)
+            (await d.dial()).close()
+            assert len(d.seconds) == 2 and all(seconds > 0 for seconds in d.seconds)
+
+
+@pytest.mark.parametrize("bookkeeping", ["connected", "upstream_secured"])
+async def test_a_connection_is_closed_if_it_cannot_be_accounted_for(bookkeeping: str) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with serving(GOOD) as good:
+        async with dialling(good, upstream=SECURE) as d:  # which asserts that no socket is left
+            setattr(d, bookkeeping, fail)
+            with pytest.raises(MemoryError):
+                await d.dial()

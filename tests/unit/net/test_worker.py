@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from proxy.net import refused
 from proxy.net import worker as module
 from proxy.net.association import Association
 from proxy.net.association_end import AssociationEnd
@@ -137,6 +138,20 @@ async def test_a_refusal_that_finds_no_memory_is_given_back(tmp_path: Path, monk
             shortage.setattr(Journal, "access", fail)
             shortage.setattr(Journal, "event", fail)
             assert await b.served(sock)  # the answer is sent before the bookkeeping, which fails
+        assert await b.serves()
+
+
+async def test_a_refusal_whose_answer_cannot_be_sent_is_recorded_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise MemoryError
+
+    async with bed(tmp_path) as b:
+        with monkeypatch.context() as shortage, b.connect() as sock:
+            shortage.setattr(refused, "encode_abort", fail)
+            assert not await b.served(sock)
+        assert [record["reason"] for record in b.journal.records] == ["pdu_unexpected"]
         assert await b.serves()
 
 

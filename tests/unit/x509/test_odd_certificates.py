@@ -186,7 +186,7 @@ def test_of_an_extension_that_stands_twice_the_first_is_shown_and_it_is_named() 
     second = extension(SAN, element(SEQUENCE, element(0x82, b"other.example.org")))
     found = read(replace_extensions(GOOD.der, [*extensions_of(GOOD.der), second]))
     assert found.names.dns == ("ct1.example.org",)
-    assert found.unreadable == {"subjectAltName": "stands twice"}
+    assert found.unreadable == {"subjectAltName": "occurs twice"}
 
 
 def test_what_is_unreadable_matches_nothing() -> None:
