@@ -1,0 +1,1 @@
+"""One association from accept to close: stages, dialling, the relay. Owns every association socket."""

@@ -25,7 +25,7 @@ _PROXY_HEADERS = {
     Reason.PROXY_HEADER_MALFORMED: "malformed",
     Reason.PROXY_HEADER_UNTRUSTED: "untrusted",
 }
-_MOST_REFUSED_OPERATIONS = 16  # described in a record; the metrics count all
+_MOST_REFUSED_OPERATIONS = 16  # in one record, so that a peer cannot make it grow; the metrics count all
 _serial = itertools.count(1)
 _RUN = os.urandom(4).hex()  # distinguishes the ids of this process from those of other processes and restarts
 
@@ -39,9 +39,9 @@ class Account:
     """The access record and the metrics of one association."""
 
     __slots__ = (
+        "_interval_began",
         "_listener",
         "_phase",
-        "_secured",
         "_server",
         "_station",
         "asked",
@@ -53,7 +53,8 @@ class Account:
     def __init__(self, station: Station, listener: Listener, address: Address, port: int) -> None:
         self._station = station
         self._listener = listener
-        self.started = self._secured = time.monotonic()
+        # The interval that is measured next begins at accept, ClientHello, end of TLS or A-ASSOCIATE-AC.
+        self.started = self._interval_began = time.monotonic()
         self.asked = False  # a complete A-ASSOCIATE-RQ was read
         self._phase: str | None = None
         self.tenant = NO_TENANT  # label in metrics
@@ -64,11 +65,11 @@ class Account:
         station.metrics.add("connections_total", (listener.name,))
 
     def phase(self, phase: str | None) -> None:
-        """Count the connection under what it waits for now; None: it is closed."""
+        """Count the connection under the phase that begins now; None: it is closed."""
         active = self._station.metrics
         if self._phase is not None:
             active.add("connections_active", (self.record.listener, self._phase), -1)
-            self._phase = None  # at once: if the next line finds no memory, this must not be subtracted again
+            self._phase = None  # before `add`, which may find no memory: one phase must not be subtracted twice
         if phase is not None:
             active.add("connections_active", (self.record.listener, phase))
             self._phase = phase
@@ -78,12 +79,13 @@ class Account:
         record = self.record
         self._station.metrics.add("proxy_protocol_headers_total", (record.listener, "ok"))
         if header.source is not None:
+            # `client_ip` is the requestor from here on; the address of the load balancer moves to `client_proxy`.
             record.client_proxy, record.client_via = record.client_ip, "proxy_header"
             record.client_ip, record.client_port = header.source
 
     def hello(self, hello: ClientHello) -> None:
         """Record the server name of a ClientHello, and the tenant that it names."""
-        self._secured = time.monotonic()
+        self._interval_began = time.monotonic()
         self.record.sni = hello.server_name
         found = lookup(self._listener.policy, hello.server_name)
         self._station.metrics.add("sni_lookups_total", (self.record.listener, str(found.result)))
@@ -100,12 +102,13 @@ class Account:
         record.certificate = certificate
         given = "none" if certificate is None else "given"
         self._count_handshake("server", record.tls_version, record.tls_cipher, tls, given)
-        took, self._secured = now - self._secured, now
+        took, self._interval_began = now - self._interval_began, now
         self._station.metrics.observe("tls_handshake_duration_seconds", (record.listener, "server"), took)
 
     def requested(self, pdu: bytes) -> None:
-        """Record the AE titles of a complete A-ASSOCIATE-RQ, before it is parsed: they may not survive the parser."""
-        # The titles are recorded even if the parser refuses the request: an administrator looks for them in the log.
+        """Record the AE titles of a complete A-ASSOCIATE-RQ, before it is parsed."""
+        # If the parser refuses the request, an administrator still looks for its titles in the log. Latin-1 decodes any
+        # byte, so this cannot fail; the log escapes the text.
         self.asked = True
         self.record.called_aet = pdu[CALLED_AE_TITLE].decode("latin-1").strip(" ")
         self.record.calling_aet = pdu[CALLING_AE_TITLE].decode("latin-1").strip(" ")
@@ -131,7 +134,7 @@ class Account:
         if decision.tenant is not None:
             self._choose(decision.tenant.name)
         if isinstance(decision, NeedsIdentity):
-            return
+            return  # the policy has neither accepted nor refused yet
         record.peer = decision.peer.name if decision.peer is not None else None
         if isinstance(decision, Refuse):
             record.rule = record.peer or str(decision.reason)
@@ -186,8 +189,9 @@ class Account:
         self._station.metrics.observe("tls_handshake_duration_seconds", (record.listener, "client"), seconds)
 
     def forwarded(self, accept: Accept) -> None:
-        """Record that the request goes to the upstream, under these AE titles."""
+        """Record that the request goes to the upstream, under the AE titles of the decision."""
         record = self.record
+        # The supervisor keeps this record. If the worker is killed, it completes the duration and writes the record.
         record.duration_s = time.monotonic() - self.started
         record.forwarded_calling_aet = accept.calling_ae_title or record.calling_aet
         record.forwarded_called_aet = accept.called_ae_title or record.called_aet
@@ -216,8 +220,8 @@ class Account:
         metrics.add("associations_total", (record.listener, self.tenant, "accepted"))
         metrics.add("associations_active", (self.tenant,))
         metrics.add("upstream_associations_active", self._server)
-        metrics.observe("association_setup_duration_seconds", (self.tenant,), now - self._secured)
-        self._secured = now
+        metrics.observe("association_setup_duration_seconds", (self.tenant,), now - self._interval_began)
+        self._interval_began = now
 
     def paused(self, side: Side) -> None:
         """Count that `side` is not read for a while, because the other side is slower."""
@@ -237,9 +241,9 @@ class Account:
         reason = reason_of(refused.status)
         if reason not in record.would_refuse:
             record.would_refuse = (*record.would_refuse, reason)
-        said = record.observed_operations
-        if refused.detail not in said and len(said) < _MOST_REFUSED_OPERATIONS:
-            record.observed_operations = (*said, refused.detail)
+        listed = record.observed_operations
+        if refused.detail not in listed and len(listed) < _MOST_REFUSED_OPERATIONS:
+            record.observed_operations = (*listed, refused.detail)
 
     def refused(self, refused: Refused) -> None:
         """Record that the connection ended before an association was established."""
@@ -254,21 +258,24 @@ class Account:
         if reason.stage is Stage.PDU:
             metrics.add("pdu_errors_total", (self.tenant, Side.REQUESTOR.label, str(reason)))
         if reason is Reason.UPSTREAM_TLS_FAILED and record.upstream_tls is not None:
-            self._upstream_tls_failed()  # TLS 1.3: refused when our side of the handshake was done
+            # TLS 1.3: the server refused our certificate after our side of the handshake was done, so `dialled` has
+            # counted a success.
+            self._upstream_tls_failed()
         if reason in _PROXY_HEADERS:
             metrics.add("proxy_protocol_headers_total", (record.listener, _PROXY_HEADERS[reason]))
-        # What counts as a refused association, a failed handshake or a rejected connection depends on how far it came.
+        # The last stage that was reached decides the metric: a refused association, a failed handshake or a rejected
+        # connection.
         if self.asked:
             metrics.add("associations_total", (record.listener, self.tenant, record.decision))
             metrics.add("association_refusals_total", (self.tenant, str(reason)))
             if record.answer is not None:
-                took = time.monotonic() - self._secured
+                took = time.monotonic() - self._interval_began
                 metrics.observe("association_setup_duration_seconds", (self.tenant,), took)
         elif reason.stage is Stage.TLS:
             metrics.add("tls_handshake_failures_total", (record.listener, "server", str(reason)))
         else:
             metrics.add("connections_rejected_total", (record.listener, str(reason)))
-        # Load balancers check by connecting and leaving: no refusal, and not worth a record.
+        # A load balancer checks by connecting and leaving every few seconds: that is no refusal, and gets no record.
         if reason is not Reason.PROBE_DISCONNECT:
             self._write()
 
@@ -283,7 +290,7 @@ class Account:
         metrics.add("associations_active", (self.tenant,), -1)
         metrics.add("upstream_associations_active", self._server, -1)
         metrics.add("associations_ended_total", (self.tenant, str(end.ended)))
-        took = time.monotonic() - self._secured
+        took = time.monotonic() - self._interval_began
         metrics.observe("association_duration_seconds", (self.tenant,), took)
         if end.reason is not None and end.reason.stage is Stage.PDU and end.side is not None:
             metrics.add("pdu_errors_total", (self.tenant, end.side.label, str(end.reason)))

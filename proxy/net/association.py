@@ -27,8 +27,8 @@ from proxy.pdu import edit_associate_rq
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import Accept, Facts, NeedsIdentity, Reason, Refuse, judge
 
-# Bytes of a request that takes long to parse: 256 KiB of the shortest transfer syntaxes take 60 ms. Any stranger may
-# send such requests, dozens at once, so they take turns.
+# Bytes above which a request waits for a turn of the event loop of its own. 256 KiB of the shortest transfer syntaxes
+# take 60 ms to parse, and any stranger may send dozens of such requests at once.
 _LARGE = 32 * 1024
 
 
@@ -41,7 +41,7 @@ class Association(Connection):
         super().__init__(owner, station, arrival)
         self._guard = guard
         self._address = arrival.address
-        self._destination: Endpoint | None = None  # where the requestor connected to, if a PROXY header names it
+        self._destination: Endpoint | None = None  # the address that the requestor dialled, if a PROXY header names it
         self._start(self._run())
 
     async def _walk(self) -> None:
@@ -115,6 +115,8 @@ class Association(Connection):
 
     def _decide(self, asked: Asked) -> Accept:
         """Ask the policy, and count the association for its tenant and peer."""
+        # A draining worker still accepts and reads requests: RJ 2/3/1 tells the sender to try again later, where a
+        # connection refused by TCP looks like a fault.
         if self._owner.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
         # `acquire` counts the like requests that still wait for an answer, so the key must be set first. The loop guard
@@ -171,6 +173,7 @@ class Association(Connection):
         upstream.send(forwarded)
         answer = await read_answer(self, upstream)
         self._within(None)
+        # No other server is tried, whatever the answer: this one has read the request and may have acted on it.
         if isinstance(answer, UpstreamRefused):
             raise self._guard.refusal(answer, accept.upstream, record.server, forwarded)
         station.servers.accepted(station.config.upstreams[accept.upstream], record.server)

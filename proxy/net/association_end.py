@@ -7,7 +7,7 @@ from proxy.policy import Ended, Reason
 
 
 class Side(enum.Enum):
-    """One of the two peers of an association, with the words for what it can do to end one.
+    """One of the two peers of an association, with the names of the ends that it can cause.
 
     `word` names the side in a detail, `label` in metrics (docs/reference/metrics.md). `aborted`, `lost` and
     `tls_failed` are the outcome of an A-ABORT, of a connection lost and of a failure of TLS on that side.
@@ -37,5 +37,5 @@ class AssociationEnd:
     side: Side | None = None
 
     def describe(self) -> str:
-        """The detail for the access record, led by the side that caused the end."""
+        """Return the detail for the access record: the side that caused the end, then the cause."""
         return f"{self.side.word}: {self.detail}" if self.side is not None and self.detail else self.detail

@@ -1,4 +1,4 @@
-"""One connection to one address of an upstream's server: TCP, the PROXY header where one is sent, and TLS."""
+"""One connection to one address of an upstream's server: TCP, then the PROXY header if configured, then TLS."""
 
 import os
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class TlsFailed(Exception):
 
 
 class Dialler(Conversation, LegOwner, Protocol):
-    """The association that dials: waits for the connection and owns its leg."""
+    """The association that dials. It waits for the connection and owns its leg."""
 
     claim: Claim
 
     def proxy_header(self, version: int) -> bytes:
-        """The PROXY header that names the requestor."""
+        """Return the PROXY header that names the requestor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Attempt:
 
 
 async def connect(attempt: Attempt) -> Leg:
-    """Return a connected leg that is read from now on; the PROXY header is sent, if the upstream wants one.
+    """Return a connected leg that is read from now on, after sending the PROXY header if the upstream wants one.
 
     Raises OSError with the errno of the failed connect.
     """
@@ -51,18 +51,18 @@ async def connect(attempt: Attempt) -> Leg:
     try:
         tune(sock, station.config.timeouts.unacknowledged)
         leg = Leg(sock, station.poller, dialler, connecting=True)
-    except BaseException:  # for example no memory to watch another descriptor: the socket would leak
+    except BaseException:  # for example epoll has no room for another descriptor: the socket would leak
         sock.close()
         raise
     try:
         await dialler.event_on(leg)
-        # Writable means that the connect has ended, not that it succeeded: SO_ERROR tells.
+        # A socket becomes writable when its connect ends, in success or failure. SO_ERROR holds the result.
         error = connect_error(sock)
         if error:
             raise OSError(error, os.strerror(error))
         if upstream.send_proxy_protocol is not None:
             leg.send_raw(dialler.proxy_header(upstream.send_proxy_protocol))
-    except BaseException:
+    except BaseException:  # also CancelledError: the deadline of the attempt, or a requestor that has left
         leg.close()
         raise
     leg.set_reading(True)
@@ -75,12 +75,13 @@ async def secure(attempt: Attempt, leg: Leg, tls: UpstreamContext) -> None:
         endpoint = tls.endpoint(attempt.server)
         await shake_hands(attempt.dialler, leg, endpoint, b"")
         leg.tls = endpoint
-        # Security level 0 (legacy profiles) accepts keys that B.13 does not: the gateway judges them itself.
+        # Legacy profiles need OpenSSL's security level 0, at which any key size and hash passes: the gateway judges
+        # both itself. By now the leg has its TLS endpoint, so a refusal ends with close_notify.
         weak = tls.weakness(endpoint.object)
         problem = None if weak is None else f"the server's certificate is too weak: {weak}"
     except OSError as error:  # ssl.SSLError is one
         problem = explain_client_failure(error)
-    except BaseException:
+    except BaseException:  # cancelled: nothing is owed to this server
         leg.close()
         raise
     if problem is not None:

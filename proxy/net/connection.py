@@ -1,4 +1,4 @@
-"""The connections of one association: how they are driven, refused and closed, until the relay takes them over."""
+"""The two connections of one association until the relay takes them over: wake-ups, refusals and closing."""
 
 import abc
 import asyncio
@@ -23,13 +23,14 @@ from proxy.policy import Address, Reason
 from proxy.shared.counts import Claim
 
 _BUG = "an association failed on a bug of the gateway"
-# Closed without waiting for the peer: an address that may not connect must not keep a connection by leaving it open.
+# Reasons that close a connection without waiting for the peer. An address that may not connect could otherwise hold the
+# connection by not closing its own end.
 _AT_ONCE = frozenset({Reason.ADDRESS_DENIED, Reason.ADDRESS_LIMIT, Reason.CONNECTION_LIMIT})
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A connection that was accepted and counted, before a byte of it is read. `address` and `port` are the peer's."""
+    """A connection that was accepted and counted, and is not read yet. `address` and `port` are the peer's."""
 
     listener: Listener
     socket: socket.socket
@@ -39,27 +40,27 @@ class Arrival:
 
 
 class AssociationOwner(Protocol):
-    """The worker, as far as its associations need it."""
+    """The part of the worker that its associations use."""
 
     draining: bool
 
     async def exclusive_turn(self) -> None:
-        """Wait for a turn of the event loop in which no other association does what takes long."""
+        """Wait for a turn of the event loop in which no other association parses a large request."""
 
     def established(self, established: Established) -> None:
-        """The upstream has accepted."""
+        """Add an association that the upstream has accepted."""
 
     def relayed(self, established: Established) -> None:
-        """The relay has started."""
+        """Take note that the relay has started."""
 
     def forget(self, connection: "Connection") -> None:
-        """All sockets of the connection are closed."""
+        """Remove a connection whose sockets are all closed."""
 
 
 class Connection(StageRunner, abc.ABC):
     """The connection of a requestor and, once it is dialled, the connection to its upstream.
 
-    A subclass has the stages. Each ends by `Refused`, by an interruption, or by handing both legs to the relay.
+    A subclass has the stages. They end by `Refused`, by an interruption, or by handing both legs to the relay.
     """
 
     __slots__ = (
@@ -84,7 +85,7 @@ class Connection(StageRunner, abc.ABC):
         self.account = Account(station, arrival.listener, arrival.address, arrival.port)
         self.forwarded = False  # the request was sent to the upstream
         self.established: Established | None = None
-        self._early: EarlyWatch | None = None  # from the dial on, until the relay has the requestor
+        self._early: EarlyWatch | None = None  # from the dial until the relay has the requestor
         self._upstream: Leg | None = None
         self._requestor = Leg(arrival.socket, station.poller, self)
 
@@ -100,12 +101,13 @@ class Connection(StageRunner, abc.ABC):
         except Refused as refused:
             refusal = refused.with_traceback(None)  # the frames of a traceback would keep this association alive
         except asyncio.CancelledError:
-            if self._interruption is None:  # not by us: the event loop is closing, and nobody is left to answer
+            if self._interruption is None:  # cancelled by the event loop, which is closing: no answer can be sent
                 self.drop()
                 raise
             refusal = self._interruption
         # A bug ends this association and no other. It is logged, counted as `internal` and answered.
         except Exception as error:  # noqa: BLE001
+            # The relay owns the legs by now: it resets both, and reports the end.
             if self.established is not None:
                 self.established.crashed(error)
                 return
@@ -123,13 +125,13 @@ class Connection(StageRunner, abc.ABC):
         if leg is self._requestor and self._early is not None:
             refused = self._early.listen(leg)
             if refused is not None:
-                leg.set_reading(False)
+                leg.set_reading(False)  # the watch is over, and the leg would be reported again before it lingers
                 self._interrupt(refused)
         else:
             self._wake(leg)
 
     def drained(self, leg: Leg) -> None:
-        """Wake the stage: a connect has ended, one way or the other."""
+        """Wake the stage: a connect has succeeded or failed."""
         self._wake(leg)
 
     def broken(self, leg: Leg) -> None:
@@ -150,7 +152,7 @@ class Connection(StageRunner, abc.ABC):
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Confine an exception to this association, while code acts on many."""
+        """Make an exception end this association alone, while the caller acts on many."""
         try:
             yield
         except Exception as error:  # noqa: BLE001
@@ -159,12 +161,12 @@ class Connection(StageRunner, abc.ABC):
     # --- refusing and ending ----------------------------------------------------------------------------------------
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer, then account, then close without losing the answer to a RST."""
+        """Answer, then record, then close in such a way that no RST destroys the answer."""
         self._within(None)
         self._early = None
         leg = self._requestor
         refused.limit_to(
-            requested=self.account.asked, spoken=leg.tls is not None, encrypted=self.listener.tls is not None
+            requested=self.account.asked, secured=leg.tls is not None, encrypted=self.listener.tls is not None
         )
         at_once = refused.reason in _AT_ONCE
         try:
@@ -192,14 +194,14 @@ class Connection(StageRunner, abc.ABC):
             self._station.records.bug(_BUG, error)
 
     def _leave_upstream(self, leg: Leg, *, abort: bool) -> None:
-        # The upstream may have accepted by now. Without the A-ABORT it would wait for a requestor that has left, and
-        # keep one of its few associations for it.
+        # The upstream may have accepted by now. Without an A-ABORT it would keep one of its few associations open for a
+        # requestor that has left.
         if abort and self.forwarded and not leg.eof:
             leg.send(encode_abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED))
         self._linger(leg)
 
     def _linger(self, leg: Leg) -> None:
-        # Without waiting for ACKs: a refused peer must not keep a connection by withholding them.
+        # 0: do not wait for ACKs. A refused peer could hold the connection by withholding them.
         linger(leg, self._station.loop, self._station.config.timeouts.close, 0, self._leg_closed)
 
     def _leg_closed(self) -> None:
@@ -208,10 +210,10 @@ class Connection(StageRunner, abc.ABC):
             self._closed()
 
     def end(self, end: AssociationEnd, *, at_once: bool = False) -> None:
-        """End it from outside: a limit, a drain, an operator.
+        """End the association from outside: a limit, a drain, an operator.
 
-        `at_once`: without waiting for a PDU boundary. Before the relay there is none to wait for, and the requestor
-        gets the answer of `end.reason`; without a reason that of a drain.
+        `at_once`: wait for no PDU boundary. Before the relay there is none to wait for, and the requestor gets the
+        answer of `end.reason`; without a reason that of a drain.
         """
         if self.established is not None:
             self.established.end(end, at_once=at_once)

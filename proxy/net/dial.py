@@ -1,4 +1,4 @@
-"""The stage that connects to the upstream: each address of each server, until one answers or the time is over.
+"""The stage that connects to the upstream: each address of each server in turn, until one answers or time is up.
 
 Once the request has been sent to a server, no other server is asked: the first one may have acted on it.
 """
@@ -41,7 +41,7 @@ class Failed:
 
 
 class _Dial:
-    """One dial: its deadline, its attempts and what became of them."""
+    """One dial: its deadline and its attempts."""
 
     def __init__(
         self,
@@ -66,10 +66,10 @@ class _Dial:
         order = servers.order(self._upstream)
         failed: list[Sequence[Failed]] = []
         for index, server in enumerate(order):
-            # The process may have stood still past the deadline. A server that gets no time must not be called down.
+            # The process may have stood still past the deadline. A server that gets no time has not failed.
             if self._time_left() <= 0:
                 break
-            # None: the server has failed and another process has the one trial that is allowed for now.
+            # None: the server has failed before, and another process has the one trial that is allowed for now.
             trial = servers.admit(self._upstream, server, self._dialler.claim)
             if trial is None:
                 continue
@@ -92,21 +92,25 @@ class _Dial:
             with _closed_on_error(result):
                 servers.reached(trial)
                 self._account.connected(time.monotonic() - began)
-        elif _only_loops(result):  # the server works; calling it down would hide it from other routes
+        elif _only_loops(result):
+            # The server works. As a failed one it would be passed over by requests for other titles, which may take
+            # another route from there.
             servers.abandoned(trial)
         else:
             servers.failed(trial)
         return result
 
     async def _try_addresses(self, server: Server, servers_left: int) -> Leg | Sequence[Failed]:
-        # A name service that does not answer must leave time for the other servers, which may be addresses.
+        # A name service that does not answer must leave time for the other servers: their addresses may be literals.
         resolver = self._station.resolver
         seconds = self._share(servers_left + 1)
         try:
             destinations = resolver.known(server)
             if destinations is None:
+                # Name resolution runs in a thread and cannot be cancelled; only the wait for it ends here.
                 async with asyncio.timeout(seconds):
                     destinations = await resolver.resolve(server)
+        # Before OSError, which is a base class of TimeoutError.
         except TimeoutError:
             return (self._failed("dns", f"{server.label}: no answer of the name service in {_rounded(seconds)} s"),)
         except OSError as error:
@@ -128,7 +132,8 @@ class _Dial:
         securing = False
         try:
             async with asyncio.timeout(seconds):
-                await self._guard.check(attempt, seconds / 2)  # a question leaves time for the connect
+                await self._guard.check(attempt, seconds / 2)  # half: a probe must leave time for the connect
+                # Both close the leg if the deadline cancels them.
                 leg = await connect(attempt)
                 if self._tls is not None:
                     securing = True
@@ -156,9 +161,10 @@ class _Dial:
             self._account.upstream_secured(leg.tls.object, tls.settings, time.monotonic() - began)
 
     def _share(self, parts: int) -> float:
-        """Seconds for the first of `parts` attempts: an address that drops SYNs leaves the others their part.
+        """Return the seconds for the first of `parts` attempts that share the time left before the deadline.
 
-        The last attempt gets all the time that is left, so that a slow PACS without a second address is not cut short.
+        An address that drops SYNs thereby leaves time for the others. The last attempt gets all the rest, so a slow
+        PACS without a second address is not cut short.
         """
         return self._time_left() / parts
 
@@ -170,11 +176,11 @@ class _Dial:
         return Failed(result, text)
 
     def _refusal(self, failed: Sequence[Sequence[Failed]]) -> Refused:
-        """The answer to the requestor. `failed`: the failures of each server that was tried."""
+        """Return the refusal of the requestor. `failed`: the failures of each server that was tried."""
         every = [attempt for of_server in failed for attempt in of_server]
         reason = Reason.UPSTREAM_UNAVAILABLE
-        # The most telling reason wins: one failed handshake says more than any number of refused connections, and only
-        # a circle that is certain for every server is called a loop.
+        # The most specific reason wins. One failed handshake says more than any number of refused connections. A loop
+        # is reported only if every server of the upstream leads back here.
         if any(attempt.result == "tls" for attempt in every):
             reason = Reason.UPSTREAM_TLS_FAILED
         elif len(failed) == len(self._upstream.servers) and all(one and _only_loops(one) for one in failed):

@@ -1,4 +1,8 @@
-"""The watch on a requestor between its request and the answer: it may only leave (PS3.8 section 9.2, Sta3)."""
+"""The watch on a requestor between its request and the answer.
+
+In this state (PS3.8 section 9.2, Sta3) a requestor may only abort. The watch notices that at once, and a closed
+connection too, so that the gateway does not dial or wait for a requestor that has left.
+"""
 
 from proxy.net.leg import Leg
 from proxy.net.refused import Refused
@@ -6,11 +10,11 @@ from proxy.pdu import AbortSource, PduError, PduFramer, PduType
 from proxy.policy import Abort, Ended, Reason
 
 _ONLY_ABORT = frozenset({PduType.A_ABORT})
-_ABORT_LENGTH = 4  # without the header (PS3.8 Table 9-26)
+_ABORT_LENGTH = 4  # bytes after the header of 6 (PS3.8 Table 9-26)
 
 
 class EarlyWatch:
-    """Reads a requestor that waits. `buffered` is at most the start of an A-ABORT, which the relay is given."""
+    """Reads a requestor that waits. `buffered` is at most the start of an A-ABORT; the relay continues from it."""
 
     __slots__ = ("_framer", "buffered")
 
@@ -22,7 +26,7 @@ class EarlyWatch:
         """Read once. Return the refusal that ends the association, if one does."""
         data = leg.receive()
         if data:
-            # At most one A-ABORT is kept, whatever comes: the framer refuses everything else at its first byte.
+            # At most one A-ABORT is kept: the framer refuses the first byte of anything else.
             self.buffered += bytes(data[: _ABORT_LENGTH + 6])
             try:
                 if self._framer.feed(data) is not None:

@@ -1,4 +1,4 @@
-"""An association that the upstream has accepted: its relay, its silence, and its next decision after a reload."""
+"""An association that the upstream has accepted: its relay, its idle limit, and the decision on it after a reload."""
 
 import contextlib
 import time
@@ -33,7 +33,10 @@ class AssociationStatus:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The request, the decision and the answer. `contexts`: ids of the contexts that the requestor may use."""
+    """The request, the decision and the answer. `contexts`: ids of the contexts that the requestor may use.
+
+    Only the constructor of `Established` reads it: kept for hours, it would hold every context as parsed.
+    """
 
     asked: Asked
     accept: Accept
@@ -42,7 +45,7 @@ class Agreed:
 
 
 class Established:
-    """The relay of one association and what outlives its stages. `closed` is called once both legs are closed."""
+    """The relay of one association and its owner. `closed` is called once both legs are closed."""
 
     __slots__ = (
         "_active_at",
@@ -97,11 +100,11 @@ class Established:
         )
 
     def start(self, from_requestor: bytes, from_upstream: bytes) -> None:
-        """Relay, beginning with bytes that were read before."""
+        """Start the relay with bytes that the stages have read: see `Relay.start`."""
         self._relay.start(from_requestor, from_upstream)
 
     def tick(self, now: float) -> None:
-        """Once a second: add to the metrics what has flowed, and end an association that is silent for too long."""
+        """Add new traffic to the metrics, or end an association that is silent for too long. Called once a second."""
         if self._traffic.flush(self._requestor, self._upstream, self._relay):
             self._active_at = now
         elif now - self._active_at >= self._idle_limit:
@@ -110,30 +113,34 @@ class Established:
     def decide_again(self, listener: Listener | None, tls: ListenerTls | None) -> str | None:
         """Return why this association would be refused under a new configuration, None if it would be accepted.
 
-        If it would be, what it asks for from now on is judged by the new configuration.
+        If it would be accepted, its next DIMSE requests must satisfy the new configuration too.
         """
         endpoint = self._requestor.tls
         decision = decide_again(self._remembered, None if endpoint is None else endpoint.object, listener, tls)
         if isinstance(decision, str):
             return decision
-        # The relay goes on with rules that both policies allow: contexts and roles were negotiated under the old one.
+        # The relay goes on under both policies: contexts and roles were negotiated under the old one, and a new one
+        # that allows more cannot add to them.
         if isinstance(decision, Accept):
             narrow(self._relay.inspection, decision, self._answered, self.account.record.calling_aet or "")
         return None
 
     @property
     def ending(self) -> bool:
-        """True once the cause of its end is known, even if its connections are still open."""
+        """True once the cause of the end is known; the connections may still be open."""
         return self._relay.ending.decided
 
     def status(self) -> AssociationStatus:
-        """Return what `status` and `top` show."""
+        """Return the figures for `status` and `top`."""
         record = self.account.record
         age = time.monotonic() - self.account.started
         return AssociationStatus(record.id, age, self._requestor.received, self._requestor.sent, stored(record))
 
     def end(self, end: AssociationEnd, *, at_once: bool = False) -> None:
-        """End it from outside: a limit, a drain, a new policy, an operator. `at_once`: without a PDU boundary."""
+        """End the association from outside: a limit, a drain, a new policy, an operator.
+
+        `at_once`: wait for no PDU boundary.
+        """
         (self._relay.ending.abort_now if at_once else self._relay.ending.abort)(end)
 
     def drop(self) -> None:
@@ -146,7 +153,7 @@ class Established:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Confine an exception to this association, while code acts on many."""
+        """Make an exception end this association alone, while the caller acts on many."""
         try:
             yield
         except Exception as error:  # noqa: BLE001
@@ -164,6 +171,7 @@ class Established:
 
     def relay_ended(self, end: AssociationEnd) -> None:
         """Write the access record: both legs are closed."""
+        # The traffic since the last tick, before the record is written.
         self._traffic.flush(self._requestor, self._upstream, self._relay)
         self.account.ended(end)
         self._closed()

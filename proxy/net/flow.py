@@ -1,4 +1,4 @@
-"""One direction of a relay: where its bytes come from, where they go, and how far it has ended."""
+"""One direction of a relay: its source, its sink, and the state of its end."""
 
 import enum
 
@@ -26,7 +26,7 @@ class Flow:
         self.sink = sink
         self.walk = walk
         self.longest_pdu = longest_pdu  # maximum length that the sink has negotiated (PS3.8 annex D.1), 0: any
-        self.held_back = b""  # read, and too short for the walk to judge
+        self.held_back = b""  # read, but too short for the walk to judge; at most LONGEST_HELD_BACK bytes
         self.answers: tuple[bytes, ...] = ()  # DIMSE responses of ours to the sink; they wait for the end of a message
         self.state = FlowState.RUNNING
         self.reset_sink = False  # the sink is inside a PDU that will never be completed

@@ -1,4 +1,9 @@
-"""One listening socket of a worker: accepts while there is room, and leaves connections to less loaded workers."""
+"""One listening socket of a worker: accepts while there is room, and leaves connections to less loaded workers.
+
+All workers wait on the same listening socket. The kernel wakes any of them, so that alone does not balance. A worker
+that has more connections than another takes the socket out of its poller for a moment; if the connection is still in
+the queue after that, the others are busy, and this worker takes it.
+"""
 
 import errno
 import select
@@ -11,20 +16,22 @@ from proxy.net.station import Station
 
 _PAUSE = 0.1  # seconds without accepting when the system has no room for another socket
 _REPORT_PERIOD = 1.0  # seconds between two log lines about that
-# Connections taken from the queue for one event: few refused connections delay an accepted one.
+# Connections taken from the queue for one event. It bounds the time that a flood of refused connections takes from the
+# associations of this worker.
 _ACCEPTS = 32
-_YIELD = 0.002  # seconds in which another worker may take the connection
-# Turns that other workers get before this one takes a connection. A busy worker may need several. A worker that takes
-# nothing in all of them hangs or is overloaded: it gets one turn a connection until it takes one again.
+_YIELD = 0.002  # seconds of one turn, in which another worker may take the connection
+# Turns that the other workers get before this one takes a connection. A busy worker may need several. If none takes
+# anything in all of them, the others hang or are overloaded: they get one turn for each connection until one of them
+# takes a connection again.
 _TURNS = 10
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)  # ENOSPC: from epoll_ctl
 
 
 class GateOwner(Protocol):
-    """The worker, as far as its gates need it."""
+    """The part of the worker that its gates use."""
 
     def accepted(self, listener: Listener, connection: socket.socket, peer: tuple[Any, ...]) -> None:
-        """A connection was accepted from `peer`, an address of the socket module."""
+        """Serve or close a connection from `peer`, an address of the socket module."""
 
 
 class Gate:
@@ -48,6 +55,7 @@ class Gate:
             self._open = True
 
     def _shut(self) -> None:
+        """Watch the socket no more. Connections wait in the kernel's queue, which every worker shares."""
         if self._open:
             self._station.poller.unregister(self._socket.fileno())
             self._open = False
@@ -61,12 +69,13 @@ class Gate:
     def ready(self, mask: int) -> None:
         """Take one waiting connection and leave the next to other workers; refused connections do not count."""
         counts = self._station.counts
+        # Taken out of the poller for a turn: epoll is level-triggered and would report the same connection at once.
         if self._turns and counts.ahead():
             self._turns -= 1
             self._shut()
             self._station.loop.call_later(_YIELD, self._yielded)
             return
-        self._turns = max(self._turns, 1)
+        self._turns = max(self._turns, 1)  # after the last turn: one for the next connection
         before = counts.connections
         try:
             for _ in range(_ACCEPTS):
@@ -75,7 +84,7 @@ class Gate:
                 if counts.connections > before:
                     return
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
+            return  # another worker was faster, or the peer has left the queue
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
@@ -87,16 +96,19 @@ class Gate:
         self._resume()
 
     def _waits(self) -> bool:
+        """Return whether a connection waits in the queue."""
         events = select.poll()
         events.register(self._socket, select.POLLIN)
         return bool(events.poll(0))
 
     def crashed(self, error: Exception) -> None:
-        """Pause after a bug: trying again at once would loop at full speed."""
+        """Log a bug and pause: the connection in the queue would raise it again at once, at full CPU."""
         self._station.records.bug("accepting a connection failed", error)
         self._pause(error)
 
     def _pause(self, error: Exception) -> None:
+        """Stop accepting for a while and log that, at most once a second."""
+        # Without a pause this would be a busy loop: epoll reports the queue, and `accept` fails again.
         now = self._station.loop.time()
         if now >= self._reported + _REPORT_PERIOD:
             self._reported = now
@@ -107,5 +119,5 @@ class Gate:
     def _resume(self) -> None:
         try:
             self.open()
-        except OSError as error:
+        except OSError as error:  # epoll itself may have no room; a timer that failed here would never fire again
             self._pause(error)

@@ -16,14 +16,16 @@ from proxy.tls.endpoint import RECORD, SEALED_RECORD
 # The most that one event reads from a socket. It bounds the work of an event, and what may have to wait in memory for
 # one direction. Whole TLS records: a record cut in two costs OpenSSL a copy. 256 KiB of plaintext on either leg.
 _RECORDS = 16
-# Room before the bytes read for the bytes that the walk held back, so that both are sent in one piece.
+# Room before the bytes read for those that the walk held back, so that both are judged and sent as one piece.
 _HEADROOM = LONGEST_HELD_BACK
 # One pair serves every association of the process: each callback drains the buffers before it returns, and no await
-# stands between filling and draining.
+# stands between filling and draining. A buffer for each association would cost half a megabyte of memory each.
 _CIPHERTEXT = memoryview(bytearray(_RECORDS * SEALED_RECORD))
+# Two records more than one read brings: TLS may hold the beginning of a record, and `TlsEndpoint.decrypt` asks for a
+# record of spare room.
 _PLAINTEXT = memoryview(bytearray(_HEADROOM + (_RECORDS + 2) * RECORD))
 _PLAIN_END = _HEADROOM + _RECORDS * RECORD
-_BEFORE_TLS = 16 * 1024  # read limit before authentication
+_BEFORE_TLS = 16 * 1024  # the most that one event reads of a PROXY header, a ClientHello or a handshake
 # The most that one event reads from a TLS peer without an association, or one whose last bytes carried little data. A
 # whole buffer of KeyUpdates (27 bytes and 40 us each) would block the event loop for 0.4 s.
 _SUSPECT = _CIPHERTEXT[: 4 * 1024]
@@ -34,16 +36,16 @@ class LegOwner(Protocol):
     """The code that drives a leg: the stages, then the relay, then the closing."""
 
     def readable(self, leg: "Leg") -> None:
-        """There are bytes to read, or EOF."""
+        """Read once: the leg has bytes, EOF or an error."""
 
     def drained(self, leg: "Leg") -> None:
-        """Nothing waits to be written any more, or a connect has ended, with or without success."""
+        """Go on: nothing waits to be written any more, or a connect has succeeded or failed."""
 
     def broken(self, leg: "Leg") -> None:
-        """The connection broke while the leg was not read."""
+        """Act on a connection that broke while the leg was not read."""
 
     def crashed(self, leg: "Leg", error: Exception) -> None:
-        """One of these calls raised: a bug."""
+        """End this one association: one of the calls above raised, which is a bug."""
 
 
 class _ClosedOwner:
@@ -88,6 +90,8 @@ class Leg(SendingSide):
         self.owner = owner
         self.tls_failure: Exception | None = None
         self.received = 0
+        # Two ends: after close_notify or a failure of TLS the peer may still send bytes, and these must be read before
+        # the socket is closed.
         self.eof = False  # no plaintext will follow: EOF, close_notify or a failure of TLS
         self.wire_eof = False  # no byte will follow
         self.acknowledges = True  # acknowledge every short read at once
@@ -99,13 +103,13 @@ class Leg(SendingSide):
         self._full = False  # the last read filled the buffer: most likely there is more
         self._connecting = connecting
         self._reading = not connecting
-        self._mask = OUT if connecting else IN
+        self._mask = OUT if connecting else IN  # as the poller has it; -1: not registered
         poller.register(self.descriptor, self._mask, self)
 
     # --- events -----------------------------------------------------------------------------------------------------
 
     def ready(self, mask: int) -> None:
-        """Called by the poller."""
+        """Act on readiness that the poller reports: write first, which may unblock the other leg, then read."""
         if mask & OUT and self._mask & OUT:
             if self._connecting:
                 self._connecting = False
@@ -116,20 +120,22 @@ class Leg(SendingSide):
             if not self._waiting:
                 self._update()
                 self.owner.drained(self)
-        if self.closed:
+        if self.closed:  # by its owner, in `drained`
             return
         if self._mask & IN:
+            # The read reports a break, after the bytes that came before it.
             if mask & (IN | BROKEN):
                 self.owner.readable(self)
         elif mask & BROKEN:
-            # EPOLLHUP cannot be masked and is level-triggered: every turn would report it until this leg is read again.
+            # EPOLLHUP cannot be masked and is level-triggered: every turn would report it until this leg is read again,
+            # when `_update` registers the descriptor again.
             self._poller.unregister(self.descriptor)
             self._mask = -1
             if not self.wire_eof:
                 self.owner.broken(self)
 
     def crashed(self, error: Exception) -> None:
-        """Called by the poller."""
+        """End the association after a bug that the poller has caught."""
         self.owner.crashed(self, error)
 
     def set_reading(self, reading: bool) -> None:
@@ -143,7 +149,10 @@ class Leg(SendingSide):
         self._update()
 
     def discard(self) -> None:
-        """Read to the end of the wire and drop it, TLS or not: closing with unread input would send a RST."""
+        """From now on read to the end of the wire, TLS or not; the owner drops the bytes.
+
+        Closing a socket with unread input would send a RST.
+        """
         self._discarding = self._reading = self.acknowledges = True
         self.blocked = self._control_waits = False
         self._update()
@@ -153,7 +162,7 @@ class Leg(SendingSide):
         if self.closed:
             return
         mask = 0
-        # A peer that makes TLS answer but does not read the answers is not read either: they would pile up.
+        # A peer that makes TLS answer but does not read the answers is not read either: they would pile up in memory.
         ended = self.wire_eof if self._discarding else self.eof
         if self._reading and not self.blocked and not self._control_waits and not ended:
             mask = IN
@@ -189,6 +198,7 @@ class Leg(SendingSide):
         else:
             arrived = self._receive(self._room)
             size = self._decrypt(_CIPHERTEXT[:arrived], _PLAINTEXT[_HEADROOM:])
+            # Data made up at least half of the wire: bulk, of which the next read may take a whole buffer.
             self._room = _CIPHERTEXT if self.associated and 2 * size > arrived else _SUSPECT
         self.received += size
         return _PLAINTEXT[start : _HEADROOM + size]
@@ -200,6 +210,7 @@ class Leg(SendingSide):
         return _PLAINTEXT[_HEADROOM : _HEADROOM + size]
 
     def _receive(self, buffer: memoryview) -> int:
+        """Read once into `buffer`; return the number of bytes. 0: nothing has arrived, EOF or an error."""
         try:
             size = self.socket.recv_into(buffer)
         except (BlockingIOError, InterruptedError):
@@ -220,7 +231,10 @@ class Leg(SendingSide):
         return size
 
     def acknowledge(self) -> None:
-        """Acknowledge what was read, unless reading does. An ACK costs a packet, so not while more is to be read."""
+        """Acknowledge the bytes read, unless the last read filled its buffer.
+
+        An ACK of its own costs a packet. While the sender has more to send, the kernel acknowledges in time.
+        """
         if not self._full:
             acknowledge_promptly(self.socket)
 
@@ -258,8 +272,8 @@ class Leg(SendingSide):
         if self._mask != -1:
             self._poller.unregister(self.descriptor)
         self._waiting.clear()
-        # Cut the references back, so that an association is freed at once and not by the garbage collector, which does
-        # not know of the 30 KiB that OpenSSL holds for each TLS object.
+        # Cut the references back, so that an association is freed at once. The garbage collector would come late: it
+        # does not see the 30 KiB that OpenSSL holds for each TLS object.
         self.owner = _ClosedOwner
         self.tls = None
         if reset:

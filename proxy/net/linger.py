@@ -1,7 +1,10 @@
 """Closing a leg so that its last answer is not lost to a RST.
 
 Closing a socket with unread input makes the kernel send a RST, which can destroy an answer that the peer has not read
-yet. So: send FIN after the answer, read and drop until the peer closes or `timeouts.close` is over, then close.
+yet. Therefore the gateway sends FIN after the answer, reads and drops until the peer closes or `timeouts.close` is
+over, and then closes.
+
+No event reports that the peer's kernel has acknowledged everything. `Leg.undelivered` asks our own, at intervals.
 """
 
 import asyncio
@@ -10,7 +13,7 @@ from collections.abc import Callable
 from proxy.net.leg import Leg
 
 _FIRST_LOOK = 0.01  # seconds until the first check whether all was delivered; doubled each time
-_LONGEST_LOOK = 1.0
+_LONGEST_LOOK = 1.0  # seconds between two checks
 
 
 def linger(
@@ -18,7 +21,8 @@ def linger(
 ) -> None:
     """Finish `leg`, drop what it still sends, close it at its EOF or after `timeout` seconds, then call `closed`.
 
-    While the peer has not acknowledged what it was sent, wait up to `unacknowledged` seconds instead.
+    While the peer's kernel has not acknowledged everything, wait up to `unacknowledged` seconds instead: a slow PACS
+    may take minutes to read what is on the way to it.
     """
     _Linger(leg, loop, timeout, unacknowledged, closed)
 
@@ -26,7 +30,10 @@ def linger(
 def reset_when_delivered(
     leg: Leg, loop: asyncio.AbstractEventLoop, unacknowledged: float, closed: Callable[[], None]
 ) -> None:
-    """Reset `leg` once its peer's kernel has received everything: an earlier RST would destroy what is on the way."""
+    """Reset `leg` once its peer's kernel has received everything, or after `unacknowledged` seconds; call `closed`.
+
+    An earlier RST would destroy bytes on their way, which the peer may need to keep a complete object.
+    """
     _Reset(leg, loop, loop.time() + unacknowledged, closed)
 
 
@@ -49,7 +56,7 @@ class _Linger:
         self._timeout = timeout
         self._last = loop.time() + unacknowledged
         leg.owner = self
-        # FIN first, then read: the peer sees the end of the answer and can close, which ends the wait early.
+        # FIN before reading: the peer sees the end of the answer and can close, which ends the wait early.
         leg.finish()
         self._deadline: asyncio.TimerHandle | None = None
         self._close_at_end()
@@ -76,7 +83,7 @@ class _Linger:
         self._loop.call_exception_handler({"message": "closing a connection failed on a bug", "exception": error})
 
     def _close_at_end(self) -> None:
-        # EOF of the peer alone is not enough: while our answer waits in this process, closing would drop it.
+        # An EOF from the peer is not enough: while the answer still waits in this process, closing would drop it.
         if self._leg.wire_eof and (self._leg.finished or self._leg.lost is not None):
             self._close()
 
@@ -88,6 +95,7 @@ class _Linger:
             self.crashed(self._leg, error)
 
     def _close_or_wait(self) -> None:
+        # Never sooner than a second: with `timeouts.close` 0 the timer would fire in every turn of the event loop.
         if self._leg.undelivered() and self._loop.time() < self._last:
             self._deadline = self._loop.call_later(max(self._timeout, _LONGEST_LOOK), self._expired)
         else:
@@ -98,6 +106,8 @@ class _Linger:
             self._deadline.cancel()
             self._deadline = None
         if not self._leg.closed:
+            # If bytes still wait here, a plain close would send FIN after those in the kernel, and the peer would take
+            # a cut answer for a whole one.
             self._leg.close(reset=not self._leg.finished)
             self._closed()
 
@@ -115,14 +125,14 @@ class _Reset:
         self._wait = _FIRST_LOOK
         self._look: asyncio.TimerHandle | None = None
         leg.owner = self
-        leg.set_reading(False)
+        leg.set_reading(False)  # the RST drops unread input, and here that is meant
         self._reset_if_delivered()
 
     def readable(self, leg: Leg) -> None:
         """Ignore: the leg is no longer read."""
 
     def drained(self, leg: Leg) -> None:
-        """Check again soon: everything has reached our kernel."""
+        """Check at short intervals again: the last bytes have gone to the kernel, and the peer reads."""
         self._wait = _FIRST_LOOK
 
     def broken(self, leg: Leg) -> None:

@@ -2,10 +2,10 @@
 
 A destination that is one of our own listeners is recognised by its address before it is dialled. A port forwarder, a
 load balancer, NAT or another gateway hides such a loop from TCP, and the request must not be edited to carry a mark.
-So the gateway asks, but only on suspicion: when many like requests wait for their answers at once, it sends one more,
-on a connection of its own, under an Implementation Version Name made up for this question. The worker that reads that
-name tells all other workers. A device that opens many associations at once to a slow PACS looks the same, so suspicion
-alone refuses no request.
+So the gateway probes the route, but only on suspicion: when many identical requests wait for their answers at once, it
+sends one more, on a connection of its own, under an Implementation Version Name made up for this probe. The worker that
+reads that name tells all other workers (proxy/shared/probes.py). A device that opens many associations at once to a
+slow PACS looks the same, so suspicion alone refuses no request.
 
 A finding holds for one server and one called AE title, because another gateway may route each title differently. A
 sender whose requests go in a circle therefore hinders only requests that take the same route.
@@ -40,11 +40,14 @@ from proxy.shared.probes import LoopFinding, Probes
 from proxy.shared.table import key_of
 from proxy.upstream.own_listeners import OwnListeners, is_local_cached
 
-#: Like requests that wait for their answers; at this number a loop is suspected.
+#: Identical requests that wait for their answers; at this number a loop is suspected.
 MANY = 8
-_PATIENCE = 2.0  # seconds for a question to come back
-_COMPARED = 2048  # bytes of a request: its length, titles and first contexts; more bytes would tell no more
-_NAME = "LOOP-"  # followed by eleven characters that cannot be guessed
+_PATIENCE = 2.0  # seconds for a probe to come back
+_COMPARED = 2048  # bytes of a request: its length, titles and first contexts; more bytes would distinguish no better
+# Followed by eleven characters that cannot be guessed: 16 in all, the most that an Implementation Version Name may have
+# (PS3.7 Table D.3-3).
+_NAME = "LOOP-"
+_UNGUESSED = 11
 _ABORT = encode_abort(AbortSource.SERVICE_PROVIDER, AbortReason.NOT_SPECIFIED)
 
 
@@ -53,7 +56,7 @@ class Loop(Exception):
 
 
 def request_key(pdu: bytes) -> bytes:
-    """Return the key under which like requests are counted.
+    """Return the key under which identical requests are counted.
 
     It is made of the bytes received: two gateways whose edits cancel each other out receive the same bytes each round.
     """
@@ -67,11 +70,12 @@ class LoopGuard:
         self._own = OwnListeners(config.listeners)
         self._probes = probes
         self._events = events
-        # `handshakes_per_address` ends a loop too: suspicion must come before that limit is reached.
+        # All requests of a loop come from one address, and `handshakes_per_address` would end it as an address limit.
+        # Suspicion must come first, so that the loop is found and named.
         self._many = max(1, min(MANY, config.limits.handshakes_per_address // 2))
 
     def recognise(self, request: AAssociateRQ) -> None:
-        """Raise `Refused` if the request is a question of this gateway that has come back."""
+        """Raise `Refused` if the request is a probe of this gateway that has come back."""
         name = request.user_information.implementation_version_name
         if name is None or not name.startswith(_NAME):
             return
@@ -80,7 +84,7 @@ class LoopGuard:
             raise Refused(Reason.UPSTREAM_LOOP, text)
 
     async def check(self, attempt: Attempt, seconds: float) -> None:
-        """Raise `Loop` if the request would come back here. A question may take `seconds`."""
+        """Raise `Loop` if the request would come back here. A probe may take `seconds`."""
         now = time.monotonic()
         upstream, server, destination = attempt.upstream.name, attempt.server.label, attempt.destination
         listener = self._own.find_self_connection(
@@ -92,6 +96,7 @@ class LoopGuard:
                 self._report_loop(upstream, server, text)
             raise Loop(text)
         suspected = attempt.dialler.claim.pending_duplicates >= self._many
+        # The usual case ends here: nothing is suspected, and no route of the whole gateway is under suspicion.
         if not suspected and not self._probes.any(now):
             return
         route = _route_key(upstream, server, attempt.request)
@@ -102,7 +107,11 @@ class LoopGuard:
             raise Loop(f"{destination} leads back to this gateway")
 
     def refusal(self, refused: UpstreamRefused, upstream: str, server: str | None, request: bytes) -> UpstreamRefused:
-        """Return the refusal to record for an upstream's own: a known loop is taken down round by round by RJ 2/3/1."""
+        """Return the refusal to record in place of `refused`, which came from the upstream.
+
+        When a loop is found, the last round gets RJ 2/3/1 and every round before it passes that on. The records of all
+        rounds name the loop, not an upstream that rejects.
+        """
         congested = Reject(*refused.triple) == Reason.UPSTREAM_LOOP.answer
         route = _route_key(upstream, server or "", request)
         if congested and self._probes.finding(route, time.monotonic()) is LoopFinding.LOOP:
@@ -111,15 +120,16 @@ class LoopGuard:
         return refused
 
     async def _ask_once(self, attempt: Attempt, route: bytes, now: float, seconds: float) -> LoopFinding | None:
-        """Ask, unless another process asks already."""
-        name = _NAME + os.urandom(6).hex()[:11]
+        """Send a probe, unless another process is probing already."""
+        name = _NAME + os.urandom(6).hex()[:_UNGUESSED]
         if not self._probes.begin(route, name.encode(), now, seconds):
             return None
         return await self._ask(attempt, route, name, seconds)
 
     async def _ask(self, attempt: Attempt, route: bytes, name: str, seconds: float) -> LoopFinding | None:
-        """Ask and wait for any answer. Only one thing counts: whether the question has come back meanwhile."""
-        asked = over = False
+        """Send a probe and wait for any answer. Return the finding: a loop if the probe has come back meanwhile."""
+        asked = False
+        over = False  # the probe had its time: if it has not come back by now, the route is no loop
         try:
             question = rename_implementation(attempt.request, parse_associate_rq(attempt.request), name)
             async with asyncio.timeout(seconds):
@@ -133,7 +143,7 @@ class LoopGuard:
             pass  # the request itself will meet the same failure and report it
         except PduError:
             over = True  # the request has no room for the name
-        finally:
+        finally:  # also if the requestor leaves: the lease must end, or no process could probe for `seconds`
             finding = self._probes.end(route, time.monotonic(), over=over)
         upstream, server = attempt.upstream.name, attempt.server.label
         if finding is LoopFinding.LOOP:
@@ -162,8 +172,8 @@ async def _open(attempt: Attempt) -> Leg:
 
 
 async def _converse(attempt: Attempt, leg: Leg, question: bytes) -> None:
-    """Ask for an association and give it up again."""
-    goodbye = _ABORT
+    """Request an association, and release it if the server accepts."""
+    goodbye = _ABORT  # unless an answer comes: the server may have accepted without our knowledge
     try:
         leg.send(question)
         answer = await read_answer(attempt.dialler, leg)

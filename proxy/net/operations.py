@@ -26,7 +26,7 @@ _LABELS = {field: operation_label(name) for field, name in REQUESTS.items()}
 
 
 def reason_of(status: int) -> Reason:
-    """The reason for a refusal with this DIMSE status (docs/refusals.md)."""
+    """Return the reason for a refusal with this DIMSE status (docs/refusals.md)."""
     return _REASONS[status]
 
 
@@ -70,7 +70,12 @@ def narrow(
     syntaxes = {context.context_id: context.transfer_syntax for context in answered}
     lasting = dict(accept.contexts)
     if accept.transfer_syntaxes is not None:
-        lasting = {number: what for number, what in lasting.items() if syntaxes.get(number) in accept.transfer_syntaxes}
+        # One transfer syntax was negotiated for each context. If the new policy does not list it, the context is lost.
+        lasting = {
+            context_id: sop_class
+            for context_id, sop_class in lasting.items()
+            if syntaxes.get(context_id) in accept.transfer_syntaxes
+        }
     accept = replace(accept, contexts=lasting, trace=())
     rules = {  # for both roles: the first rules already leave out the roles that were not negotiated
         context_id: _rules(accept, context_id, first.abstract_syntax, scu=True, scp=True)
@@ -96,13 +101,13 @@ def _rules_of(accept: Accept, rules: Mapping[int, ContextRules], context_id: int
     """Return the rules for a command whose SOP class differs from that of its context. The context rules the roles.
 
     A meta SOP class of printing (PS3.4 annex H) and the classes of one service (UPS: PS3.4 annex CC) stand for others,
-    which `sop_classes` need not list. A value that is not a UID is refused: one parser takes it for no UID, another
-    one cuts it to one.
+    which `sop_classes` need not list. A value that is not a UID is refused (invariant 9, docs/architecture.md): one
+    parser takes it for no UID at all, another cuts it at the first NUL and reads the UID before it.
     """
     table, operations = accept.tenant.sop_class_table, accept.operations
     listed = accept.peer.sop_classes if accept.peer is not None else None
     sop_class = classify(uid, table)
-    # Policy that restricts nothing needs no look at the class: proprietary printing and UPS stay possible.
+    # A policy that restricts no class allows each: proprietary printing and UPS stay possible.
     if listed is not None or ALL not in operations:
         meant = classify(rules[context_id].abstract_syntax, table).operation
         stood_for = sop_class.operation is meant and meant in _MANY_CLASSES

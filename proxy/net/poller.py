@@ -1,7 +1,7 @@
 """Readiness of all association sockets of a worker: one epoll, whose own descriptor the event loop watches.
 
 uvloop's `add_reader` fires once after a RST, loses the bytes left in the socket and never reports the RST. An epoll of
-our own reports all of it, costs the same CPU and needs less memory for each descriptor.
+our own reports both, costs the same CPU and needs less memory for each descriptor.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 #: Events handled in one turn of the event loop, so that timers and other descriptors get their turn.
 EVENTS_PER_TURN = 64
-#: Seconds after which a turn handles no further event: a peer can make one event cost a thousand times the usual.
+#: Seconds after which a turn handles no further event: a peer can make one event cost a thousand times the usual work.
 LONGEST_TURN = 0.05
 
 
@@ -49,9 +49,10 @@ class Poller:
         self._epoll.modify(descriptor, mask)
 
     def unregister(self, descriptor: int) -> None:
-        """Forget `descriptor`; must come before it is closed, or the next socket with its number would be deaf."""
+        """Forget `descriptor`. Call it before closing: otherwise the next socket with this number gets no events."""
         if self._handlers.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
+            # An event that was reported for this number must not reach the next socket that gets it.
             if self._left:
                 self._left = [event for event in self._left if event[0] != descriptor]
 
@@ -65,6 +66,7 @@ class Poller:
         self._handlers.clear()
 
     def _turn(self) -> None:
+        """Handle one batch of events. The loop calls again while any event is pending."""
         handlers = self._handlers
         began = monotonic()
         events = self._left or self._epoll.poll(0, EVENTS_PER_TURN)
@@ -75,10 +77,10 @@ class Poller:
                 continue
             try:
                 handler.ready(mask)
-            # Its event is still pending: an exception that escaped would be raised again at once, at full CPU.
+            # The event stays pending. If the exception escaped, the next turn would raise it again, at full CPU.
             except Exception as error:  # noqa: BLE001
                 handler.crashed(error)
             if monotonic() - began > LONGEST_TURN:
-                # Keep the rest for the next turn: polling again could put it after the same slow descriptors each time.
+                # The rest goes first in the next turn: a new poll could report the same slow descriptors first again.
                 self._left = events[handled:]
                 return

@@ -28,9 +28,9 @@ async def read_proxy_header(
     conversation: Conversation, leg: Leg, protocol: ProxyProtocol, peer: Endpoint
 ) -> tuple[ProxyHeader, bytes]:
     """Return the header that `peer` sends, its addresses as the policy compares them, and the bytes that followed."""
+    # Before a byte is read: any other peer could claim an address that the policy accepts.
     if not contains(protocol.trusted, peer[0]):
         raise Refused(Reason.PROXY_HEADER_UNTRUSTED, "this address is not in proxy_protocol.trusted")
-    # Only a trusted balancer is read at all: any other peer could claim an address that policy accepts.
     reader = ProxyHeaderReader(protocol.versions)
     while True:
         await conversation.event_on(leg)
@@ -51,7 +51,8 @@ async def read_proxy_header(
 def _compared(header: ProxyHeader, peer: Endpoint) -> ProxyHeader:
     """Return the header with its addresses as the policy compares them.
 
-    A header that names the sender's own socket names no requestor: HAProxy's checks send one in version 1.
+    A header whose source is the load balancer's own socket names no requestor: HAProxy's health checks send such a
+    header in version 1.
     """
     if header.source is None or header.destination is None or endpoint(header.source) == peer:
         return ProxyHeader()
@@ -63,8 +64,8 @@ async def admit_address(
 ) -> bytes:
     """Refuse an address outside the listener's networks. Return the bytes after the header, `received` among them.
 
-    The health checks of a load balancer come from its own address, which need not be in `networks`: it connects and
-    leaves without a byte. A load balancer that speaks for itself is therefore refused only once it sends something.
+    The health checks of a load balancer come from its own address, which need not be in `networks`. They connect and
+    leave without a byte, so a load balancer that speaks for itself is refused only once it sends something.
     """
     while not contains(listener.policy.networks, address):
         if received or header.source is not None:

@@ -25,8 +25,9 @@ def decide_again(
 ) -> Accept | NeedsIdentity | str:
     """Return the decision of `listener` as it is configured now, or in words why the listener would refuse.
 
-    The certificate is read again from the connection and judged again, so that a revocation counts.
+    The certificate is read from the connection and judged by the new CRLs and CAs, so that a revocation counts.
     """
+    # A listener that has changed between plaintext and TLS is another one, under the same name.
     if listener is None or (tls is None) != (tls_object is None):
         return "its listener is gone"
     entrance = entrance_for_sni(listener.policy, remembered.sni) if tls is not None else None
@@ -35,6 +36,8 @@ def decide_again(
     certificate = None
     now = time.time()
     if tls is not None and tls_object is not None:
+        # The handshake cannot be repeated. Its certificate, still in the TLS object, is judged by the context that a
+        # new connection with this server name would meet.
         context = tls.default if entrance is None else tls.tenant(entrance.tenant.name)
         certificate = context.client_certificate(tls_object, now)
         if certificate is None and context.client_auth_mode is ClientAuthMode.REQUIRED:

@@ -18,9 +18,10 @@ class Journal(Events, Protocol):
         """Write one access record."""
 
     def opened(self, record: AccessRecord) -> None:
-        """Keep the record so far: its request goes to the upstream now, and the sender may get an association.
+        """Keep the record so far, because the request goes to the upstream now.
 
-        If the worker is killed, the supervisor completes and writes the record (`worker_lost`).
+        From here on the PACS may act for this sender. If the worker is killed, the supervisor completes and writes the
+        record (`worker_lost`).
         """
 
     def accepted(self, record: AccessRecord) -> None:
@@ -31,14 +32,14 @@ class Journal(Events, Protocol):
 
 
 class Records:
-    """Writes access records and events of one worker. Repeated refusals of one sender are counted, then summed up."""
+    """Writes access records and events of one worker. Repeated refusals of one sender are counted and summed up."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._limiter = RefusalLimiter()
 
     def write(self, record: AccessRecord) -> None:
-        """Write an access record, unless it is one of many like refusals of the same sender."""
+        """Write an access record, unless it is one of many similar refusals of the same sender."""
         if record.decision == "accepted" or self._admit(record, record.reason):
             self._journal.access(record.to_dict(time.time()))
 
@@ -58,6 +59,7 @@ class Records:
 
     def bug(self, message: str, error: BaseException) -> None:
         """Log a bug of the gateway: the exception's type and place, never bytes of the peer."""
+        # The innermost frame is the line that raised.
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
@@ -77,6 +79,7 @@ class Records:
         self._write_suppressed(self._limiter.drain(time.monotonic()))
 
     def _admit(self, record: AccessRecord, reason: Reason | None) -> bool:
+        """Return whether this refusal may be written by itself. If not, the limiter has counted it."""
         return self._limiter.admit((str(record.client_ip), record.calling_aet or "", str(reason)), time.monotonic())
 
     def _write_suppressed(self, suppressed: Iterable[tuple[Key, int]]) -> None:

@@ -22,15 +22,17 @@ class Refused(Exception):
         self.ended = ended
         self.answer = answer if answer is not None or reason is None else reason.answer
 
-    def limit_to(self, *, requested: bool, spoken: bool, encrypted: bool) -> None:
-        """Drop the answer if it cannot be sent at this stage, for example a rejection before a request was read.
+    def limit_to(self, *, requested: bool, secured: bool, encrypted: bool) -> None:
+        """Replace the answer by closing if it cannot be sent at this stage.
 
-        `requested`: a complete request was read. `encrypted`: the listener has TLS. `spoken`: the handshake is done.
+        `requested`: a complete request was read. `encrypted`: the listener has TLS. `secured`: the handshake is done.
         """
         answer = self.answer
+        # A rejection answers a request. PDUs of a TLS listener need its handshake, and an alert in plain bytes belongs
+        # before the end of a handshake: sent later, or on plaintext, it would be garbage to the peer.
         no_request = isinstance(answer, Reject) and not requested
-        no_pdus_yet = isinstance(answer, Abort) and encrypted and not spoken
-        no_alert_of_ours = isinstance(answer, Alert) and answer.description is not None and (spoken or not encrypted)
+        no_pdus_yet = isinstance(answer, Abort) and encrypted and not secured
+        no_alert_of_ours = isinstance(answer, Alert) and answer.description is not None and (secured or not encrypted)
         if no_request or no_pdus_yet or no_alert_of_ours:
             self.answer = Close()
 
@@ -38,8 +40,9 @@ class Refused(Exception):
 class UpstreamRefused(Refused):
     """The upstream's own A-ASSOCIATE-RJ or A-ABORT, passed on byte for byte.
 
-    `triple` are bytes 7 to 9 of the PDU: (result, source, reason) of an A-ASSOCIATE-RJ (PS3.8 Table 9-21), (reserved,
-    source, reason) of an A-ABORT (Table 9-26). `reason` and `detail` replace those of an upstream that refuses.
+    `triple`: bytes 7 to 9 of the PDU, counted from 0. These are (result, source, reason) of an A-ASSOCIATE-RJ (PS3.8
+    Table 9-21), (reserved, source, reason) of an A-ABORT (Table 9-26). `reason` and `detail` replace the default ones,
+    for an upstream that does not refuse by itself: a loop.
     """
 
     def __init__(self, pdu: bytes, reason: Reason | None = None, detail: str = "") -> None:
@@ -55,7 +58,7 @@ class UpstreamRefused(Refused):
 
 
 def send_answer(leg: Leg, refused: Refused) -> None:
-    """Send the answer of a refusal. OpenSSL's own alerts were sent when the handshake failed."""
+    """Send the answer of a refusal. An alert without a description is OpenSSL's, sent when the handshake failed."""
     answer = refused.answer
     if isinstance(refused, UpstreamRefused):
         leg.send(refused.pdu)

@@ -138,7 +138,7 @@ class Relay:
     # --- LegOwner ---------------------------------------------------------------------------------------------------
 
     def readable(self, leg: Leg) -> None:
-        """Move what one leg has to the other. Runs to completion and keeps nothing of the shared buffers."""
+        """Move the bytes that one leg has to the other. Runs to completion and keeps nothing of the shared buffers."""
         flow = self._up if leg is self._up.source else self._down
         data = leg.receive(flow.held_back)
         if flow.state is not FlowState.DONE and data:
@@ -151,14 +151,14 @@ class Relay:
             self._source_ended(flow)
 
     def drained(self, leg: Leg) -> None:
-        """Read a source again: the sink of its flow took everything that waited."""
+        """Read a source again: the sink of its flow has taken everything that waited."""
         flow = self._up if leg is self._up.sink else self._down
         if flow.source.blocked:
             flow.source.set_blocked(False)
-        self._answer(flow)
+        self._answer(flow)  # responses of ours may have waited for room too
 
     def broken(self, leg: Leg) -> None:
-        """Do nothing: what the broken leg sent is still in its socket, and is read when there is room."""
+        """Do nothing: the last bytes of the broken leg are still in its socket, and are read when there is room."""
 
     def crashed(self, leg: Leg, error: Exception) -> None:
         """End this association alone after a bug."""
@@ -172,8 +172,11 @@ class Relay:
         if flow.state is FlowState.ENDING:  # only to the end of the PDU, where an A-ABORT of ours follows
             data = data[: walk.pdu_left]
         while True:
+            # Sent before the violation is acted on: the valid part must arrive, wherever TCP has cut the stream.
             output, used, violation = walk.feed(data)
             if output and not flow.sink.send(output):
+                # The rest waits in the sink. Until it is written the source is not read, so no more can pile up, and
+                # the sender meets a full TCP window.
                 flow.source.set_blocked(True)
                 self.ending.owner.relay_paused(flow.side)
             data = data[used:]
@@ -186,7 +189,7 @@ class Relay:
         flow.held_back = bytes(data)  # a copy: the shared buffer is the next leg's
         if walk.refused:
             self._refuse(flow)
-        # A sink whose TLS failed while it was written to is a source that has ended: nothing else would report that.
+        # A sink whose TLS failed while it was written to has ended as a source too, and no event would report that.
         if flow.sink.tls_failure is not None:
             self._source_ended(self._opposite(flow))
         elif walk.aborted:  # bytes after an A-ABORT are ignored
@@ -213,8 +216,8 @@ class Relay:
             response = refusing_response(refused.command, refused.status)
             if response is not None:
                 back.answers += (encode_command_set(refused.context_id, response, back.longest_pdu),)
-            # One by one: the limit counts responses that cannot be sent, not requests that came in one chunk.
-            if not back.sink.waiting:  # a peer that does not read must not make us hold ever more
+            # After each request: the limit counts responses that cannot be sent, not requests that came in one chunk.
+            if not back.sink.waiting:  # a peer that reads nothing must not make the leg hold more and more responses
                 self._answer(back)
             if len(back.answers) > _MOST_ANSWERS:
                 text = f"more than {_MOST_ANSWERS} refused requests wait for their responses to be taken"
@@ -224,7 +227,8 @@ class Relay:
     def _answer(self, flow: Flow) -> None:
         """Send the waiting responses of ours if a message has just ended; otherwise make the walk stop where one does.
 
-        No data may follow a release (PS3.8 section 9.2), and no peer waits for a response then: they are dropped.
+        Inside another message a response of ours would be taken for a part of it (PS3.8 annex E). No data may follow a
+        release (PS3.8 section 9.2), and no peer waits for a response then: they are dropped.
         """
         walk = flow.walk
         if flow.state is not FlowState.RUNNING or walk.release_requested or walk.release_answered:
@@ -235,7 +239,7 @@ class Relay:
         walk.stop_between = bool(flow.answers)
 
     def _violated(self, flow: Flow, violation: PduError) -> None:
-        """End both flows: the source broke the protocol. The valid part was forwarded (PS3.8 section 9.2, AA-8)."""
+        """End both flows: the source broke the protocol (PS3.8 section 9.2, AA-8). Its valid part was forwarded."""
         if isinstance(violation, RefusedTooLate):
             move = violation.refused.status == MOVE_DESTINATION_UNKNOWN
             reason = Reason.MOVE_DESTINATION_NOT_ALLOWED if move else Reason.OPERATION_NOT_ALLOWED
@@ -243,6 +247,8 @@ class Relay:
             reason = Reason.PDU_UNEXPECTED if violation.abort_reason in _UNEXPECTED else Reason.PDU_INVALID
         self.ending.abort_reason = violation.abort_reason
         self.ending.decide(AssociationEnd(Ended.ABORTED_BY_GATEWAY, reason, str(violation), flow.side))
+        # The opposite source has done nothing wrong and may finish its PDU. What this source sends next cannot be
+        # judged any more: the walk has lost its place.
         self.ending.end_at_boundary(self._opposite(flow))
         self.ending.cut(flow)
 
@@ -252,25 +258,31 @@ class Relay:
             self.ending.close_when_done()
             return
         leg, walk, opposite = flow.source, flow.walk, self._opposite(flow)
-        said_goodbye = walk.release_requested or walk.release_answered
-        if said_goodbye and walk.boundary and leg.tls_failure is None:
+        # A regular end: the PDUs have said that this direction is over, and the EOF comes where a PDU ends. Only this
+        # direction is finished, for the A-RELEASE-RP of the opposite side may still pass. `await_close` ends the
+        # association if none comes.
+        may_close = walk.release_requested or walk.release_answered
+        if may_close and walk.boundary and leg.tls_failure is None:
             if walk.release_answered or opposite.walk.release_answered:
                 self.ending.decide(AssociationEnd(Ended.RELEASED))
             self.ending.finish(flow)
             self.ending.await_close()
             return
         if opposite.walk.release_requested and opposite.state is FlowState.DONE and walk.boundary and leg.lost is None:
-            # Both sides closed after the A-RELEASE-RQ: no peer was left to read an A-RELEASE-RP.
+            # The opposite side has asked for release and closed, and this side has closed as well: no peer is left to
+            # read an A-RELEASE-RP, so its absence is no fault.
             self.ending.decide(AssociationEnd(Ended.RELEASED))
             self.ending.finish(flow)
             return
+        # Lost. The sink has been given everything that the source sent, since an EOF is read after the last byte. Both
+        # flows end, because neither side can finish the association alone.
         self.ending.decide(_end_of(flow))
         self.ending.cut(flow)
         self.ending.cut(opposite)
 
 
 def _end_of(flow: Flow) -> AssociationEnd:
-    """Return how an association ends whose source ended without A-RELEASE and A-ABORT."""
+    """Return the end of an association whose source ended without A-RELEASE and A-ABORT."""
     side, leg = flow.side, flow.source
     if leg.tls_failure is not None:
         return AssociationEnd(Ended.ABORTED_BY_GATEWAY, side.tls_failed, tls_failure_in_words(leg.tls_failure), side)

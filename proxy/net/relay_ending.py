@@ -18,13 +18,13 @@ class RelayOwner(Protocol):
     """The association that a relay works for."""
 
     def relay_paused(self, side: Side) -> None:
-        """`side` is not read for a while, because the other side cannot take more."""
+        """Take note that `side` is not read for a while, because the other side cannot take more."""
 
     def relay_refused(self, refused: RefusedCommand) -> None:
-        """A DIMSE request was not forwarded; the association goes on."""
+        """Take note of a DIMSE request that was not forwarded; the association goes on."""
 
     def relay_ended(self, end: AssociationEnd) -> None:
-        """Both legs are closed."""
+        """Complete the association: both legs are closed."""
 
 
 class _NoOwner:
@@ -98,13 +98,14 @@ class RelayEnding:
             self.end_at_boundary(flow)
 
     def abort_now(self, end: AssociationEnd) -> None:
-        """End both flows without waiting for a boundary."""
+        """End both flows without waiting for a boundary: A-ABORT where a sink is at one, RST where it is not."""
         self.decide(end)
         for flow in self._flows:
             self.cut(flow)
 
     def crashed(self, error: Exception) -> None:
         """End by resets after a bug: the state of this association cannot be trusted."""
+        # Drop first, report afterwards: the bug may be a MemoryError, and a report takes memory.
         self.decide(AssociationEnd(Ended.ABORTED_BY_GATEWAY, Reason.INTERNAL, f"{type(error).__name__}: {error}"))
         self.drop()
         self._loop.call_exception_handler(
@@ -112,7 +113,7 @@ class RelayEnding:
         )
 
     def drop(self) -> None:
-        """Reset both legs now, and report unless that was done before."""
+        """Reset both legs now, and report the end unless it was reported before."""
         self._closing = True
         for flow in self._flows:
             flow.source.close(reset=True)
@@ -128,7 +129,7 @@ class RelayEnding:
             self._end = end
 
     def end_at_boundary(self, flow: Flow) -> None:
-        """Send the sink an A-ABORT once the PDU that it is receiving is complete."""
+        """Send the sink an A-ABORT once the PDU that it is receiving is complete. Nothing more is forwarded then."""
         if flow.state is not FlowState.RUNNING:
             return
         flow.state = FlowState.ENDING
@@ -159,13 +160,14 @@ class RelayEnding:
         flow.held_back = b""
         if abort:
             flow.sink.send(encode_abort(AbortSource.SERVICE_PROVIDER, self.abort_reason))
+        # A leg that will be reset gets no close_notify and no FIN: both would say that the data is complete.
         if not flow.reset_sink:
             flow.sink.finish()
-        flow.source.set_blocked(False)  # what it still sends is read and dropped: unread input would turn FIN into RST
+        flow.source.set_blocked(False)  # its further bytes are read and dropped: unread input would turn FIN into RST
         self.close_when_done()
 
     def close_when_done(self) -> None:
-        """Close the legs if both flows are done."""
+        """Close the legs if both flows are done. One leg is the sink of one flow and the source of the other."""
         if self._closing or any(flow.state is not FlowState.DONE for flow in self._flows):
             return
         self._closing = True
@@ -176,12 +178,15 @@ class RelayEnding:
             if flow.reset_sink:
                 reset_when_delivered(sink, self._loop, self._unacknowledged, self._leg_closed)
             else:
-                # After a TLS failure do not wait for ACKs: the peer could hold the connection open by not reading.
+                # After a failure of TLS do not wait for ACKs: the peer could hold the connection open by not reading.
                 patience = 0 if sink.tls_failure is not None else self._unacknowledged
                 linger(sink, self._loop, self._close_timeout, patience, self._leg_closed)
 
     def await_close(self) -> None:
-        """Start `timeouts.close`, within which a boundary, an A-RELEASE-RP or an EOF must come."""
+        """Start `timeouts.close`, within which a boundary, an A-RELEASE-RP or an EOF must come.
+
+        A second call does not extend it (invariant 6, docs/architecture.md).
+        """
         if self._deadline is None and not self._closing:
             self._deadline = self._loop.call_later(self._close_timeout, self._expired)
 
@@ -196,11 +201,12 @@ class RelayEnding:
         self._deadline = None
         try:
             self._give_up_waiting()
-        # Nothing above a timer catches: an exception that escapes would leave the association open for ever.
+        # Nothing above a timer catches: an exception that escaped would leave the association open for ever.
         except Exception as error:  # noqa: BLE001
             self.crashed(error)
 
     def _give_up_waiting(self) -> None:
+        # An end that was decided before stands; if there is none, the wait was for an A-RELEASE-RP.
         self.decide(AssociationEnd(Ended.TIMEOUT, None, "the A-RELEASE-RQ was not answered"))
         released = self._end is not None and self._end.ended is Ended.RELEASED
         for flow in self._flows:

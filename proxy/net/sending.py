@@ -1,4 +1,4 @@
-"""The sending half of a leg: TLS or plain, what has to wait until the peer reads, and the FIN after it."""
+"""The sending half of a leg: TLS or plain, bytes that wait until the peer reads, and the FIN after them."""
 
 import abc
 import errno
@@ -9,9 +9,9 @@ from proxy.tls.endpoint import SLICE, TlsEndpoint
 
 
 class SendingSide(abc.ABC):
-    """Sends on a non-blocking socket. What the kernel does not take waits here and goes first.
+    """Sends on a non-blocking socket. Bytes that the kernel does not take wait here, in order.
 
-    Sizes and counts are of plaintext; what waits on a TLS leg is ciphertext.
+    Sizes and counts are of plaintext; the waiting bytes of a TLS leg are ciphertext.
     """
 
     __slots__ = (
@@ -45,12 +45,13 @@ class SendingSide(abc.ABC):
 
     @abc.abstractmethod
     def _tls_ended(self) -> None:
-        """TLS was closed by the peer, or failed."""
+        """Act on the end of TLS: the peer has closed it, or it has failed."""
 
     def send(self, data: memoryview | bytes) -> bool:
         """Send plaintext. Return False if some of it has to wait; `drained` will be called once nothing waits.
 
-        Nothing is ever refused. If TLS can send no more, `eof` and `tls_failure` are set.
+        All of it is taken, so a caller that gets False must stop its source. If TLS can send no more, `eof` and
+        `tls_failure` are set.
         """
         size = len(data)
         self.sent += size
@@ -77,8 +78,9 @@ class SendingSide(abc.ABC):
         return bool(self._waiting)
 
     def _write(self, data: memoryview | bytes) -> None:
+        """Send bytes to the wire, after those that wait already."""
         if self.lost is not None or self.closed:
-            return
+            return  # no peer is left to take them; the end of the leg is reported by reading
         if not self._waiting:
             try:
                 sent = self.socket.send(data)
@@ -94,6 +96,7 @@ class SendingSide(abc.ABC):
         self._update()
 
     def _flush(self) -> None:
+        """Send as many of the waiting bytes as the kernel takes, and the FIN after the last one if it is due."""
         waiting = self._waiting
         while waiting:
             head = waiting[0]
@@ -113,17 +116,17 @@ class SendingSide(abc.ABC):
             self._shut()
 
     def _write_failed(self, error: OSError) -> None:
-        """Drop what waits: the peer takes nothing more. What it sent before can still be read."""
+        """Drop the waiting bytes: the peer takes nothing more. Bytes that it sent before can still be read."""
         self._waiting.clear()
         self._control_waits = False
         # EPIPE and ECONNRESET end writing only: the peer's last bytes may be an A-ABORT or A-RELEASE-RP worth reading.
         if error.errno not in (errno.EPIPE, errno.ECONNRESET):
             self.lost = error.strerror or str(error)
-        self.finished = True
+        self.finished = True  # no FIN can follow, and closing must not wait for one
         self._update()
 
     def finish(self) -> None:
-        """Send close_notify and FIN after what waits: nothing more will be sent. Reading goes on."""
+        """Send close_notify and FIN after the waiting bytes: nothing more will be sent. Reading goes on."""
         if self._finishing or self.closed:
             return
         self._finishing = True
@@ -132,15 +135,17 @@ class SendingSide(abc.ABC):
         self._shut()
 
     def _shut(self) -> None:
+        """Send close_notify, then FIN. Called again by `_flush` if the close_notify has to wait."""
         if self.tls is not None and self.tls.failure is None and not self._close_notify:
             self._close_notify = True
-            # Closing is safe only once everything fed to TLS has been decrypted; otherwise the object is poisoned. The
-            # callback that feeds it drains it, so at most a part of a record is inside.
+            # `close` is safe only once everything fed to TLS has been decrypted: with data inside, OpenSSL's shutdown
+            # leaves the object in an error state. The callback that feeds it drains it, so at most a part of a record
+            # is inside.
             self.tls.close()
             if self.tls.has_output:
                 self._write(self.tls.output())
                 if self._waiting:
-                    return  # `_flush` comes back here
+                    return  # a FIN before the close_notify would look like truncation to the peer
         self.finished = True
         try:
             self.socket.shutdown(socket.SHUT_WR)
@@ -148,7 +153,7 @@ class SendingSide(abc.ABC):
             pass  # already gone
 
     def undelivered(self) -> int:
-        """Return the bytes on the wire that the peer's kernel has not acknowledged; 0 once the connection is gone."""
+        """Return the number of wire bytes not yet acknowledged by the peer's kernel; 0 once the connection is gone."""
         if self.closed or self.lost is not None:
             return 0
         return unacknowledged_bytes(self.socket) + sum(len(chunk) for chunk in self._waiting)

@@ -1,9 +1,9 @@
-"""The choice of a server of an upstream, by what all workers know of the servers that fail.
+"""The choice of a server of an upstream, by the failures that all workers share (proxy/shared/server_states.py).
 
 A server that refused a connection is not dialled for a while; after that one process alone may try it. A server that
-its health check calls down is not dialled until the check passes, or until it accepts an association. If every server
+its health check reports down is not dialled until the check passes, or until it accepts an association. If every server
 of an upstream fails, each is tried once a second: the first to recover is found soon, and a wrong check causes no
-outage. If there is only one server and no check has called it down, every request tries it: waiting gains nothing.
+outage. If there is only one server and no check has reported it down, every request tries it: waiting gains nothing.
 """
 
 import itertools
@@ -19,9 +19,10 @@ from proxy.upstream.pool import candidates, pause
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A server that may be dialled now. Ends by one of `Servers.reached`, `failed` and `abandoned`.
+    """A server that may be dialled now. It ends by one of `Servers.reached`, `failed` and `abandoned`.
 
-    `began`: monotonic seconds. `claim` counts the association for this server, so that balancing sees it.
+    `began`: monotonic seconds. `claim` counts the association for this server from the dial on, so that the other
+    workers balance by it.
     """
 
     upstream: Upstream
@@ -41,7 +42,7 @@ class Servers:
         self._turns = itertools.count(counts.slot)  # workers begin with different servers
 
     def order(self, upstream: Upstream) -> list[Server]:
-        """The servers that may be tried now, the best first. Empty if every server failed recently."""
+        """Return the servers that may be tried now, the best first. Empty if every server failed recently."""
         if self._is_alone(upstream):
             return list(upstream.servers)
         now = time.monotonic()
@@ -53,7 +54,7 @@ class Servers:
         ]
 
     def _is_alone(self, upstream: Upstream) -> bool:
-        """Return whether each request tries the only server, whatever happened to the request before."""
+        """Return whether there is one server that every request tries, even if the request before has failed."""
         return len(upstream.servers) == 1 and not self._states.down(server_key(upstream, upstream.servers[0]))
 
     def admit(self, upstream: Upstream, server: Server, claim: Claim) -> Trial | None:
@@ -61,7 +62,8 @@ class Servers:
         now = time.monotonic()
         if not self._is_alone(upstream):
             key = server_key(upstream, server)
-            # For so long no other process tries this server: a trial that hangs must not be joined by all others.
+            # Seconds in which no other process tries this server. At least the longest dial: otherwise all processes
+            # would join a trial that hangs. The lease also ends the trial of a process that was killed.
             lease = max(self._longest_dial, pause(self._states.failures(key), alone=False))
             all_down = all(self._states.failing(server_key(upstream, other)) for other in upstream.servers)
             if not self._states.admit(key, now, lease, all_down=all_down):
@@ -76,8 +78,8 @@ class Servers:
         alone = len(upstream.servers) == 1
         first = self._states.failed(server_key(upstream, server), trial.began, time.monotonic(), alone=alone)
         if not alone:
-            self._counts.serve(trial.claim, None)
-            if first:
+            self._counts.serve(trial.claim, None)  # the association is no longer this server's
+            if first:  # dials that were under way together fail together: one event
                 self._events.event("warning", "server_down", upstream=upstream.name, server=server.label)
 
     def abandoned(self, trial: Trial) -> None:
@@ -85,7 +87,7 @@ class Servers:
         self._states.abandoned(server_key(trial.upstream, trial.server), time.monotonic())
 
     def reached(self, trial: Trial) -> None:
-        """Record that the server is connected, and forget its failures."""
+        """Record that the server is connected, and forget its failures. The verdict of a health check stands."""
         upstream, server = trial.upstream, trial.server
         if self._states.reached(server_key(upstream, server)) and len(upstream.servers) > 1:
             self._events.event("info", "server_up", upstream=upstream.name, server=server.label)
@@ -99,6 +101,6 @@ class Servers:
             self._events.event("info", "server_up", upstream=upstream.name, server=server, message=text)
 
     def next_trial(self, upstream: Upstream) -> float:
-        """Return in how many seconds the first of the servers may be tried again."""
+        """Return the seconds until the first of the servers may be tried again."""
         soonest = min(self._states.until(server_key(upstream, one), all_down=True) for one in upstream.servers)
         return max(0.0, soonest - time.monotonic())

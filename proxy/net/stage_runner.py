@@ -1,7 +1,8 @@
 """Runs the stages of an association in a coroutine: one wait and one deadline at a time, interrupted from outside.
 
-A deadline is set when its stage begins, and bytes that trickle in do not move it. A deadline, a requestor that leaves
-or an operator ends the stages in the same way: the coroutine is cancelled, and `_interruption` holds the reason.
+A deadline is set when its stage begins, and bytes that trickle in do not move it (invariant 6, docs/architecture.md). A
+deadline, a requestor that leaves or an operator ends the stages in the same way: the coroutine is cancelled, and
+`_interruption` holds the reason.
 """
 
 import asyncio
@@ -31,13 +32,13 @@ class StageRunner:
         self._task = self._loop.create_task(stages)
 
     def _set_out(self) -> None:
-        """Begin to run. A task cancelled before its first step never runs its handlers: hence raised here."""
+        """Begin to run. Raise the interruption that came before the first step of the task, if one did."""
         self._running = True
         if self._interruption is not None:
             raise self._interruption
 
     async def event_on(self, leg: Leg) -> None:
-        """Wait until `leg` has bytes or its end, or is connected."""
+        """Wait until `leg` has bytes or its end, or is connected. There is one waiter: stages run one after another."""
         self._awaited = leg
         self._waiter = self._loop.create_future()
         try:
@@ -46,7 +47,7 @@ class StageRunner:
             self._waiter = self._awaited = None
 
     def _within(self, seconds: float | None, reason: Reason = Reason.INTERNAL, detail: str = "") -> None:
-        """Replace the deadline: the stage may take `seconds`, None: any time."""
+        """Replace the deadline: the next stage may take `seconds`, or any time if None."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -57,15 +58,17 @@ class StageRunner:
         self._interrupt(Refused(reason, detail))
 
     def _interrupt(self, refused: Refused) -> None:
-        """End the stages from outside the coroutine."""
+        """End the stages from outside the coroutine. The first interruption stands."""
         if self._task is not None and self._interruption is None:
             self._interruption = refused
-            # Before its first step a cancelled task would vanish without its handlers: `_set_out` raises instead.
+            # A task that is cancelled before its first step never enters its `try`: no handler would answer and close.
+            # `_set_out` raises the interruption then.
             if self._running:
                 self._task.cancel()
 
     def _wake(self, leg: Leg) -> None:
         """Go on, if the stage waits for `leg`."""
-        # Other events need no wake-up: a stage looks at its leg before it waits.
+        # An event without a waiter is not lost: epoll is level-triggered and reports unread bytes again, and a stage
+        # looks at `eof` before it waits.
         if leg is self._awaited and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -50,7 +50,7 @@ _ANSWER = frozenset({PduType.A_ASSOCIATE_AC, PduType.A_ASSOCIATE_RJ, PduType.A_A
 _TLS_HANDSHAKE_RECORD = 0x16
 _MISTAKEN = ("HTTP", "SSH", "SMTP", "PROXY protocol")  # protocols that four bytes identify reliably
 _TLS_HINT = "; if the server expects TLS, configure `tls` for this upstream"
-# Only identity and application information make an A-ASSOCIATE-AC longer than the request that it answers.
+# Bytes. Only identity and application information can make an A-ASSOCIATE-AC longer than the request that it answers.
 _LONGEST_AC = 1024 * 1024
 
 
@@ -78,10 +78,10 @@ class Asked:
 
 
 class Conversation(Protocol):
-    """The wait of a stage for bytes."""
+    """The association, as its stages see it: the place where they wait."""
 
     async def event_on(self, leg: Leg) -> None:
-        """Wait until `leg` has bytes or its end, or is connected. Cancelled by what interrupts the stage."""
+        """Wait until `leg` has bytes or its end, or is connected. An interruption of the stage cancels the wait."""
 
 
 async def read_client_hello(conversation: Conversation, leg: Leg, received: bytes = b"") -> tuple[ClientHello, bytes]:
@@ -89,6 +89,7 @@ async def read_client_hello(conversation: Conversation, leg: Leg, received: byte
 
     `received`: bytes that were read with a PROXY header.
     """
+    # Read by the gateway and not by OpenSSL: the server name selects the context, and there is no TLS object before.
     reader = ClientHelloReader()
     data: bytes | memoryview = received
     while True:
@@ -121,8 +122,8 @@ async def tls_handshake(
     conversation: Conversation, leg: Leg, context: ServerContext, hello: ClientHello, received: bytes
 ) -> TlsEndpoint:
     """Do the TLS handshake under the context of one tenant. On failure the alert is sent before `Refused` is raised."""
-    # OpenSSL reads the same ClientHello again. If its parser finds another server name than ours, the tenant's context
-    # was chosen by a name that TLS does not know of: `sni_mismatch`.
+    # OpenSSL reads the same ClientHello again. If its parser finds another server name than ours, the context of the
+    # wrong tenant may have been chosen: `sni_mismatch`.
     endpoint = TlsEndpoint(context.ssl, server_side=True)
     context.expect_server_name(endpoint.object, hello.server_name)
     try:
@@ -145,8 +146,8 @@ async def shake_hands(conversation: Conversation, leg: Leg, endpoint: TlsEndpoin
     while True:
         try:
             complete = endpoint.handshake(data)
-        finally:
-            if endpoint.has_output:  # an alert, too
+        finally:  # a handshake that fails has written an alert, which says to the peer what is wrong
+            if endpoint.has_output:
                 leg.send_raw(endpoint.output())
         if complete:
             return
@@ -169,17 +170,13 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int, receive
     leg.received += len(received)
     data = memoryview(received) if plaintext else leg.receive_decrypted()
     while True:
-        # Told apart for the record: a device with TLS on a plaintext port is the commonest mistake of all.
+        # A reason of its own, because a device with TLS on a plaintext port is the commonest mistake of all.
         if plaintext and data and not framer.received and data[0] == _TLS_HANDSHAKE_RECORD:
             raise Refused(Reason.TLS_ON_PLAIN, "a TLS ClientHello on a plaintext listener")
         try:
             pdu = framer.feed(data)
         except PduError as error:
-            refused = request_error(error)
-            first = bytes(data[:SIGNATURE])
-            if isinstance(error, UnrecognizedPdu) and len(first) > 3 and (spoken := name_protocol(first)) in _MISTAKEN:
-                refused.detail = f"the peer speaks {spoken} where DICOM was due"
-            raise refused from None
+            raise _no_request(error, bytes(data[:SIGNATURE])) from None
         if pdu is not None:
             break
         if leg.eof:
@@ -191,15 +188,23 @@ async def read_request(conversation: Conversation, leg: Leg, limit: int, receive
     if leg.eof:
         raise _request_cut(leg, framer.received)
     # Before the answer only an A-ABORT may follow (PS3.8 section 9.2, Sta3). Other bytes belong to no association yet:
-    # forwarding them would let a requestor talk to the upstream before policy has decided.
+    # forwarding them would let a requestor talk to the upstream before the policy has decided.
     if framer.trailing:
         text = "data after the A-ASSOCIATE-RQ, before it was answered"
         raise Refused(Reason.PDU_UNEXPECTED, text, Abort(AbortSource.SERVICE_PROVIDER, AbortReason.UNEXPECTED_PDU))
     return pdu
 
 
+def _no_request(error: PduError, first: bytes) -> Refused:
+    """Return the refusal of bytes that are no A-ASSOCIATE-RQ. It names their protocol if the `first` bytes show it."""
+    refused = request_error(error)
+    if isinstance(error, UnrecognizedPdu) and len(first) > 3 and (protocol := name_protocol(first)) in _MISTAKEN:
+        refused.detail = f"the peer speaks {protocol} where DICOM was due"
+    return refused
+
+
 def understand_request(pdu: bytes) -> AAssociateRQ:
-    """Parse an A-ASSOCIATE-RQ. Refuses one that reasonable parsers read differently (invariant 9)."""
+    """Parse an A-ASSOCIATE-RQ. Raise `Refused` if other parsers could read it differently (invariant 9)."""
     try:
         return parse_associate_rq(pdu)
     except RequestAmbiguous as error:
@@ -223,6 +228,7 @@ def request_error(error: PduError) -> Refused:
 
 
 def _request_cut(leg: Leg, received: int) -> Refused:
+    """Return the refusal of a requestor that has left after `received` bytes of its request."""
     if leg.tls_failure is not None:
         return Refused(Reason.TLS_FAILED, tls_failure_in_words(leg.tls_failure), Alert())
     if not received:
@@ -259,7 +265,7 @@ async def read_answer(conversation: Conversation, leg: Leg) -> Accepted | Upstre
         if pdu is not None:
             return UpstreamRefused(pdu)
         if leg.tls_failure is not None:
-            # With TLS 1.3 a server judges our certificate after our handshake has ended: its alert arrives here.
+            # In TLS 1.3 a server judges our certificate after our side of the handshake is done: its alert comes here.
             raise Refused(Reason.UPSTREAM_TLS_FAILED, f"upstream: {explain_client_failure(leg.tls_failure)}")
         if leg.eof:
             how = leg.lost or "closed"
@@ -290,4 +296,5 @@ def answer_to_requestor(answer: Accepted, asked: Asked, decision: Accept) -> tup
     except PduError as error:
         raise Refused(Reason.UPSTREAM_PROTOCOL_ERROR, f"answer of the upstream: {error}") from None
     accepted = frozenset(context.context_id for context in accept.presentation_contexts if not context.result)
+    # `kept`: an upstream that accepts a context which it was not offered opens nothing to the requestor.
     return pdu, accepted & kept

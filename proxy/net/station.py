@@ -1,4 +1,4 @@
-"""The ground floor of `net`: what an association uses of the worker that serves it."""
+"""The ground floor of `net`: the parts of a worker that its associations share."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ class Station:
     """One for each worker, shared by all its associations. It knows neither the worker nor any association.
 
     `tls` holds the contexts of each listener by the listener's name, `upstream_tls` those of each upstream with TLS.
+    Frozen: a worker serves one configuration, and a reload makes new workers.
     """
 
     loop: asyncio.AbstractEventLoop

@@ -14,7 +14,7 @@ _KEEPALIVE_IDLE = 60  # seconds of silence before the kernel probes
 def tune(sock: socket.socket, unacknowledged: float) -> None:
     """Set the options of every association socket: no Nagle, keepalive, an end to a peer that acknowledges nothing.
 
-    `unacknowledged` in seconds. A few seconds would end the connection of a slow PACS that works.
+    `unacknowledged`: seconds of TCP_USER_TIMEOUT. A few seconds would end the connection of a slow PACS that works.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -23,7 +23,7 @@ def tune(sock: socket.socket, unacknowledged: float) -> None:
 
 
 def acknowledge_promptly(sock: socket.socket) -> None:
-    """Acknowledge now what was read. The option is not sticky: it is set again after every short read.
+    """Acknowledge the bytes read, now. The option is not sticky: it is set again after every short read.
 
     DCMTK sends a response in two pieces. Nagle's algorithm holds back the second piece until the first one is
     acknowledged, and the kernel delays that acknowledgement by 40 ms.

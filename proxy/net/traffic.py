@@ -1,6 +1,7 @@
 """Traffic of an association for the metrics and the access record: bytes, PDUs and DIMSE operations.
 
-Legs and walks count in plain integers. The sums are added to the metrics once a second and at the end, never per chunk.
+Legs and walks count in plain integers. The differences are added to the metrics once a second and at the end, never per
+chunk: the byte path looks up no label.
 """
 
 from proxy.net.leg import Leg
@@ -34,8 +35,9 @@ class Traffic:
         self._flushed = [0] * (len(_BYTES) + 2 * len(_RELAYED))
 
     def flush(self, requestor: Leg, upstream: Leg, relay: Relay) -> bool:
-        """Add what has flowed since the last call. Return whether any byte has."""
+        """Add the traffic since the last call. Return whether there was any."""
         counts = [requestor.received, requestor.sent, upstream.received, upstream.sent]
+        # Without a byte there is no PDU and no operation: thousands of idle associations cost this comparison each.
         if counts == self._flushed[: len(counts)]:
             return False
         to_upstream, to_requestor = relay.to_upstream.pdus, relay.to_requestor.pdus

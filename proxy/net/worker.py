@@ -64,11 +64,11 @@ class Worker:
         )
         self.draining = False
         self._guard = LoopGuard(config, probes, journal)
-        # Two sets: a connection counts until its sockets are closed, an association only while its relay lives.
+        # Two sets: every connection until its sockets are closed, and those of them that the upstream has accepted.
         self._connections: set[Connection] = set()
         self._established: set[Established] = set()
         self._refusal: Callable[[Established], str | None] | None = None  # by the newest configuration
-        self._turns = asyncio.Lock()
+        self._turns = asyncio.Lock()  # of the associations that parse a large request
         self._idle = asyncio.Event()  # no association is left, while draining
         self._empty = asyncio.Event()  # no connection is left
         self._empty.set()
@@ -92,7 +92,7 @@ class Worker:
         self.station.metrics.set("draining", (), 1)
         self._look_idle()
         await self._idle.wait()
-        await _within(self.station.config.timeouts.close, self._empty)  # the last refusals are still being read
+        await _within(self.station.config.timeouts.close, self._empty)  # the last answers may still be on their way
 
     def leave(self) -> None:
         """Stop accepting. Accepted connections are served to their end."""
@@ -114,13 +114,14 @@ class Worker:
         if self.station.counts.associations:
             self._end_all(AssociationEnd(Ended.DRAINED, Reason.DRAINING, "the gateway stops"), at_once=True)
         await _within(_TICK, self._empty)
-        for connection in list(self._connections):  # whose peers do not close
+        for connection in list(self._connections):  # their peers do not close
             connection.drop()
         self._ticker.cancel()
         self.station.records.close()
         self.station.poller.close()
 
     def _end_all(self, end: AssociationEnd, *, at_once: bool) -> None:
+        # A copy: a connection that ends at once leaves the set.
         for connection in list(self._connections):
             with connection.guarded():
                 connection.end(end, at_once=at_once)
@@ -140,7 +141,7 @@ class Worker:
             tune(connection, self.station.config.timeouts.unacknowledged)
             arrival = Arrival(listener, connection, address, peer[1], claim)
             served = Association(self, self.station, self._guard, arrival)
-        except BaseException:  # the peer has left already, or memory is short
+        except BaseException:  # the peer has left already, or memory is short: the claim must not stay counted
             connection.close()
             self.station.counts.disconnect(claim)
             raise
@@ -152,7 +153,7 @@ class Worker:
         proxied = listener.proxy_protocol
         if proxied is None and not contains(listener.policy.networks, address):
             return Reason.ADDRESS_DENIED, ADDRESS_DENIED
-        # A load balancer speaks for many addresses: the address in its PROXY header is counted, once it is read.
+        # A load balancer speaks for many addresses. The one in its PROXY header is counted when it has been read.
         speaks_for_others = proxied is not None and contains(proxied.trusted, address)
         return self.station.counts.connect(None if speaks_for_others else address)
 
@@ -166,7 +167,8 @@ class Worker:
         self.station.records.write(record)
 
     async def exclusive_turn(self) -> None:
-        """Wait for a turn of the event loop in which no other association does what takes long."""
+        """Wait for a turn of the event loop in which no other association parses a large request."""
+        # The lock passes to the next waiter only in a later turn, and in between the other associations are served.
         async with self._turns:
             await asyncio.sleep(0)
 
@@ -175,13 +177,14 @@ class Worker:
         self._established.add(established)
 
     def relayed(self, established: Established) -> None:
-        """Decide again if a configuration came while the upstream was asked."""
+        """Decide again if a new configuration came while the upstream was asked."""
+        # `start` may have ended it already.
         if established in self._established:
             self._end_if_refused(established)
 
     def forget(self, connection: Connection) -> None:
-        """Give back what a closed connection counted for."""
-        if connection not in self._connections:
+        """Remove a closed connection, and release everything that it was counted for."""
+        if connection not in self._connections:  # reported twice: by its legs and by `drop`
             return
         self.station.counts.disconnect(connection.claim)
         if connection.established is not None:
@@ -197,15 +200,15 @@ class Worker:
         if self.draining and not self.station.counts.associations:
             self._idle.set()
 
-    # --- what the supervisor asks -----------------------------------------------------------------------------------
+    # --- called for the supervisor ----------------------------------------------------------------------------------
 
     def status(self) -> list[AssociationStatus]:
         """Return the established associations."""
         return [established.status() for established in self._established]
 
     def disconnect(self, meant: Callable[[str, str, str | None], bool]) -> int:
-        """End the associations for which `meant(id, tenant, peer)` holds. Return how many these are."""
-        # Chosen first, ended afterwards: ending one changes the set that is walked.
+        """End the associations for which `meant(id, tenant, peer)` holds. Return their number."""
+        # Chosen first, ended afterwards: ending one changes the set.
         chosen = []
         for established in self._established:
             record = established.account.record
@@ -219,7 +222,8 @@ class Worker:
     def recheck(self, config: Config, tls: Mapping[str, ListenerTls]) -> Coroutine[Any, Any, None]:
         """Return a coroutine that decides every open association again, and ends those that `config` refuses.
 
-        Traffic goes on meanwhile: there may be thousands of associations, and each request is parsed again.
+        Traffic goes on meanwhile: there may be thousands of associations, and each request is parsed again. The call
+        itself, not the coroutine, puts `config` in force for associations that are established from here on.
         """
         listeners = {listener.name: listener for listener in config.listeners}
 
@@ -227,7 +231,9 @@ class Worker:
             name = established.listener.name
             return established.decide_again(listeners.get(name), tls.get(name))
 
-        self._refusal = refusal  # also for associations that are established from here on
+        # Set here and not in the coroutine: an association that is established from now on is in no list, and `relayed`
+        # decides on it.
+        self._refusal = refusal
         return self._end_refused(refusal, list(self._established))
 
     async def _end_refused(self, refusal: Callable[[Established], str | None], several: Sequence[Established]) -> None:
@@ -242,7 +248,10 @@ class Worker:
                 self._end_if_refused(established)
 
     def end_all(self, why: str) -> int:
-        """End every open association, because a new configuration cannot be asked about it. Return how many."""
+        """End every open association, because no new decision on it is possible. Return their number.
+
+        An association that cannot be judged is refused (invariant 7, docs/architecture.md).
+        """
         self._refusal = lambda _: f"it could not be decided again: {why}"
         return sum(self._end_if_refused(established) for established in list(self._established))
 

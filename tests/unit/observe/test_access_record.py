@@ -118,7 +118,7 @@ def test_the_full_record_fits_the_schema_and_fills_it() -> None:
     }
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_fields_are_left_out() -> None:
     record = AccessRecord("a1", 0.0, "dicom-tls").to_dict(0.0)
     check(record)
     assert record.keys() == set(SCHEMA["required"])

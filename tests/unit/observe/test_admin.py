@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 import uvloop
@@ -12,29 +13,30 @@ from proxy.observe.metrics import Metrics, Snapshot
 State = tuple[bool, str]
 
 
-def run(
-    config: Config,
-    scenario: Callable[[AdminServer], Awaitable[None]],
-    *,
-    ready: State = (True, "ready"),
-    fails: bool = False,
-) -> None:
-    """Run the scenario with an admin server on a free port, on uvloop as in the gateway."""
+@pytest.fixture(autouse=True)
+def uvloop_as_in_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tests of this file run on uvloop, whose transports differ from asyncio's in ends and resets."""
+    monkeypatch.setattr(asyncio.events, "new_event_loop", uvloop.new_event_loop)
+
+
+@contextlib.asynccontextmanager
+async def admin_server(
+    config: Config, *, ready: State = (True, "ready"), fails: bool = False
+) -> AsyncIterator[AdminServer]:
+    """An admin server on a free port. `fails`: metrics cannot be collected."""
 
     async def snapshots() -> list[Snapshot]:
         if fails:
             raise RuntimeError("made to fail")
         return [Metrics(config).snapshot()]
 
-    async def main() -> None:
-        server = AdminServer(("127.0.0.1", 0), metrics=snapshots, ready=lambda: ready)
-        await server.start()
-        try:
-            await asyncio.wait_for(scenario(server), 10)
-        finally:
-            await server.close()
-
-    uvloop.run(main())
+    assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
+    server = AdminServer(("127.0.0.1", 0), metrics=snapshots, ready=lambda: ready)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.close()
 
 
 async def ask(server: AdminServer, request: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -61,8 +63,8 @@ def get(path: str, *headers: str, method: str = "GET") -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: gate", *headers, "", ""]).encode()
 
 
-def test_metrics_in_the_form_that_is_asked_for(config: Config) -> None:
-    async def scenario(server: AdminServer) -> None:
+async def test_metrics_in_the_requested_format(config: Config) -> None:
+    async with admin_server(config) as server:
         status, headers, body = await ask(server, get("/metrics"))
         assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
         assert b'dicomgate_connections_total{listener="dicom-tls"} 0.0\n' in body
@@ -70,25 +72,19 @@ def test_metrics_in_the_form_that_is_asked_for(config: Config) -> None:
         assert headers["content-type"].startswith("application/openmetrics-text")
         assert body.endswith(b"# EOF\n")
 
-    run(config, scenario)
 
-
-def test_health_and_readiness(config: Config) -> None:
-    async def scenario(server: AdminServer) -> None:
+async def test_health_and_readiness(config: Config) -> None:
+    async with admin_server(config) as server:
         for path, text in (("/healthz", b"ok\n"), ("/readyz", b"ready\n")):
             status, _, body = await ask(server, get(path))
             assert (status, body) == (200, text)
 
-    run(config, scenario)
 
-
-def test_not_ready_says_why_and_is_still_healthy(config: Config) -> None:
-    async def scenario(server: AdminServer) -> None:
+async def test_not_ready_gives_the_cause_and_is_still_healthy(config: Config) -> None:
+    async with admin_server(config, ready=(False, "draining")) as server:
         status, _, body = await ask(server, get("/readyz"))
         assert (status, body) == (503, b"draining\n")
         assert (await ask(server, get("/healthz")))[0] == 200
-
-    run(config, scenario, ready=(False, "draining"))
 
 
 @pytest.mark.parametrize(
@@ -108,62 +104,54 @@ def test_not_ready_says_why_and_is_still_healthy(config: Config) -> None:
         (b"GET / HTTP/1.1\r\n\xff\r\n\r\n", 400),
     ],
 )
-def test_every_request_is_answered_without_naming_the_software(
+async def test_every_request_is_answered_without_naming_the_software(
     config: Config, request_bytes: bytes, expected: int
 ) -> None:
-    async def scenario(server: AdminServer) -> None:
+    async with admin_server(config) as server:
         status, headers, body = await ask(server, request_bytes)
         assert status == expected
         assert headers["server"] == "dicomgate"
         assert b"aaaa" not in body
         assert ("allow" in headers) == (status == 405)
 
-    run(config, scenario)
 
-
-def test_head_has_no_body(config: Config) -> None:
-    async def scenario(server: AdminServer) -> None:
+async def test_head_has_no_body(config: Config) -> None:
+    async with admin_server(config) as server:
         status, headers, body = await ask(server, get("/healthz", method="HEAD"))
         assert (status, headers["content-length"], body) == (200, "3", b"")
 
-    run(config, scenario)
 
-
-def test_our_own_failure_is_a_500_and_logged(config: Config, caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario(server: AdminServer) -> None:
+async def test_our_own_failure_is_a_500_and_logged(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    async with admin_server(config, fails=True) as server:
         status, _, body = await ask(server, get("/metrics"))
         assert (status, body) == (500, b"internal server error\n")
-
-    run(config, scenario, fails=True)
     assert [record.getMessage() for record in caplog.records] == ["admin server: /metrics failed"]
 
 
-def test_bad_requests_are_not_logged(config: Config, caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario(server: AdminServer) -> None:
+async def test_bad_requests_are_not_logged(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    async with admin_server(config) as server:
         await ask(server, b"\x16\x03\x01\r\n\r\n")
         await ask(server, get("/"))
-
-    run(config, scenario)
     assert caplog.records == []
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /metr", b"GET / HTTP/1.1\r\nX: "])
-def test_a_slow_request_ends_at_the_deadline(config: Config, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+async def test_a_slow_request_ends_at_the_deadline(
+    config: Config, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
     monkeypatch.setattr(admin, "DEADLINE_S", 0.02)
 
-    async def scenario(server: AdminServer) -> None:
+    async with admin_server(config) as server:
         reader, writer = await asyncio.open_connection(*server.address)
         writer.write(sent)
         assert await ended_without_answer(reader)
         writer.close()
 
-    run(config, scenario)
 
-
-def test_connections_are_capped(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_are_capped(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin, "MAX_CONNECTIONS", 2)
 
-    async def scenario(server: AdminServer) -> None:
+    async with admin_server(config) as server:
         kept = [await asyncio.open_connection(*server.address) for _ in range(2)]
         reader, writer = await asyncio.open_connection(*server.address)
         assert await ended_without_answer(reader)
@@ -173,11 +161,9 @@ def test_connections_are_capped(config: Config, monkeypatch: pytest.MonkeyPatch)
             assert (await reader.read()).startswith(b"HTTP/1.1 200")
             writer.close()
 
-    run(config, scenario)
 
-
-def test_an_address_in_use_is_told_with_its_key(config: Config) -> None:
-    async def scenario(server: AdminServer) -> None:
+async def test_the_error_for_an_address_in_use_names_the_key(config: Config) -> None:
+    async with admin_server(config) as server:
         second = AdminServer(server.address, metrics=server._metrics, ready=lambda: (True, ""))
         with pytest.raises(AdminError) as caught:
             await second.start()
@@ -185,5 +171,3 @@ def test_an_address_in_use_is_told_with_its_key(config: Config) -> None:
         assert str(caught.value).startswith(
             f"admin.listen: 127.0.0.1:{server.address[1]}: another process listens there (`ss "
         )
-
-    run(config, scenario)

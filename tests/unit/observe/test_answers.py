@@ -34,7 +34,7 @@ def test_answers_in_words(answer: Answer, words: str) -> None:
     assert describe_answer(answer) == words
 
 
-def test_no_answer_of_ours_is_reserved_or_unassigned() -> None:
+def test_no_answer_of_the_gateway_is_reserved_or_unassigned() -> None:
     for reason in Reason:
         assert not {"reserved", "unassigned", "failure"} & set(describe_answer(reason.answer).strip(")").split("(")), (
             reason

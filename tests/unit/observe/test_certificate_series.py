@@ -29,7 +29,7 @@ def issued() -> dict[str, certs.Issued]:
 
 @pytest.fixture
 def secured(config: Config, issued: dict[str, certs.Issued]) -> Config:
-    """The configuration with all of them in use, for the listener and again for a tenant that inherits."""
+    """A configuration that uses all of them, for the listener and again for a tenant that inherits."""
     root, soon, late = issued["root"], certs.now() + certs.DAY, certs.now() + 9 * certs.DAY
     auth = ClientAuthSettings(
         mode="required",
@@ -70,7 +70,7 @@ def test_each_certificate_once_under_its_configured_name(secured: Config, issued
         }
 
 
-def test_of_several_lists_the_first_to_end_counts(secured: Config) -> None:
+def test_of_several_lists_the_one_that_ends_first_counts(secured: Config) -> None:
     series = certificate_series(secured)
     days = {
         labels[0]: round((value - certs.now().timestamp()) / 86400)
@@ -93,7 +93,7 @@ def test_plaintext_listeners_have_no_certificates(config: Config) -> None:
     assert certificate_series(config) == {}
 
 
-def test_what_upstreams_use_is_named_by_its_file(config: Config, issued: dict[str, certs.Issued]) -> None:
+def test_certificates_of_upstreams_are_named_by_their_files(config: Config, issued: dict[str, certs.Issued]) -> None:
     pair = KeyPair(File("certs/site.pem", issued["server"].pem), File("certs/site.key", b""))
     tls = UpstreamTls("bcp195-rfc8996", ca=File("certs/sites.pem", issued["root"].pem), certificate=pair)
     upstreams = {name: dataclasses.replace(upstream, tls=tls) for name, upstream in config.upstreams.items()}

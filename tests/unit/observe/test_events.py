@@ -1,4 +1,4 @@
-"""The table of events is complete and true: every call that logs an event is compared with it."""
+"""The table of events is complete and correct: every call that logs an event is compared with it."""
 
 import ast
 from collections import defaultdict
@@ -23,7 +23,7 @@ NOTE = "_note"
 
 @dataclass
 class Logged:
-    """The events that one call may log. `fields` is None if they are not written out at the call."""
+    """The events that one call may log. `fields` is None if the call does not spell them out."""
 
     place: str
     levels: set[str]
@@ -32,7 +32,7 @@ class Logged:
 
 
 def literals(node: ast.expr) -> set[str]:
-    """Return the strings that an expression may evaluate to, if they are written out."""
+    """Return the string literals that an expression may evaluate to."""
     if isinstance(node, ast.IfExp):
         return literals(node.body) | literals(node.orelse)
     return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
@@ -81,7 +81,7 @@ def test_the_calls_are_found() -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.place)
-def test_an_event_is_logged_as_the_table_has_it(call: Logged) -> None:
+def test_a_logged_event_agrees_with_the_table(call: Logged) -> None:
     assert call.names, "write the name of the event out, so that it can be found"
     assert call.levels, "write the level out"
     for name in call.names:
@@ -90,7 +90,7 @@ def test_an_event_is_logged_as_the_table_has_it(call: Logged) -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
-def test_the_table_has_nothing_that_is_not_logged(event: Event) -> None:
+def test_every_event_of_the_table_is_logged(event: Event) -> None:
     calls = [call for call in CALLS if event.name in call.names]
     assert calls
     assert set(event.levels) <= {level for call in calls for level in call.levels}

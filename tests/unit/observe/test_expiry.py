@@ -14,7 +14,7 @@ START = certs.now()
 
 
 def with_certificate(config: Config, end: float, **auth: object) -> Config:
-    """One listener with a certificate that ends so many days from now."""
+    """One listener with a certificate that ends `end` days from now."""
     issued = certs.leaf("gate", certs.ca("root"), valid=(START - certs.DAY, START + end * certs.DAY))
     pair = KeyPair(File("gate.pem", issued.pem), File("gate.key", b""))
     tls = TlsSettings("bcp195-rfc8996", (pair,), ClientAuthSettings(**auth))  # type: ignore[arg-type]
@@ -38,7 +38,7 @@ def test_each_step_is_logged_once(config: Config) -> None:
 
 
 @pytest.mark.parametrize(("days", "left"), [(12, 12.0), (3, 3.0), (0.5, 0.5)])
-def test_a_start_logs_the_last_step_alone(config: Config, days: float, left: float) -> None:
+def test_a_start_logs_only_the_last_step(config: Config, days: float, left: float) -> None:
     watch = ExpiryWatch()
     watch.configure(read_ends(with_certificate(config, days)))
     assert logged(watch, 0) == [("warning", "certificate_expires", left)]
@@ -53,7 +53,7 @@ def test_a_clock_that_jumps_back_logs_nothing_twice(config: Config) -> None:
     assert logged(watch, 19.5) == [("warning", "certificate_expires", 0.5)]
 
 
-def test_a_reload_logs_what_is_new_alone(config: Config) -> None:
+def test_a_reload_logs_only_new_certificates(config: Config) -> None:
     watch = ExpiryWatch()
     first = with_certificate(config, 20)
     watch.configure(read_ends(first))
@@ -68,7 +68,7 @@ def test_a_reload_logs_what_is_new_alone(config: Config) -> None:
     ("policy", "level", "then"), [("refuse", "error", "are refused"), ("accept", "warning", "still used")]
 )
 def test_a_list_that_ends(config: Config, policy: str, level: str, then: str) -> None:
-    """Logged at its end and not before; a new list in the same place is another one."""
+    """It is logged at its end and not before. A new list in the same file counts as another list."""
     root = certs.ca("root", valid=(START, START + 999 * certs.DAY))
 
     def until(days: float) -> Config:
@@ -80,9 +80,9 @@ def test_a_list_that_ends(config: Config, policy: str, level: str, then: str) ->
     watch = ExpiryWatch()
     watch.configure(read_ends(until(2)))
     assert logged(watch, 1.9) == []
-    (said,) = list(watch.due(START.timestamp() + 2.1 * DAY))
-    assert (said.level, said.event, said.fields["issuer"]) == (level, "crl_expired", "hospital")
-    assert then in str(said.fields["message"])
+    (ending,) = list(watch.due(START.timestamp() + 2.1 * DAY))
+    assert (ending.level, ending.event, ending.fields["issuer"]) == (level, "crl_expired", "hospital")
+    assert then in str(ending.fields["message"])
     watch.configure(read_ends(until(4)))
     assert logged(watch, 2.2) == []
     assert logged(watch, 4.1) == [(level, "crl_expired", None)]

@@ -44,7 +44,7 @@ def test_every_family_is_shown_with_its_type(metrics: Metrics) -> None:
 @pytest.mark.parametrize(
     "accept", ["application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text; version=x"]
 )
-def test_openmetrics_where_it_is_asked_for(metrics: Metrics, accept: str) -> None:
+def test_openmetrics_if_the_scraper_accepts_it(metrics: Metrics, accept: str) -> None:
     body, content_type = render([metrics.snapshot()], accept)
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
     shown = {family.name: family.type for family in openmetrics.text_string_to_metric_families(body.decode())}
@@ -82,7 +82,7 @@ def test_no_created_series(metrics: Metrics) -> None:
 
 
 @pytest.mark.peers
-def test_promtool_has_no_complaint(metrics: Metrics) -> None:
+def test_promtool_finds_no_fault(metrics: Metrics) -> None:
     promtool = shutil.which("promtool", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if promtool is None:
         pytest.skip("promtool (Debian package prometheus) is not installed")

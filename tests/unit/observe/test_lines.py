@@ -31,7 +31,7 @@ def record(text: str) -> AccessRecord:
 
 
 @given(hostile)
-def test_what_a_peer_sends_stays_on_one_line_of_printable_ascii(text: str) -> None:
+def test_text_of_a_peer_stays_on_one_line_of_printable_ascii(text: str) -> None:
     access = record(text).to_dict(0.0)
     event = {"ts": "t", "level": "info", "event": "e", "text": text, "nested": {"list": [text]}}
     for fields in (access, event):
@@ -42,7 +42,7 @@ def test_what_a_peer_sends_stays_on_one_line_of_printable_ascii(text: str) -> No
 
 
 @given(hostile)
-def test_no_text_makes_a_field_of_its_own_in_the_console(text: str) -> None:
+def test_no_text_becomes_another_field_in_the_console(text: str) -> None:
     line = console_line({"ts": "t", "level": "info", "event": "e", "a": text, "b": 1})
     value, separator, rest = line.partition(" a=")[2].rpartition(" b=")
     assert (separator, rest) == (" b=", "1")
@@ -83,7 +83,7 @@ def test_the_console_line_of_an_association_repeats_no_word(decision: str, ended
     assert f" association {words} listener=dicom-tls " in console_line(access)
 
 
-def test_what_json_cannot_say_never_raises() -> None:
+def test_a_value_without_a_json_form_does_not_raise() -> None:
     odd = {"inf": float("inf"), "bytes": b"\xff", "set": {1}, ("k",): 1, "text": "ok"}
     read = json.loads(json_line(odd))
     assert read["text"] == "ok"

@@ -170,7 +170,7 @@ def test_reopen_goes_on_in_the_new_file(tmp_path: Path) -> None:
     assert [event["event"] for event in events(path.read_bytes())] == ["after"]
 
 
-def test_reopen_that_fails_keeps_the_old_file_and_says_so(tmp_path: Path) -> None:
+def test_reopen_that_fails_keeps_the_old_file_and_is_logged_there(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()
     path = folder / "log"
@@ -186,8 +186,8 @@ def test_reopen_that_fails_keeps_the_old_file_and_says_so(tmp_path: Path) -> Non
     assert names["log_reopen_failed"]["error"] == "No such file or directory"
 
 
-def test_another_log_tells_of_a_reopen_that_failed(tmp_path: Path) -> None:
-    """After a rotation the old file may have been deleted."""
+def test_a_reopen_that_failed_is_logged_in_another_log(tmp_path: Path) -> None:
+    """After a rotation the old file may have been deleted, and a report in it would be lost."""
     application, path = tmp_path / "log", tmp_path / "access"
     log = LogSink(application)
     access = LogSink(path, failures=log)
@@ -196,8 +196,8 @@ def test_another_log_tells_of_a_reopen_that_failed(tmp_path: Path) -> None:
     access.reopen()
     access.close()
     log.close()
-    [told] = events(application.read_bytes())
-    assert (told["event"], told["path"], told["error"]) == ("log_reopen_failed", str(path), "Is a directory")
+    [event] = events(application.read_bytes())
+    assert (event["event"], event["path"], event["error"]) == ("log_reopen_failed", str(path), "Is a directory")
 
 
 def test_a_stream_stays_open_and_reopen_leaves_it_alone(tmp_path: Path) -> None:
@@ -212,9 +212,7 @@ def test_a_stream_stays_open_and_reopen_leaves_it_alone(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes().endswith(b'"event":"one"}\nstill open\n')
 
 
-def test_neither_much_that_waits_nor_the_end_waits_for_more_lines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_queue_and_close_do_not_wait_for_more_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "GATHER_S", 600)
     log = LogSink(tmp_path / "log", capacity_bytes=10_000)
     for number in range(50):
@@ -226,7 +224,7 @@ def test_neither_much_that_waits_nor_the_end_waits_for_more_lines(
     assert log.dropped == 0
 
 
-def test_a_file_opened_anew_does_not_wait_for_more_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reopen_does_not_wait_for_more_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "GATHER_S", 600)
     log = LogSink(tmp_path / "log")
     log.event("info", "one")

@@ -66,7 +66,7 @@ def test_limits_and_versions_are_known_from_the_start(config: Config) -> None:
     assert [number for _, number in snapshot["build_info"]] == [1]
 
 
-def test_what_only_one_process_knows_is_absent_until_it_says_so(config: Config) -> None:
+def test_a_value_that_one_process_knows_is_absent_until_it_is_set(config: Config) -> None:
     metrics = Metrics(config)
     assert metrics.snapshot()["config_last_reload_successful"] == []
     metrics.set("config_last_reload_successful", (), 0)
@@ -86,7 +86,7 @@ def test_counting(config: Config) -> None:
     assert value(snapshot, "associations_active", "hospital") == 1
 
 
-def test_a_combination_not_made_at_start_is_made_when_it_happens(config: Config) -> None:
+def test_a_combination_not_created_at_start_is_created_on_its_first_event(config: Config) -> None:
     metrics = Metrics(config)
     labels = ("dicom-tls", "server", "TLSv1.3", "TLS_AES_256_GCM_SHA384", "no", "given")
     metrics.add("tls_handshakes_total", labels)
@@ -111,7 +111,7 @@ def test_a_value_outside_the_closed_set_becomes_other_and_is_counted(config: Con
 
 
 @given(st.text())
-def test_no_stranger_makes_a_series(text: str) -> None:
+def test_no_stranger_creates_a_series(text: str) -> None:
     config = defaults.config()
     metrics = Metrics(config)
     metrics.add("associations_total", (text, text, text))
@@ -119,7 +119,7 @@ def test_no_stranger_makes_a_series(text: str) -> None:
     assert labels <= {"none", "other", "accepted", "refused", "failed"}
 
 
-def test_a_wrong_number_of_labels_is_our_bug(config: Config) -> None:
+def test_a_wrong_number_of_labels_raises(config: Config) -> None:
     with pytest.raises(ValueError, match="zip"):
         Metrics(config).add("connections_total", ())
 

@@ -22,7 +22,7 @@ def test_row_83_a_thousand_guesses_are_a_few_lines_and_one_summary() -> None:
     assert limiter.expired(20.0) == []
 
 
-def test_made_up_titles_are_held_back_by_address() -> None:
+def test_invented_titles_are_suppressed_by_address() -> None:
     limiter = RefusalLimiter()
     admitted = sum(limiter.admit(("10.0.0.7", f"T{n}", "calling_aet_unknown"), 0.0) for n in range(1000))
     assert admitted == PER_ADDRESS.burst
@@ -36,7 +36,7 @@ def test_row_141_a_flood_is_at_most_one_line_a_second_and_address() -> None:
     assert admitted <= PER_ADDRESS.burst + 100
 
 
-def test_a_summary_is_due_some_time_after_the_first_event_held_back() -> None:
+def test_a_summary_is_due_some_time_after_the_first_suppressed_event() -> None:
     limiter = RefusalLimiter()
     for _ in range(6):
         limiter.admit(KEY, 100.0)
@@ -45,7 +45,7 @@ def test_a_summary_is_due_some_time_after_the_first_event_held_back() -> None:
     assert limiter.drain(200.0) == []
 
 
-def test_memory_is_bounded_and_what_was_forgotten_is_summed_up() -> None:
+def test_memory_is_bounded_and_dropped_buckets_are_summed_up() -> None:
     limiter = RefusalLimiter(max_keys=10)
     for n in range(100):
         for _ in range(6):
@@ -55,7 +55,7 @@ def test_memory_is_bounded_and_what_was_forgotten_is_summed_up() -> None:
     assert sum(due.values()) == 10
 
 
-def test_the_quiet_are_forgotten() -> None:
+def test_full_buckets_are_dropped() -> None:
     limiter = RefusalLimiter()
     limiter.admit(KEY, 0.0)
     limiter.expired(1000.0)
@@ -72,10 +72,10 @@ def test_a_clock_that_goes_back_gives_no_tokens() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.floats(0, 30)), max_size=300))
 def test_every_refusal_is_logged_or_summed_up_exactly_once(refusals: list[tuple[str, str, float]]) -> None:
-    limiter, now, told = RefusalLimiter(max_keys=3), 0.0, 0
+    limiter, now, reported = RefusalLimiter(max_keys=3), 0.0, 0
     for address, title, passed in refusals:
         now += passed
-        told += limiter.admit((address, title, "reason"), now)
-        told += sum(count for _, count in limiter.expired(now))
-    told += sum(count for _, count in limiter.drain(now))
-    assert told == len(refusals)
+        reported += limiter.admit((address, title, "reason"), now)
+        reported += sum(count for _, count in limiter.expired(now))
+    reported += sum(count for _, count in limiter.drain(now))
+    assert reported == len(refusals)

@@ -1,4 +1,4 @@
-"""Messages between supervisor and worker."""
+"""The channel between supervisor and worker: whole messages in order, and lines that may be dropped."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Messages about associations from which the supervisor writes exactly one record for each, also if the worker dies."""
+"""Messages about associations, so that each leaves exactly one record, also if the worker dies."""
 
 from typing import Any, cast
 
@@ -48,7 +48,7 @@ def test_the_record_of_an_association_closes_it() -> None:
     assert {"calling_aet": "CT1", "decision": "accepted"}.items() <= read_record(so_far).items()
 
 
-def test_one_without_a_line_is_closed_by_a_word_of_its_own() -> None:
+def test_an_association_without_a_line_is_closed_by_its_own_message() -> None:
     wire = Wire()
     sent = journal(wire)
     for id in ("summed up", "dropped"):
@@ -60,7 +60,7 @@ def test_one_without_a_line_is_closed_by_a_word_of_its_own() -> None:
     assert wire.sent[2:] == [(Report.CLOSED, "summed up"), (Report.CLOSED, "dropped")]
 
 
-def test_what_was_never_opened_is_not_closed() -> None:
+def test_an_association_that_was_never_opened_is_not_closed() -> None:
     wire = Wire()
     sent = journal(wire)
     sent.access(record("1").to_dict(1e9))

@@ -1,4 +1,4 @@
-"""A control socket that cannot be opened."""
+"""The error for a control socket that cannot be created."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ async def nothing(verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     raise AssertionError(verb)
 
 
-def test_a_socket_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_a_socket_that_cannot_be_created_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "control.sock"
     with pytest.raises(ControlError) as raised:

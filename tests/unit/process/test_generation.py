@@ -1,4 +1,4 @@
-"""Workers whose processes cannot be started, or that get orders while they are being started."""
+"""Workers whose processes cannot be started, or that receive orders while they are being started."""
 
 import asyncio
 import errno
@@ -18,7 +18,7 @@ SLOTS = 4
 
 
 class Owner:
-    """A supervisor that keeps the events and slots it is given."""
+    """A supervisor that keeps its events and its free slots."""
 
     niceness = 0
 
@@ -139,7 +139,7 @@ async def turns_until(condition: Callable[[], object]) -> None:
     [(OSError(errno.EAGAIN, "Resource temporarily unavailable"), "Resource temporarily"), (MemoryError(), "no memory")],
     ids=["processes", "memory"],
 )
-async def test_a_generation_that_cannot_be_started_whole_leaves_nothing(
+async def test_a_generation_that_cannot_start_all_workers_leaves_none(
     owner: Owner, machine: Machine, shortage: Exception, why: str
 ) -> None:
     machine.room, machine.shortage = 1, shortage
@@ -199,7 +199,7 @@ async def starting_again(owner: Owner, machine: Machine) -> tuple[Generation, as
 
 
 @pytest.mark.parametrize("order", ["retire", "drain", "stop"])
-async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
+async def test_an_order_to_a_worker_that_is_being_started_arrives_after_start(
     owner: Owner, machine: Machine, order: str
 ) -> None:
     one, go = await starting_again(owner, machine)
@@ -210,9 +210,9 @@ async def test_what_is_told_to_a_worker_that_is_being_started_reaches_it(
     go.set()
     await turns_until(lambda: len(machine.processes) == 2)
     await turns_until(lambda: one.workers[0]._early is None)
-    told = machine.processes[1].received()
-    assert b"start" in told
-    assert told.index(b"start") < told.index(order.encode())
+    received = machine.processes[1].received()
+    assert b"start" in received
+    assert received.index(b"start") < received.index(order.encode())
     one.kill()
     await one.gone()
 

@@ -1,4 +1,4 @@
-"""Every requester of a reload gets an answer, whatever becomes of the reload."""
+"""Every requester of a reload gets an answer, even if the gateway ends during the reload."""
 
 import asyncio
 from typing import cast
@@ -21,7 +21,7 @@ class Gateway:
         raise AssertionError(outcome)
 
 
-async def test_a_reload_that_the_end_of_the_gateway_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requesters_of_a_reload_are_answered_when_the_gateway_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never_done(self: Reloads) -> Reloaded:
         await asyncio.Event().wait()
         raise AssertionError
@@ -32,4 +32,4 @@ async def test_a_reload_that_the_end_of_the_gateway_overtakes(monkeypatch: pytes
     asked = [asyncio.create_task(reloads.reload("api")) for _ in range(2)]
     await gateway.begun.wait()
     await reloads.close()
-    assert await asyncio.gather(*asked) == [Reloaded(False, "the gateway ends")] * 2
+    assert await asyncio.gather(*asked) == [Reloaded(False, "the gateway is stopping")] * 2

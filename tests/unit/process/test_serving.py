@@ -23,7 +23,7 @@ from tests.unit.net.test_worker import Broken, bed
 
 
 class Open(Broken):
-    """An association that keeps the reason for which it was ended."""
+    """An association that keeps the reason of its end."""
 
     def __init__(self) -> None:
         self.ends: list[AssociationEnd] = []
@@ -48,7 +48,7 @@ def failing(error: Exception) -> Callable[[Any], Any]:
     ],
     ids=lambda value: type(value).__name__,
 )
-async def test_what_cannot_be_decided_again_is_ended(
+async def test_associations_that_cannot_be_decided_again_are_ended(
     error: Exception, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new configuration that an old worker cannot build may refuse every association it serves."""
@@ -79,7 +79,7 @@ def with_tls(config: Config) -> Config:
 
 
 def test_a_worker_of_another_version_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program was updated under a running gateway: messages may have changed their meaning."""
+    """The package was updated while the gateway ran, and the messages may have changed."""
     ours, theirs = socket.socketpair()
     monkeypatch.setattr(sys, "argv", ["serving", str(theirs.detach()), "0.0.1"])
     serving.main()

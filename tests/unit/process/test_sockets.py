@@ -36,12 +36,12 @@ def test_a_port_in_use_is_named_and_leaves_nothing_open() -> None:
             pass
 
 
-def test_an_address_that_is_not_ours_is_named() -> None:
+def test_an_address_of_another_machine_is_named() -> None:
     with pytest.raises(BindError, match=r"203\.0\.113\.7.*\(no interface of this machine has that address"):
         ListeningSockets().open(config(("a", (("203.0.113.7", free_port()),))))
 
 
-def test_a_reload_keeps_what_stays_and_closes_what_goes() -> None:
+def test_a_reload_keeps_the_sockets_in_use_and_closes_the_others() -> None:
     first, second, third = free_port(), free_port(), free_port()
     before = config(("a", (("127.0.0.1", first), ("127.0.0.1", second))))
     after = config(("a", (("127.0.0.1", second), ("127.0.0.1", third))))

@@ -1,4 +1,4 @@
-"""A scrape does not wait for a busy worker: it shows the last answer, and a late one is shown by the next scrape."""
+"""A scrape does not wait for a busy worker: it shows the last answer, and the next scrape shows a late one."""
 
 import asyncio
 from pathlib import Path
@@ -31,7 +31,7 @@ def snapshot(opened: float) -> Snapshot:
     return cast(Snapshot, {"connections_total": [(("dicom",), opened)]})
 
 
-async def test_a_late_answer_is_that_of_the_next_scrape(tmp_path: Path) -> None:
+async def test_a_late_answer_is_shown_by_the_next_scrape(tmp_path: Path) -> None:
     config = load_text(tmp_path, PLAIN).config
     assert config is not None
     totals, worker = Totals(config, {}, ServerStates(SharedTable.create(1, 1))), Busy()

@@ -1,4 +1,4 @@
-"""A worker process as the supervisor sees it: the records it keeps and the state it shows."""
+"""A worker process from the side of the supervisor: its open records and its state."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def serving_worker() -> WorkerProcess:
     return worker
 
 
-def test_a_lost_record_tells_what_the_upstream_had_accepted() -> None:
+def test_a_lost_record_contains_the_contexts_that_the_upstream_accepted() -> None:
     one = serving_worker()
     record = AccessRecord("a-1", 1e9, "dicom", peer="CT1", contexts_proposed=2, contexts_kept=2)
     one._received(Report.OPENED, ("a-1", open_record(record, 5.0)))
@@ -25,14 +25,14 @@ def test_a_lost_record_tells_what_the_upstream_had_accepted() -> None:
     assert (found["decision"], found[OPENED_AT]) == ("accepted", 5.0)
 
 
-def test_what_is_over_is_not_opened_again() -> None:
+def test_a_change_does_not_open_a_closed_record() -> None:
     one = serving_worker()
     one._received(Report.ACCEPTED, ("a-1", changes({"contexts": {"accepted": 1}})))
     assert one.open == {}
 
 
 @pytest.mark.parametrize("order", [Order.DRAIN, Order.RETIRE, Order.STOP])
-def test_a_worker_that_refuses_what_is_new_is_shown_so(order: Order) -> None:
+def test_a_worker_that_refuses_new_associations_is_draining(order: Order) -> None:
     one = serving_worker()
     assert one.state == "running"
     one.send(order)

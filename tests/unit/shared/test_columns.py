@@ -1,4 +1,4 @@
-"""Rows that processes share."""
+"""Rows of values that processes share."""
 
 import mmap
 
@@ -11,7 +11,7 @@ ONE, TWO = b"1" * KEY, b"2" * KEY
 
 
 class Shared:
-    """Two processes with the same rows, somewhere inside a memory."""
+    """Two processes with the same rows, which begin at offset 64 of a shared memory."""
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, mmap.PAGESIZE)
@@ -51,7 +51,7 @@ def test_a_claimed_row_is_empty_whatever_a_killed_process_left_in_it(shared: Sha
     assert (shared.their_times[row], shared.their_numbers[row], shared.their_marks[row]) == (0.0, 0, 0)
 
 
-def test_there_are_as_many_rows_as_were_asked_for_and_nothing_else_is_touched(shared: Shared) -> None:
+def test_there_are_exactly_the_requested_rows_and_no_other_byte_is_touched(shared: Shared) -> None:
     for number in range(ROWS):
         row = shared.here.claim()
         assert row is not None

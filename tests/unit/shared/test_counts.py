@@ -1,7 +1,6 @@
-"""Caps on connections and associations: check and count in one step, give back exactly what was taken."""
+"""Caps on connections and associations: check and count in one step, release exactly what was counted."""
 
 import ipaddress
-import resource
 
 import pytest
 
@@ -55,8 +54,8 @@ def test_connections_without_an_association_have_their_own_cap() -> None:
     connected(counts, A)
 
 
-def test_who_speaks_for_others_is_counted_as_each_of_them() -> None:
-    """A load balancer counts for `limits.connections` alone; each sender behind it counts by its own address."""
+def test_a_load_balancer_is_counted_as_each_of_its_clients() -> None:
+    """Its connections count for `limits.connections` at once, and for an address when the PROXY header names one."""
     counts = made(defaults.limits(connections=5, connections_per_address=2, handshakes_per_address=1))
     claims = [connected(counts, None) for _ in range(4)]
     assert counts.attribute(claims[0], A) is None
@@ -67,7 +66,7 @@ def test_who_speaks_for_others_is_counted_as_each_of_them() -> None:
     counts.associated(claims[1])
     full = counts.attribute(claims[2], A)
     assert full is not None and full[0] is Reason.ADDRESS_LIMIT and "of this address are open" in full[1]
-    assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT  # without a load balancer it is the same address
+    assert reason(counts.connect(A)) is Reason.ADDRESS_LIMIT  # the same address without a load balancer
     connected(counts, B)
     assert reason(counts.connect(None)) is Reason.CONNECTION_LIMIT
     for claim in claims:
@@ -76,7 +75,7 @@ def test_who_speaks_for_others_is_counted_as_each_of_them() -> None:
 
 
 @pytest.mark.parametrize("free", [0, 1])
-def test_an_address_that_there_is_no_room_for_is_counted_by_no_half(free: int) -> None:
+def test_an_address_without_room_in_the_table_is_not_half_counted(free: int) -> None:
     counts = made(defaults.limits())
     table, left = counts._table, [free]
     claim = connected(counts, None)
@@ -107,8 +106,7 @@ def test_associations_are_capped_by_peer_and_tenant() -> None:
 
 
 @pytest.mark.parametrize("steps", [(), ("acquire",), ("acquire", "associated"), ("acquire", "release"), ("release",)])
-def test_nothing_is_remembered_of_who_is_gone(steps: tuple[str, ...]) -> None:
-    """However far it came."""
+def test_nothing_stays_counted_for_a_closed_connection(steps: tuple[str, ...]) -> None:
     counts = made(defaults.limits())
     for number in range(100):
         claim = connected(counts, ipaddress.ip_address(number))
@@ -122,7 +120,7 @@ def test_nothing_is_remembered_of_who_is_gone(steps: tuple[str, ...]) -> None:
     assert not any(counts._table._totals)
 
 
-def test_workers_share_the_caps_and_know_who_is_ahead() -> None:
+def test_workers_share_the_caps_and_know_which_is_ahead() -> None:
     limits = defaults.limits(connections=5)
     table = table_for(limits, (TENANT,), 3)
     first, second = Counts(limits, table, 0, (0, 2)), Counts(limits, table, 2, (0, 2))
@@ -140,7 +138,7 @@ def test_workers_share_the_caps_and_know_who_is_ahead() -> None:
     connected(second, B)
 
 
-def test_a_table_has_room_for_what_it_was_made_for_and_not_for_much_more() -> None:
+def test_a_table_has_room_for_its_limits_and_not_for_much_more() -> None:
     before, after = defaults.limits(connections=100), defaults.limits(connections=1000)
     table = table_for(before, (TENANT,), 1)
     assert has_room(table, before, (TENANT,))
@@ -160,11 +158,10 @@ def test_connections_fit_into_the_descriptor_limit(
     monkeypatch.setattr(module.resource, "getrlimit", lambda _: (min(64, descriptors), descriptors))
     monkeypatch.setattr(module.resource, "setrlimit", lambda _, limits: raised.append(limits))
     assert connections_for_descriptors(defaults.limits()) == expected
-    assert raised in ([], [(descriptors, descriptors)])
-    assert resource.RLIMIT_NOFILE is not None
+    assert raised == ([(descriptors, descriptors)] if descriptors > 64 else [])
 
 
-def test_a_full_table_keeps_nothing_of_what_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_table_keeps_nothing_of_a_refused_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = made(defaults.limits(connections=1))
     claim = connected(counts, A)
     counts.disconnect(claim)

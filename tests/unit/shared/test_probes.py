@@ -1,4 +1,4 @@
-"""The table of loops that all processes share."""
+"""Routes that were suspected of a loop, in the memory that all processes share."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from proxy.shared.probes import LoopFinding, Probes
 from proxy.shared.server_states import ServerStates
 from proxy.shared.table import PROBES_AT, SharedTable, key_of
 
-WAY, OTHER = key_of("way", "one"), key_of("way", "other")
+ROUTE, OTHER = key_of("route", "one"), key_of("route", "other")
 NAME = b"LOOP-0123456789a"
 LEASE = 2.0
 
@@ -25,78 +25,78 @@ def two() -> Two:
     return Two()
 
 
-def test_who_knows_nothing_says_so(two: Two) -> None:
+def test_an_unknown_route_has_no_finding(two: Two) -> None:
     assert not two.here.any(0.0)
-    assert two.here.finding(WAY, 0.0) is None
+    assert two.here.finding(ROUTE, 0.0) is None
     assert not two.here.seen_again(NAME, 0.0)
 
 
-def test_what_comes_around_is_a_loop_for_all(two: Two) -> None:
-    assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.there.finding(WAY, 100.0) is LoopFinding.ASKED
+def test_a_probe_that_comes_back_is_a_loop_for_all_processes(two: Two) -> None:
+    assert two.here.begin(ROUTE, NAME, 100.0, LEASE)
+    assert two.there.finding(ROUTE, 100.0) is LoopFinding.ASKED
     assert two.there.seen_again(NAME, 100.1)
-    assert two.here.end(WAY, 100.2, over=True) is LoopFinding.LOOP
-    assert two.there.finding(WAY, 130.0) is LoopFinding.LOOP
+    assert two.here.end(ROUTE, 100.2, over=True) is LoopFinding.LOOP
+    assert two.there.finding(ROUTE, 130.0) is LoopFinding.LOOP
     assert two.there.finding(OTHER, 130.0) is None
     assert two.here.any(130.0)
-    # Then it has to be found again.
-    assert two.there.finding(WAY, 130.2) is None
+    # After 30 seconds the loop has to be found again.
+    assert two.there.finding(ROUTE, 130.2) is None
     assert not two.here.any(130.2)
-    assert two.there.begin(WAY, NAME, 130.2, LEASE)
+    assert two.there.begin(ROUTE, NAME, 130.2, LEASE)
 
 
-def test_what_does_not_come_around_is_not_asked_again_for_a_minute(two: Two) -> None:
-    assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.here.end(WAY, 101.0, over=True) is LoopFinding.NO_LOOP
-    assert not two.there.begin(WAY, NAME, 160.0, LEASE)
-    assert two.there.begin(WAY, NAME, 161.0, LEASE)
+def test_a_route_without_a_loop_is_not_probed_again_for_a_minute(two: Two) -> None:
+    assert two.here.begin(ROUTE, NAME, 100.0, LEASE)
+    assert two.here.end(ROUTE, 101.0, over=True) is LoopFinding.NO_LOOP
+    assert not two.there.begin(ROUTE, NAME, 160.0, LEASE)
+    assert two.there.begin(ROUTE, NAME, 161.0, LEASE)
 
 
-def test_a_question_that_was_given_up_says_nothing(two: Two) -> None:
-    assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.here.end(WAY, 100.1, over=False) is None
-    assert two.there.finding(WAY, 100.1) is None
-    assert two.there.begin(WAY, NAME, 100.7, LEASE)
+def test_a_probe_that_was_given_up_finds_nothing(two: Two) -> None:
+    assert two.here.begin(ROUTE, NAME, 100.0, LEASE)
+    assert two.here.end(ROUTE, 100.1, over=False) is None
+    assert two.there.finding(ROUTE, 100.1) is None
+    assert two.there.begin(ROUTE, NAME, 100.7, LEASE)
 
 
-def test_one_asks_at_a_time_and_half_a_second_behind_the_last(two: Two) -> None:
-    assert two.here.begin(WAY, NAME, 100.0, LEASE)
+def test_one_probe_at_a_time_and_half_a_second_after_the_last(two: Two) -> None:
+    assert two.here.begin(ROUTE, NAME, 100.0, LEASE)
     assert not two.there.begin(OTHER, NAME, 101.9, LEASE)
-    two.here.end(WAY, 101.9, over=True)
+    two.here.end(ROUTE, 101.9, over=True)
     assert not two.there.begin(OTHER, NAME, 102.3, LEASE)
     assert two.there.begin(OTHER, NAME, 102.5, LEASE)
 
 
-def test_who_is_killed_while_it_asks_holds_nobody_up_for_long(two: Two) -> None:
-    assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.there.begin(WAY, NAME, 100.0 + LEASE, LEASE)
+def test_a_process_that_is_killed_while_it_probes_blocks_others_only_for_its_lease(two: Two) -> None:
+    assert two.here.begin(ROUTE, NAME, 100.0, LEASE)
+    assert two.there.begin(ROUTE, NAME, 100.0 + LEASE, LEASE)
 
 
-def test_a_question_that_comes_late_has_proved_the_loop_as_well(two: Two) -> None:
-    assert two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.here.end(WAY, 102.0, over=True) is LoopFinding.NO_LOOP
+def test_a_probe_that_comes_back_late_proves_the_loop_too(two: Two) -> None:
+    assert two.here.begin(ROUTE, NAME, 100.0, LEASE)
+    assert two.here.end(ROUTE, 102.0, over=True) is LoopFinding.NO_LOOP
     assert two.there.seen_again(NAME, 105.0)
-    assert two.here.finding(WAY, 105.0) is LoopFinding.LOOP
-    # Its name is known as long as the loop is, and does not prolong it.
+    assert two.here.finding(ROUTE, 105.0) is LoopFinding.LOOP
+    # The name is known as long as the loop, and seeing it again does not prolong the loop.
     assert two.there.seen_again(NAME, 134.0)
-    assert two.here.finding(WAY, 135.0) is None
+    assert two.here.finding(ROUTE, 135.0) is None
     assert not two.there.seen_again(NAME, 135.0)
 
 
 @pytest.mark.parametrize("name", [b"", b"LOOP-", b"LOOP-0123456789b", NAME[:-1], NAME + NAME, bytes(16)])
-def test_no_other_name_comes_around(name: bytes, two: Two) -> None:
-    assert two.here.begin(WAY, NAME, 100.0, LEASE)
+def test_no_other_name_is_a_probe(name: bytes, two: Two) -> None:
+    assert two.here.begin(ROUTE, NAME, 100.0, LEASE)
     assert not two.there.seen_again(name, 100.0)
 
 
-def test_a_loop_that_an_address_shows_is_news_once(two: Two) -> None:
-    assert two.here.found(WAY, 100.0)
-    assert not two.there.found(WAY, 110.0)
-    assert two.there.found(WAY, 131.0)
+def test_a_loop_seen_without_a_probe_is_new_once(two: Two) -> None:
+    assert two.here.found(ROUTE, 100.0)
+    assert not two.there.found(ROUTE, 110.0)
+    assert two.there.found(ROUTE, 131.0)
 
 
-def test_questions_push_out_the_oldest_that_are_none_and_no_loop(two: Two) -> None:
-    """However many ways are asked about: at two questions a second there is always room for a loop."""
+def test_probes_push_out_the_oldest_route_without_a_loop_and_no_loop(two: Two) -> None:
+    """However many routes are probed, there is room for a loop: at most two probes begin in a second."""
     loops = {key_of("loop", str(number)) for number in range(5)}
     for key in loops:
         assert two.here.found(key, 100.0)
@@ -111,12 +111,12 @@ def test_questions_push_out_the_oldest_that_are_none_and_no_loop(two: Two) -> No
     assert two.there.finding(key_of("0"), now) is None
 
 
-def test_where_all_rows_are_loops_nothing_is_asked(two: Two) -> None:
+def test_if_all_rows_are_loops_no_probe_begins(two: Two) -> None:
     for number in range(module._ROWS):
         assert two.here.found(key_of(str(number)), 100.0)
-    assert not two.here.found(WAY, 100.0)
-    assert not two.here.begin(WAY, NAME, 100.0, LEASE)
-    assert two.here.begin(WAY, NAME, 131.0, LEASE)
+    assert not two.here.found(ROUTE, 100.0)
+    assert not two.here.begin(ROUTE, NAME, 100.0, LEASE)
+    assert two.here.begin(ROUTE, NAME, 131.0, LEASE)
 
 
 def test_servers_and_probes_do_not_overlap(two: Two) -> None:
@@ -126,5 +126,5 @@ def test_servers_and_probes_do_not_overlap(two: Two) -> None:
         states.failed(key_of("server", str(number)), 100.0, 100.0, alone=False)
     assert not two.here.any(0.0)
     for number in range(module._ROWS):
-        assert two.here.found(key_of("way", str(number)), 100.0)
+        assert two.here.found(key_of("route", str(number)), 100.0)
     assert all(states.failures(key_of("server", str(number))) == 1 for number in range(256))

@@ -1,4 +1,4 @@
-"""Counts that processes share: exact, capped by nothing but the table, and free of those who died."""
+"""Counts that processes share: exact, and without the counts of a process that has ended."""
 
 import itertools
 import os
@@ -25,7 +25,7 @@ def test_counts_add_up_over_slots(table: SharedTable) -> None:
         assert table.total(key) == 1
 
 
-def test_keys_do_not_depend_on_how_words_are_cut() -> None:
+def test_keys_depend_on_where_words_end() -> None:
     assert key_of("a", "bc") != key_of("ab", "c")
 
 
@@ -39,7 +39,7 @@ def test_a_row_is_free_again_when_it_is_zero(table: SharedTable) -> None:
             assert table.total(key) == 0
 
 
-def test_a_full_table_says_so(table: SharedTable) -> None:
+def test_a_full_table_raises(table: SharedTable) -> None:
     def fill() -> None:
         with table.lock:
             for number in range(10_000):
@@ -49,8 +49,8 @@ def test_a_full_table_says_so(table: SharedTable) -> None:
         fill()
 
 
-def test_nobody_can_choose_whose_rows_he_takes(table: SharedTable) -> None:
-    """Addresses whose keys are alike in what a hash that everybody knows would go by."""
+def test_a_stranger_cannot_choose_the_rows_of_its_keys(table: SharedTable) -> None:
+    """Without the secret, keys with the same first byte would share a window, and 40 of them would fill it."""
     tenant = key_of("tenant", "hospital")
     addresses = (key_of("address", number.to_bytes(4, "big")) for number in itertools.count())
     alike = (key for key in addresses if key[0] == tenant[0])
@@ -61,7 +61,7 @@ def test_nobody_can_choose_whose_rows_he_takes(table: SharedTable) -> None:
         assert table.total(tenant) == 1
 
 
-def test_the_share_of_who_died_is_taken_away(table: SharedTable) -> None:
+def test_forget_subtracts_the_counts_of_a_process(table: SharedTable) -> None:
     keys = [key_of("address", bytes([number])) for number in range(50)]
     with table.lock:
         for key in keys:
@@ -73,15 +73,16 @@ def test_the_share_of_who_died_is_taken_away(table: SharedTable) -> None:
         assert [table.count_of(2, key) for key in keys] == [0] * 50
 
 
-def test_a_process_that_is_killed_while_it_holds_the_lock_blocks_nobody(table: SharedTable) -> None:
+def test_a_process_that_is_killed_while_it_holds_the_lock_frees_it(table: SharedTable) -> None:
     key = key_of("connections")
-    ready, told = os.pipe()
+    ready, locked = os.pipe()
     child = os.fork()
     if child == 0:
         with table.lock:
             table.add(2, key, 7)
-            table._counts[2 * table._padded + table._find(key)] = 9  # died between the two writes
-            os.write(told, b"x")
+            # As after a kill between the two writes of `add`: the total is not changed yet.
+            table._counts[2 * table._padded + table._find(key)] = 9
+            os.write(locked, b"x")
             signal.pause()
     os.read(ready, 1)
     os.kill(child, signal.SIGKILL)
@@ -92,7 +93,7 @@ def test_a_process_that_is_killed_while_it_holds_the_lock_blocks_nobody(table: S
     with table.lock:
         assert table.total(key) == 0
     os.close(ready)
-    os.close(told)
+    os.close(locked)
 
 
 def test_two_views_of_one_table_agree(table: SharedTable) -> None:
