@@ -1,4 +1,4 @@
-"""Reading and checking arguments that several verbs share. A mistake raises CommandError."""
+"""Arguments that several verbs share: parsing, checks, files. A mistake raises CommandError."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from proxy.pdu.ae_title import check_ae_title
 
 
 def parse_target(text: str) -> tuple[str, int]:
-    """Split HOST:PORT. An IPv6 address is in brackets."""
+    """Split HOST:PORT into host and port. An IPv6 address is in brackets."""
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -21,7 +21,7 @@ def parse_target(text: str) -> tuple[str, int]:
 
 
 def require_ae_title(option: str, title: str) -> None:
-    """Raise CommandError where the value of an option is not an AE title."""
+    """Raise CommandError if the value of an option is not an AE title."""
     problem = check_ae_title(title)
     if problem is not None:
         form = "an AE title is 1 to 16 printable ASCII characters without backslash"
@@ -29,7 +29,7 @@ def require_ae_title(option: str, title: str) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """Read a whole file. Raises CommandError."""
+    """Return the contents of a file. Raises CommandError."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,7 +1,7 @@
 """Asking a running gateway over its control socket: finding the socket, and the error if no gateway answers.
 
-Only the key `control` of the configuration is read: an operator must be able to stop a gateway whose configuration has
-errors by now.
+Of the configuration only the key `control` is read: an operator must be able to stop a gateway even if its
+configuration has errors by now.
 """
 
 import asyncio
@@ -40,12 +40,12 @@ ConfigOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A running gateway, by the path of its control socket."""
+    """A running gateway, reached through its control socket."""
 
     path: str
 
     def ask(self, verb: str, arguments: Answer | None = None, patience: float = PATIENCE) -> Answer:
-        """Return the answer to a verb. `patience`: seconds. Raises CommandError, exit code 3, if none comes."""
+        """Return the answer to a verb. `patience`: seconds. Raises CommandError, exit code 3, if no answer comes."""
         try:
             return asyncio.run(ask(self.path, verb, arguments or {}, patience))
         except ControlError as error:
@@ -63,7 +63,7 @@ class Gateway:
                 sock.connect(self.path)
             except (FileNotFoundError, ConnectionRefusedError):
                 return False
-            except TimeoutError:  # its backlog is full: it is busy
+            except TimeoutError:  # the backlog of the socket is full: the process exists and is busy
                 pass
         return True
 
@@ -74,10 +74,11 @@ def find_gateway(control: str | None, config: str | None) -> Gateway:
         control, config = os.environ.get("DICOMGATE_CONTROL"), os.environ.get("DICOMGATE_CONFIG")
     if control:
         return Gateway(control)
-    return Gateway(_configured(config) if config else DEFAULT_CONTROL)
+    return Gateway(_configured_socket(config) if config else DEFAULT_CONTROL)
 
 
-def _configured(path: str) -> str:
+def _configured_socket(path: str) -> str:
+    """Return the control socket that a configuration names. Raises CommandError."""
     from proxy.config.assemble import assemble
     from proxy.config.files import Files
     from proxy.config.findings import Findings
@@ -100,7 +101,7 @@ def _configured(path: str) -> str:
 
 
 def agreed(answer: Answer) -> Answer:
-    """Return the answer if the gateway agreed. Else raise CommandError with its message, exit code 1."""
+    """Return the answer if the gateway agreed. Otherwise raise CommandError with its message, exit code 1."""
     if not answer.get("ok"):
         raise CommandError(printable(str(answer.get("message"))), NO)
     return answer

@@ -22,8 +22,8 @@
                                certificate: null | {file, dns: [...], key, not_after}}}]}
 
 `revocation`: {crls: [{file, issuer, revoked, next_update}], crl_expired, revoked: [fingerprints]}; null for a tenant of
-a plaintext listener. `sender`: the kind of client that the row is for: its SNI is known, unknown or none; or any, where
-no tenant has a server name. `listeners` and `upstreams` are empty if the configuration has errors.
+a plaintext listener. `sender`: the clients of a row, by their SNI: known, unknown or none; or any, if no tenant has a
+server name. `listeners` and `upstreams` are empty if the configuration has errors.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proxy.config.findings import Finding
-    from proxy.explain.listeners import EffectiveListener, EffectiveListenerTls, EffectiveRevocation
+    from proxy.explain.listeners import EffectiveListener, EffectiveListenerTls, EffectiveRevocation, EffectiveTenant
     from proxy.explain.upstreams import EffectiveUpstream
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
@@ -77,7 +77,7 @@ def command(
             _print_listener(listener)
         for upstream in upstreams:
             _print_upstream(upstream)
-        _print_sum(errors, warnings)
+        _print_totals(errors, warnings)
         if not loaded.complete:
             say("correct these first; names, files and certificates are checked then")
     if errors:
@@ -112,17 +112,7 @@ def _print_listener(listener: "EffectiveListener") -> None:
         _print_revocation(tls.revocation)
     _row("default tenant", listener.default_tenant or "none")
     for tenant in listener.tenants:
-        names = ", ".join(tenant.server_names) or "no server name"
-        titles = f"called AE titles {_listed(tenant.called_aets)}"
-        _row(f"tenant {tenant.name}", f"{names}; networks {_listed(tenant.networks)}; {titles}")
-        if tls is not None:
-            _row("", f"{tenant.profile}, client certificate {tenant.client_auth}")
-        if tls is not None and tenant.revocation is not None and tenant.revocation != tls.revocation:
-            _print_revocation(tenant.revocation)
-        if tenant.rewrite_called_aet is not None:
-            _row("", f"called AE title sent to the upstream: {tenant.rewrite_called_aet}")
-        for peer in tenant.peers:
-            _row(f"  peer {peer.name}", f"may {peer.may}" if peer.action == "accept" else "is refused")
+        _print_tenant(tenant, tls)
     if listener.sni:
         say("  a client that asks for the server name")
     for row in listener.sni:
@@ -131,6 +121,20 @@ def _print_listener(listener: "EffectiveListener") -> None:
     for text in listener.notes:
         _row("note", text)
     say()
+
+
+def _print_tenant(tenant: "EffectiveTenant", tls: "EffectiveListenerTls | None") -> None:
+    names = ", ".join(tenant.server_names) or "no server name"
+    titles = f"called AE titles {_listed(tenant.called_aets)}"
+    _row(f"tenant {tenant.name}", f"{names}; networks {_listed(tenant.networks)}; {titles}")
+    if tls is not None:
+        _row("", f"{tenant.profile}, client certificate {tenant.client_auth}")
+    if tls is not None and tenant.revocation is not None and tenant.revocation != tls.revocation:
+        _print_revocation(tenant.revocation)
+    if tenant.rewrite_called_aet is not None:
+        _row("", f"called AE title sent to the upstream: {tenant.rewrite_called_aet}")
+    for peer in tenant.peers:
+        _row(f"  peer {peer.name}", f"may {peer.may}" if peer.action == "accept" else "is refused")
 
 
 def _print_revocation(revocation: "EffectiveRevocation") -> None:
@@ -173,7 +177,7 @@ def _listed(values: "Sequence[str] | str") -> str:
     return values if isinstance(values, str) else ", ".join(values)
 
 
-def _print_sum(errors: int, warnings: int) -> None:
+def _print_totals(errors: int, warnings: int) -> None:
     def counted(count: int, word: str) -> str:
         return f"{count} {word}{'' if count == 1 else 's'}"
 

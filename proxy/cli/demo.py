@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxy.demo.site import Site
 
 _NORTH_PORT, _SOUTH_PORT, _ADMIN_PORT = 11112, 11113, 9280
-_WATCH = 0.5  # seconds
+_WATCH = 0.5  # seconds between two looks at the gateway
 
 
 def command(
@@ -112,7 +112,7 @@ def _pacs_of(site: "Site") -> "Iterator[tuple[Pacs, Pacs]]":
 
 @contextlib.contextmanager
 def _stop_on_sigterm() -> Iterator[None]:
-    """Make SIGTERM end the demo as Ctrl-C does, so that it leaves no process."""
+    """Make SIGTERM end the demo as Ctrl-C does, so that no process of the demo stays."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -12,7 +12,7 @@ from proxy.config.quoting import printable
 def command(
     id: Annotated[str | None, typer.Option("--id", help="One association, by its id in `top`.")] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", help="All associations of a tenant.")] = None,
-    peer: Annotated[str | None, typer.Option("--peer", help="Only those of this peer of the tenant.")] = None,
+    peer: Annotated[str | None, typer.Option("--peer", help="Only associations of this peer of the tenant.")] = None,
     control: ControlOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -22,9 +22,9 @@ def command(
     """
     if bool(id) == bool(tenant) or (peer is not None and not (tenant and peer)):
         raise CommandError("which associations? Give --id ID, or --tenant NAME, or --tenant NAME --peer NAME")
-    meant = {name: value for name, value in (("id", id), ("tenant", tenant), ("peer", peer)) if value}
-    ended = find_gateway(control, config).ask("disconnect", meant)["associations"]
+    chosen = {name: value for name, value in (("id", id), ("tenant", tenant), ("peer", peer)) if value}
+    ended = find_gateway(control, config).ask("disconnect", chosen)["associations"]
     if not ended:
-        named = " ".join(f"--{name} {printable(value)}" for name, value in meant.items())
+        named = " ".join(f"--{name} {printable(value)}" for name, value in chosen.items())
         raise CommandError(f"{named}: no such association is open; `dicomgate top` shows the open ones", NO)
     say(f"{counted(ended)} ended")

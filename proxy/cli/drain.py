@@ -10,7 +10,9 @@ from proxy.cli.waiting import order, wait_until_idle
 
 
 def command(
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until none is open; show open associations.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until no association is open; show the open ones.")
+    ] = False,
     control: ControlOption = None,
     config: ConfigOption = None,
 ) -> None:

@@ -37,7 +37,7 @@ def command(
     no_sni: Annotated[bool, typer.Option("--no-sni", help="Send and verify no name, as DCMTK and Orthanc do.")] = False,
     ca: Annotated[Path | None, typer.Option(help="CA certificates to trust (PEM); default: the system's.")] = None,
     cert: Annotated[Path | None, typer.Option(help="Client certificate with its chain (PEM).")] = None,
-    key: Annotated[Path | None, typer.Option(help="Its private key (PEM); default: the file of --cert.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key of --cert (PEM); default: the same file.")] = None,
     profile: Annotated[str, typer.Option(help="TLS profile.")] = DEFAULT_PROFILE_NAME,
     calling: Annotated[str, typer.Option(help="Calling AE title.")] = "DICOMGATE",
     called: Annotated[str, typer.Option(help="Called AE title.")] = "ANY-SCP",
@@ -65,7 +65,7 @@ def command(
     if sni and no_sni:
         raise CommandError("--sni and --no-sni exclude one another")
     context = _context(profile, ca, cert, key, verify=not insecure, verify_name=not no_sni) if tls else None
-    # No client to name in the header: command LOCAL in version 2, UNKNOWN in version 1.
+    # The header names no client, as in a load balancer's own probe: LOCAL in version 2, UNKNOWN in version 1.
     preface = b"" if proxy_header is None else encode_proxy_header(int(proxy_header[1:]), None, None)
     request = VerificationRequest(
         Server(host, port), called, calling, context, None if no_sni else sni or host, timeout, preface
@@ -97,7 +97,7 @@ def _context(
     from proxy.tls.profiles import PROFILES
 
     if profile not in PROFILES:
-        raise CommandError(f"--profile {profile}: one of {', '.join(PROFILES)} is needed")
+        raise CommandError(f"--profile {profile}: not a TLS profile; the profiles are {', '.join(PROFILES)}")
     if key and not cert:
         raise CommandError("--key needs --cert")
     trusted, pair = read_file(ca) if ca else None, _key_pair(cert, key) if cert else (None, None)

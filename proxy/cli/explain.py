@@ -157,7 +157,7 @@ def _read_chain(path: Path) -> "tuple[Certificate, ...]":
 def _print(explanation: "Explanation", config: "Config", sender: "SimulatedSender") -> None:
     say(printable(f"{sender}, at listener {explanation.listener}"), "bold")
     if any(each.name == explanation.listener and each.proxy_protocol is not None for each in config.listeners):
-        note("this listener is behind a load balancer: the address is the one in its PROXY header")
+        note("this listener is behind a load balancer: the address above is the one in the PROXY header")
     for step in explanation.steps:
         where = f"  [{step.where}]" if step.where else ""
         say(printable(f"  {step.outcome:<13}{step.rule:<18}{step.detail}{where}"), _STYLES[step.outcome])
@@ -193,7 +193,7 @@ def _print_acceptance(explanation: "Explanation", config: "Config", sender: "Sim
         say(f"  only because of observe_until; then refused: {', '.join(answer['would_refuse'])}", "yellow")
     elif explanation.observing and not explanation.by_the_rules:
         say("  only because of observe_until: forbidden operations pass and are counted", "yellow")
-    note("limits and the PACS itself may still refuse a real request; the access record says so")
+    note("limits or the PACS may still refuse a real request; the access record then has the reason")
 
 
 def _print_refusal(explanation: "Explanation", refusal: "Refuse") -> None:
@@ -212,7 +212,7 @@ def _explain_reason(word: str, format: Format) -> None:
 
     if word not in list(Reason):
         near = did_you_mean(word, Reason) or f"; the reasons are:\n  {_columns([*Reason])}"
-        raise CommandError(f"{printable(word)} is no reason{near}")
+        raise CommandError(f"{printable(word)} is not a reason{near}")
     described = describe_reason(Reason(word))
     if format is Format.JSON:
         say_json(described.to_dict())

@@ -1,6 +1,6 @@
 """`dicomgate import`: the configuration of a gateway that admits the senders that an Orthanc admits.
 
-Reading and deciding are pure and live in proxy/orthanc; this file reads and writes files and looks names up.
+Parsing and conversion are pure (proxy/orthanc). This file reads and writes files, and looks names up.
 """
 
 import ipaddress
@@ -52,7 +52,7 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Convert an Orthanc configuration to one with the same decisions. Exit code 2: not Orthanc's, or it has errors."""
+    """Convert an Orthanc configuration to one with the same decisions. Exit code 2: not Orthanc's, or with errors."""
     from proxy.orthanc.model import read_orthanc
     from proxy.orthanc.peers import host_names, make_peers
     from proxy.orthanc.text import OrthancError
@@ -61,6 +61,7 @@ def command(
     if output is not None and not force and os.path.lexists(output):
         raise CommandError(f"{output} exists already; --force replaces it")
     text = _read(source)
+    # All input is read and checked before the first file is written: an error in the input leaves no file.
     try:
         orthanc = read_orthanc(text.values)
     except OrthancError as error:
@@ -107,8 +108,8 @@ def _refusal(problems: Iterable[str]) -> CommandError:
 
 
 def _remarks(text: "OrthancText") -> tuple[str, ...]:
-    unset = [f"Environment variable {name} is not set; it is read as empty, as by Orthanc." for name in text.unset]
-    repeated = [f"Key {key} is there twice; the last one counts, as for Orthanc." for key in text.repeated]
+    unset = [f"Environment variable {name} is not set; it is read as empty, as Orthanc does." for name in text.unset]
+    repeated = [f"Key {key} appears twice; the last one counts, as in Orthanc." for key in text.repeated]
     return (*unset, *repeated)
 
 
@@ -149,7 +150,7 @@ def _resolve(host: str) -> list[str]:
 
 
 def _path(text: str, base: Path) -> str:
-    """Resolve a path. Orthanc's relative paths start in its working directory, which is unknown: take `base`."""
+    """Return the absolute path. Orthanc resolves it in its working directory, which is unknown here: take `base`."""
     if not text.isprintable():
         raise CommandError(f"{printable(text)!r}: a path must consist of printable characters")
     return os.path.abspath(base / text)
@@ -162,7 +163,7 @@ def _own_certificate(tls: "DicomTls | None", base: Path) -> tuple[str, str]:
 def _trust(
     orthanc: "Orthanc", base: Path, output: Path | None, folder: Path | None
 ) -> tuple["Bundle", "Trust", dict[Path, bytes]]:
-    """Return what DicomTlsTrustedCertificates means here, and the files to write for it."""
+    """Return the certificates of DicomTlsTrustedCertificates sorted, how they are trusted, and the files to write."""
     from proxy.orthanc.trust import Bundle, Trust, file_name, make_trust, sort_bundle
     from proxy.x509.files import read_certificates
 
@@ -178,7 +179,9 @@ def _trust(
     if folder is None and output is not None:
         folder = output.parent / _DEFAULT_FOLDER
     if folder is None:
-        raise CommandError(f"{path} becomes separate files: give --output FILE or --certificates DIR")
+        raise CommandError(
+            f"the certificates of {path} become separate files: give --output FILE or --certificates DIR"
+        )
     files = {folder / file_name(item): item.pem for item in bundle.devices}
     pinned = {item.sha256: _from_output(folder / file_name(item), output) for item in bundle.devices}
     ca_file = ""
@@ -189,7 +192,7 @@ def _trust(
 
 
 def _from_output(path: Path, output: Path | None) -> str:
-    """Return the path as the configuration names it: relative to the configuration if its place is known."""
+    """Return the path as the configuration names it: relative to the output file, or absolute without one."""
     return os.path.abspath(path) if output is None else os.path.relpath(path, output.parent)
 
 

@@ -1,4 +1,4 @@
-"""`dicomgate init`: a first configuration that works on this machine at once, and admits no other."""
+"""`dicomgate init`: a first configuration, which works on this machine at once and admits no other machine."""
 
 import datetime
 import ipaddress
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxy.pki.issuing import Names
 
 PORT = 2762  # dicom-tls (PS3.8 section 9.1.1)
-CALLING = "DICOMGATE"  # what `dicomgate echo` calls itself
+CALLING = "DICOMGATE"  # the calling AE title of `dicomgate echo`
 
 _CONFIGURATION = string.Template("""\
 # dicomgate in front of $aet_comment. All keys: dicomgate schema.
@@ -102,7 +102,7 @@ def _check_pacs(pacs: str, aet: str) -> None:
         )
     require_ae_title("--aet", aet)
     if "*" in aet or "?" in aet:
-        raise CommandError(f"--aet {aet!r}: not a pattern but the AE title of one PACS is needed")
+        raise CommandError(f"--aet {aet!r}: give the AE title of one PACS, not a pattern")
 
 
 def _configuration(pacs: str, aet: str, config: Path, pki_folder: Path) -> str:
@@ -131,7 +131,7 @@ def _own_names() -> list[str]:
 
     try:
         return list(Names.parse([socket.gethostname()]).dns)
-    except IssuingError:  # the host name is not a legal DNS name
+    except IssuingError:  # a host name may be no legal DNS name, for example with an underscore
         return []
 
 

@@ -22,7 +22,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="Format of the re
 
 
 class CommandError(Exception):
-    """Ends the command with a message: what is wrong, where, and what to type next."""
+    """Ends the command. The message says what is wrong, where, and what to type next."""
 
     def __init__(self, message: str, exit_code: int = USAGE) -> None:
         super().__init__(message)
@@ -45,12 +45,12 @@ def complain(text: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print the result as one JSON document, in ASCII: text of strangers must not control the terminal."""
+    """Print the result as one JSON document, in ASCII: text that a peer chose must not control the terminal."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def duration(seconds: float) -> str:
-    """A duration in its two largest units, such as `3 h 05 min`."""
+    """Return a duration, given in seconds, in its two largest units, such as `3 h 05 min`."""
     whole = max(0, int(seconds))
     minutes, second = divmod(whole, 60)
     hours, minute = divmod(minutes, 60)

@@ -196,6 +196,7 @@ def _default_names(name: str) -> Names:
 
 
 def _password(source: str) -> str | None:
+    """Return the password that a value of --p12-password stands for, or None for no password."""
     kind, _, value = source.partition(":")
     if source == "random":
         return "".join(secrets.choice(_PASSWORD_ALPHABET) for _ in range(_PASSWORD_LENGTH))
@@ -203,7 +204,7 @@ def _password(source: str) -> str | None:
         return None
     if source == "prompt":
         if not sys.stdin.isatty():
-            raise CommandError("--p12-password prompt: there is no terminal to ask on; use file:PATH or env:NAME")
+            raise CommandError("--p12-password prompt: there is no terminal to prompt on; use file:PATH or env:NAME")
         return str(typer.prompt("Password of the PKCS#12 file", hide_input=True, confirmation_prompt=True, err=True))
     if kind == "env" and value in os.environ:
         password = os.environ[value]
@@ -214,9 +215,9 @@ def _password(source: str) -> str | None:
     elif kind == "env":
         raise CommandError(f"--p12-password: the environment has no {value}")
     else:
-        raise CommandError(f"--p12-password: one of {_P12_SOURCES} is needed")
+        raise CommandError(f"--p12-password: give one of {_P12_SOURCES}")
     if not password:
-        raise CommandError(f"--p12-password {kind}: the password is empty; for none, give: --p12-password none")
+        raise CommandError(f"--p12-password {kind}: the password is empty; for no password give --p12-password none")
     return password
 
 
@@ -239,6 +240,7 @@ def _now() -> datetime.datetime:
 
 
 def _try(action: Callable[[], T]) -> T:
+    """Return the result of an action. Its errors become a CommandError."""
     try:
         return action()
     except (PkiError, IssuingError) as error:

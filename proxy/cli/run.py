@@ -10,7 +10,8 @@ from proxy.cli.output import CommandError, note
 
 def command(config: ConfigOption = None) -> None:
     """Serve until SIGTERM or SIGINT."""
-    # Importing aiohttp makes TLS contexts, and Python lets these create the key log file that this variable names.
+    # Python's default TLS contexts write session keys to the file that this variable names. Importing aiohttp creates
+    # such contexts, so the variable must go before the imports below.
     os.environ.pop("SSLKEYLOGFILE", None)
 
     from proxy.config.load import ConfigNotFound, find_config, load
@@ -24,7 +25,7 @@ def command(config: ConfigOption = None) -> None:
     if loaded.config is None:
         raise CommandError("the configuration has errors, nothing was started; `dicomgate check` shows all findings")
 
-    # After `load`: aiohttp fails to import where OpenSSL does not work, and `load` reports that with a clear error.
+    # Import after `load`: if OpenSSL does not work, aiohttp fails to import, and `load` reports it with a clear error.
     from proxy.observe.admin import AdminError
     from proxy.process.control import ControlError
     from proxy.process.generation import StartFailed

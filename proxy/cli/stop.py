@@ -10,11 +10,13 @@ from proxy.cli.waiting import order, wait_until_ended
 
 
 def command(
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; show open associations.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the gateway has ended; show the open associations.")
+    ] = False,
     control: ControlOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Stop a running gateway, as SIGTERM does. Open associations may take `timeouts.drain`; a second `stop` ends them.
+    """Stop a running gateway, as SIGTERM does. Open associations get `timeouts.drain`; a second `stop` aborts them.
 
     Exit code: 0 ok, 2 usage, 3 no gateway answers.
     """

@@ -1,6 +1,6 @@
 """`dicomgate top`: the open associations of a `status` answer as a table.
 
-AE titles come from strangers: control characters are escaped, and rich does not read markup in them.
+AE titles come from peers: control characters are escaped, and rich must not interpret markup in them.
 """
 
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 INTERVAL = 1.0  # seconds between two answers
-_WIDTH_OF_A_FILE = 200  # columns, where no terminal has a width
+_WIDTH_OF_A_FILE = 200  # columns, if standard output is no terminal
 _FRAME = 4  # lines above and below the rows
 _MEGABYTE = 1_000_000
 _COLUMNS = ("id", "tenant", "peer", "AE titles", "age", "MB", "MB/s", "C-STOREs", "client", "server")
@@ -84,7 +84,7 @@ def _headline(answer: Answer) -> str:
 
 
 def association_table(answer: Answer, before: Answer | None = None, *, rows: int | None = None) -> "Table":
-    """Return the table: the busiest first, then the oldest, at most `rows`. MB/s: both ways, since `before`."""
+    """Return a table of at most `rows` associations: busiest first, then oldest. MB/s: both ways, since `before`."""
     from rich.table import Table
     from rich.text import Text
 
@@ -132,6 +132,7 @@ def _moved(one: Answer) -> int | None:
 
 def _rates(answer: Answer, before: Answer | None) -> dict[str, float]:
     """Return bytes per second by association id, for associations that both answers have."""
+    # `time` is the gateway's clock, so a slow answer does not distort the rates; and that clock may be set back.
     if before is None or (seconds := answer["time"] - before["time"]) <= 0:
         return {}
     earlier: dict[str, Any] = {one["id"]: _moved(one) for one in before["associations"]}
@@ -161,11 +162,12 @@ def _single_keys() -> Iterator[None]:
 
 
 def _q_pressed(seconds: float) -> bool:
-    """Wait for the key q, for at most `seconds`. Other keys are ignored; a closed input counts as q."""
+    """Return whether q was pressed within `seconds`. Other keys are ignored; a closed input counts as q."""
     if not sys.stdin.isatty():
         time.sleep(seconds)
         return False
     end = time.monotonic() + seconds
+    # os.read and not sys.stdin.read, which would take several keys into a buffer that select does not see.
     while (left := end - time.monotonic()) > 0:
         if select.select([sys.stdin], [], [], left)[0] and os.read(sys.stdin.fileno(), 1) in (b"q", b"Q", b""):
             return True

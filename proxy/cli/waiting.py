@@ -1,4 +1,4 @@
-"""Orders that a gateway carries out over time (`drain`, `stop`), and waiting for their end.
+"""Orders that take a gateway some time (`drain`, `stop`), and waiting until they are carried out.
 
 While it waits, the command shows the open associations on standard error: a live table on a terminal, else lines.
 """
@@ -50,7 +50,7 @@ def wait_until_ended(gateway: Gateway) -> None:
 def _display() -> Iterator[Callable[[Answer], None]]:
     sys.stdout.flush()  # The wait may be long: what was printed before it must be readable now.
     if not sys.stderr.isatty():
-        yield _Lines().show
+        yield _ChangedLines().show
         return
     from rich.console import Console
     from rich.live import Live
@@ -69,8 +69,8 @@ def _display() -> Iterator[Callable[[Answer], None]]:
         yield show
 
 
-class _Lines:
-    """Prints one line each time the open associations have changed."""
+class _ChangedLines:
+    """Prints a line each time the open associations have changed."""
 
     def __init__(self) -> None:
         self._last = ""

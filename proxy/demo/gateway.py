@@ -11,9 +11,9 @@ from typing import Any
 
 _START = 20.0  # seconds to become ready
 _STOP = 10.0  # seconds to end after SIGTERM
-_RECORD = 5.0  # seconds for a record: a thread writes the log after the traffic
-_POLL = 0.02
-_SHOWN = 5  # last lines of its log in an error
+_RECORD = 5.0  # seconds for a record to be written: a thread does it after the traffic
+_POLL = 0.02  # seconds
+_SHOWN = 5  # last lines of the log in an error
 
 
 class GatewayFailed(Exception):

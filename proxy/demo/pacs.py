@@ -55,7 +55,7 @@ class Pacs:
 
     def _store(self, event: Any) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)
-        if not _UID.fullmatch(uid):  # the UID becomes the name of a file
+        if not _UID.fullmatch(uid):  # The UID becomes the name of a file: nothing like `../` may pass.
             return _CANNOT_UNDERSTAND
         (self.folder / f"{uid}.dcm").write_bytes(event.encoded_dataset())
         return _SUCCESS
@@ -88,7 +88,7 @@ def start_pacs(title: str, folder: Path, preferred: int) -> Pacs:
 
 
 def _matches(query: Any, stored: Any) -> bool:
-    """Match by universal, single value, list and wildcard matching (PS3.4 C.2.2.2). The demo needs no ranges."""
+    """Return whether an instance matches by single values, lists, wildcards and universal matching (PS3.4 C.2.2.2)."""
     for element in query:
         if element.keyword in ("QueryRetrieveLevel", "SpecificCharacterSet") or element.is_empty:
             continue

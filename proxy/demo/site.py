@@ -1,4 +1,4 @@
-"""The folder of the demo: a PKI, made once, and the configuration, written at every start.
+"""The folder of the demo: a PKI, made at the first start, and the configuration, written at every start.
 
 DIR/pki/            the CA, the gateway's certificates, and one of modality CT1
 DIR/config.yaml     two tenants on one address
@@ -106,9 +106,13 @@ class Site:
 
 
 def free_port(preferred: int) -> int:
-    """Return the preferred port of 127.0.0.1, or another one if it is taken. Raises OSError."""
+    """Return the preferred port of 127.0.0.1, or another one if it is taken. Raises OSError.
+
+    The port is not held: another process may take it before the caller's server binds it.
+    """
     for port in (preferred, 0):
         with socket.socket() as probe:
+            # As the servers do: connections of an earlier run in TIME_WAIT do not make a port taken.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))

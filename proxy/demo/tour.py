@@ -31,7 +31,7 @@ class TourFailed(Exception):
 
 
 class Tour:
-    """The steps, in the order of `run`. `dicomgate` runs one verb in this process and returns its exit code."""
+    """The steps, in the order of `run`. The function `dicomgate` runs one verb and returns its exit code."""
 
     def __init__(self, site: Site, gateway: GatewayProcess, dicomgate: Callable[[Sequence[str]], int]) -> None:
         self._site = site
@@ -71,7 +71,7 @@ class Tour:
         say(f"C-FIND for PatientID DEMO-1: {found} {'study' if found == 1 else 'studies'}")
 
     def _associate(self, name: str, title: str) -> Any:
-        """Return an association of CT1, with its certificate. Raises TourFailed."""
+        """Return an association that CT1 has opened with its certificate. Raises TourFailed."""
         site = self._site
         context = client_context(
             ca=site.ca.read_bytes(), certificate=site.device_chain.read_bytes(), key=site.device_key.read_bytes()
@@ -85,14 +85,14 @@ class Tour:
         return association
 
     def _refuse(self) -> None:
-        _heading("3. A modality that is not configured is refused, and the answer says why")
+        _heading("3. A modality that is not configured is refused, and the answer names the reason")
         self._type(1, "echo", f"127.0.0.1:{self._site.port}", *self.echo_options(), "--calling", "STRANGER")
         say()
-        say("its access record says:")
+        say("its access record:")
         record = self._gateway.record_of("STRANGER")
         say(f"  {', '.join(f'{key} {record[key]}' for key in _RECORD)}, client {record['client']['ip']}")
         say()
-        say("and an administrator asks:")
+        say("an administrator asks:")
         self._type(1, *self.explain_command())
 
     def explain_command(self) -> tuple[str, ...]:
@@ -107,6 +107,7 @@ class Tour:
                 say(f"  {line}")
 
     def _type(self, expected: int, *arguments: str) -> None:
+        """Print a command and run it. Raises TourFailed unless its exit code is the expected one."""
         say(f"$ {shlex.join([*program(), *arguments])}", "bold")
         code = self._dicomgate(arguments)
         if code != expected:
@@ -114,7 +115,7 @@ class Tour:
 
 
 def program() -> tuple[str, ...]:
-    """Return what a user types for `dicomgate`, which may not be on the PATH."""
+    """Return the words that a user types for `dicomgate`, which may not be on the PATH."""
     if shutil.which("dicomgate"):
         return ("dicomgate",)
     return (sys.argv[0],) if sys.argv[0].endswith("dicomgate") else (sys.executable, "-m", "proxy.cli")

@@ -1,4 +1,4 @@
-"""Advice for a refused request: the change, in the configuration or on the device, that gets it accepted."""
+"""Advice for a refused request: the change in the configuration or on the device with which it is accepted."""
 
 from proxy.explain.refusals import MANUAL
 from proxy.policy.model import Facts, Refuse

@@ -91,7 +91,7 @@ class EffectiveProxyProtocol:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveListener:
-    """One listener."""
+    """A listener, with the tenants that it reaches and the answers to its clients."""
 
     name: str
     where: str
@@ -126,7 +126,7 @@ def try_tls(config: Config) -> Iterator[Finding]:
 
 
 def describe_listeners(config: Config) -> list[EffectiveListener]:
-    """Return every listener, in the order of the file."""
+    """Return the effective settings of every listener, in the order of the file."""
     return [_listener(listener) for listener in config.listeners]
 
 
@@ -219,6 +219,8 @@ def _notes(listener: Listener) -> Iterator[str]:
         yield from profile_notes(profile)
     for entrance in listener.policy.entrances:
         own, base = entrance.client_auth.mode, listener.policy.client_auth.mode
+        # Without SNI the handshake runs under the listener's own settings, and the tenant is found only afterwards. A
+        # handshake that asked for no certificate can never satisfy a tenant that demands one.
         if own is ClientAuthMode.REQUIRED and base is not own and entrance.tenant.server_names:
             without = "it cannot be reached (sni_required)"
             if base is ClientAuthMode.OPTIONAL:
@@ -227,7 +229,7 @@ def _notes(listener: Listener) -> Iterator[str]:
 
 
 def profile_notes(profile: Profile) -> Iterator[str]:
-    """Yield what limits a profile here: suites that this OpenSSL does not serve, retirement from PS3.15."""
+    """Yield the limits of a profile: suites that this OpenSSL does not serve, retirement from PS3.15."""
     missing = missing_suites(profile)
     newer = [suite for suite in missing if suite in profile.tls13_suites]
     older = [suite for suite in missing if suite not in profile.tls13_suites]

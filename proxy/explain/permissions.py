@@ -42,7 +42,7 @@ class EffectivePeer:
 
 
 def describe_peers(tenant: Tenant) -> tuple[EffectivePeer, ...]:
-    """Return every peer of a tenant, in the order of the file."""
+    """Return the permissions of every peer of a tenant, in the order of the file."""
     return tuple(map(_describe, tenant.peers))
 
 

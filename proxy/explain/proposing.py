@@ -1,4 +1,4 @@
-"""The presentation contexts of a simulated sender, and the answer to each: for `dicomgate explain`."""
+"""The presentation contexts that a simulated sender proposes, and the answer to each, for `dicomgate explain`."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ TRANSFER_SYNTAXES = tuple(
     uid_of(keyword, TRANSFER_SYNTAX) for keyword in ("ImplicitVRLittleEndian", "ExplicitVRLittleEndian")
 )
 _PRIVATE = "1.3.12.2.1107.5.9.1"  # Siemens CSA Non-Image Storage
-#: Operation -> SOP classes that are proposed as its example, if the sender names none.
+#: Operation -> the SOP classes to propose for it if the sender names none.
 _EXAMPLES: Mapping[Operation, tuple[str, ...]] = {
     Operation.ECHO: ("Verification",),
     Operation.STORE: ("CTImageStorage", _PRIVATE),
@@ -37,7 +37,7 @@ _EXAMPLES: Mapping[Operation, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One proposed SOP class. `retrieved`: its instances come by C-GET, so the sender offers the SCP role."""
+    """A proposed SOP class. `retrieved`: its instances come by C-GET, so the sender offers the SCP role."""
 
     uid: str
     retrieved: bool = False
@@ -83,7 +83,7 @@ def propose(classes: Sequence[str], operations: Sequence[str]) -> tuple[Proposal
         examples = [uid_of(text, SOP_CLASS) for text in _EXAMPLES[operation]]
         fitting = [uid for uid in uids if _fits(uid, operation)] or examples
         if operation is Operation.GET and not any(sop_classes().get(uid) == SopClass(operation) for uid in fitting):
-            fitting.insert(0, examples[0])  # instances come only by a C-GET
+            fitting.insert(0, examples[0])  # storage classes alone retrieve nothing: a C-GET needs its own context
         proposals += _for(operation, fitting)
     proposed = {proposal.uid for proposal in proposals}
     proposals += [Proposal(uid) for uid in uids if uid not in proposed]
@@ -105,14 +105,15 @@ def _fits(uid: str, operation: Operation) -> bool:
 
 
 def encode_proposals(called: str, calling: str, proposals: Sequence[Proposal]) -> bytes:
-    """Return the A-ASSOCIATE-RQ that makes the proposals."""
+    """Return the A-ASSOCIATE-RQ that makes the proposals. Presentation context IDs are odd (PS3.8 Table 9-13)."""
     contexts = [(2 * index + 1, proposal.uid, TRANSFER_SYNTAXES) for index, proposal in enumerate(proposals)]
+    # A role selection belongs to a SOP class and holds for all of its contexts (PS3.7 D.3.3.4): one for each class.
     retrieved = dict.fromkeys(proposal.uid for proposal in proposals if proposal.retrieved)
     return encode_associate_rq(called, calling, contexts, roles=[(uid, True, True) for uid in retrieved])
 
 
 def answer_proposals(proposals: Sequence[Proposal], peer: Peer | None) -> tuple[ContextAnswer, ...]:
-    """Answer each proposal by the rules of a peer, for its own purpose. Without a peer all are allowed."""
+    """Answer each proposal by the rules of a peer. Without a peer all are allowed."""
     answers = list[ContextAnswer]()
     for proposal in proposals:
         why = None if peer is None else _why_not(proposal, peer)
@@ -122,7 +123,8 @@ def answer_proposals(proposals: Sequence[Proposal], peer: Peer | None) -> tuple[
 
 def _why_not(proposal: Proposal, peer: Peer) -> str | None:
     sop_class, may = classify(proposal.uid, sop_classes()), permitted(peer.allow)
-    # `why_cut` allows a storage context that serves either direction. The sender wants one of them: check that first.
+    # `why_cut` keeps a storage context if the peer may either send or retrieve on it. This proposal is for one of the
+    # two directions, so check that one first.
     if proposal.retrieved and sop_class.operation not in may.as_scp:
         return not_in_allow(SopClass(Operation.GET), peer)
     if not proposal.retrieved and sop_class.operation not in may.as_scu:

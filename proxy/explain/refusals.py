@@ -1,4 +1,4 @@
-"""Every reason in full, for `dicomgate explain REASON` and docs/refusals.md: the manual, and what follows from it."""
+"""Every reason in full, for `dicomgate explain REASON` and docs/refusals.md."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +16,7 @@ MANUAL: dict[Reason, ManualEntry] = {**CONNECTION, **TLS, **REQUEST, **UPSTREAM}
 
 @dataclass(frozen=True, slots=True)
 class DescribedReason:
-    """A reason in full. `observable`: the tenant's `observe_until` lets it pass."""
+    """A reason in full. `observable`: the tenant's `observe_until` lets a request with this reason pass."""
 
     reason: Reason
     meaning: str
@@ -46,7 +46,7 @@ def describe_reason(reason: Reason) -> DescribedReason:
 
 
 def _on_the_sender(answer: Answer) -> str:
-    """Return what a sender shows of an answer, as far as most of them do."""
+    """Return the words or the effect that most senders show for an answer."""
     match answer:
         case Close():
             return "A network error or a timeout: the connection is closed without a message."

@@ -1,4 +1,9 @@
-"""Simulates the stages of an association for a described sender, with the functions of the live path."""
+"""Simulates the stages of an association for a described sender.
+
+Every stage calls the function that the live path calls: `entrance_for_sni`, OpenSSL under the tenant's own context, the
+PDU parser, `policy.judge`. A copy of their rules would drift, and then explain a decision that the gateway does not
+make (docs/architecture.md, "One decision").
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -49,7 +54,7 @@ _SHOWN_SUBJECT = 80  # characters: a subject may be of any length
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSender:
-    """A sender and its request.
+    """A sender and its request, as `dicomgate explain` describes them.
 
     `chain`: the certificates that it sends, leaf first, from `read_chain`. `proposals`: the SOP classes that it
     proposes; Verification if empty. `asks`: True if it must get all of them. `move_destination`: the AE title of a
@@ -75,7 +80,7 @@ class SimulatedSender:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Every step of the simulation, and the decision. `advice` is empty for an accepted request.
+    """The steps of the simulation, and the decision. `advice` is empty for an accepted request.
 
     `contexts`: the answer to each proposal, if a peer was found. `move_refused`: why the C-MOVE would be refused, or
     "".
@@ -135,7 +140,7 @@ class Explanation:
 
 
 class _RefusedEarly(Exception):
-    """A stage before the decision refuses."""
+    """A stage before the decision refused the sender."""
 
     def __init__(self, refusal: Refuse) -> None:
         super().__init__(refusal.detail)
@@ -145,18 +150,19 @@ class _RefusedEarly(Exception):
 def _refused(
     trace: Trace, rule: str, reason: Reason, detail: str, where: str = "", answer: Answer | None = None
 ) -> _RefusedEarly:
-    """Return the refusal of a stage, with the reason's own answer unless the stage has another."""
+    """Return the refusal of a stage. The answer is that of the reason, unless the stage has another one."""
     return _RefusedEarly(replace(trace.failed(rule, reason, detail, where), answer=answer or reason.answer))
 
 
 def simulate(listener: Listener, sender: SimulatedSender) -> Explanation:
-    """Take a sender from the accepted connection to the decision. Raises TlsSetupError."""
+    """Take a sender from the accepted connection to the decision. Raises TlsSetupError if the listener cannot serve."""
     trace = Trace()
     try:
         _check_address(listener, sender, trace)
         entrance, certificate = _secure(listener, sender, trace)
         facts = _read_request(sender, certificate, trace)
     except _RefusedEarly as refused:
+        # There are no facts of a request yet to fill an advice with: take the manual's general sentence.
         change = MANUAL[refused.refusal.reason].change
         return Explanation(listener.name, tuple(trace.steps), refused.refusal, change)
     decision = judge(listener.policy, entrance, facts)
@@ -170,6 +176,7 @@ def _explain(
     if isinstance(decision, Accept):
         contexts = answer_proposals(sender.proposals, decision.peer)
         return Explanation(listener, steps, decision, "", contexts, _check_move(sender, decision))
+    # Other refusals do not depend on presentation contexts: an answer to each context would mislead.
     cut = decision.reason is Reason.NO_PERMITTED_CONTEXT
     contexts = answer_proposals(sender.proposals, decision.peer) if cut else ()
     return Explanation(listener, steps, decision, advise(decision, facts), contexts)
@@ -209,7 +216,7 @@ def _check_address(listener: Listener, sender: SimulatedSender, trace: Trace) ->
 def _secure(
     listener: Listener, sender: SimulatedSender, trace: Trace
 ) -> tuple[Entrance | None, VerifiedCertificate | None]:
-    """Return the tenant that SNI selects, and the client certificate."""
+    """Return the tenant that SNI selects, if it selects one, and the verified client certificate, if one is shown."""
     if listener.tls is None:
         trace.skipped("tls", f"listener {listener.name} is plaintext", listener.where)
         return None, None
@@ -221,7 +228,7 @@ def _secure(
 
 
 def _select_by_sni(listener: Listener, sender: SimulatedSender, trace: Trace) -> Entrance | None:
-    """Return the tenant, or None where the request selects it."""
+    """Return the tenant that SNI selects, or None if the request selects it later."""
     try:
         sni = None if sender.sni is None else normalize_server_name(sender.sni.encode())
     except ClientHelloMalformed as error:
@@ -242,7 +249,8 @@ def _verify_certificate(context: ServerContext, sender: SimulatedSender, trace: 
     mode, where = context.client_auth_mode, context.settings.where
     if mode is ClientAuthMode.NONE:
         trace.passed("tls", f"profile {context.profile.name}; no client certificate is asked for", where)
-        # A real client would not send it. The decision still gets it, to say that it does not count here.
+        # A real client sends no certificate that is not asked for. `judge` still gets this one, so that the trace says
+        # that it does not count here.
         return for_policy(sender.chain[0]) if sender.chain else None
     try:
         certificate = present(context, sender.chain)

@@ -1,4 +1,4 @@
-"""The table that `check` prints: what clients with a known, an unknown and no server name get at a listener."""
+"""The table that `check` prints: the answer of a listener to clients with a known, an unknown and no server name."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ _UNKNOWN_NAME = "unknown.invalid"  # RFC 6761 reserves .invalid: no tenant can h
 _ALERT_NAMES = {UNRECOGNIZED_NAME: "unrecognized_name", HANDSHAKE_FAILURE: "handshake_failure"}
 
 
-#: The word for a client without a configured server name.
+#: Result -> the word for clients without a configured server name.
 _CLIENTS = {SniResult.UNKNOWN: "unknown", SniResult.ABSENT: "none", SniResult.UNUSED: "any"}
 
 
@@ -19,8 +19,8 @@ _CLIENTS = {SniResult.UNKNOWN: "unknown", SniResult.ABSENT: "none", SniResult.UN
 class SniRow:
     """One row: a configured server name, or None for any other name and for no name.
 
-    `sender`: known, unknown, none; or any, where no tenant has a server name. `tenant` is None where the request
-    selects it later. With a TLS alert as the answer, `tenant` and `client_auth` are None.
+    `sender`: known, unknown, none; or any, if no tenant has a server name. `tenant` is None if the request selects it
+    later. With a TLS alert as the answer, `tenant` and `client_auth` are None.
     """
 
     server_name: str | None

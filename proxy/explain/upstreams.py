@@ -58,7 +58,7 @@ class EffectiveUpstream:
         return f"{server} ({', '.join(remarks)})" if remarks else server
 
     def check_in_words(self) -> str:
-        """Return the kind and the times of its health checks, in one line."""
+        """Return the kind and the times of the health checks, in one line."""
         check = self.health_check
         if check is None:
             return "none: a server is down when requests cannot connect to it"
@@ -69,7 +69,7 @@ class EffectiveUpstream:
         )
 
     def tls_in_words(self) -> str:
-        """Return what the gateway verifies and shows, in one line."""
+        """Return the TLS profile, the verified names, the CA and the client certificate, in one line."""
         tls = self.tls
         if tls is None:
             return "none: plaintext"
@@ -82,12 +82,12 @@ class EffectiveUpstream:
 
 
 def describe_upstreams(config: Config) -> list[EffectiveUpstream]:
-    """Return every upstream, in the order of the file."""
+    """Return the settings of every upstream, in the order of the file."""
     return [describe_upstream(upstream) for upstream in config.upstreams.values()]
 
 
 def describe_upstream(upstream: Upstream) -> EffectiveUpstream:
-    """Return one upstream."""
+    """Return the settings of one upstream."""
     version, tls = upstream.send_proxy_protocol, upstream.tls
     return EffectiveUpstream(
         name=upstream.name,

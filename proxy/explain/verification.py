@@ -29,7 +29,7 @@ _UNKNOWN_REJECT = "the log of the other side has the cause"
 
 
 def hint_for(result: Verification, *, tls: bool, client_certificate: bool) -> str:
-    """Return what to try next, or "" if the outcome speaks for itself."""
+    """Return the next thing to try, or "" if the outcome needs no hint."""
     match result.outcome, result.answer:
         case Outcome.REJECTED, Reject(_, source, reason):
             return _REJECT_HINTS.get((source, reason), _UNKNOWN_REJECT)

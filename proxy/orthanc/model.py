@@ -34,10 +34,10 @@ ALWAYS = {
     "DicomAlwaysAllowMove": ("move", False),
 }
 _COMMITMENT = ("AllowNAction", "AllowEventReport")
-#: Keys for associations that Orthanc itself requests.
+#: Keys for the associations that Orthanc itself requests.
 _OUTGOING = ("Port", "Manufacturer", "AllowTranscoding", "UseDicomTls", "LocalAet", "Timeout", "RetrieveMethod")
 _MODALITY_KEYS = frozenset({"AET", "Host", *OPERATIONS, *_COMMITMENT, "AllowStorageCommitment", *_OUTGOING})
-#: One of these shows that the file is Orthanc's. They do not concern a gateway.
+#: One of these is enough to recognise an Orthanc configuration. They do not concern a gateway.
 _FAMILIAR = frozenset(
     {"Name", "StorageDirectory", "IndexDirectory", "HttpPort", "HttpServerEnabled", "OrthancPeers", "Plugins",
      "RegisteredUsers", "RemoteAccessAllowed", "AuthenticationEnabled", "DicomScpTimeout", "DicomScuTimeout"}
@@ -57,7 +57,7 @@ _SYNTAX_FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Modality:
-    """One entry of DicomModalities. `operations`: our words; `outgoing`: keys for what Orthanc itself requests."""
+    """One entry of DicomModalities. `operations`: words of `allow`; `outgoing`: keys of `_OUTGOING` that it sets."""
 
     name: str
     aet: str
@@ -70,7 +70,7 @@ class Modality:
 
 @dataclass(frozen=True, slots=True)
 class DicomTls:
-    """The DicomTls* keys of an Orthanc that speaks TLS."""
+    """The DicomTls* keys of an Orthanc with DicomTlsEnabled."""
 
     certificate: str
     private_key: str
@@ -82,7 +82,7 @@ class DicomTls:
 
 @dataclass(frozen=True, slots=True)
 class Orthanc:
-    """The imported values."""
+    """The imported values of one configuration, with Orthanc's defaults filled in."""
 
     aet: str
     port: int
@@ -101,7 +101,7 @@ class Orthanc:
 
 
 class _Members:
-    """Reads typed members of a JSON object, and collects the problems."""
+    """Reads typed members of a JSON object. Collects the problems, so that all of them are reported at once."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.values = values
@@ -112,7 +112,7 @@ class _Members:
         """Return the member, or the default if it is missing or has another type."""
         self.read.add(key)
         value = self.values.get(key, default)
-        # Not isinstance: in Python a bool is an int.
+        # Not isinstance: in Python a bool is an int, and `"DicomPort": true` would pass as port 1.
         if type(value) is type(default):
             return value
         kind = {bool: "true or false", int: "a whole number", str: "a string"}[type(default)]
@@ -120,7 +120,7 @@ class _Members:
         return default
 
     def strings(self, key: str) -> tuple[str, ...] | None:
-        """Return a list of strings, where one string counts as a list; None if the member is missing."""
+        """Return a list of strings; a single string counts as a list of one. None if the member is missing."""
         self.read.add(key)
         if key not in self.values:
             return None
@@ -133,7 +133,7 @@ class _Members:
 
 
 def read_orthanc(values: Mapping[str, Any]) -> Orthanc:
-    """Return the typed values. Raises OrthancError with all faults that keep Orthanc itself from starting."""
+    """Return the typed values. Raises OrthancError with all problems."""
     reader = _Members(values)
     in_database = reader.get("DicomModalitiesInDatabase", False)
     enabled = reader.get("DicomServerEnabled", True)
@@ -156,7 +156,7 @@ def read_orthanc(values: Mapping[str, Any]) -> Orthanc:
         raise OrthancError(["not an Orthanc configuration: it has no key of Orthanc's"])
     if not 1 <= result.port <= 65_535:
         reader.problems.append(f"DicomPort: {result.port} is not in 1..65535")
-    if result.check_called_aet:
+    if result.check_called_aet:  # otherwise the title is not used, and any text may stand there
         try:
             scalars.literal_ae_title(result.aet)
         except ValueError as error:
@@ -184,7 +184,7 @@ def _modalities(reader: _Members) -> tuple[Modality, ...]:
 
 def _modality(name: str, entry: object, problems: list[str]) -> Modality | None:
     where = f"DicomModalities.{name if name.isidentifier() else shown(name)}"
-    if isinstance(entry, list):
+    if isinstance(entry, list):  # the short form
         if not (3 <= len(entry) <= 4 and all(isinstance(item, str) for item in (*entry[:2], *entry[3:]))):
             problems.append(
                 f"{where}: expected [AET, host, port] or [AET, host, port, manufacturer], all strings except the port"
@@ -220,12 +220,14 @@ def _modality(name: str, entry: object, problems: list[str]) -> Modality | None:
 
 
 def _is_port(value: object) -> bool:
+    """Return whether Orthanc accepts a value as the Port of a modality: a number, or a string of digits."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 5:
         value = int(value)
     return type(value) is int and 1 <= value < 65_535
 
 
 def _tls(reader: _Members) -> DicomTls | None:
+    # Read every key even if TLS is off: keys that were not read are listed as unknown.
     tls = DicomTls(
         certificate=reader.get("DicomTlsCertificate", ""),
         private_key=reader.get("DicomTlsPrivateKey", ""),

@@ -1,9 +1,12 @@
-"""The allowlist that decides as Orthanc does on its DicomModalities. Pure.
+"""The list of peers that decides as Orthanc does by its DicomModalities. Pure.
 
 DicomAlwaysAllow* admits every sender for that operation, listed or not. For other operations the calling AE title must
 be that of a modality that allows the operation and, under DicomCheckModalityHost, the source address must be its Host.
-Titles compare without case unless StrictAetComparison is set. So each title gets a peer for each address, then one for
-what every sender may do: a pattern never matches a title that is named literally. The peer `*` comes last.
+Titles are compared without case unless StrictAetComparison is set.
+
+In our policy the first matching peer decides, and a pattern never matches a title that any peer names literally. Hence
+the order: for each title one peer for each address, then one that allows what every sender may do, because the last
+peer, `*`, does not match this title any more.
 """
 
 import ipaddress
@@ -29,7 +32,7 @@ Addresses = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class PeerEntry:
-    """A peer of the tenant with the comments above it; with an empty `aet`, the comments alone."""
+    """A peer of the tenant with the comments above it. An empty `aet` means comments without a peer."""
 
     comments: tuple[str, ...]
     name: str = ""
@@ -41,7 +44,7 @@ class PeerEntry:
 
 
 def host_names(orthanc: Orthanc) -> list[str]:
-    """Return the Hosts that must be resolved: names, if the import needs addresses."""
+    """Return the names under Host that must be resolved; none if the import needs no addresses."""
     hosts = dict.fromkeys(modality.host for modality in orthanc.modalities)
     return [host for host in hosts if orthanc.check_host and not orthanc.in_database and not _is_address(host)]
 
@@ -49,20 +52,20 @@ def host_names(orthanc: Orthanc) -> list[str]:
 def make_peers(orthanc: Orthanc, addresses: Addresses, trust: Trust) -> list[PeerEntry]:
     """Return the entries in the order of matching. At least one is a peer."""
     names = _Names()
-    anybody = _words(orthanc, orthanc.always)
+    for_all = _words(orthanc, orthanc.always)
     entries = list[PeerEntry]()
     for modalities in _by_title(orthanc):
         title = modalities[0].aet
-        problem = _why_no_title(title)
+        problem = _title_problem(title)
         if problem:
             entries.append(PeerEntry((f"{_called(modalities)}: AET {shown(title)} is left out: {problem}",)))
         elif orthanc.check_host:
             entries += _by_host(orthanc, modalities, addresses, trust, names)
         else:
             entries += _by_title_alone(orthanc, modalities, trust, names)
-    if anybody:
+    if for_all:
         keys = "DicomAlwaysAllow*: what every sender may do, listed above or not."
-        entries += _bound(trust, "*", PeerEntry((keys,), names.take("anybody"), "*", allow=anybody), names)
+        entries += _bound(trust, "*", PeerEntry((keys,), names.take("anybody"), "*", allow=for_all), names)
     if not any(entry.aet for entry in entries):
         why = "No sender is admitted: there is no modality, and no DicomAlwaysAllow* is true."
         entries.append(PeerEntry((why,), names.take("nobody"), "*", refuse=True))
@@ -70,7 +73,7 @@ def make_peers(orthanc: Orthanc, addresses: Addresses, trust: Trust) -> list[Pee
 
 
 def _by_title(orthanc: Orthanc) -> list[list[Modality]]:
-    """Group the modalities by title. Orthanc considers all modalities of a title."""
+    """Group the modalities by title: Orthanc considers all modalities with the title of a request."""
     if orthanc.in_database:
         return []
     groups = dict[str, list[Modality]]()
@@ -130,7 +133,7 @@ def _at_host(
             f"Host {shown(host)}, resolved at the import; later changes of the name have no effect. Orthanc "
             "compares the address with this text, and never finds it equal."
         )
-    # With the host check it is the union: Orthanc allows what any modality of this title and Host allows.
+    # With DicomCheckModalityHost, Orthanc allows an operation if any modality of this title and Host allows it.
     operations = frozenset.union(*(modality.operations for modality in modalities)) | orthanc.always
     entry = _entry(comments, names.take(modalities[0].name), title, found, _words(orthanc, operations))
     return _bound(trust, title, entry, names)
@@ -141,22 +144,22 @@ def _entry(
 ) -> PeerEntry:
     if allow:
         return PeerEntry(tuple(comments), name, title, source, allow=allow)
-    # Orthanc accepts the association and refuses every operation.
+    # Orthanc would accept the association and then refuse every operation. Here the association is refused.
     return PeerEntry((*comments, "It may do nothing."), name, title, source, refuse=True)
 
 
 def _bound(trust: Trust, title: str, entry: PeerEntry, names: "_Names") -> list[PeerEntry]:
-    """Return the entry once for each kind of certificate that may be sent with it."""
+    """Return the entry once for each kind of certificate that its sender may show."""
     first, *more = (replace(entry, cert=cert or None) for cert in trust.bindings(title))
     comments = ("The same, with a certificate issued by a CA.",)
     return [first, *(replace(e, name=names.take(f"{entry.name}-by-ca"), comments=comments) for e in more)]
 
 
 def _words(orthanc: Orthanc, operations: frozenset[str]) -> tuple[str, ...]:
-    """Return words for `allow`. Without UnknownSopClassAccepted Orthanc accepts the standard storage classes only."""
+    """Return words for `allow`. Without UnknownSopClassAccepted, Orthanc accepts only the standard storage classes."""
     store = "store" if orthanc.unknown_sop_classes else "store_standard"
     words = {store if word == "store" else word for word in operations}
-    if accepted_for_storage(orthanc) == ():
+    if accepted_for_storage(orthanc) == ():  # no transfer syntax is left on which a C-STORE could be accepted
         words.discard(store)
     return tuple(word for word in _ORDER if word in words)
 
@@ -191,7 +194,8 @@ def _called(modalities: list[Modality], *, with_host: bool = False) -> str:
     return f"{'Modality' if len(modalities) == 1 else 'Modalities'} {listed}"
 
 
-def _why_no_title(title: str) -> str:
+def _title_problem(title: str) -> str:
+    """Return why no peer can have this title, or ""."""
     try:
         scalars.ae_title(title)
     except ValueError as error:
@@ -210,7 +214,7 @@ def _is_address(host: str) -> bool:
 
 
 class _Names:
-    """Gives out names of peers: printable, short and unique."""
+    """Makes names of peers: printable, short and unique."""
 
     def __init__(self) -> None:
         self._taken = set[str]()

@@ -1,6 +1,6 @@
 """The transfer syntaxes that Orthanc accepts for C-STORE. Pure.
 
-AcceptedTransferSyntaxes comes first, then each *TransferSyntaxAccepted adds or removes a group.
+AcceptedTransferSyntaxes selects first, then each *TransferSyntaxAccepted adds or removes a group.
 """
 
 import re
@@ -34,7 +34,7 @@ _KNOWN = (*GENERAL, *(uid for group in _GROUPS.values() for uid in group), *_UNG
 
 
 def accepted_for_storage(orthanc: Orthanc) -> tuple[str, ...] | None:
-    """Return the accepted UIDs, or None without a restriction."""
+    """Return the accepted UIDs, or None if Orthanc accepts all."""
     accepted = set(_KNOWN)
     if orthanc.accepted_syntaxes is not None:
         patterns = [_pattern(text) for text in orthanc.accepted_syntaxes]

@@ -16,13 +16,15 @@ JsonObject = dict[str, Any]
 
 # ${NAME}, ${NAME:-default}, ${NAME:-"default"}, ${NAME:-'default'}; the name ends at the brace or colon.
 _VARIABLE = re.compile(r"\$\{([^:}]*)(?::-(?:\"([^\"]*)\"|'([^']*)'|([^'\"}]*)))?\}")
+# Strings are matched too, and kept: `//` and `,]` inside them are text. Without the possessive `*+` an unterminated
+# string would be scanned once more, backwards.
 _STRING = r'"(?:[^"\\]|\\.)*+"'
 _COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])", re.DOTALL)
 
 
 class OrthancError(ValueError):
-    """The configuration cannot be imported. `problems`: all that were found, one sentence each."""
+    """The configuration cannot be imported. `problems`: one sentence for each problem."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -31,9 +33,9 @@ class OrthancError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class OrthancText:
-    """The members of all files. `unset`: variables without value and default, which Orthanc reads as empty.
+    """The members of all files. `unset`: variables without a value or default, which Orthanc reads as empty.
 
-    `repeated`: keys that stand twice in one object.
+    `repeated`: keys that one object contains twice.
     """
 
     values: JsonObject
@@ -48,7 +50,7 @@ def read_text(files: Mapping[str, bytes], environ: Mapping[str, str]) -> Orthanc
     origin = dict[str, str]()
     problems = list[str]()
     for name, data in files.items():
-        # Real files have bytes that are not UTF-8 in comments and paths.
+        # Real files contain bytes that are not UTF-8, in comments and paths.
         text = _substitute(data.decode("utf-8-sig", "surrogateescape"), environ, unset)
         try:
             values = _parse(text, repeated)
@@ -65,6 +67,8 @@ def read_text(files: Mapping[str, bytes], environ: Mapping[str, str]) -> Orthanc
 
 
 def _substitute(text: str, environ: Mapping[str, str], unset: dict[str, None]) -> str:
+    """Replace variables everywhere, in strings, numbers and comments. Add those without value or default to `unset`."""
+
     def replace(match: re.Match[str]) -> str:
         name = match[1]
         if name in environ:
@@ -91,10 +95,11 @@ def _parse(text: str, repeated: dict[str, None]) -> JsonObject:
     def constant(word: str) -> NoReturn:
         raise ValueError(f"{word} is not JSON")
 
-    # Spaces replace what is removed, so that lines and columns of errors are those of the file.
+    # Spaces replace comments and commas, so that the lines and columns of errors are those of the file.
     plain = _COMMENT.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
     plain = _TRAILING_COMMA.sub(lambda match: match[1] or " ", plain)
     try:
+        # strict=False: Orthanc accepts control characters such as tabs in strings.
         value = json.loads(plain, strict=False, object_pairs_hook=members, parse_constant=constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None

@@ -1,8 +1,8 @@
 """Sorts DicomTlsTrustedCertificates into CAs and device certificates, and gives each device its own. Pure.
 
-Orthanc takes every certificate of the file for a root. A self-signed one made by `openssl req -x509` is CA:TRUE, so its
-device could issue others, and any of them could come with any AE title. Here a self-signed certificate is pinned:
-trusted as itself alone.
+Orthanc trusts every certificate of the file as a root. A self-signed one made by `openssl req -x509` has CA:TRUE, so
+its device could issue others, and each of these could come with any AE title. Here a self-signed certificate is pinned:
+it is trusted as itself and as no issuer.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ Binding = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The certificates of the file, sorted. Neither Orthanc nor OpenSSL takes one of `ignored` for a root."""
+    """The certificates of the file, sorted. `ignored`: neither a CA nor self-signed; OpenSSL accepts no such root."""
 
     authorities: tuple[Certificate, ...] = ()
     devices: tuple[Certificate, ...] = ()
@@ -30,9 +30,9 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The certificates that senders must show. `files`: SHA-256 -> file of each device certificate.
+    """The certificates that senders must show; with no field set, no certificate is asked for.
 
-    Empty: no certificate is asked for.
+    `files`: SHA-256 -> file of each device certificate. `unclaimed`: SHA-256 of those that name no modality.
     """
 
     ca_file: str = ""
@@ -41,12 +41,13 @@ class Trust:
     unclaimed: tuple[str, ...] = ()
 
     def bindings(self, title: str) -> list[Binding]:
-        """Return the `cert` of each entry of a title; an empty one stands for any verified certificate."""
+        """Return the `cert` of each entry of a title. An empty `cert` accepts any verified certificate."""
         own = self.by_title.get(fold_title(title))
         if own:
             return [self._pins(own)]
         if not self.files:
             return [{}]
+        # A title that no certificate names may show an unclaimed one; if all are claimed, any of them, as to Orthanc.
         pins = self._pins(tuple(self.files) if title == "*" else self.unclaimed or tuple(self.files))
         return [pins, {"ca": (CA_NAME,)}] if self.ca_file else [pins]
 
@@ -55,7 +56,7 @@ class Trust:
 
 
 def sort_bundle(certificates: Sequence[Certificate]) -> Bundle:
-    """Tell CAs from devices: a root with the key usage of a CA is one, any other self-signed one is a device."""
+    """Tell CAs from devices: a self-signed certificate is a CA only if it also has the key usage of a CA."""
     authorities, devices, ignored = list[Certificate](), list[Certificate](), list[Certificate]()
     for certificate in {item.sha256: item for item in certificates}.values():
         if certificate.is_ca and (not _is_self_signed(certificate) or _signs_certificates(certificate)):
@@ -66,7 +67,7 @@ def sort_bundle(certificates: Sequence[Certificate]) -> Bundle:
 
 
 def make_trust(bundle: Bundle, modalities: Sequence[Modality], files: Mapping[str, str], ca_file: str) -> Trust:
-    """Give each device certificate to the titles that it names. One that names none serves all titles without one."""
+    """Give each device certificate to the titles that it names; the others stay unclaimed, for titles without one."""
     by_title = dict[str, tuple[str, ...]]()
     unclaimed = list[str]()
     for certificate in bundle.devices:
@@ -80,7 +81,7 @@ def make_trust(bundle: Bundle, modalities: Sequence[Modality], files: Mapping[st
 
 
 def file_name(certificate: Certificate) -> str:
-    """Return a file name: the common name to recognise it by, and part of the fingerprint to make it unique."""
+    """Return a file name: the common name, for people, and part of the fingerprint, to make it unique."""
     common_name = next(iter(certificate.subject.common_names), "certificate")
     slug = re.sub(r"[^A-Za-z0-9]+", "-", common_name).strip("-").lower()[:32] or "certificate"
     return f"{slug}-{certificate.sha256[:8]}.pem"
@@ -91,7 +92,7 @@ def _is_self_signed(certificate: Certificate) -> bool:
 
 
 def _signs_certificates(certificate: Certificate) -> bool:
-    """A CA has the key usage for it (RFC 5280 4.2.1.3), which `openssl req -x509` leaves out."""
+    """Return whether the key usage of a CA is there (RFC 5280 4.2.1.3). `openssl req -x509` leaves it out."""
     return certificate.key_usage is not None and certificate.may("keyCertSign")
 
 
@@ -100,6 +101,7 @@ def _names(certificate: Certificate) -> set[str]:
     whole = {*certificate.subject.common_names, *certificate.names.dns}
     labels = {name.partition(".")[0] for name in whole if not _is_address(name)}
     names = whole | labels | set(certificate.names.ip)
+    # Test certificates are often for localhost, which identifies no device.
     return {name.upper() for name in names} - {"LOCALHOST", "127.0.0.1", "::1"}
 
 

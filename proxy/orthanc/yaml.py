@@ -1,11 +1,15 @@
-"""Writes the configuration of a gateway in front of an Orthanc, as YAML with comments. Pure."""
+"""Writes the configuration of a gateway in front of an Orthanc, as YAML with comments. Pure.
+
+The text is made line by line, not dumped from a tree: comments stand above the lines that they explain. Values
+of the Orthanc configuration pass through `yaml_text` and comments through `_Page.comment`: either may contain anything.
+"""
 
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from proxy.config.quoting import shown, yaml_text
-from proxy.orthanc.model import Orthanc
+from proxy.orthanc.model import DicomTls, Orthanc
 from proxy.orthanc.peers import PeerEntry, has_instances, only_stores
 from proxy.orthanc.syntaxes import GENERAL, accepted_for_storage, unknown_syntaxes
 from proxy.orthanc.trust import CA_NAME, Bundle, Trust
@@ -16,7 +20,7 @@ _PLAINTEXT_PORT, _TLS_PORT = 11112, 2762  # dicom and dicom-tls (PS3.8 section 9
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Values that the Orthanc configuration lacks. `certificate` and `key`: DicomTls*, resolved to paths."""
+    """Values that come from outside the Orthanc configuration. `certificate`, `key`: paths of the DicomTls* files."""
 
     source: str  # the imported file, for the first line
     bind: str  # address:port
@@ -34,7 +38,7 @@ def default_bind(orthanc: Orthanc) -> str:
 def render(
     orthanc: Orthanc, peers: Sequence[PeerEntry], trust: Trust, bundle: Bundle, around: Surroundings
 ) -> tuple[str, list[str]]:
-    """Return the text, and its remarks that an administrator must check (the text has them as comments too)."""
+    """Return the text, and the remarks that an administrator must check. The text has them as comments too."""
     page = _Page()
     urgent = [*around.remarks, *_urgent(orthanc, peers)]
     page.comment(0, f"dicomgate in front of Orthanc, made by `dicomgate import` from {around.source}.")
@@ -90,6 +94,11 @@ def _render_listener(page: "_Page", orthanc: Orthanc, trust: Trust, bundle: Bund
     page.line(3, "profile: bcp195-rfc8996")
     page.line(3, "certificates:")
     page.line(4, f"- {{chain: {yaml_text(around.certificate)}, key: {{file: {yaml_text(around.key)}}}}}")
+    _render_client_auth(page, tls, trust, bundle)
+    page.line()
+
+
+def _render_client_auth(page: "_Page", tls: DicomTls, trust: Trust, bundle: Bundle) -> None:
     page.line(3, "client_auth:")
     if not tls.certificate_required:
         page.comment(
@@ -97,7 +106,6 @@ def _render_listener(page: "_Page", orthanc: Orthanc, trust: Trust, bundle: Bund
         )
         page.comment(4, "was sent. To do the same: mode optional, with the CAs of the devices under ca.")
         page.line(4, "mode: none")
-        page.line()
         return
     for certificate in bundle.ignored:
         page.comment(
@@ -108,7 +116,6 @@ def _render_listener(page: "_Page", orthanc: Orthanc, trust: Trust, bundle: Bund
     page.line(4, "mode: required")
     if trust.ca_file:
         page.line(4, f"ca: {{{CA_NAME}: {yaml_text(trust.ca_file)}}}")
-    page.line()
 
 
 def _profile_remarks(minimum: int, ciphers: tuple[str, ...]) -> list[str]:
@@ -218,7 +225,7 @@ def _render_rest(page: "_Page", orthanc: Orthanc) -> None:
 
 
 class _Page:
-    """Lines of YAML. Comments are escaped and wrapped: their text may come from any source."""
+    """Lines of YAML. Comments are escaped and wrapped."""
 
     def __init__(self) -> None:
         self._lines = list[str]()
@@ -232,6 +239,7 @@ class _Page:
     def comment(self, depth: int, text: str, *, bullet: bool = False) -> None:
         """Add one paragraph of comment."""
         indent = "  " * depth + "# "
+        # Escaped to printable ASCII: a line break in a name would end the comment, and its rest would be YAML.
         escaped = "".join(c if " " <= c <= "~" else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
         self._lines += textwrap.wrap(
             escaped,

@@ -11,12 +11,12 @@ CONNECTION = {
     ),
     Reason.CONNECTION_LIMIT: ManualEntry(
         "The gateway has as many connections open as limits.connections, or the descriptor limit, allows.",
-        "Look at the metric dicomgate_connections_active and at `dicomgate top` for what holds connections open.",
+        "Look at the metric dicomgate_connections_active, and at `dicomgate top` for associations that stay open.",
         "Raise limits.connections, and LimitNOFILE of the unit with it.",
     ),
     Reason.ADDRESS_LIMIT: ManualEntry(
         "One address has too many connections open, or too many that have not become an association.",
-        "Find out what that device does: it may open connections in advance, or hide many devices behind one address.",
+        "Find out what that device does: it may open connections in advance, or be a NAT router for many devices.",
         "Correct the device. If it is simply busy, raise limits.connections_per_address or "
         "limits.handshakes_per_address.",
     ),
@@ -32,7 +32,7 @@ CONNECTION = {
     ),
     Reason.PROXY_HEADER_UNTRUSTED: ManualEntry(
         "A listener with proxy_protocol was reached from an address that may not send PROXY headers.",
-        "Find out whether the address is a load balancer, or a sender that goes past it.",
+        "Find out whether the address is a load balancer, or a sender that bypasses it.",
         "Add a load balancer to proxy_protocol.trusted. Point senders at the load balancer, or at a listener without "
         "proxy_protocol.",
     ),

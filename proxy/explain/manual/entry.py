@@ -8,10 +8,10 @@ NOTHING = "Nothing."
 
 @dataclass(frozen=True, slots=True)
 class ManualEntry:
-    """The knowledge that an administrator needs of a reason. Sentences for a terminal, without Markdown.
+    """What a reason means and what to do about it. Sentences for a terminal, without Markdown.
 
-    `sender`: what the sender shows; empty where its answer says it. `advice`: `change` for a decided request, with the
-    placeholders of `proxy.explain.advice`; empty where no fact of the request helps.
+    `sender`: the words that the sender shows; empty if they follow from the answer. `advice`: `change` for a decided
+    request, with the placeholders of `proxy.explain.advice`; empty if no fact of the request helps.
     """
 
     meaning: str

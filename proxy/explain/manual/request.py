@@ -8,7 +8,7 @@ _SHOW_VENDOR = "Update the sender, and show its vendor the record."
 
 REQUEST = {
     Reason.PDU_INVALID: ManualEntry(
-        "What was sent violates the PDU tables of PS3.8; the detail of the record says where.",
+        "The sender violates the PDU tables of PS3.8; the detail of the record says where.",
         "Check that the sender speaks DICOM.",
         _SHOW_VENDOR,
     ),
@@ -46,7 +46,7 @@ REQUEST = {
         advice="Have the device pad AE titles with spaces, or set accept_nul_padding{of_tenant}.",
     ),
     Reason.TOO_MANY_CONTEXTS: ManualEntry(
-        "The request proposes more presentation contexts than limits.presentation_contexts, or than DICOM has (128).",
+        "The request proposes more presentation contexts than limits.presentation_contexts or DICOM (128) allows.",
         "Check which SOP classes are enabled on the device.",
         "Have the device propose fewer SOP classes, or raise limits.presentation_contexts.",
     ),
@@ -81,7 +81,7 @@ REQUEST = {
         "The calling AE title is known, but not from this address; or the address is outside the tenant's networks.",
         "Find out whether the device has a new address, or another device uses its title.",
         "Add the new address to from of the peer, or to the tenant's networks.",
-        advice="If {calling} has moved to {source}, add that address{at}; else find out who uses its title.",
+        advice="If {calling} has moved to {source}, add that address{at}; if not, find the device that uses its title.",
     ),
     Reason.CERTIFICATE_REQUIRED: ManualEntry(
         "The peer or the tenant is bound to a client certificate, and the client sent none.",
@@ -117,7 +117,7 @@ REQUEST = {
     Reason.ASSOCIATION_LIMIT: ManualEntry(
         "As many associations are open as max_associations of the tenant or of the peer allows.",
         "Run `dicomgate top`: it shows what keeps associations open.",
-        "Nothing where it is rare: the device tries again. Else raise max_associations.",
+        "If it is rare, nothing: the device tries again. Otherwise raise max_associations.",
     ),
     Reason.DRAINING: ManualEntry("The gateway is about to stop.", NOTHING, "Nothing: the device tries again."),
 }

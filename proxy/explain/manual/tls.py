@@ -5,7 +5,7 @@ from proxy.policy import Reason
 
 # With TLS 1.3 a client has finished its handshake before the server reads the client's certificate.
 _CERTIFICATE_ALERT = (
-    "A TLS error about its certificate. With TLS 1.3 the handshake can seem to succeed, and the association fails. "
+    "A TLS error about its certificate. With TLS 1.3 the handshake can seem to succeed before the association fails. "
     "Many devices show only a network error."
 )
 _LEGACY_LISTENER = "Update the device, or give it a listener of its own with a legacy profile and networks."
@@ -46,7 +46,7 @@ TLS = {
     ),
     Reason.CLIENT_CERTIFICATE_UNTRUSTED: ManualEntry(
         "The client's certificate does not lead to a CA that the gateway trusts, and is not pinned.",
-        "Run `dicomgate pki inspect FILE` on it: that shows its issuer, and where in a configuration it can stand.",
+        "Run `dicomgate pki inspect FILE` on it: that shows its issuer, and where a configuration can use it.",
         "Add its CA under client_auth.ca, or a self-signed certificate under cert.file of its peer. Have the device "
         "send its intermediates.",
         sender=_CERTIFICATE_ALERT,
@@ -60,7 +60,7 @@ TLS = {
     Reason.CLIENT_CERTIFICATE_NOT_YET_VALID: ManualEntry(
         "The client's certificate, or a CA certificate above it, is not valid yet.",
         "Check the clocks of the gateway and of the machine that issued the certificate.",
-        "Correct the clock; where the issuer's was wrong, issue the certificate again.",
+        "Correct the clock; if the issuer's was wrong, issue the certificate again.",
         sender=_CERTIFICATE_ALERT,
     ),
     Reason.CLIENT_CERTIFICATE_WRONG_USAGE: ManualEntry(
@@ -70,7 +70,7 @@ TLS = {
         sender=_CERTIFICATE_ALERT,
     ),
     Reason.CLIENT_CERTIFICATE_WEAK: ManualEntry(
-        "The client's certificate, or one above it, has a weak key or a weak signature. Where the gateway judges it "
+        "The client's certificate, or one above it, has a weak key or a weak signature. If the gateway judges it "
         "after the handshake (B.13 and legacy profiles), the answer is A-ASSOCIATE-RJ 1/1/3.",
         "Run `dicomgate pki inspect FILE` on it, and read the line `key`.",
         "Issue a certificate for the device with RSA of 2048 bits or EC of 256 bits at least, signed with SHA-2.",
@@ -95,7 +95,7 @@ TLS = {
     ),
     Reason.CLIENT_CERTIFICATE_REVOKED: ManualEntry(
         "The client's certificate is in a CRL, or under client_auth.revoked.",
-        "Find out why it was revoked, and whether the device still has the certificate.",
+        "Find out why it was revoked, and whether the device still uses it.",
         "Issue a new certificate for the device.",
     ),
     Reason.CLIENT_CERTIFICATE_CRL_STALE: ManualEntry(

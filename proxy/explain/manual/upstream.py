@@ -36,8 +36,8 @@ UPSTREAM = {
         "The upstream leads back to this gateway: by its own address, or through a load balancer, a port forwarder, "
         "NAT or another gateway.",
         "Find the event `upstream_loop` in the log, which has the same name as this reason: it names the server.",
-        "Correct the address of the server, or the configuration of what stands in between. The gateway tests a loop "
-        "through others again after 30 s.",
+        "Correct the address of the server, or the configuration of the systems in between. The gateway tests such "
+        "a loop again after 30 s.",
     ),
     Reason.INTERNAL: ManualEntry(
         "A bug of the gateway ended this one association.",
@@ -46,7 +46,7 @@ UPSTREAM = {
     ),
     Reason.UPSTREAM_REJECTED: ManualEntry(
         "The gateway accepted the request and the PACS rejected it.",
-        "Check that the PACS knows the calling AE title, and the gateway's address where it compares addresses.",
+        "Check that the PACS knows the calling AE title, and the gateway's address if it compares addresses.",
         "Add them to the configuration of the PACS.",
         sender=_PASSED_ON,
     ),
@@ -63,7 +63,7 @@ UPSTREAM = {
         "Add the operation to the peer's allow, or disable it on the device.",
     ),
     Reason.MOVE_DESTINATION_NOT_ALLOWED: ManualEntry(
-        "A C-MOVE was to send to an AE title that is not in the peer's move_destinations. It was not forwarded; the "
+        "A C-MOVE names a destination AE title that is not in the peer's move_destinations. It was not forwarded; the "
         "association continues.",
         "Read the event `operation_refused`, or `refused_operations` of the record: they name the destination.",
         "Add the title to the peer's move_destinations, or correct the destination on the device.",

@@ -123,7 +123,7 @@ def test_behind_a_load_balancer_the_address_is_the_one_in_the_header(config: Wri
     )
     assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1"]) == 0
     said = capsys.readouterr()
-    assert "the address is the one in its PROXY header" in said.err
+    assert "the address above is the one in the PROXY header" in said.err
     assert "forwarded to upstream pacs (10.9.0.1:104, with a PROXY header v1)\n" in said.out
 
 
@@ -142,8 +142,8 @@ def test_control_characters_reach_no_terminal(config: Write, capsys: Capture) ->
         ([*NORTH, "--calling", "CT1", "--listener", "other"], "there is dicom-tls"),
         ([*NORTH, "--calling", "CT1", "--cert", "absent.pem"], "absent.pem: No such file"),
         ([*NORTH, "--calling", "CT1", "--cert", "server.key"], "no certificate that can be read"),
-        (["xyz"], "xyz is no reason; the reasons are:\n  address_denied"),
-        (["certificate_requird"], "certificate_requird is no reason; did you mean certificate_required?"),
+        (["xyz"], "xyz is not a reason; the reasons are:\n  address_denied"),
+        (["certificate_requird"], "certificate_requird is not a reason; did you mean certificate_required?"),
     ],
 )
 def test_wrong_usage_says_what_to_type(config: Write, capsys: Capture, arguments: list[str], words: str) -> None:

@@ -81,7 +81,7 @@ def test_what_reading_brought_up_is_said(tmp_path: Path, capsys: pytest.CaptureF
     text = '{"Name": "${NOT_SET_ANYWHERE}", "DicomModalities": {}, "DicomModalities": {}}'
     assert main(["import", str(write_orthanc(tmp_path, text))]) == 0
     captured = capsys.readouterr()
-    for words in ("Environment variable NOT_SET_ANYWHERE is not set", "Key DicomModalities is there twice"):
+    for words in ("Environment variable NOT_SET_ANYWHERE is not set", "Key DicomModalities appears twice"):
         assert words in captured.err
         assert words in captured.out
 

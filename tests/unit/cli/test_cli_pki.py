@@ -76,12 +76,12 @@ def test_passwords_come_from_where_they_are_said_to(pki: Path, monkeypatch: pyte
     [
         (
             ["issue", "CT1", "--p12-password", "geheim"],
-            "one of random|prompt|none|pass:TEXT|env:NAME|file:PATH is needed",
+            "give one of random|prompt|none|pass:TEXT|env:NAME|file:PATH",
         ),
         (["issue", "CT1", "--p12-password", "env:NOT_THERE"], "the environment has no NOT_THERE"),
-        (["issue", "CT1", "--p12-password", "pass:"], "the password is empty; for none, give"),
+        (["issue", "CT1", "--p12-password", "pass:"], "the password is empty; for no password give"),
         (["issue", "CT1", "--p12-password", "file:nowhere"], "nowhere: No such file"),
-        (["issue", "CT1", "--p12-password", "prompt"], "there is no terminal to ask on"),
+        (["issue", "CT1", "--p12-password", "prompt"], "there is no terminal to prompt on"),
         (["issue", "CT1", "--dns", "a b"], "'a b' is not a DNS name"),
         (["issue", "+x+", "--dns", "x"], "cannot be the name"),
         (["issue", "CT+1"], "is not a DNS name; give a name with --dns, --uri or --ip"),

@@ -276,7 +276,8 @@ def test_the_trace_tells_the_way_in_words_with_the_lines_of_the_configuration() 
     assert decision.trace[4].where == "config.yaml:7"
     assert decision.detail == decision.trace[-1].detail
     assert advise(decision, facts(calling="CT1", source="10.20.1.12")) == (
-        "If 'CT1' has moved to 10.20.1.12, add that address at config.yaml:7; else find out who uses its title."
+        "If 'CT1' has moved to 10.20.1.12, add that address at config.yaml:7; if not, find the device that uses its "
+        "title."
     )
 
 
