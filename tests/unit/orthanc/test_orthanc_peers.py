@@ -40,7 +40,7 @@ def comments(settings_: Values, **more: Any) -> str:
     return " ".join(" ".join(entry.comments) for entry in peers(settings_, **more))
 
 
-# --- the configuration of Orthanc's issue 52 ----------------------------------------------------------------------------
+# --- the configuration of Orthanc's issue 52 --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
