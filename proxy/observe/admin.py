@@ -80,7 +80,7 @@ class AdminServer:
         if self._sockets is not None:
             self._sockets.close()
         if self._http is not None:
-            await self._http.shutdown(timeout=1.0)
+            await self._http.shutdown(timeout=1.0)  # seconds for requests under way
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path not in ("/", "/metrics", "/healthz", "/readyz"):
@@ -90,7 +90,7 @@ class AdminServer:
             refusal.headers["Allow"] = "GET, HEAD"
             return refusal
         if request.path == "/metrics":
-            snapshots = await self._metrics()
+            snapshots = await self._metrics()  # on the loop: it asks the workers
             # In a thread: with many tenants it takes tens of milliseconds, for which it would block the event loop.
             body, content_type = await asyncio.to_thread(render, snapshots, request.headers.get("Accept", ""))
             return _response(body, content_type, HTTPStatus.OK)

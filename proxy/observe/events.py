@@ -30,7 +30,7 @@ class Events(Protocol):
 _UPSTREAM = {"upstream": "Configured name of the upstream.", "server": "Server of the upstream, `host:port`."}
 _CHECK = {"check": "Type of the health check: `echo` or `tcp`."}
 _CERTIFICATE = {
-    "use": "`server`: ours on a listener. `client`: ours towards an upstream, or a pinned one of a device. `ca`: a CA.",
+    "use": "`server`: of a listener. `client`: the gateway's for an upstream, or a pinned one of a device. `ca`: a CA.",
     "certificate": "The file, the configured name of the CA, or `tenant/peer` of a pinned certificate.",
     "serial": "Serial number of the certificate, hexadecimal.",
 }
@@ -82,14 +82,14 @@ _GATEWAY = (
         "signal_ignored",
         ("warning",),
         "SIGUSR2 was received; it has no meaning for the gateway.",
-        {"message": "The signals that have one."},
+        {"message": "The signals that the gateway handles."},
     ),
     Event(
         "internal",
         ("error",),
         "A bug of the gateway ended one association or one task; please report it.",
         {
-            "message": "What was being done.",
+            "message": "The activity that failed.",
             "error": "The exception.",
             "at": "File and line that raised it.",
         },
@@ -176,13 +176,13 @@ _SERVERS = (
         "upstream_loop",
         ("error",),
         "A server leads back to this gateway; its associations are rejected.",
-        {**_UPSTREAM, "message": "How this was found."},
+        {**_UPSTREAM, "message": "How the loop was found."},
     ),
     Event(
         "upstream_probed",
         ("info",),
-        "Many like requests waited at a server; an association of the gateway's own has shown that it is no loop.",
-        {**_UPSTREAM, "message": "The implementation version name that the association carried."},
+        "Many equal requests waited for a server; a probe by the gateway has shown that this is no loop.",
+        {**_UPSTREAM, "message": "The implementation version name of the probe."},
     ),
 )
 
@@ -212,7 +212,7 @@ _ASSOCIATIONS = (
         "The sum of the refusals of one sender that were not logged one by one.",
         {
             "address": "Source address; `*`: many addresses together.",
-            "calling_aet": "Calling AE title, as sent; absent: all of the address.",
+            "calling_aet": "Calling AE title, as sent; absent: all titles from the address.",
             "reason": "Reason of the refusals; absent: several.",
             "suppressed": "Number of refusals without a line of their own.",
         },
@@ -233,7 +233,7 @@ _CERTIFICATES = (
         "The next update of a certificate revocation list is overdue; a warning if it is used all the same.",
         {
             "issuer": "Configured name of the CA, else the file of the list.",
-            "message": "What this means for the certificates of the CA.",
+            "message": "The consequence for certificates of the CA.",
         },
     ),
 )

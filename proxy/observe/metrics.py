@@ -62,6 +62,7 @@ class Metrics:
     def set(self, name: str, labels: tuple[str, ...], value: float) -> None:
         """Set a gauge, or a counter whose total is kept elsewhere."""
         series = self._values[name]
+        # As in `add`: only a new series has its labels checked.
         series[labels if labels in series else self._admit(name, labels)] = value
 
     def observe(self, name: str, labels: tuple[str, ...], value: float) -> None:
@@ -70,11 +71,11 @@ class Metrics:
         histogram = histograms.get(labels)
         if histogram is None:
             histogram = histograms.setdefault(self._admit(name, labels), [0] * (len(buckets) + 2))
-        histogram[bisect_left(buckets, value)] += 1
+        histogram[bisect_left(buckets, value)] += 1  # left: a bucket includes its upper bound, as in Prometheus
         histogram[-1] += value
 
     def snapshot(self) -> Snapshot:
-        """Return a copy of all values."""
+        """Return a copy of all values, which later counts do not change."""
         copy: dict[str, list[LabelledValue]] = {name: list(series.items()) for name, series in self._values.items()}
         for name, histograms in self._histograms.items():
             copy[name] = [(labels, list(histogram)) for labels, histogram in histograms.items()]

@@ -54,6 +54,7 @@ class Channel(asyncio.Protocol):
 
     def offer(self, kind: str, value: Any) -> bool:
         """Send a message that may be lost. Return False if it was dropped and counted, as the other end is too slow."""
+        # asyncio buffers without a limit of its own, so the limit is here.
         if self._transport is None or self._transport.get_write_buffer_size() > MAX_WAITING:
             self.dropped += 1
             return False
@@ -81,6 +82,7 @@ class Channel(asyncio.Protocol):
             end = start + _LENGTH.size + _LENGTH.unpack_from(buffer, start)[0]
             if len(buffer) < end:
                 break
+            # Without a copy. The view must not outlive this line: a bytearray with a view cannot be shortened.
             kind, value = pickle.loads(memoryview(buffer)[start + _LENGTH.size : end])  # noqa: S301 - our own process
             start = end
             self._received(kind, value)

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-_LONGEST_REQUEST = 64 * 1024
+_LONGEST_REQUEST = 64 * 1024  # bytes
+_LONGEST_ANSWER = 64 * 1024 * 1024  # bytes: `status` lists every association, at some hundred bytes each
 _PEER_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _PATIENCE = 5.0  # seconds for a request to arrive
 
@@ -38,14 +39,14 @@ class ControlServer:
             if self._path.is_socket():
                 # bind(2) fails if the file exists, also one that a killed gateway left. Unlinking the socket of a
                 # running gateway would make that gateway unreachable, so connect to it first.
-                if await _answers(self._path):
+                if await _is_served(self._path):
                     raise ControlError(f"control: {self._path}: another gateway listens there")
                 self._path.unlink()
             # bind(2) creates the file with the mode that the umask leaves. A chmod afterwards would leave a moment in
             # which every user can connect.
             before = os.umask(0o177)
             try:
-                self._server = await asyncio.start_unix_server(self._serve, self._path)
+                self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LONGEST_REQUEST)
             finally:
                 os.umask(before)
         except OSError as error:
@@ -74,7 +75,7 @@ class ControlServer:
         """Read the request. Return None, and send no answer, if it is not a JSON object."""
         try:
             async with asyncio.timeout(_PATIENCE):
-                request = json.loads((await reader.readuntil(b"\n"))[:_LONGEST_REQUEST])
+                request = json.loads(await reader.readuntil(b"\n"))
         except (TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return None
         return request if isinstance(request, dict) else None
@@ -89,7 +90,8 @@ def _allowed(sock: socket.socket) -> bool:
     return _PEER_CREDENTIALS.unpack(raw)[1] in (0, os.getuid())
 
 
-async def _answers(path: Path) -> bool:
+async def _is_served(path: Path) -> bool:
+    """Return whether a process listens on this socket."""
     try:
         _, writer = await asyncio.open_unix_connection(path)
     except OSError:
@@ -105,7 +107,7 @@ async def ask(path: str, verb: str, arguments: Mapping[str, Any], patience: floa
     """
     try:
         async with asyncio.timeout(patience):
-            reader, writer = await asyncio.open_unix_connection(path, limit=64 * 1024 * 1024)
+            reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST_ANSWER)
             writer.write(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
             line = await reader.readline()
             writer.close()

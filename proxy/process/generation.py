@@ -99,12 +99,15 @@ class Generation:
             worker.begin()
         for worker in workers:
             await worker.ready_or_gone(_READY_TIMEOUT)
+            # Any worker, not only this one: after a failure there is no reason to wait for the slow ones.
             ended = next((other for other in workers if other.gone.is_set()), None)
             if ended is not None or not worker.ready.is_set():
                 await self._take_back(workers)
                 if ended is None:
                     raise StartFailed(f"a worker did not serve within {_READY_TIMEOUT:g} s")
-                raise StartFailed(ended.failure or f"a worker ended with {_how(ended.returncode)} before it served")
+                raise StartFailed(
+                    ended.failure or f"a worker ended with {_describe_end(ended.returncode)} before it served"
+                )
         for worker in workers:
             worker.expected_to_end = False
         # Workers accept only now. While the start could still fail, a failure would cut what they had accepted.
@@ -198,7 +201,7 @@ class Generation:
             "error",
             "worker_lost",
             pid=worker.pid,
-            ended=_how(worker.returncode),
+            ended=_describe_end(worker.returncode),
             associations=lost,
             message=worker.failure or None,
         )
@@ -244,7 +247,7 @@ class Generation:
         worker.open.clear()
 
 
-def _how(returncode: int | None) -> str:
+def _describe_end(returncode: int | None) -> str:
     """Describe the end of a process: the name of a signal, an exit code, or "nothing" if it never started."""
     if returncode is None:
         return "nothing"

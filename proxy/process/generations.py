@@ -94,7 +94,7 @@ class Generations:
         generation = self._new(config, sockets)
         try:
             await generation.start()
-        except asyncio.CancelledError:  # the gateway ends
+        except asyncio.CancelledError:  # the gateway is stopping
             generation.kill()
             raise
         # The order to retire travels over the channels. Until the old workers read it, both generations accept, each

@@ -105,7 +105,7 @@ class HealthChecks:
             "time": one.when,
             "outcome": result.outcome,
             "failed_step": result.failed_step,
-            "detail": in_words(result),
+            "detail": describe_check(result),
             "seconds": round(sum(seconds for _, seconds in result.steps), 6),
             "implementation": result.implementation,
         }
@@ -151,19 +151,19 @@ class HealthChecks:
         if down != was_down:
             if self._states.checked(key, down=down):
                 if down:
-                    self._events.event("error", "server_down", **one.fields, message=in_words(result))
+                    self._events.event("error", "server_down", **one.fields, message=describe_check(result))
                 else:
-                    self._events.event("info", "server_up", **one.fields, message=in_words(result))
+                    self._events.event("info", "server_up", **one.fields, message=describe_check(result))
         # The checks found it up, but a worker could not connect to it. After `rise` good checks that all began after
         # that failure, it gets associations at once instead of after its pause.
         elif one.health.good_since is not None and self._states.reached(key, before=one.health.good_since):
-            self._events.event("info", "server_up", **one.fields, message=in_words(result))
+            self._events.event("info", "server_up", **one.fields, message=describe_check(result))
         # Once, not at each check: a server that does not know the AE titles of the check refuses every one.
         if result.refused and not (before is not None and before.refused):
-            self._events.event("info", "health_check_refused", **one.fields, message=in_words(result))
+            self._events.event("info", "health_check_refused", **one.fields, message=describe_check(result))
 
 
-def in_words(result: Verification) -> str:
+def describe_check(result: Verification) -> str:
     """Return the result of a check as a phrase for the log and `status`."""
     if result.outcome is Outcome.OK:
         return result.detail or "it answers"

@@ -100,7 +100,7 @@ class Reloads:
             # Either this requester was cancelled or, by `close`, the reload. Only the second has an answer.
             if not reload.cancelled():
                 raise
-            return Reloaded(False, "the gateway ends")
+            return Reloaded(False, "the gateway is stopping")
 
     async def close(self) -> None:
         """Cancel the running reload, which ends the workers that it has started."""

@@ -1,5 +1,6 @@
-"""A worker process: started by the supervisor, configured over its channel. It reads no configuration file and
-writes no log.
+"""A worker process: started by the supervisor and configured over its channel.
+
+It reads no configuration file and writes no log; both are up to the supervisor.
 
     START -> READY -> SERVE -> ... -> RETIRE -> (last connection ends) -> LEAVING, exit
                                  `--> STOP ------------------------------^
@@ -84,6 +85,7 @@ class _Serving:
             self._channel.send(Report.ANSWER, (number, self._answer(self._worker, question, argument)))
 
     def _start(self, start: Start) -> None:
+        # First: with the inherited priority of the supervisor, the start of a worker would displace those that serve.
         lower_priority(start.niceness)
         try:
             # Built here again although the supervisor has proved them: an SSLContext cannot be sent to a process.
@@ -93,6 +95,7 @@ class _Serving:
             self._channel.send(Report.FAILED, str(error))
             self._ended.set()
             return
+        # The descriptors have the same numbers as in the supervisor: `pass_fds` keeps them.
         sockets = {name: [socket.socket(fileno=fd) for fd in fds] for name, fds in start.sockets.items()}
         journal = ChannelJournal(self._channel, start.config.log.level, start.log_format)
         table = SharedTable(*start.table)

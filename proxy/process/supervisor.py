@@ -267,8 +267,10 @@ class Supervisor:
         """
         # The table cannot grow: every process has mapped it.
         if not has_room(self._table, config.limits, tuple(config.tenants.values())):
-            counted = f"limits.connections {config.limits.connections} and its tenants and peers"
-            raise StartFailed(f"no room to count {counted}: restart the gateway to apply this configuration")
+            raise StartFailed(
+                f"the shared counts have no room for {config.limits.connections} connections (limits.connections), the "
+                "tenants and the peers: restart the gateway to apply this configuration"
+            )
         ends = read_ends(config)
         try:
             # Bind first: an address in use is a likely mistake, and no process has been started yet.

@@ -29,7 +29,7 @@ class Totals:
     def __init__(self, config: Config, ends: Series, servers: ServerStates) -> None:
         self._servers = servers
         self.started = time.time()
-        self._past: Snapshot = {}
+        self._past: Snapshot = {}  # of workers and configurations that have ended
         self._questions: set[asyncio.Future[None]] = set()
         self._own = Metrics(config)
         self.configure(config, ends)
@@ -86,6 +86,7 @@ class Totals:
                 up = not self._servers.failing(server_key(upstream, server))
                 self._own.set("upstream_up", (upstream.name, server.label), int(up))
         self._own.set("log_dropped_total", (), dropped)
+        # `gone` again: a worker that ended during the wait is in `_past` already and must not count twice.
         return [self._past, self._own.snapshot(), *(worker.snapshot for worker in asked if not worker.gone.is_set())]
 
     async def _ask(self, worker: WorkerProcess) -> None:

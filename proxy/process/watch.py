@@ -25,7 +25,7 @@ def fingerprint(files: Iterable[str]) -> Mapping[str, bytes]:
 
 
 def watched(files: Iterable[str], reload: Reload) -> list[str]:
-    """Return the files that `reload.watch` selects. `certificates` means every file that is not YAML."""
+    """Return the files that `reload.watch` selects: none, all, or for `certificates` all that are not YAML."""
     if reload.watch == "off":
         return []
     return [name for name in files if reload.watch == "all" or not name.endswith((".yaml", ".yml"))]

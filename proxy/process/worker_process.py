@@ -46,7 +46,7 @@ class WorkerProcess:
         self.silent = False  # the last question for metrics got no answer
         self._write_line = write_line
         self._ended = ended
-        self._numbers = itertools.count()
+        self._numbers = itertools.count()  # tell a late answer from the answer to a later question
         self._questions: dict[int, asyncio.Future[Any]] = {}
         self._channel_lost = asyncio.Event()
         self._channel = Channel(self._received, self._channel_lost.set, gather=_GATHER)

@@ -99,7 +99,7 @@ class Counts:
             )
         claim = Claim(address)
         try:
-            with table.lock:
+            with table.lock:  # all checks and the counts: two workers must not both take the last place
                 held = table.total(_CONNECTIONS)
                 if held >= limits.connections:
                     return Reason.CONNECTION_LIMIT, f"{held} connections are open (limits.connections)"

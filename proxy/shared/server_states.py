@@ -53,6 +53,7 @@ class ServerStates:
         row = self._find(key)
         if row is None:
             return 0.0
+        # Also for a server that a health check found down: the alternative is to refuse everything.
         if all_down:
             return min(self._until[row], self._since[row] + FIRST_PAUSE)
         return math.inf if self._down[row] else self._until[row]
@@ -99,7 +100,7 @@ class ServerStates:
             self._since[row] = now
             self._until[row] = now + pause(self._failures[row], alone=alone)
             if first:
-                self._rows.publish(row, key)
+                self._rows.publish(row, key)  # after the values: readers take no lock
             return first
 
     def reached(self, key: bytes, before: float = math.inf) -> bool:

@@ -32,4 +32,4 @@ async def test_requesters_of_a_reload_are_answered_when_the_gateway_ends(monkeyp
     asked = [asyncio.create_task(reloads.reload("api")) for _ in range(2)]
     await gateway.begun.wait()
     await reloads.close()
-    assert await asyncio.gather(*asked) == [Reloaded(False, "the gateway ends")] * 2
+    assert await asyncio.gather(*asked) == [Reloaded(False, "the gateway is stopping")] * 2
