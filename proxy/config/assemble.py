@@ -1,4 +1,4 @@
-"""One tree from the configuration file and its includes, with `tenant_defaults` merged and the environment expanded."""
+"""Builds one tree from the configuration file and its includes: environment expanded, `tenant_defaults` merged."""
 
 import glob
 import os
@@ -10,8 +10,8 @@ from proxy.config.findings import Findings
 from proxy.config.quoting import shown
 from proxy.config.tree import Block, Items, Mark, Text, parse
 
-MAXIMUM_CONFIGURATION = 4 * 1024 * 1024
-MAXIMUM_INCLUDED = 1000
+MAXIMUM_CONFIGURATION = 4 * 1024 * 1024  # bytes of one file
+MAXIMUM_INCLUDED = 1000  # files that one pattern may match; more of them are a mistake in the pattern
 INCLUDABLE = ("tenants", "upstreams", "identity_providers")
 
 #: Mappings of `tenant_defaults` that are merged key by key. Others (`ca`, `routes`) are one value each.
@@ -24,7 +24,7 @@ def assemble(path: str, environ: Mapping[str, str], files: Files, report: Findin
     if root is None:
         return None
     include = root.get("include")
-    if isinstance(include, Items):
+    if isinstance(include, Items):  # a wrong type is reported by the models, which see the tree next
         for pattern in include:
             if isinstance(pattern, Text):
                 _include(root, pattern, environ, files, report)
@@ -63,7 +63,7 @@ def _include(root: Block, pattern: Text, environ: Mapping[str, str], files: File
     if "\0" in pattern or not pattern:
         report.add("E108", pattern.mark, "include", f"{shown(pattern)} is not a pattern of files")
         return
-    # The folder is no pattern, whatever characters it contains; joining drops it if the pattern is absolute.
+    # Escape the folder: its name may contain `*` or `[`. `join` drops it if the pattern is absolute.
     found = files.matching(os.path.join(glob.escape(folder), pattern))
     if not found:
         report.add("E108", pattern.mark, "include", f"{shown(pattern)} matches no file")
@@ -82,7 +82,7 @@ def _include(root: Block, pattern: Text, environ: Mapping[str, str], files: File
 def _include_file(
     root: Block, path: str, pattern: Text, environ: Mapping[str, str], files: Files, report: Findings
 ) -> None:
-    if path in files.contents:
+    if path in files.contents:  # read before, so a cycle of includes ends here
         report.add("E108", pattern.mark, "include", f"{path} is included twice, or includes itself")
         return
     included = _read(path, environ, files, report, pattern.mark)
@@ -111,7 +111,9 @@ def _add(target: Block, section: Block, key: str, report: Findings) -> None:
 
 
 def _merge(defaults: Block, block: Block) -> None:
-    """Add to `block` the keys that it leaves out. They keep their position, for findings; their nodes are shared."""
+    """Add to `block` the keys of `defaults` that it leaves out."""
+    # The nodes keep their positions, so a finding in a default points at `tenant_defaults`. All tenants share them,
+    # which is safe because nothing changes a tree after this.
     for key, value in defaults.items():
         if key not in block:
             block.put(key, defaults.key_marks[key], value)
@@ -122,7 +124,7 @@ def _merge(defaults: Block, block: Block) -> None:
 
 
 def without_defaults(root: Block) -> Block:
-    """Return the tree for the models, without `tenant_defaults`, which each tenant has by now."""
+    """Return the tree for the models: without `tenant_defaults`, which has been merged into each tenant."""
     rest = Block(root.mark)
     for key, node in root.items():
         if key != "tenant_defaults":

@@ -1,4 +1,4 @@
-"""Meaning checks of names, addresses and listeners: values that are valid each, and wrong together."""
+"""Meaning checks of names, addresses and listeners: each value is valid, but some are wrong together."""
 
 import ipaddress
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from proxy.policy.addresses import connects_to
 
 
 def check_meaning(configuration: Configuration, compiled: Compiled, material: Material) -> None:
-    """All checks that need more than one value. Findings go to the report of `material`."""
+    """Run all checks that need more than one value. Findings go to the report of `material`."""
     _check_names(configuration, material)
     _check_addresses(configuration, material)
     for name, listener in configuration.listeners.items():
@@ -35,7 +35,7 @@ def check_meaning(configuration: Configuration, compiled: Compiled, material: Ma
 
 
 def _check_names(configuration: Configuration, material: Material) -> None:
-    """Every name must be defined; what an include file defines is for the tenants of that file only."""
+    """Report names that nothing defines, and names from an include file that a tenant of another file uses."""
     for name, listener in configuration.listeners.items():
         for index, tenant in enumerate(listener.tenants or ()):
             _known(tenant, configuration.tenants, "tenant", ("listeners", name, "tenants", index), material)
@@ -78,6 +78,7 @@ def _known(name: str, among: Iterable[str], kind: str, path: KeyPath, material: 
 
 
 def _in_scope(tenant: str, section: str, name: str, path: KeyPath, material: Material) -> None:
+    # An include file may belong to one team (tenants.d/): its PACS is not for the tenants of other teams.
     main = material.root.mark.file
     home = locate(material.root, (section, name), key=True)[0].file
     if home not in (main, locate(material.root, ("tenants", tenant), key=True)[0].file):
@@ -85,7 +86,7 @@ def _in_scope(tenant: str, section: str, name: str, path: KeyPath, material: Mat
 
 
 def _check_addresses(configuration: Configuration, material: Material) -> None:
-    """No address may be bound twice, and no upstream may be the gateway itself."""
+    """Report addresses that are bound twice, and upstreams that are the gateway itself."""
     bound = list[tuple[str, tuple[str, int]]]()
     places: list[tuple[KeyPath, str, tuple[str, int]]] = [
         (("listeners", name, "bind", index), f"listeners.{name}.bind", address)
@@ -108,16 +109,19 @@ def _check_addresses(configuration: Configuration, material: Material) -> None:
 
 
 def _collide(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Return whether the kernel would refuse to bind both addresses."""
     hosts = ipaddress.ip_address(one[0]), ipaddress.ip_address(other[0])
+    # The gateway binds IPv6 sockets with IPV6_V6ONLY, so [::] and 0.0.0.0 live side by side.
     if one[1] != other[1] or hosts[0].version != hosts[1].version:
         return False
     return hosts[0] == hosts[1] or any(host.is_unspecified for host in hosts)
 
 
 def _reaches(server: tuple[str, int], bound: tuple[str, int]) -> bool:
-    """Return whether a connection to `server` certainly arrives at `bound`; of host names only localhost does."""
+    """Return whether a connection to `server` certainly arrives at `bound`."""
     if server[1] != bound[1]:
         return False
+    # No other name is resolved here: DNS may answer differently later. At run time the loop guard deals with names.
     if server[0].lower().removesuffix(".") == "localhost":
         server = ("127.0.0.1", server[1])
     try:
@@ -148,7 +152,7 @@ def _check_listener(name: str, listener: ListenerModel, configuration: Configura
 def _check_legacy_profiles(
     name: str, listener: ListenerModel, reachable: Iterable[str], configuration: Configuration, material: Material
 ) -> None:
-    """A legacy profile, of the listener or of a tenant, is for known devices: `networks` must limit the listener."""
+    """Report legacy profiles, of the listener or of its tenants, where `networks` does not limit the listener."""
     if listener.tls is None:
         return
     if listener.networks is not None and not any(holds_everything(network) for network in listener.networks):
@@ -164,7 +168,7 @@ def _check_legacy_profiles(
 
 
 def _check_server_names(name: str, reachable: Iterable[str], configuration: Configuration, material: Material) -> None:
-    """On one listener a server name selects one tenant."""
+    """Report server names that several tenants of one listener have: a name must select one tenant."""
     names: dict[str, str] = {}
     for tenant in reachable:
         for index, server_name in enumerate(configuration.tenants[tenant].server_names or ()):
@@ -175,7 +179,7 @@ def _check_server_names(name: str, reachable: Iterable[str], configuration: Conf
 
 
 def _check_reach(configuration: Configuration, material: Material) -> None:
-    """Each tenant must be reachable; one that is not is usually a spelling mistake in `tenants` of a listener."""
+    """Report tenants that no listener reaches. The cause is usually a misspelling in `tenants` of a listener."""
     reached = {name for each in configuration.listeners.values() for name in reachable_tenants(configuration, each)}
     for name in configuration.tenants:
         if name not in reached:
@@ -183,7 +187,7 @@ def _check_reach(configuration: Configuration, material: Material) -> None:
 
 
 def _check_ranges(configuration: Configuration, material: Material) -> None:
-    """A range of prefix length zero means `any`, but is easily read as something narrower (10.0.0.0/0)."""
+    """Report ranges that contain every address: 10.0.0.0/0 means `any`, but reads like something narrower."""
     ranges = list[tuple[KeyPath, object]]()
     for name, listener in configuration.listeners.items():
         ranges.append((("listeners", name, "networks"), listener.networks))

@@ -19,7 +19,8 @@ def check_ambiguity(configuration: Configuration, compiled: Compiled, material: 
 def _check_listener(name: str, configuration: Configuration, compiled: Compiled, material: Material) -> None:
     if configuration.listeners[name].without_sni == "reject" and name in compiled.listener_tls:
         return
-    # Where the listener requests no certificate, a request never reaches a tenant that requires one (sni_required).
+    # If the listener requests no certificate, the decision refuses requests for a tenant that requires one
+    # (sni_required), so such a tenant does not compete.
     asks = name in compiled.listener_tls and compiled.listener_tls[name].trust.mode != "none"
     candidates = [
         item for item in compiled.reached if item.listener == name and (asks or item.tls.trust.mode != "required")
@@ -33,11 +34,12 @@ def _check_listener(name: str, configuration: Configuration, compiled: Compiled,
 
 
 def _common_titles(one: TenantModel, other: TenantModel) -> Iterator[str]:
-    """The called AE titles that both tenants have, in words. One that folds case takes the other's in any case."""
+    """Yield the called AE titles that both tenants take, in words, or `any called AE title`."""
     if one.called_aets is None or other.called_aets is None:
         named = other.called_aets if one.called_aets is None else one.called_aets
         yield "any called AE title" if named is None else f"called AE title {named[0]}"
         return
+    # If one of the two folds case, it also takes the other one's title in any case.
     fold = "fold" in (one.aet_case, other.aet_case)
     sides = [
         {title.upper() if fold else title for title in (*(tenant.called_aets or ()), *(tenant.routes or ()))}
@@ -47,7 +49,8 @@ def _common_titles(one: TenantModel, other: TenantModel) -> Iterator[str]:
 
 
 def _have_separate_cas(one: Reached, other: Reached) -> bool:
-    """Return whether both require client certificates and no CA or pinned certificate is trusted by both."""
+    """Return whether both tenants require client certificates and trust no CA or pinned certificate in common."""
+    # With `optional`, a client without a certificate matches both.
     trusts = one.tls.trust, other.tls.trust
     if any(trust.mode != "required" for trust in trusts):
         return False

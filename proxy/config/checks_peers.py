@@ -1,4 +1,4 @@
-"""Meaning checks of peers: entries that can never match, and entries that an AE title alone opens."""
+"""Meaning checks of peers: entries that can never match, and entries that only an AE title protects."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class PeerPlace:
 
 
 def check_peers(configuration: Configuration, compiled: Compiled, material: Material) -> None:
-    """All checks of the peers of each tenant."""
+    """Check the peers of each tenant. Limits of networks and certificates are checked where a listener reaches it."""
     for name, tenant in configuration.tenants.items():
         _check_peer_names(name, tenant, material)
         _check_shadowed(name, tenant, material)
@@ -61,7 +61,8 @@ def _is_pattern(title: str) -> bool:
 
 
 def _check_shadowed(name: str, tenant: TenantModel, material: Material) -> None:
-    """Report each peer all of whose AE titles earlier peers take, without asking for more than it does."""
+    """Report each peer that never matches, because earlier peers take every request for all of its AE titles."""
+    # By title, not by pairs of peers: a tenant may have thousands of peers.
     by_title: dict[str, list[PeerModel]] = {}
     for index, peer in enumerate(tenant.peers):
         titles = _titles(tenant, peer.aet)
@@ -79,9 +80,10 @@ def _check_shadowed(name: str, tenant: TenantModel, material: Material) -> None:
 
 
 def _taker(title: str, later: PeerModel, by_title: dict[str, list[PeerModel]]) -> PeerModel | None:
-    """The earlier peer that takes every request with this AE title that `later` would match, or None."""
-    # The decision never matches a pattern against a title that some peer names literally. Therefore only an equal
-    # spelling takes a literal title, while `*` also takes every other pattern.
+    """Return the earlier peer that takes every request with this AE title that `later` would match, or None."""
+    # The decision never matches a pattern against a title that some peer names literally. So a literal title is taken
+    # only by a peer with the same literal. A pattern is taken by the same pattern or by `*`; whether some other pattern
+    # covers it is not worked out.
     candidates = by_title.get(title, [])
     if _is_pattern(title) and title != "*":
         candidates = [*candidates, *by_title.get("*", [])]
@@ -89,6 +91,7 @@ def _taker(title: str, later: PeerModel, by_title: dict[str, list[PeerModel]]) -
 
 
 def _asks_no_more(earlier: PeerModel, later: PeerModel) -> bool:
+    """Return whether each request that meets the conditions of `later` meets those of `earlier` too."""
     return (
         earlier.cert in (None, later.cert)
         and earlier.user in (None, later.user)
@@ -122,7 +125,7 @@ def _check_certificate(place: PeerPlace, compiled: Compiled, material: Material)
 
 
 def _asked(place: PeerPlace, compiled: Compiled) -> list[str]:
-    """The `client_auth.mode` of each TLS context that a sender of this peer may meet."""
+    """Return the `client_auth.mode` of each TLS context that a sender of this peer may meet."""
     modes = list[str]()
     for item in place.reached:
         listener = compiled.listener_tls.get(item.listener)
@@ -134,7 +137,7 @@ def _asked(place: PeerPlace, compiled: Compiled) -> list[str]:
 
 
 def _check_bare_title(place: PeerPlace, configuration: Configuration, material: Material) -> None:
-    """An AE title proves nothing: something else must identify a peer that a public listener reaches."""
+    """Report a peer on a public listener that only its AE title identifies: any client can claim a title."""
     peer = place.peer
     if peer.action == "refuse" or place.tenant.networks is not None:
         return

@@ -1,4 +1,4 @@
-"""Meaning checks of TLS: required certificates can be shown, and no tenant is weaker than its listener unseen."""
+"""Meaning checks of TLS: client certificates that nothing trusts, CRLs, tenants weaker than their listener."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,8 @@ _STRICTNESS = {"none": 0, "optional": 1, "required": 2}
 
 
 def check_tls(configuration: Configuration, compiled: Compiled, material: Material) -> None:
-    """Client authentication, CRLs, names in certificates, tenants against their listener."""
+    """Check client authentication, CRLs, the names in certificates, and each tenant against its listener."""
+    # With a file missing, half of what follows would report its absence again: `Material` has reported the file.
     effective = [*compiled.listener_tls.values(), *(item.tls for item in compiled.reached)]
     if not material.incomplete:
         _check_crls(effective, material)
@@ -60,7 +61,10 @@ def _check_plaintext(item: Reached, material: Material) -> None:
 
 
 def _check_asked(item: Reached, listener: CompiledTls, material: Material) -> None:
-    """The listener must ask for certificates if a tenant without server names wants them: its context serves both."""
+    """Report a tenant without server names that wants certificates its listener does not ask for.
+
+    Without a server name the context of the listener makes the handshake.
+    """
     mode = item.tls.trust.mode
     if mode != "none" and listener.trust.mode == "none" and item.tls.trust.trusts_any:
         so = "no sender reaches the tenant" if mode == "required" else "this has no effect"
@@ -83,6 +87,7 @@ def _check_names_covered(configuration: Configuration, item: Reached, material: 
 
 
 def _check_not_weaker(item: Reached, listener: CompiledTls, material: Material) -> None:
+    """Report each setting by which a tenant, selected by its server name, is weaker than its listener."""
     own, base = item.tls, listener
     weaker = list[str]()
     if _STRICTNESS[own.trust.mode] < _STRICTNESS[base.trust.mode]:
@@ -91,6 +96,7 @@ def _check_not_weaker(item: Reached, listener: CompiledTls, material: Material) 
         weaker.append(f"profile is {own.profile}, the listener's {base.profile}")
     if base.trust.revoked - own.trust.revoked:
         weaker.append("client_auth.revoked leaves out fingerprints of the listener's")
+    # CRLs of CAs that only the listener trusts are no loss: the tenant refuses their certificates anyway.
     dropped = [path for path in _crl_files(base, own) if path not in _crl_files(own, own)]
     if dropped:
         weaker.append(f"client_auth.crl drops the listener's {', '.join(dropped)}")
@@ -111,7 +117,10 @@ def _crl_files(tls: CompiledTls, trusting: CompiledTls) -> list[str]:
 def _check_not_weaker_without_name(
     configuration: Configuration, item: Reached, listener: CompiledTls, material: Material
 ) -> None:
-    """A client without a server name gets the listener's profile, even where the tenant's is stronger."""
+    """Report a tenant with a current profile on a listener with a legacy one.
+
+    A client without a server name gets the profile of the listener, even if the tenant's is stronger.
+    """
     settings = configuration.listeners[item.listener]
     if "reject" == settings.without_sni == settings.unknown_sni:
         return
@@ -124,7 +133,8 @@ def _check_not_weaker_without_name(
 
 
 def _check_crls(effective: Iterable[CompiledTls], material: Material) -> None:
-    """Every CRL must be signed by a CA that is trusted where the CRL applies."""
+    """Report each CRL that is not signed by a CA trusted where the CRL applies, and each CRL that has ended."""
+    # One finding for each CRL, not for each place that inherits it: a CA of any of these places is enough.
     found: dict[tuple[KeyPath, int], tuple[Crl, str, list[CompiledTls]]] = {}
     for tls in effective:
         for path, crl_file in tls.trust.crls:
@@ -145,7 +155,7 @@ def _check_crls(effective: Iterable[CompiledTls], material: Material) -> None:
 
 
 def _check_effect(configuration: Configuration, material: Material) -> None:
-    """Without a server name a tenant's own profile and certificates are never used."""
+    """Report a profile or certificates of a tenant without server names: the listener's are used there."""
     for name, tenant in configuration.tenants.items():
         if tenant.server_names or tenant.tls is None:
             continue

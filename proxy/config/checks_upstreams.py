@@ -1,4 +1,4 @@
-"""Meaning checks of the servers of upstreams and the address that connections to them come from."""
+"""Meaning checks of upstreams: their servers, and the source address of connections to them."""
 
 import ipaddress
 import socket
@@ -11,7 +11,7 @@ from proxy.policy.addresses import normalize
 
 
 def check_upstreams(configuration: Configuration, material: Material) -> None:
-    """No server may be listed twice; `source_address` must be one of this machine, of the IP version of the servers."""
+    """Report servers that are listed twice, and a `source_address` of another IP version or of another machine."""
     for name, upstream in configuration.upstreams.items():
         _check_twice(("upstreams", name, "servers"), upstream, material)
         if upstream.source_address is not None:
@@ -19,7 +19,9 @@ def check_upstreams(configuration: Configuration, material: Material) -> None:
 
 
 def _check_twice(path: KeyPath, upstream: UpstreamModel, material: Material) -> None:
-    """The entries of one server would share its count of associations, its failures and its health check."""
+    """Report a server that an upstream lists twice."""
+    # The key of a server's state is upstream and address: both entries would share one count of associations, one count
+    # of failures and one health check.
     first: dict[tuple[str, int], int] = {}
     for index, server in enumerate(upstream.servers):
         host, port = server.address
@@ -35,6 +37,7 @@ def _check_source(path: KeyPath, upstream: UpstreamModel, source: str, material:
         host = server.address[0]
         if _version(host) not in (None, version):
             material.tell("E211", path, f"{host} cannot be dialled from an IPv{version} address")
+    # A trial bind also respects ip_nonlocal_bind. A warning and no error: `check` may run on another machine.
     with socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6) as sock:
         try:
             sock.bind((str(normalize(source)), 0))
@@ -44,7 +47,7 @@ def _check_source(path: KeyPath, upstream: UpstreamModel, source: str, material:
 
 
 def _version(host: str) -> int | None:
-    """4 or 6, or None for a host name, which may have addresses of both."""
+    """Return 4 or 6, or None for a host name, which may have addresses of both versions."""
     try:
         return ipaddress.ip_address(host).version
     except ValueError:

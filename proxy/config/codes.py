@@ -1,15 +1,15 @@
-"""Every code of a finding: its meaning, and what an administrator does about it.
+"""Every code of a finding: its meaning, and the remedy for an administrator.
 
-`E`: the configuration is refused. `W`: it loads, but probably does not mean what its author meant. The hundreds say
-which stage of loading finds it: 1 the text, 2 names and combinations of values, 3 files and certificates, 9 features
-that are not built. docs/reference/codes.md is generated from this table.
+`E`: the configuration is refused. `W`: it loads, but probably does something that its author did not intend. The
+hundreds stand for the stage of loading: 1 the text, 2 names and combinations of values, 3 files and certificates,
+9 features that are not built. docs/reference/codes.md is generated from this table.
 """
 
 from typing import NamedTuple
 
 
 class Code(NamedTuple):
-    """One code: what is wrong, and what to do."""
+    """The texts of one code: the fault, and the action that removes it."""
 
     meaning: str
     remedy: str

@@ -1,4 +1,4 @@
-"""From the models to the values that workers get: the configuration as a whole, and its listeners."""
+"""Turns the models into the values for the workers: the configuration as a whole, and its listeners."""
 
 import itertools
 from collections.abc import Mapping
@@ -36,6 +36,7 @@ class Compiled:
 
 def compile_configuration(path: str, configuration: Configuration, root: Block, material: Material) -> Compiled:
     """Return the values. A file that cannot be used is reported and left out."""
+    # Pinned certificates first: the trust of every listener and tenant contains them.
     pinned = {name: pinned_by_peer(name, tenant, material) for name, tenant in configuration.tenants.items()}
     tenants = {name: compile_tenant(name, tenant, root, pinned[name]) for name, tenant in configuration.tenants.items()}
     of_tenant = {name: tuple(itertools.chain.from_iterable(by_peer)) for name, by_peer in pinned.items()}
@@ -67,7 +68,7 @@ def compile_configuration(path: str, configuration: Configuration, root: Block, 
 
 
 def reachable_tenants(configuration: Configuration, listener: models.ListenerModel) -> tuple[str, ...]:
-    """The defined tenants that a listener reaches, in the order of the file."""
+    """Return the defined tenants that a listener reaches, in the order of the file."""
     names = configuration.tenants if listener.tenants is None else listener.tenants
     return tuple(name for name in dict.fromkeys(names) if name in configuration.tenants)
 

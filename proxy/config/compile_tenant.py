@@ -1,4 +1,4 @@
-"""Tenants and their peers: from the models to the values that the decision takes."""
+"""Turns the models of tenants and their peers into the values that the decision takes."""
 
 from proxy.config.dictionary import sop_classes
 from proxy.config.findings import lines_of, locate
@@ -10,7 +10,7 @@ from proxy.policy import CertificateConditions, Peer, Tenant, UserConditions
 
 
 def pinned_by_peer(name: str, tenant: TenantModel, material: Material) -> list[list[Pinned]]:
-    """The pinned certificates of each peer, in the order of the peers."""
+    """Return the pinned certificates of each peer, in the order of the peers."""
     found = list[list[Pinned]]()
     for index, peer in enumerate(tenant.peers):
         files = list[Pinned]()
@@ -69,7 +69,7 @@ def _peer(peer: PeerModel, pinned: list[Pinned], where: str) -> Peer:
 
 
 def peer_name(peer: PeerModel) -> str:
-    """The name of a peer: its `name`, or its first AE title."""
+    """Return the name of a peer: its `name`, or its first AE title."""
     return peer.name if peer.name is not None else peer.aet[0]
 
 

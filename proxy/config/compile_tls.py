@@ -1,4 +1,7 @@
-"""The effective TLS of each listener, and of each tenant on it: keys that a tenant leaves out are the listener's."""
+"""Computes the effective TLS of each listener, and of each tenant on it.
+
+A tenant inherits key by key: a key that it leaves out has the value of the listener, never the default.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,8 +21,8 @@ from proxy.x509.certificate import Certificate
 class ClientTrust:
     """Effective `client_auth` with the content of its files. `path` is the block that findings refer to.
 
-    `tenants`, for a listener: the trust of each tenant on it. A client without SNI meets the context of the listener,
-    and must not evade what a tenant revokes by leaving out the name.
+    `tenants`, for a listener: the trust of each tenant on it. A client without SNI meets the context of the listener.
+    Without this field it could evade the revocations of a tenant by leaving out the server name.
     """
 
     path: KeyPath
@@ -42,7 +45,8 @@ class ClientTrust:
 
     @property
     def policy(self) -> ClientAuthPolicy:
-        """The form that the decision takes: each anchor with its names in the configuration."""
+        """The form for the decision: each anchor with its names in the configuration."""
+        # The same CA may have several names: a condition `cert.ca` by any of them matches.
         names: dict[str, set[str]] = {}
         for name, file in self.ca.items():
             for certificate in file.certificates:
@@ -55,8 +59,9 @@ class ClientTrust:
 
     @property
     def settings(self) -> ClientAuthSettings:
-        """The form that the TLS layer takes."""
+        """The form for the TLS layer."""
         every = (self, *self.tenants)
+        # On a listener the strictest of the blocks that have CRLs decides what an expired CRL is worth.
         expired = {trust.crl_expired for trust in every if trust.crls} or {self.crl_expired}
         issuers = [ca.file for trust in self.tenants if trust.crls for ca in trust.ca.values()]
         return ClientAuthSettings(
@@ -70,7 +75,10 @@ class ClientTrust:
         )
 
     def _own_crls(self) -> Iterator[File]:
-        """The CRLs of CAs that are trusted here: an inherited file may also contain those of other tenants' CAs."""
+        """Yield the CRLs of the CAs that are trusted here. An inherited file may also contain CRLs of other CAs.
+
+        The TLS layer refuses a CRL without its CA, so those are left out.
+        """
         every = (self, *self.tenants)
         authorities = {ca.sha256: ca for trust in every for ca in trust.authorities}.values()
         for crl_file in {path: file for trust in every for path, file in trust.crls}.values():
@@ -91,7 +99,7 @@ class CompiledTls:
     trust: ClientTrust
 
     def settings(self, where: str) -> TlsSettings:
-        """The form that the TLS layer takes. `where`: the `file:line` that messages name."""
+        """Return the form for the TLS layer. `where`: the `file:line` that messages name."""
         pairs: tuple[KeyPair, ...] = tuple(certificate.pair for certificate in self.certificates)
         return TlsSettings(self.profile, pairs, self.trust.settings, where)
 
@@ -108,7 +116,7 @@ class TlsPlace:
         return key in self.tls.model_fields_set
 
     def gives_auth(self, key: str) -> bool:
-        """Return whether its `client_auth` sets `key` itself."""
+        """Return whether the `client_auth` of the block sets `key` itself."""
         return self.gives("client_auth") and key in self.tls.client_auth.model_fields_set
 
 
@@ -121,14 +129,15 @@ class TlsCompiler:
     pinned: Mapping[str, tuple[Pinned, ...]]
 
     def of_listener(self, name: str, tls: ListenerTlsModel, reachable: tuple[str, ...]) -> CompiledTls:
-        """The TLS that a client without SNI meets. `from_tenants` stands for the CAs of all `reachable` tenants."""
+        """Return the TLS for clients without SNI. `from_tenants` means the CAs of all `reachable` tenants."""
         path = ("listeners", name, "tls")
         own = self._effective(path, (TlsPlace(path, tls),), reachable)
         tenants = tuple(self.of_tenant(tenant, name, tls).trust for tenant in reachable)
         return replace(own, trust=replace(own.trust, tenants=tenants))
 
     def of_tenant(self, name: str, listener: str, tls: ListenerTlsModel | None) -> CompiledTls:
-        """The TLS that a client meets whose SNI selects this tenant. `tls` None: a plaintext listener."""
+        """Return the TLS for clients whose SNI selects this tenant. `tls` None: a plaintext listener."""
+        # Also for a tenant without server names: the decision and the checks need its client_auth.
         own = self.tenants[name].tls
         path: KeyPath = ("tenants", name) if own is None else ("tenants", name, "tls")
         places = [] if own is None else [TlsPlace(path, own)]
@@ -137,7 +146,7 @@ class TlsCompiler:
         return self._effective(path, tuple(places) or (TlsPlace(path, TenantTlsModel()),), (name,))
 
     def _effective(self, path: KeyPath, places: tuple[TlsPlace, ...], tenants: tuple[str, ...]) -> CompiledTls:
-        # The nearest block that sets a key decides. The last block is the fallback, whose models fill in the default.
+        # The nearest block that sets a key decides. Where none does, the model of the last block has the default.
         def source(key: str) -> TenantTlsModel:
             return next((place.tls for place in places if place.gives(key)), places[-1].tls)
 
@@ -188,7 +197,8 @@ class TlsCompiler:
             tls = self.tenants[tenant].tls
             own = None if tls is None else tls.client_auth.ca
             for name, file in self._ca_files(own, ("tenants", tenant, "tls", "client_auth", "ca")).items():
-                # Two tenants may give one name to different CAs; the second is known as tenant/name here.
+                # Two tenants may give one name to different CAs. On the listener the second one is `tenant/name`, which
+                # no configured name can equal, as names contain no slash.
                 known = found.setdefault(name, file)
                 if known.file.data != file.file.data:
                     found[f"{tenant}/{name}"] = file

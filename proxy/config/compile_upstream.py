@@ -1,4 +1,4 @@
-"""Upstreams: from the model to the value for the workers, with the content of the files that `tls` names."""
+"""Turns the model of an upstream into the value for the workers, with the content of the files that `tls` names."""
 
 import ipaddress
 
@@ -60,7 +60,7 @@ def _tls(tls: models.UpstreamTlsModel, path: KeyPath, root: Block, material: Mat
 
 
 def _check_named(servers: tuple[Server, ...], path: KeyPath, material: Material) -> None:
-    """A server dialled by address needs `tls.server_name`: certificates seldom contain an IP address."""
+    """Report servers that are dialled by address without `tls.server_name`: certificates seldom contain an address."""
     for index, server in enumerate(servers):
         try:
             ipaddress.ip_address(server.host)

@@ -1,6 +1,6 @@
-"""The UIDs of PS3.6, from pydicom's dictionary: the operation of each SOP class, and keywords.
+"""The UIDs of PS3.6 from pydicom's dictionary: their keywords, and the operation of each SOP class.
 
-Only the supervisor reads it, once; workers get the finished table and never import pydicom.
+The supervisor reads it once. Workers get the finished table and never import pydicom, so that they start fast.
 """
 
 import re
@@ -58,7 +58,7 @@ _GROUPS = tuple(
 
 @cache
 def sop_classes() -> Mapping[str, SopClass]:
-    """Every SOP class of the Standard, retired ones included, by its UID."""
+    """Return every SOP class of the Standard by UID, including the retired ones."""
     return {uid: sop_class_of(uid, keyword) for uid, (kind, keyword) in _known().items() if kind == SOP_CLASS}
 
 
@@ -92,7 +92,7 @@ def uid_of(text: str, kind: str) -> str:
 
 
 def keyword_of(uid: str) -> str:
-    """The keyword of a UID, or "" if PS3.6 has none."""
+    """Return the keyword of a UID, or "" if PS3.6 has none."""
     return _known().get(uid, ("", ""))[1]
 
 
@@ -103,7 +103,8 @@ def _suggested(text: str, kind: str) -> str:
 
 @cache
 def _known() -> Mapping[str, tuple[str, str]]:
-    """UID -> (SOP_CLASS, TRANSFER_SYNTAX or "", keyword)."""
+    """Return UID -> (kind, keyword). The kind is SOP_CLASS, TRANSFER_SYNTAX, or "" for anything else."""
+    # pydicom's public function looks up one UID; the suggestions for misspelt keywords need all of them.
     from pydicom._uid_dict import UID_dictionary
 
     return {uid: (_KINDS.get(entry[1], ""), entry[4]) for uid, entry in UID_dictionary.items()}

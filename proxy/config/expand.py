@@ -1,4 +1,4 @@
-"""Expansion of `${NAME}` and `${NAME:-default}`. It follows parsing, so that no value can change the structure."""
+"""Expands `${NAME}` and `${NAME:-default}` after parsing, so that no value of a variable can change the structure."""
 
 import re
 from collections.abc import Mapping
@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from proxy.config.quoting import shown
 from proxy.config.tree import Block, Items, Node, Problem, Text
 
-# First the escape `$${`. Then `${`: without a complete `NAME}` or `NAME:-default}` after it, group 1 is None.
+# The escape `$${` first, or its `${` would be a reference. Group 1 is None for a `${` without a complete `NAME}` or
+# `NAME:-default}` after it, which is an error.
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\})?")
 
 
 def expand(node: Node, environ: Mapping[str, str], problem: Problem) -> Node:
     """Return the same tree with references to the environment replaced; `$${` becomes a literal `${`.
 
-    As in a shell, the default applies where the variable is unset or empty. An expanded text never means null.
+    As in a shell, the default applies if the variable is unset or empty. An expanded text never means null.
     """
     if isinstance(node, Block):
         block = Block(node.mark)
@@ -38,7 +39,7 @@ def expand(node: Node, environ: Mapping[str, str], problem: Problem) -> Node:
                 "E109", node.mark, f"{shown(node)}: write ${{NAME}} or ${{NAME:-default}}, and $${{ for a literal ${{"
             )
         elif (value := environ.get(name)) or (value is not None and default is None):
-            return value
+            return value  # `${NAME}` of an empty variable is an empty text; only `:-` replaces it
         elif default is not None:
             return default
         else:

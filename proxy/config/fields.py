@@ -1,4 +1,4 @@
-"""The types of the keys: each reads text, and describes for the JSON Schema what an editor may offer."""
+"""The types of the keys. Each one reads text, and describes itself in the JSON Schema for editors."""
 
 import os
 from collections.abc import Callable
@@ -20,16 +20,17 @@ JsonSchema = dict[str, Any]
 class Frozen(BaseModel):
     """A mapping of the configuration: unknown keys are errors, and the values do not change."""
 
+    # `validate_default`: defaults are written as text, as in a file, and go through the same readers.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
 
 def default(value: object, description: str, **constraints: Any) -> Any:
-    """A key that may be left out. `value` is read as if the file contained it."""
+    """Declare a key that may be left out. `value` is read as if the file contained it."""
     return Field(value, description=description, **constraints)
 
 
 def mandatory(description: str, **constraints: Any) -> Any:
-    """A key that must be present."""
+    """Declare a key that must be present."""
     return Field(..., description=description, **constraints)
 
 
@@ -51,12 +52,12 @@ def _file_path(value: object) -> FilePath:
 
 
 def _plain(read: Callable[[object], object], **schema: Any) -> tuple[Any, Any]:
-    """The annotations of a key that `read` reads; pydantic neither converts the value nor knows its schema."""
+    """Return the annotations of a key that `read` reads. pydantic does not convert the value or know its schema."""
     return PlainValidator(read), WithJsonSchema(schema)
 
 
 def _uid(kind: str) -> Callable[[object], str]:
-    """A reader of the UID, or keyword, of a SOP class or transfer syntax."""
+    """Return a reader of the UID, or keyword, of a SOP class or transfer syntax."""
     return lambda value: uid_of(scalars.uid_or_keyword(value), kind)
 
 
@@ -69,7 +70,7 @@ def null(value: object) -> object:
 
 
 class _Instead:
-    """Puts the constant `word` into the schema, in place of the type null."""
+    """Replaces the type null in the schema by the constant `word`, the text that stands for None in a file."""
 
     def __init__(self, word: str | None) -> None:
         self.word = word
@@ -85,7 +86,7 @@ def _word(word: str) -> BeforeValidator:
 
 
 class _OneOrManySchema:
-    """Adds the type of one item to the schema of a list."""
+    """Adds the type of a single item to the schema of a list."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
         result = handler(schema)
@@ -101,7 +102,7 @@ OneOrMany = Annotated[
     BeforeValidator(lambda value: [value] if isinstance(value, str) and null(value) is not None else value),
     _OneOrManySchema(),
 ]
-#: Around a Literal: pydantic compares its choices with plain `str`, never with a subclass such as Text.
+#: Around a Literal: pydantic does not promise to match its choices with a subclass of `str` such as Text.
 Word = Annotated[T, BeforeValidator(lambda value: str(value) if isinstance(value, str) else value)]
 
 _TEXT: JsonSchema = {"type": ["string", "number", "boolean"], "minLength": 1}  # `0123` and `ON` are text here
@@ -148,7 +149,7 @@ File = Annotated[FilePath, *_plain(_file_path, type="string", minLength=1)]
 
 
 def whole(minimum: int, maximum: int) -> tuple[Any, Any]:
-    """The annotations of an integer key."""
+    """Return the annotations of an integer key."""
     return _plain(scalars.integer(minimum, maximum), type="integer", minimum=minimum, maximum=maximum)
 
 

@@ -1,4 +1,4 @@
-"""The files of one generation of the configuration. Each is read once, so that old and new content never mix."""
+"""The files of one generation of the configuration. Each file is read once, so that old and new content never mix."""
 
 import errno
 import glob
@@ -6,11 +6,11 @@ import os
 import stat
 from dataclasses import dataclass, field
 
-MAXIMUM_FILE = 16 * 1024 * 1024  # bytes; the CRL of a large CA has a few MiB
+MAXIMUM_FILE = 16 * 1024 * 1024  # bytes; the CRL of a large CA has a few MiB, every other file less
 
 
 class FileProblem(Exception):
-    """A file cannot be used; the text is the reason."""
+    """A file cannot be read. The text names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Content:
 
 @dataclass(slots=True)
 class Files:
-    """Reads files, and keeps content and failures by path; a second read of a path returns the same."""
+    """Reads files, and keeps content and failures by path. A second read of a path has the result of the first."""
 
     contents: dict[str, Content] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     patterns: list[str] = field(default_factory=list)
 
     def matching(self, pattern: str) -> list[str]:
-        """The paths that a glob pattern matches, sorted."""
+        """Return the paths that a glob pattern matches, sorted."""
         self.patterns.append(pattern)
         return sorted(glob.glob(pattern))
 
@@ -48,16 +48,16 @@ class Files:
 
     @property
     def paths(self) -> list[str]:
-        """The paths of all files that were read or could not be, and the patterns of `include`: what a reload watches.
+        """The paths and `include` patterns that an automatic reload watches.
 
-        A missing file is among them, because its appearance is a change.
+        Missing and unreadable files are among them, because their appearance is a change.
         """
         return [*self.contents, *self.problems, *self.patterns]
 
 
 def _read(path: str, maximum: int) -> Content:
     try:
-        # Without O_NONBLOCK the open of a named pipe blocks until another process writes to it.
+        # Without O_NONBLOCK, opening a named pipe blocks until another process writes to it, and `check` would hang.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise FileProblem(f"{path} cannot be read: {_reason(error)}") from None
@@ -72,6 +72,7 @@ def _read(path: str, maximum: int) -> Content:
 
 
 def _whole(descriptor: int, path: str, maximum: int) -> Content:
+    # fstat on the descriptor, not stat on the path, which another process could exchange in between.
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise FileProblem(f"{path} is {'a folder' if stat.S_ISDIR(status.st_mode) else 'not a regular file'}")

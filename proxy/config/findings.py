@@ -1,4 +1,4 @@
-"""Findings of loading a configuration, and the positions that they name."""
+"""The findings of loading a configuration, and the positions in its text that they name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ MAXIMUM_FINDINGS = 500  # a limit on memory: a hostile file could cause millions
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding. `where`: `file:line:column`; `path`: the dotted key. Either is "" if the finding has none."""
+    """One finding. `where`: `file:line:column`. `path`: the dotted key. Either is "" if the finding has none."""
 
     code: str
     severity: str  # error | warning | info
@@ -24,7 +24,7 @@ class Finding:
         return ": ".join(part for part in (self.where, self.path, self.message) if part)
 
     def to_dict(self) -> dict[str, str]:
-        """The form for `--format json`."""
+        """Return the form for `--format json`."""
         return {
             "code": self.code,
             "severity": self.severity,
@@ -38,6 +38,7 @@ class Finding:
 class Findings:
     """Collects findings. An error in `tenant_defaults` is reported once, not once for each tenant that inherits it."""
 
+    # True also for errors beyond MAXIMUM_FINDINGS: a configuration must not load because its errors were too many.
     has_errors: bool = False
     _found: list[tuple[Mark | None, Finding]] = field(default_factory=list)
     _reported: set[tuple[str, str, str]] = field(default_factory=set)
@@ -55,7 +56,7 @@ class Findings:
 
     @property
     def in_order(self) -> list[Finding]:
-        """All findings in the order of the text, file by file; those without a position come first."""
+        """All findings in the order of the text, file by file. Findings without a position come first."""
         files = list(dict.fromkeys(mark.file for mark, _ in self._found if mark is not None))
         order = sorted(
             self._found, key=lambda entry: (files.index(entry[0].file), *entry[0][1:]) if entry[0] else (-1, 0, 0)
@@ -70,8 +71,8 @@ KeyPath = Sequence[str | int]
 def locate(root: Node, path: KeyPath, *, key: bool = False) -> tuple[Mark, str]:
     """Return position and dotted path of the value at `path`. Steps that the text does not contain are left out.
 
-    With `key`, the dotted path always ends in the last step, and the position is that of its key if there is one: for
-    findings about unknown and missing keys.
+    `key`: the finding is about the key itself, unknown or missing. The dotted path then ends in the last step in any
+    case, and the position is that of the key if the text contains it.
     """
     node, mark, steps = root, root.mark, list[str]()
     for index, step in enumerate(path):
@@ -92,7 +93,7 @@ def locate(root: Node, path: KeyPath, *, key: bool = False) -> tuple[Mark, str]:
 
 
 def lines_of(root: Block, *path: str) -> dict[str, str]:
-    """`file:line` of each key of the mapping at `path`; "" is that of the mapping itself."""
+    """Return the `file:line` of each key of the mapping at `path`, and under "" that of the mapping itself."""
     lines = {"": locate(root, path, key=True)[0].file_and_line}
     node: Node = root
     for step in path:

@@ -27,6 +27,7 @@ def network(value: object) -> Network:
         return ipaddress.ip_network(text)
     except ValueError:
         pass
+    # Host bits are refused, not dropped: 10.20.1.11/16 may be meant as one address or as the range.
     try:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -35,6 +36,7 @@ def network(value: object) -> Network:
 
 
 def _leading_zero_hint(address: str) -> str:
+    # Python refuses leading zeros, since inet_aton reads 010 as 8: two programs would mean two addresses.
     octets = address.split(".")
     if any(len(octet) > 1 and octet.startswith("0") and octet.isdecimal() for octet in octets):
         return ": leave out leading zeros, which some programs read as octal"
@@ -70,6 +72,7 @@ def remote_address(value: object) -> tuple[str, int]:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
+        # All digits and dots, but no address (10.20.5, 1921681): a misspelling, which some resolvers would accept.
         if text.startswith("[") or not is_host_name(host.lower()) or host.replace(".", "").isdecimal():
             raise ValueError(
                 f"{shown(text)}: write a host and a port, like 10.20.0.5:104 or pacs.example.org:104"

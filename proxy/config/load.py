@@ -1,7 +1,7 @@
-"""Loading a configuration: from a path to checked values and all findings.
+"""Loads a configuration: from a path to checked values and all findings.
 
 text -> tree with positions (tree) -> includes, environment, tenant_defaults (assemble) -> models (validate) ->
-values (compile) -> meaning (checks). After a stage with errors the next ones still run where they can, so that one
+values (compile) -> meaning (checks). After a stage with errors the next stages still run if they can, so that one
 `check` shows as many findings as possible.
 """
 
@@ -26,15 +26,15 @@ DEFAULT_PATH = "/etc/dicomgate/config.yaml"
 
 
 class ConfigNotFound(Exception):
-    """There is no configuration file; the text is for the user, with what to type instead."""
+    """There is no configuration file. The text for the user names the path and the next command."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The result of loading. `config` is None if there is any error.
+    """The result of loading. `config` is None if any finding is an error.
 
-    `files`: the paths of all files that were read or could not be, and the patterns of `include`.
-    `complete`: all stages have run. False if a value cannot be read: then names and files were not checked.
+    `files`: the paths and `include` patterns that an automatic reload watches (`Files.paths`).
+    `complete`: all stages have run. False if a value cannot be read: then names and files have not been checked.
     """
 
     config: Config | None
@@ -85,7 +85,7 @@ def load(path: Path, *, environ: Mapping[str, str], now: datetime.datetime | Non
 def _load(
     path: str, environ: Mapping[str, str], files: Files, report: Findings, now: datetime.datetime
 ) -> Config | None:
-    if (problem := openssl_problem()) is not None:
+    if (problem := openssl_problem()) is not None:  # first: each certificate would fail with an error of its own
         report.add("E312", None, "", problem)
         return None
     root = assemble(path, environ, files, report)
@@ -93,7 +93,7 @@ def _load(
         return None
     root = without_defaults(root)
     configuration = validate(root, report)
-    if configuration is None:
+    if configuration is None:  # pydantic gives no model if one value is wrong, so nothing is left to compile
         return None
     check_unbuilt(configuration, root, report)
     material = Material(root, files, environ, report, now)

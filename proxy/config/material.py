@@ -1,4 +1,7 @@
-"""Reads and checks the certificates, keys, CAs and CRLs of one generation, and keeps their bytes for the workers."""
+"""Reads and checks the certificates, keys, CAs and CRLs of one generation, and keeps their bytes for the workers.
+
+A fault is reported at the line that names the file, and the file is left out: loading goes on to find further faults.
+"""
 
 import datetime
 import os
@@ -61,7 +64,7 @@ class Material:
     environ: Mapping[str, str]
     report: Findings
     now: datetime.datetime
-    incomplete: bool = False  # a file is missing or unusable: checks that need its content are left out
+    incomplete: bool = False  # a file is missing or unusable: checks that need the content of all are skipped
     # A file that several listeners or tenants name or inherit is parsed once and reported once.
     _pairs: dict[CertificateModel, OwnCertificate | None] = field(default_factory=dict)
     _ca_files: dict[FilePath, CaFile | None] = field(default_factory=dict)
@@ -69,7 +72,7 @@ class Material:
 
     def tell(self, code: str, path: KeyPath, message: str) -> None:
         """Report `message` at `path`."""
-        self.incomplete = self.incomplete or code.startswith("E3")
+        self.incomplete = self.incomplete or code.startswith("E3")  # E3: faults of files and certificates
         mark, dotted = locate(self.root, path)
         self.report.add(code, mark, dotted, message)
 
@@ -101,6 +104,7 @@ class Material:
             if not value:
                 self.tell("E310", path, f"environment variable {secret.env} is not set")
                 return None
+            # Python decodes the environment with surrogateescape: this gives back the original bytes.
             return File(f"env:{secret.env}", value.encode("utf-8", "surrogateescape"), where)
         if secret.credential is not None:
             folder = self.environ.get("CREDENTIALS_DIRECTORY")
@@ -109,12 +113,14 @@ class Material:
                     "E310", path, "$CREDENTIALS_DIRECTORY is not set: only a systemd unit with LoadCredential= has it"
                 )
                 return None
+            # Not `_private`: systemd sets the permissions of the folder.
             return self.read(FilePath(os.path.join(folder, secret.credential)), path)
         assert secret.file is not None  # the model requires one of the three
         return self._private(secret.file, path)
 
     def _private(self, file: FilePath, path: KeyPath) -> File | None:
         found = self.read(file, path)
+        # Readable by the group is fine: Kubernetes mounts secrets for a group (fsGroup).
         if found is not None and self.files.read(file.path).mode & 0o007:
             self.tell(
                 "E304", path, f"{file.path} can be read by all users: chmod o-rwx (on Kubernetes set defaultMode: 0440)"
@@ -123,13 +129,14 @@ class Material:
         return found
 
     def server_certificate(self, certificate: CertificateModel, path: KeyPath) -> OwnCertificate | None:
-        """Return a certificate of the gateway with its key, checked against each other and the clock."""
+        """Return a server certificate of the gateway with its key, after checking that they match and are valid now."""
         if certificate not in self._pairs:
             self._pairs[certificate] = self._server_certificate(certificate, path)
         return self._pairs[certificate]
 
     def _server_certificate(self, certificate: CertificateModel, path: KeyPath) -> OwnCertificate | None:
         if certificate.dir is not None:
+            # The names in a Kubernetes secret of type kubernetes.io/tls.
             folder, mark = certificate.dir.path, certificate.dir.mark
             chain = self.read(FilePath(os.path.join(folder, "tls.crt"), mark), (*path, "dir"))
             key = self._private(FilePath(os.path.join(folder, "tls.key"), mark), (*path, "dir"))
@@ -193,7 +200,7 @@ class Material:
             )
 
     def check_strength(self, certificate: OwnCertificate, path: KeyPath) -> None:
-        """Report the weak certificates of a chain. Not for the legacy profiles, which admit them."""
+        """Report the weak certificates of a chain. Callers skip this for the legacy profiles, which admit them."""
         for link in certificate.chain:
             if weak := weakness(link):
                 self.tell("E307", path, f"{certificate.pair.chain.path}: {link.subject}: {weak}")
@@ -210,6 +217,7 @@ class Material:
             return None
         content, certificates = found
         for certificate in certificates:
+            # An error: under `ca` a device certificate would be an anchor for every peer, not only for its own.
             if not certificate.is_ca:
                 self.tell(
                     "E308",
@@ -239,7 +247,7 @@ class Material:
         return CaFile(content, certificates)
 
     def pinned(self, file: FilePath, path: KeyPath) -> Pinned | None:
-        """Return a device certificate that is trusted as itself."""
+        """Return a device certificate that is trusted as itself, the only one of its file."""
         found = self._certificates(file, path)
         if found is None:
             return None
@@ -256,6 +264,7 @@ class Material:
         return Pinned(content, certificate)
 
     def _why_refused(self, certificate: x509.Certificate) -> str:
+        """Return why a handshake with a pinned certificate would fail, or ""."""
         if certificate.not_after <= self.now:
             return f"expired on {certificate.not_after:%Y-%m-%d}"
         if certificate.not_before > self.now:

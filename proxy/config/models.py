@@ -1,7 +1,7 @@
 """The keys of the configuration outside `tenants`, with their types, defaults and descriptions.
 
-Written once: loading, the JSON Schema and the reference page read them here. A default is the text one would write in
-the file. A model whose name a checked value or the policy also has ends in `Model`.
+They are written only here: loading, the JSON Schema and the reference page read them. A default is the text that the
+file would contain. The name of a model ends in `Model` if a checked value or the policy has that name too.
 """
 
 from typing import Any, Literal

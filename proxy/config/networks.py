@@ -14,14 +14,17 @@ def holds_everything(network: Network) -> bool:
 
 
 def overlap(one: Networks, other: Networks) -> bool:
-    """Return whether some address is in both."""
+    """Return whether any address is in both sets."""
     if one is None or other is None:
         return True
     return any(_unmapped(a).overlaps(_unmapped(b)) for a in one for b in other)
 
 
 def covers(outer: Networks, inner: Networks) -> bool:
-    """Return whether each network of `inner` lies inside a single one of `outer`."""
+    """Return whether each network of `inner` lies inside a single one of `outer`.
+
+    False also if only several networks of `outer` cover it together: the warning "can never match" must be certain.
+    """
     if outer is None:
         return True
     if inner is None:
@@ -30,6 +33,7 @@ def covers(outer: Networks, inner: Networks) -> bool:
 
 
 def _inside(inner: Network, outer: Network) -> bool:
+    # By version: `subnet_of` raises TypeError for networks of different versions.
     if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
         return inner.subnet_of(outer)
     if isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):

@@ -1,4 +1,4 @@
-"""A test of OpenSSL itself: its own configuration may leave it without a cipher, a sandbox without random numbers."""
+"""Tests OpenSSL itself: openssl.cnf may leave it without a cipher, and a sandbox without random numbers."""
 
 import ssl
 
@@ -17,6 +17,7 @@ def openssl_problem() -> str | None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     except ssl.SSLError as error:
         return f"{ssl.OPENSSL_VERSION} cannot make a TLS context ({error.strerror}); {_REMEDY}"
+    # `cryptography` brings an OpenSSL of its own, which reads the same openssl.cnf and may fail by itself.
     try:
         hashes.Hash(hashes.SHA256()).finalize()
     except (InternalError, UnsupportedAlgorithm):

@@ -1,4 +1,4 @@
-"""The names of the TLS profiles (PS3.15 annex B). What each of them sets is in `proxy.tls.profiles`."""
+"""The names of the TLS profiles (PS3.15 annex B). Their settings are in `proxy.tls.profiles`."""
 
 from typing import Literal
 
@@ -11,5 +11,5 @@ ProfileName = Literal[
     "legacy-aes",
 ]
 DEFAULT_PROFILE_NAME: ProfileName = "bcp195-rfc8996"
-#: TLS 1.0 and SHA-1 handshakes: not without `networks` on the listener.
+#: These profiles allow TLS 1.0 with SHA-1 handshakes, so a listener with one of them needs `networks`.
 LEGACY_PROFILES: frozenset[ProfileName] = frozenset({"legacy-bcp195", "legacy-aes"})

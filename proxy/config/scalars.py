@@ -80,7 +80,7 @@ def integer(minimum: int, maximum: int) -> Callable[[object], int]:
 
 
 def boolean(value: object) -> bool:
-    """Read `true` or `false`. The other spellings of YAML (`yes`, `ON`) are errors: readers disagree on them."""
+    """Read `true` or `false`. The other spellings of YAML (`yes`, `ON`) are errors, as YAML 1.1 and 1.2 disagree."""
     text = scalar(value)
     if text not in ("true", "false"):
         raise ValueError(f"{shown(text)}: write true or false")
@@ -88,7 +88,7 @@ def boolean(value: object) -> bool:
 
 
 def name(value: object) -> str:
-    """Read a name that the administrator gives. Metric labels, logs and command lines contain it as it is."""
+    """Read a name that the administrator gives. It needs no quoting in metric labels, logs and command lines."""
     text = scalar(value)
     if _NAME.fullmatch(text) is None:
         raise ValueError(
@@ -154,7 +154,7 @@ def spki_pin(value: object) -> str:
 
 
 def uid_or_keyword(value: object) -> str:
-    """Read a UID (PS3.5 9.1) or what may be the keyword of one (PS3.6)."""
+    """Read a UID (PS3.5 9.1), or a word that may be the keyword of a UID (PS3.6)."""
     text = scalar(value)
     if (len(text) <= 64 and _UID.fullmatch(text)) or _KEYWORD.fullmatch(text):
         return text
@@ -162,7 +162,7 @@ def uid_or_keyword(value: object) -> str:
 
 
 def moment(value: object) -> float:
-    """Read an ISO date, or date and time, as seconds since the epoch. Default: midnight, UTC."""
+    """Read an ISO date, or date and time, as seconds since the epoch. Without a time: midnight; without a zone: UTC."""
     text = scalar(value)
     try:
         when = datetime.datetime.fromisoformat(text)

@@ -11,14 +11,14 @@ _NULL = {"type": "null"}
 
 
 class _Definitions(GenerateJsonSchema):
-    """Names each definition for its block in the file: `Listener`, not `ListenerModel`."""
+    """Gives each definition the name of its block in the file: `Listener`, not `ListenerModel`."""
 
     def normalize_name(self, name: str) -> str:
         return super().normalize_name(name).removesuffix("Model")
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) for editors and pipelines. It expresses less than `dicomgate check` checks."""
+    """Return the JSON Schema (2020-12) for editors and pipelines. `dicomgate check` checks more than it can express."""
     schema = Configuration.model_json_schema(by_alias=True, schema_generator=_Definitions)
     defaults = copy.deepcopy(schema["$defs"]["Tenant"])
     defaults.pop("required")
@@ -37,7 +37,7 @@ def _as_written(node: object) -> None:
     if not isinstance(node, dict):
         return
     if isinstance(node.get("title"), str):
-        del node["title"]  # pydantic makes it from the name of the key
+        del node["title"]  # pydantic derives it from the key, so it adds nothing
     takes_null = {"const": None} in node.get("anyOf", ())
     if node.get("default") in ([], {}) or (node.get("default") is None and not takes_null):
         node.pop("default", None)

@@ -1,9 +1,9 @@
-"""YAML text to a tree in which every scalar is still text and every node knows its position.
+"""Parses YAML into a tree in which every scalar is still text and every node knows its position.
 
 No scalar is resolved: `0123`, `ON` and `22:30` stay as written until the type of their key reads them. Anchors,
 aliases, tags, directives, a second document, a key set twice and an empty list or mapping are errors.
 
-Built from parser events. `yaml.compose` would give nodes with positions for less code, but
+The tree is built from parser events. `yaml.compose` would give nodes with positions for less code, but
 - it recurses once per level, so that deep nesting exhausts the stack; here depth is checked as a node opens;
 - it puts the node of an anchor in the place of each alias, so that a few lines make a graph that takes exponential
   time to walk; here an alias is an error at its position.
@@ -22,6 +22,7 @@ MAXIMUM_KEY_LENGTH = 256
 
 Problem = Callable[[str, "Mark", str], None]  # code, mark, message
 
+# The characters that YAML 1.1 does not call printable, and U+FEFF. Found here, they have a position for the finding.
 _NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _NULLS = frozenset({"null", "~"})
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where PyYAML was built with it
@@ -43,7 +44,7 @@ class Mark(NamedTuple):
 
 
 class Text(str):
-    """A scalar as written. `plain`: without quotes; only then may it mean null."""
+    """A scalar as written. `plain`: it has no quotes. Only a plain text can mean null."""
 
     mark: Mark
     plain: bool
@@ -84,9 +85,9 @@ Node = Text | Items | Block
 
 
 def parse(data: bytes, file: str, problem: Problem) -> Block | None:
-    """Return the mapping in a configuration file, or None if it contains none that can be read.
+    """Return the mapping in a configuration file, or None if the file contains no readable one.
 
-    Errors go to `problem`. A tree that is returned in spite of errors is fit only for finding more of them.
+    Errors go to `problem`. After an error, use the returned tree only to find further errors.
     """
     top = Mark(file, 1, 1)
     try:
@@ -122,7 +123,8 @@ def parse(data: bytes, file: str, problem: Problem) -> Block | None:
 
 
 def _in_words(error: yaml.MarkedYAMLError, text: str) -> str:
-    """The parser's message with a hint. It often notices an open quote or bracket only many lines after it."""
+    """Return the parser's message with a hint."""
+    # The parser often notices an open quote or bracket many lines later, so the hint names the line where it begins.
     problem = str(error.problem or error.context)
     at, begin = error.problem_mark or error.context_mark, error.context_mark
     if at is None:
@@ -145,8 +147,8 @@ class _TooDeep(Exception):
 class _Builder:
     """Turns the parser events of one file into nodes, without recursion.
 
-    `open` is the path of collections that have begun. `keys`, parallel to it, has the key of each open mapping that
-    waits for its value: in a mapping the events of keys and values alternate.
+    `open` is a stack of the collections that have begun and not ended. `keys` is parallel to it: for a mapping, the key
+    that waits for its value, or None. In a mapping the events of keys and values alternate.
     """
 
     def __init__(self, file: str, problem: Problem) -> None:
@@ -187,6 +189,7 @@ class _Builder:
         mark = self._mark(event)
         if isinstance(event, yaml.AliasEvent):
             self.problem("E104", mark, "YAML aliases are not supported: write the value out")
+            # Something must take the place of the value, or the next key would be taken for it.
             self._place(Text("", mark, plain=True))
             return
         if event.anchor is not None:
@@ -223,4 +226,6 @@ class _Builder:
             self.keys[-1] = node
         else:
             self.problem("E110", node.mark, f"a key must be a text of at most {MAXIMUM_KEY_LENGTH} characters")
+            # An empty stand-in, so that the next node is this key's value. A collection used as a key is still on
+            # `open` and collects its own items.
             self.keys[-1] = Text("", node.mark, plain=True)

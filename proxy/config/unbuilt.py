@@ -1,7 +1,7 @@
-"""Keys of the configuration whose feature this version does not have. A line is removed when its feature is built.
+"""Keys of the configuration whose feature this version does not have. Remove a line of the table with its feature.
 
-Each line: a path, and the values that request nothing (the default and its equivalents). Any other value is an error,
-because a setting must never be ignored silently.
+Each line has a path, and the values that request nothing (the default and its equivalents). Any other value is an
+error, because a setting must never be ignored silently.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ UNBUILT: dict[str, tuple[object, ...]] = {
 
 
 def check_unbuilt(configuration: Configuration, root: Block, report: Findings) -> None:
-    """Report each setting that this version would not obey."""
+    """Report each setting that requests a feature of the table."""
     for pattern, harmless in UNBUILT.items():
         for path, value in _values(configuration, tuple(pattern.split("."))):
             if value in harmless:

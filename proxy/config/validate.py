@@ -1,4 +1,4 @@
-"""From the tree to the models. Errors of pydantic become findings with position, key and a sentence."""
+"""Turns the tree into the models. Errors of pydantic become findings with position, key and a sentence."""
 
 import itertools
 import types
@@ -15,7 +15,9 @@ from proxy.config.nearest import did_you_mean
 from proxy.config.quoting import shown
 from proxy.config.tree import Block
 
-_MISSPELT = 0.85  # a likeness of at least this is a misspelling; below it, the same word elsewhere is likelier meant
+# From this likeness on (0 to 1) an unknown key counts as a misspelling. Below it, a key with exactly this name in
+# another mapping is the better suggestion.
+_MISSPELT = 0.85
 _PLACES_NAMED = 3  # at most, for a key that many mappings have
 
 
@@ -68,7 +70,7 @@ def _unknown_key(location: tuple[int | str, ...]) -> str:
 
 
 def _belongs_under(key: str, location: tuple[int | str, ...]) -> str:
-    """`; it belongs under listeners.*.tls`: of the mappings with that key, those nearest to `location`."""
+    """Return e.g. `; it belongs under listeners.*.tls`, with the mappings nearest to `location` that have the key."""
     places = [place for name, place in _places(Configuration, ()) if name == key]
     common = [_common(place, location) for place in places]
     near = [place for place, shared in zip(places, common, strict=True) if shared == max(common)]
@@ -77,7 +79,7 @@ def _belongs_under(key: str, location: tuple[int | str, ...]) -> str:
 
 
 def _common(place: tuple[str, ...], location: tuple[int | str, ...]) -> int:
-    """The number of steps from the top that the two paths share; `*` stands for any step."""
+    """Return the number of steps from the top that the two paths share. `*` stands for any step."""
     pairs = zip(place, location, strict=False)
     return len(list(itertools.takewhile(lambda pair: pair[0] in ("*", pair[1]), pairs)))
 
@@ -97,7 +99,7 @@ def _places(annotation: Any, place: tuple[str, ...]) -> Iterator[tuple[str, tupl
 
 
 def _keys(annotation: Any, location: tuple[int | str, ...]) -> list[str]:
-    """The keys of the model at `location`."""
+    """Return the keys of the model at `location`, or of all models there for a union."""
     models = [
         found for found in _step(annotation, location) if isinstance(found, type) and issubclass(found, BaseModel)
     ]
@@ -105,7 +107,7 @@ def _keys(annotation: Any, location: tuple[int | str, ...]) -> list[str]:
 
 
 def _step(annotation: Any, location: tuple[int | str, ...]) -> list[Any]:
-    """The types at `location` below a type; several for a union."""
+    """Return the types at `location` below a type: several for a union, none if the location does not exist."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         # In a location of pydantic the tag of a discriminated union is a step of its own, which the text does not have.

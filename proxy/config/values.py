@@ -1,4 +1,4 @@
-"""The checked configuration as plain frozen values: what a worker gets. No defaults here: the models have them.
+"""The checked configuration as plain frozen values, for the workers. The models have the defaults, not these values.
 
 Durations are seconds (`math.inf` for `never`), sizes are bytes. Files are read once, when the configuration is loaded;
 their content travels inside these values, so that a generation never mixes old and new files. This module imports
@@ -84,7 +84,7 @@ class Server:
 
     @property
     def label(self) -> str:
-        """The server's name in metrics and records: `host:port`, as in the configuration."""
+        """The name of the server in metrics and records: `host:port`, as in the configuration."""
         return format_endpoint(self.host, self.port)
 
 
@@ -103,7 +103,7 @@ class UpstreamTls:
     where: str = field(default="", compare=False)
 
     def name_of(self, server: Server) -> str:
-        """The name sent to `server` as SNI and required in its certificate; a host name has no trailing dot."""
+        """Return the name that is sent to `server` as SNI and required in its certificate, without a trailing dot."""
         return self.server_name or server.host.removesuffix(".")
 
 
@@ -178,8 +178,8 @@ class Log:
     access_path: str
 
 
-#: The default of `control`: verbs look here without reading a configuration, and the gateway runs without a control
-#: socket where this one cannot be created (another path that fails ends the start).
+#: The default of `control`. Verbs use it without reading a configuration. If this socket cannot be created, the gateway
+#: runs without one; if a configured path fails, the start ends.
 DEFAULT_CONTROL = "/run/dicomgate/control.sock"
 
 
