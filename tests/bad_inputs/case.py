@@ -19,7 +19,7 @@ from tests.support.stopwatch import Stopwatch
 
 _MEASURED = 20  # times at the most that the healthy client is looked at, on a machine that is busy with something else
 PROMPT = 1.0  # seconds: what the rows call at once
-GIVEN_BACK = 2.0  # seconds after the last hostile socket (docs/robustness.md, common to every row)
+GIVEN_BACK = 2.0  # seconds after the last hostile socket (docs/robustness.md, "Common to the rows of tests/bad_inputs")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ CLOSE = 0.3  # timeouts.close
 
 
 class Owner:
-    """The association of a relay: keeps what the relay reports."""
+    """The association of a relay: keeps the reports of the relay."""
 
     def __init__(self) -> None:
         self.ended = asyncio.get_running_loop().create_future()
@@ -84,7 +84,7 @@ class Bed:
 
 
 def tcp_pair(far_buffer: int | None = None) -> tuple[socket.socket, socket.socket]:
-    """The near and the far end of a connection; `far_buffer`: bytes that the far one takes without being read."""
+    """Return the near and the far end of a connection. `far_buffer`: bytes that the far end takes unread."""
     far = socket.socket()
     if far_buffer is not None:
         far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, far_buffer)
@@ -101,9 +101,10 @@ def tcp_pair(far_buffer: int | None = None) -> tuple[socket.socket, socket.socke
 async def bed(
     after_answer: bytes = b"", *, requestor_reads: bool = True, rules: frozenset[int] = EVERY_REQUEST
 ) -> AsyncIterator[Bed]:
-    """A relay that has started; `after_answer` are the bytes that the upstream sent after its A-ASSOCIATE-AC.
+    """Start a relay. `after_answer`: the bytes that the upstream sent after its A-ASSOCIATE-AC.
 
-    `requestor_reads` False: it has a large answer before it, and does not read.
+    `requestor_reads` False: the requestor reads nothing, and its buffers are full. At the end both legs must be closed
+    and forgotten by the poller.
     """
     loop = asyncio.get_running_loop()
     poller = Poller(loop)
@@ -144,7 +145,7 @@ def fill(leg: Leg) -> None:
 
 
 async def turns(count: int = 20) -> None:
-    """Let the event loop do what is to be done, this often."""
+    """Give the event loop `count` turns."""
     for _ in range(count):
         await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""The stage that dials: every address gets its share of the time, and only the upstream's silence is a timeout."""
+"""The stage that dials: each address gets its share of the time, and only silence of the upstream is a timeout."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ SECURE = dataclasses.replace(PACS, tls=UpstreamTls("bcp195-rfc8996", ca=file(ROO
 
 @contextlib.contextmanager
 def never_accepting() -> Iterator[Destination]:
-    """An address whose queue is full: SYNs are dropped there, so a connect goes on for ever."""
+    """An address whose queue is full: the kernel drops further SYNs, so a connect never ends."""
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(3):
@@ -80,7 +80,7 @@ def serving(issued: certs.Issued) -> Iterator[Destination]:
 
 
 class Dialling:
-    """The surroundings of a dial. `results` are the attempts that it counted."""
+    """The station, the account and the dialler of one dial. `results`: the attempts that it counted."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Dialling:
         config: Any = SimpleNamespace(
             timeouts=defaults.timeouts(upstream_connect=seconds), limits=defaults.limits(), listeners=listeners
         )
-        # Of a pool, each server has one of the addresses.
+        # In a pool each server has one of the addresses; a single server has them all.
         of = dict(zip(upstream.servers, destinations, strict=False)) if upstream is POOL else {}
         resolver = SimpleNamespace(known=lambda server: (of[server],) if of else destinations)
         table = SharedTable.create(1, 8)
@@ -160,7 +160,7 @@ async def dialling(
         poller.close()
 
 
-async def test_an_address_that_swallows_everything_leaves_the_next_its_share() -> None:
+async def test_an_address_that_drops_syns_leaves_the_next_its_share() -> None:
     with never_accepting() as hole, accepting() as good:
         async with dialling(hole, good, seconds=0.2) as d, asyncio.timeout(5):
             leg = await d.dial()
@@ -186,7 +186,7 @@ async def test_a_dead_server_is_passed_over_by_the_next_dial() -> None:
             assert d.results == ["refused", "ok", "ok"]
 
 
-async def test_a_server_that_swallows_everything_leaves_the_next_its_part() -> None:
+async def test_a_server_that_drops_syns_leaves_the_next_its_share() -> None:
     with never_accepting() as hole, accepting() as good:
         async with dialling(hole, good, seconds=0.2, upstream=POOL) as d, asyncio.timeout(5):
             (await d.dial()).close()
@@ -203,7 +203,7 @@ async def test_a_pool_whose_servers_have_all_failed_is_refused_without_a_dial() 
             assert d.results == ["refused", "refused"]
 
 
-async def test_where_none_answers_the_refusal_names_them_all() -> None:
+async def test_if_no_address_answers_the_refusal_names_them_all() -> None:
     with refusing() as one, refusing() as other:
         async with dialling(one, other) as d:
             with pytest.raises(Refused, match=f"{one}: Connection refused; {other}: Connection refused") as raised:
@@ -223,7 +223,7 @@ async def test_a_requestor_that_leaves_is_no_timeout_of_the_upstream() -> None:
 
 
 async def test_a_connection_that_cannot_be_watched_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system may have no memory for it; an unclosed socket would keep its descriptor until somebody collects it."""
+    """The system may have no memory for it. An unclosed socket would keep its descriptor until it is collected."""
     begun: list[socket.socket] = []
 
     def begin(destination: Destination, source: str | None) -> socket.socket:
@@ -255,7 +255,7 @@ async def test_a_server_that_fails_in_tls_leaves_its_place_to_the_next() -> None
                 await turns()
 
 
-async def test_where_one_of_them_failed_in_tls_the_refusal_says_so() -> None:
+async def test_if_one_of_them_failed_in_tls_the_refusal_says_so() -> None:
     with serving(WRONG) as wrong, refusing() as refused:
         async with dialling(wrong, refused, upstream=SECURE) as d:
             words = f"{wrong}: the server's certificate is not accepted: .*; {refused}: Connection refused"
@@ -279,7 +279,7 @@ async def test_a_requestor_that_leaves_within_the_handshake_leaves_nothing_open(
 
 
 def _our(destination: Destination) -> Listener:
-    """The listener of this gateway that is there."""
+    """Return a listener of this gateway at `destination`."""
     return Listener("plain", (destination.address[:2],), ListenerPolicy("plain", ()))
 
 
@@ -293,10 +293,10 @@ async def test_a_listener_of_ours_is_not_dialled() -> None:
             assert d.results == ["loop"]
 
 
-async def test_a_pool_goes_on_without_a_listener_of_ours() -> None:
+async def test_a_pool_goes_on_to_the_server_after_a_listener_of_ours() -> None:
     with accepting() as own, accepting() as good, refusing() as dead:
         async with dialling(own, good, upstream=POOL, listeners=(_our(own),)) as d:
-            for _ in range(2):  # it has not failed: it is asked about each time
+            for _ in range(2):  # a listener of ours counts as no failure: it is found again each time
                 (await d.dial()).close()
             assert d.results == ["loop", "ok"] * 2
         async with dialling(own, dead, upstream=POOL, listeners=(_our(own),)) as d:
@@ -305,7 +305,7 @@ async def test_a_pool_goes_on_without_a_listener_of_ours() -> None:
             assert raised.value.reason is Reason.UPSTREAM_UNAVAILABLE
 
 
-async def test_the_other_addresses_of_its_name_are_dialled() -> None:
+async def test_the_other_addresses_of_a_name_with_a_listener_of_ours_are_dialled() -> None:
     with accepting() as own, accepting() as good:
         async with dialling(own, good, listeners=(_our(own),)) as d:
             (await d.dial()).close()

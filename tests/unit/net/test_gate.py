@@ -52,13 +52,13 @@ class Bed:
         return turns
 
     def event(self) -> int:
-        """How many connections are taken from the queue."""
+        """Return how many connections the gate takes from the queue for one event."""
         before = self._accepted
         self.gate.ready(IN)
         return self._accepted - before
 
     def another_takes_one(self) -> None:
-        """A connection waits, and is taken in the first turn of the others."""
+        """Let another worker take a connection in the first turn of the others."""
         self.connect()
         before = self._accepted
         self.gate.ready(IN)
@@ -84,7 +84,7 @@ def test_a_worker_that_is_not_ahead_accepts_at_once(bed: Bed) -> None:
     assert [bed.turns_of_others() for _ in range(3)] == [0, 0, 0]
 
 
-def test_what_another_took_does_not_count_against_the_next_connection(bed: Bed) -> None:
+def test_a_connection_that_another_took_does_not_count_against_the_next(bed: Bed) -> None:
     for _ in range(5):
         bed.another_takes_one()
     assert bed.turns_of_others() == PATIENCE
@@ -96,7 +96,7 @@ def test_a_busy_worker_has_more_than_one_turn_and_one_that_hangs_has_one(bed: Be
     assert bed.turns_of_others() == PATIENCE
 
 
-def test_one_is_let_in_at_a_time_and_those_who_are_refused_are_not_counted(bed: Bed) -> None:
+def test_one_event_lets_in_one_connection_and_refused_ones_do_not_count(bed: Bed) -> None:
     bed.ahead = False
     for _ in range(50):
         bed.connect()
@@ -111,3 +111,4 @@ def test_a_gate_that_was_closed_meanwhile_stays_closed(bed: Bed) -> None:
     bed.gate.ready(IN)
     bed.gate.close()
     bed._timers.pop()()
+    assert not bed.gate._open

@@ -18,10 +18,10 @@ from tests.unit.tls.test_endpoint import connected
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["by reading", "by the owner"])
-async def test_an_acknowledgement_is_asked_for_where_less_came_than_was_asked_for(
+async def test_a_read_that_does_not_fill_its_buffer_is_acknowledged(
     at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sender of more has been acknowledged by TCP's own rules, and its next bytes are there already."""
+    """A sender of more is acknowledged by TCP's own rules, and its next bytes are there already."""
     asked: list[object] = []
     monkeypatch.setattr(module, "acknowledge_promptly", asked.append)
     monkeypatch.setattr(module, "_PLAIN_END", module._HEADROOM + 1000)
@@ -40,7 +40,7 @@ async def test_an_acknowledgement_is_asked_for_where_less_came_than_was_asked_fo
             found.append((size, len(asked)))
     leg.close()
     poller.close()
-    # Where nothing came the owner asks all the same: what it waits for may be held back by the sender.
+    # The owner asks for an ACK even if nothing came: the sender may hold back the bytes that it waits for.
     assert found == [(1000, 0), (1000, 0), (500, 1), (0, 1 if at_once else 2)]
 
 
@@ -48,11 +48,11 @@ LITTLE = 4 * 1024
 
 
 def unread(sock: socket.socket) -> int:
-    """Bytes that wait in a socket."""
+    """Return how many bytes wait in a socket."""
     return int(struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0])
 
 
-async def test_much_is_read_at_once_from_who_sends_data_on_an_association_alone() -> None:
+async def test_only_bulk_data_on_an_association_is_read_in_large_pieces() -> None:
     """KeyUpdates and tiny records carry little data and cost a thousand times as much to read."""
     poller = Poller(asyncio.get_running_loop())
     near, far = tcp_pair()
@@ -61,7 +61,7 @@ async def test_much_is_read_at_once_from_who_sends_data_on_an_association_alone(
     leg.tls, sender = connected()
 
     def read(records: int, size: int) -> list[int]:
-        """How much of the wire each read takes, when so many records of that size have come."""
+        """Return how many wire bytes each read takes when `records` records of `size` bytes have come."""
         wire = b""
         for _ in range(records):
             sender.encrypt(memoryview(bytes(size)))

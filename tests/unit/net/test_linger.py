@@ -54,7 +54,7 @@ class Clock:
         self.reports.append(context)
 
     def run_until(self, end: float) -> None:
-        """Fire what is due up to `end`; fails where timers follow one another without end."""
+        """Fire the timers due up to `end`. Fails if each timer starts another at once."""
         while self._timers and self._timers[0][0] <= end:
             self.now, _, timer = heapq.heappop(self._timers)
             if timer.callback is not None:
@@ -93,7 +93,7 @@ class Stub:
 
 
 class Ending:
-    """A leg on its way out, on a clock of its own. `ends` counts how often its end was told."""
+    """A leg that is being closed, on a clock of its own. `ends`: how often its end was reported."""
 
     def __init__(self, timeout: float = CLOSE, unacknowledged: float = UNACKNOWLEDGED, *, by_reset: bool) -> None:
         self.clock = Clock()
@@ -116,13 +116,13 @@ def test_waiting_for_a_peer_that_acknowledges_nothing_is_no_busy_wait(timeout: f
     ending = Ending(timeout, by_reset=by_reset)
     ending.clock.run_until(UNACKNOWLEDGED - 1)
     assert not ending.leg.closed
-    assert ending.clock.fired < UNACKNOWLEDGED + 10, "a look in a second"
+    assert ending.clock.fired < UNACKNOWLEDGED + 10, "at most one check a second"
     ending.clock.run_until(UNACKNOWLEDGED + CLOSE)
     assert ending.leg.closed
     assert ending.ends == 1
 
 
-def test_what_is_delivered_is_not_waited_for_beyond_the_timeout() -> None:
+def test_a_delivered_answer_is_not_waited_for_beyond_the_timeout() -> None:
     ending = Ending(by_reset=False)
     ending.leg.undelivered_bytes = 0
     ending.clock.run_until(CLOSE - 0.1)
@@ -132,15 +132,15 @@ def test_what_is_delivered_is_not_waited_for_beyond_the_timeout() -> None:
     assert ending.ends == 1
 
 
-def test_who_has_no_such_patience_to_claim_gets_the_timeout_and_no_more() -> None:
-    """As after a refusal: otherwise a peer could delay the close by withholding acknowledgements."""
+def test_without_time_for_acknowledgements_the_timeout_closes() -> None:
+    """As after a refusal. Otherwise a peer could delay the close by withholding acknowledgements."""
     ending = Ending(unacknowledged=0, by_reset=False)
     ending.clock.run_until(CLOSE)
     assert ending.leg.closed
     assert ending.ends == 1
 
 
-def test_a_reset_comes_soon_behind_the_delivery() -> None:
+def test_a_reset_comes_soon_after_the_delivery() -> None:
     ending = Ending(by_reset=True)
     ending.clock.run_until(100)
     assert not ending.leg.closed
@@ -162,7 +162,7 @@ def test_a_bug_in_a_timer_closes_the_leg(by_reset: bool, monkeypatch: pytest.Mon
 
 
 def secured() -> tuple[TlsEndpoint, TlsEndpoint]:
-    """The server's and the client's side after their handshake."""
+    """Return the server's and the client's endpoint after their handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0
     load_key_pair(context, tls_pair.key_pair(certs.self_signed("gateway")))
@@ -185,7 +185,9 @@ def goodbye(client: TlsEndpoint) -> bytes:
 
 
 @pytest.mark.parametrize("last", [garbage, goodbye])
-async def test_after_the_end_of_tls_it_is_read_on_to_the_end_of_the_wire(last: Callable[[TlsEndpoint], bytes]) -> None:
+async def test_after_the_end_of_tls_the_leg_is_read_to_the_end_of_the_wire(
+    last: Callable[[TlsEndpoint], bytes],
+) -> None:
     """A close with unread input would be a RST, which destroys the alert that says what was wrong."""
     loop = asyncio.get_running_loop()
     poller = Poller(loop)
@@ -216,8 +218,8 @@ async def test_after_the_end_of_tls_it_is_read_on_to_the_end_of_the_wire(last: C
 
 
 @pytest.mark.parametrize("by_reset", [False, True], ids=["linger", "reset"])
-def test_a_bug_that_cannot_even_be_told_closes_the_leg(by_reset: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where memory is missing, the report of it is what fails next."""
+def test_a_bug_that_cannot_even_be_reported_closes_the_leg(by_reset: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If memory is short, the report of the failure fails next."""
     ending = Ending(by_reset=by_reset)
 
     def fail(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which requests count as alike, and how a question of the gateway is recognised."""
+"""The identity of requests, and the recognition of a probe of the gateway."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +31,7 @@ def test_requests_are_alike_by_titles_and_contexts() -> None:
     assert request_key(bytes(bytearray(requests[0]))) == request_key(requests[0])
 
 
-def test_what_waits_for_an_answer_is_counted_over_all_workers() -> None:
+def test_requests_that_wait_for_an_answer_are_counted_over_all_workers() -> None:
     table = table_for(defaults.limits(), (TENANT,), 2)
     workers = [Counts(defaults.limits(), table, slot, (0, 1)) for slot in (0, 1)]
 
@@ -44,7 +44,7 @@ def test_what_waits_for_an_answer_is_counted_over_all_workers() -> None:
 
     first, second = asked(0, b"a"), asked(1, b"a")
     assert (first.pending_duplicates, second.pending_duplicates, asked(0, b"b").pending_duplicates) == (0, 1, 0)
-    # Whoever is refused is not counted: the tenant has no room.
+    # A refused request is not counted: the tenant has no room.
     assert asked(0, b"a").pending_duplicates == 0
     workers[0].associated(first)
     workers[0].disconnect(first)
@@ -63,7 +63,7 @@ def test_a_loop_is_suspected_before_the_limit_of_its_address_ends_it(address_lim
     assert LoopGuard(config, Probes(SharedTable.create(1, 8)), events)._many == many
 
 
-def test_only_a_question_of_ours_is_recognised() -> None:
+def test_only_a_probe_of_ours_is_recognised() -> None:
     probes = Probes(SharedTable.create(1, 8))
     config: Any = SimpleNamespace(listeners=(), limits=defaults.limits())
     events: Any = None
@@ -71,7 +71,7 @@ def test_only_a_question_of_ours_is_recognised() -> None:
     request = encode_associate_rq("PACS", "CT1", CONTEXTS)
     question = rename_implementation(request, parse_associate_rq(request), "LOOP-0123456789a")
     guard.recognise(parse_associate_rq(request))
-    guard.recognise(parse_associate_rq(question))  # no question is open
+    guard.recognise(parse_associate_rq(question))  # no probe is open
     far = 1e12  # later than any clock
     assert probes.begin(key_of("way"), b"LOOP-0123456789a", far, 1.0)
     guard.recognise(parse_associate_rq(request))

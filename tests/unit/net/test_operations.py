@@ -1,4 +1,4 @@
-"""From a decision to what may pass on a live association: by class, by destination, and after a reload."""
+"""The rules of a live association that follow from a decision: by class, by destination, and after a reload."""
 
 import dataclasses
 from typing import Any
@@ -73,7 +73,7 @@ def passes(inspection: Inspection, encoded: bytes, context_id: int = 1) -> bool:
 @pytest.mark.parametrize(
     ("words", "listed", "context", "field", "named", "allowed"),
     [
-        # What a modality may ask of the worklist must not become a query of studies.
+        # A modality may query the worklist. On that context it must not query studies.
         (["modality"], None, WORKLIST, C_FIND, WORKLIST, True),
         (["modality"], None, WORKLIST, C_FIND, FIND, False),
         (["worklist", "find"], None, WORKLIST, C_FIND, FIND, True),
@@ -96,7 +96,7 @@ def passes(inspection: Inspection, encoded: bytes, context_id: int = 1) -> bool:
         (["ups"], [UPS_PULL], UPS_PULL, N_ACTION, UPS_PUSH, True),
     ],
 )
-def test_the_class_that_a_request_names_is_judged_too(
+def test_the_sop_class_of_a_command_is_judged_too(
     words: list[str], listed: list[str] | None, context: str, field: int, named: str, allowed: bool
 ) -> None:
     request = proposing(context)
@@ -149,11 +149,11 @@ def test_after_a_reload_only_what_the_new_rules_allow_passes() -> None:
     )
     assert isinstance(moved, RefusedCommand)
     found = decode_command(command(C_FIND | RESPONSE, sop_class=FIND))
-    assert inspection.response(3, found, from_requestor=False), "what was asked before is still answered"
+    assert inspection.response(3, found, from_requestor=False), "a request from before the reload is still answered"
 
     narrow(inspection, decided(request, "all"), answer_to(request).presentation_contexts, "CT1")
     assert passes(inspection, command(C_FIND, sop_class=FIND), 3)
-    assert not passes(inspection, command(C_STORE, sop_class=CT), 3), "no more than at first"
+    assert not passes(inspection, command(C_STORE, sop_class=CT), 3), "a reload adds nothing to the first decision"
 
 
 def test_after_a_reload_a_context_may_have_lost_its_transfer_syntax() -> None:
@@ -167,7 +167,7 @@ def test_after_a_reload_a_context_may_have_lost_its_transfer_syntax() -> None:
     assert not passes(inspection, command(C_STORE, sop_class=CT))
 
 
-def test_after_a_reload_that_ends_observing_nothing_passes_that_may_not() -> None:
+def test_after_a_reload_that_ends_observing_only_allowed_requests_pass() -> None:
     request = proposing(CT, FIND)
     accept = decided(request, "store", observe_until=NOW + 60)
     inspection = inspection_of(accept, request, answer_to(request), (1, 3), lambda refused: None)

@@ -1,4 +1,4 @@
-"""Readiness of many descriptors: a turn of the event loop has an end, and all get theirs."""
+"""Readiness of many descriptors: one turn of the event loop is bounded, and each descriptor gets its turn."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from proxy.net.poller import EVENTS_PER_TURN, IN, LONGEST_TURN, Poller
 
 
 class Loop:
-    """Turns when it is told to."""
+    """An event loop that makes a turn when the test calls `turn`."""
 
     def add_reader(self, descriptor: int, turn: Any) -> None:
         self.turn = turn
@@ -30,7 +30,7 @@ class Clock:
 
 
 class Ready:
-    """One that is always ready; each call takes so many seconds."""
+    """A handler that is always ready; each call takes `seconds`."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.clock, self.seconds, self.calls = clock, seconds, 0
@@ -65,7 +65,7 @@ def watched(watching: Poller, sockets: ExitStack, handler: Ready) -> Ready:
     return handler
 
 
-def test_what_is_slow_takes_its_turn_and_no_more(clock: Clock, sockets: ExitStack) -> None:
+def test_slow_handlers_do_not_starve_the_others(clock: Clock, sockets: ExitStack) -> None:
     loop: Any = Loop()
     watching = Poller(loop)
     sockets.callback(watching.close)
@@ -79,7 +79,7 @@ def test_what_is_slow_takes_its_turn_and_no_more(clock: Clock, sockets: ExitStac
     assert max(one.calls for one in slow) <= 4
 
 
-def test_what_is_quick_is_handled_together(clock: Clock, sockets: ExitStack) -> None:
+def test_quick_handlers_share_a_turn(clock: Clock, sockets: ExitStack) -> None:
     loop: Any = Loop()
     watching = Poller(loop)
     sockets.callback(watching.close)
@@ -90,8 +90,8 @@ def test_what_is_quick_is_handled_together(clock: Clock, sockets: ExitStack) -> 
     assert min(one.calls for one in quick) >= 9
 
 
-def test_what_was_left_over_is_forgotten_with_its_descriptor(clock: Clock, sockets: ExitStack) -> None:
-    """The next socket with the same number has nothing to do with it."""
+def test_an_event_left_over_is_forgotten_with_its_descriptor(clock: Clock, sockets: ExitStack) -> None:
+    """The next socket with the same number must not get it."""
     loop: Any = Loop()
     watching = Poller(loop)
     sockets.callback(watching.close)

@@ -1,4 +1,4 @@
-"""The relay over real TCP connections on loopback: what each side sees of every way in which an association ends."""
+"""The relay over real TCP connections on loopback: each end of an association, as each side sees it."""
 
 import asyncio
 import socket
@@ -33,19 +33,21 @@ async def test_a_release_ends_it_with_fins() -> None:
         assert await b.ended() == (Ended.RELEASED, None)
 
 
-async def test_a_sender_that_closes_behind_its_release_request_was_released() -> None:
+async def test_a_sender_that_closes_after_its_release_request_was_released() -> None:
     async with bed() as b:
         await b.send(b.requestor, RQ)
         b.requestor.shutdown(socket.SHUT_WR)
         assert await b.rest(b.upstream) == RQ
         await b.send(b.upstream, DATA + RP)
-        assert await b.receive(b.requestor, len(DATA + RP)) == DATA + RP, "the answer still has the way back"
+        assert await b.receive(b.requestor, len(DATA + RP)) == DATA + RP, (
+            "the direction back is still open for the answer"
+        )
         b.upstream.close()
         assert await b.rest(b.requestor) == b""
         assert await b.ended() == (Ended.RELEASED, None)
 
 
-async def test_nobody_closes_after_a_release() -> None:
+async def test_a_release_after_which_neither_side_closes_is_ended_by_the_gateway() -> None:
     async with bed() as b:
         await b.send(b.requestor, RQ)
         await b.receive(b.upstream, len(RQ))
@@ -102,7 +104,7 @@ async def test_a_leg_lost_inside_a_pdu_resets_the_other(side: str, how: str, mis
         await b.ended()
 
 
-async def test_a_leg_lost_inside_a_header_gives_nothing_of_it_away() -> None:
+async def test_nothing_of_a_header_that_is_cut_off_is_forwarded() -> None:
     async with bed() as b:
         await b.send(b.requestor, DATA + DATA[:11])
         b.requestor.close()
@@ -111,7 +113,7 @@ async def test_a_leg_lost_inside_a_header_gives_nothing_of_it_away() -> None:
         assert await b.ended() == (Ended.REQUESTOR_LOST, None)
 
 
-async def test_all_that_was_received_is_delivered_before_the_reset() -> None:
+async def test_everything_received_is_delivered_before_the_reset() -> None:
     wire = DATA * 20_000 + DATA[:-7]  # more than the kernel holds of both connections
     async with bed() as b:
         sending = asyncio.ensure_future(b.send(b.requestor, wire))
@@ -173,7 +175,7 @@ async def test_an_abort_of_ours_waits_for_the_boundary_of_each_leg() -> None:
         assert await b.ended() == (Ended.DISCONNECTED, Reason.DISCONNECTED)
 
 
-async def test_an_abort_of_ours_resets_where_no_boundary_comes() -> None:
+async def test_an_abort_of_ours_resets_if_no_boundary_comes() -> None:
     async with bed() as b:
         await b.send(b.requestor, DATA[:300])
         assert await b.receive(b.upstream, 300) == DATA[:300]
@@ -204,7 +206,7 @@ async def test_an_exception_ends_one_association_alone(monkeypatch: pytest.Monke
         assert len(reports) == 1
 
 
-async def test_who_is_told_of_the_end_late_may_still_speak() -> None:
+async def test_bytes_after_the_fin_of_the_gateway_are_still_read() -> None:
     """`timeouts.close` starts again with the FIN: closing at once would reset a peer that has not read everything."""
     async with bed() as b:
         await b.send(b.requestor, RQ)
@@ -222,7 +224,7 @@ async def test_who_is_told_of_the_end_late_may_still_speak() -> None:
 
 @pytest.mark.parametrize("together", [True, False], ids=["one chunk", "two chunks"])
 @pytest.mark.parametrize("side", ["requestor", "upstream"])
-async def test_what_stands_behind_an_abort_is_nothing_to_anybody(side: str, together: bool) -> None:
+async def test_bytes_after_an_abort_are_ignored(side: str, together: bool) -> None:
     async with bed() as b:
         from_, to = (b.requestor, b.upstream) if side == "requestor" else (b.upstream, b.requestor)
         abort = encode_abort(0, 0)
@@ -230,7 +232,7 @@ async def test_what_stands_behind_an_abort_is_nothing_to_anybody(side: str, toge
         assert await b.rest(to) == DATA + abort
         if not together:
             await b.send(from_, b"\0")
-        assert await b.rest(from_) == b"", "who aborted is told nothing"
+        assert await b.rest(from_) == b"", "nothing is sent to the side that aborted"
         from_.close()
         to.close()
         ended, _ = await b.ended()
@@ -238,7 +240,7 @@ async def test_what_stands_behind_an_abort_is_nothing_to_anybody(side: str, toge
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["one chunk", "two chunks"])
-async def test_what_stands_behind_the_answer_to_a_release_does_not_take_it_back(together: bool) -> None:
+async def test_bytes_after_the_answer_to_a_release_change_nothing(together: bool) -> None:
     async with bed() as b:
         await b.send(b.requestor, RQ)
         assert await b.receive(b.upstream, len(RQ)) == RQ
@@ -254,7 +256,7 @@ async def test_what_stands_behind_the_answer_to_a_release_does_not_take_it_back(
 @pytest.mark.parametrize(
     ("how", "ended"), [("reset", Ended.UPSTREAM_LOST), ("abort", Ended.ABORTED_BY_UPSTREAM), ("silence", Ended.TIMEOUT)]
 )
-async def test_a_release_that_was_not_answered_was_none(how: str, ended: Ended) -> None:
+async def test_an_unanswered_release_request_is_no_release(how: str, ended: Ended) -> None:
     """The requestor closes after its A-RELEASE-RQ, and the upstream does not agree."""
     async with bed() as b:
         await b.send(b.requestor, RQ)
@@ -271,7 +273,7 @@ async def test_a_release_that_was_not_answered_was_none(how: str, ended: Ended) 
 
 
 async def test_a_leg_that_is_to_be_reset_from_the_start_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A violation inside a PDU right after the A-ASSOCIATE-AC: a leg that is not read must not be reported for ever."""
+    """A violation inside a PDU right after the A-ASSOCIATE-AC: the poller must not report the leg in every turn."""
     events = []
     ready = Leg.ready
     monkeypatch.setattr(Leg, "ready", lambda leg, mask: (events.append(leg), ready(leg, mask)))

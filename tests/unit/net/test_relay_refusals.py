@@ -1,4 +1,4 @@
-"""The relay and DIMSE requests that may not pass, over real TCP connections on loopback."""
+"""The relay and DIMSE requests that it refuses, over real TCP connections on loopback."""
 
 import pytest
 
@@ -17,7 +17,7 @@ STORED = message(command(C_STORE | RESPONSE))
 
 
 async def refusal(b: Bed) -> tuple[int, int, int | None]:
-    """The next PDU at the requestor, which must hold one response whole: command field, message id, status."""
+    """Return command field, message id and status of the next PDU at the requestor, which must be one response."""
     header = await b.receive(b.requestor, 12)
     size = int.from_bytes(header[2:6], "big")
     assert (header[0], header[11], size) == (4, 3, int.from_bytes(header[6:10], "big") + 4)
@@ -26,7 +26,7 @@ async def refusal(b: Bed) -> tuple[int, int, int | None]:
     return answer.field, answer.message_id, answer.status
 
 
-async def test_it_is_answered_and_the_association_goes_on() -> None:
+async def test_a_refused_request_is_answered_and_the_association_goes_on() -> None:
     async with bed(rules=ALLOWED) as b:
         await b.send(b.requestor, FIND_MESSAGE + C_ECHO_MESSAGE)
         assert await refusal(b) == (C_FIND | RESPONSE, 7, NOT_AUTHORIZED)
@@ -54,7 +54,7 @@ async def test_a_request_of_the_upstream_is_answered_to_the_upstream() -> None:
 
 
 async def test_the_answer_waits_for_the_end_of_a_message_that_flows_back() -> None:
-    """Between two PDUs of one message it would be taken for a part of that message."""
+    """Between two PDUs of a message the receiver would take it for a part of that message."""
     async with bed(rules=ALLOWED) as b:
         first, rest = C_STORE_MESSAGE[:300], C_STORE_MESSAGE[300:]
         await b.send(b.upstream, first)
@@ -70,8 +70,8 @@ async def test_the_answer_waits_for_the_end_of_a_message_that_flows_back() -> No
         await b.ended()
 
 
-async def test_no_answer_goes_behind_a_release() -> None:
-    """The peer may send data after it was asked for release; who asked may not (PS3.8 section 9.2)."""
+async def test_no_answer_follows_a_release() -> None:
+    """After an A-RELEASE-RQ its receiver may still send data, its sender may not (PS3.8 section 9.2)."""
     async with bed(rules=ALLOWED) as b:
         await b.send(b.upstream, encode_release_rq())
         assert await b.receive(b.requestor, 10) == encode_release_rq()
@@ -84,7 +84,7 @@ async def test_no_answer_goes_behind_a_release() -> None:
         assert await b.ended() == (Ended.RELEASED, None)
 
 
-async def test_an_answer_that_waits_does_not_go_behind_a_release() -> None:
+async def test_a_waiting_answer_does_not_follow_a_release() -> None:
     async with bed(rules=ALLOWED) as b:
         await b.send(b.upstream, C_STORE_MESSAGE[:BEGUN])
         await b.receive(b.requestor, BEGUN)
@@ -100,7 +100,7 @@ async def test_an_answer_that_waits_does_not_go_behind_a_release() -> None:
         assert await b.ended() == (Ended.RELEASED, None)
 
 
-async def test_where_a_part_of_its_pdu_has_gone_both_sides_get_an_abort() -> None:
+async def test_if_a_part_of_its_pdu_was_forwarded_the_association_is_aborted() -> None:
     async with bed(rules=ALLOWED) as b:
         pdvs = C_ECHO_MESSAGE[6:] + encode_p_data(1, 3, FIND)[6:]
         await b.send(b.requestor, b"\x04\x00" + len(pdvs).to_bytes(4, "big") + pdvs)
@@ -133,7 +133,7 @@ async def test_sixteen_answers_wait_and_no_more(asked: int) -> None:
         await b.ended()
 
 
-async def test_any_number_in_one_chunk_is_answered_where_no_answer_has_to_wait() -> None:
+async def test_any_number_in_one_chunk_is_answered_if_no_answer_has_to_wait() -> None:
     async with bed(rules=ALLOWED) as b:
         await b.send(b.requestor, message(command(C_FIND, 7)) * 40)
         for _ in range(40):
@@ -143,7 +143,7 @@ async def test_any_number_in_one_chunk_is_answered_where_no_answer_has_to_wait()
         await b.ended()
 
 
-async def test_who_sends_what_is_refused_and_reads_no_answer_is_ended() -> None:
+async def test_a_peer_that_sends_refused_requests_and_reads_no_answer_is_aborted() -> None:
     async with bed(rules=ALLOWED, requestor_reads=False) as b:
         await b.send(b.requestor, FIND_MESSAGE * 20)
         assert await b.rest(b.upstream) == encode_abort(2, 0)

@@ -1,4 +1,4 @@
-"""The choice of a server, and the failures of servers that all processes know."""
+"""The choice of a server, and the failures of servers that all processes share."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ def test_one_process_alone_tries_a_server_that_failed(table: SharedTable) -> Non
     assert here.admit(OTHER, 101, LEASE)
 
 
-def test_dials_that_were_on_their_way_count_as_one_failure(table: SharedTable) -> None:
+def test_dials_that_were_under_way_together_count_as_one_failure(table: SharedTable) -> None:
     states = ServerStates(table)
     assert states.failed(KEY, 100, 101, alone=False)
     assert not states.failed(KEY, 100.5, 101.2, alone=False)
@@ -97,7 +97,7 @@ def test_a_success_clears_it_for_all(table: SharedTable) -> None:
     assert there.until(KEY) == 131
 
 
-def test_more_failing_servers_than_rows_are_asked_as_ever(table: SharedTable) -> None:
+def test_failing_servers_beyond_the_last_row_are_dialled_as_if_they_did_not_fail(table: SharedTable) -> None:
     states = ServerStates(table)
     keys = [key_of("server", str(number)) for number in range(300)]
     for key in keys:
@@ -108,7 +108,7 @@ def test_more_failing_servers_than_rows_are_asked_as_ever(table: SharedTable) ->
     assert states.failed(keys[-1], 100, 100, alone=False)
 
 
-def test_servers_that_are_named_no_more_keep_no_row(table: SharedTable) -> None:
+def test_servers_that_left_the_configuration_keep_no_row(table: SharedTable) -> None:
     states = ServerStates(table)
     states.checked(server_key(POOL, TWO), down=True)
     for number in range(300):
@@ -119,7 +119,7 @@ def test_servers_that_are_named_no_more_keep_no_row(table: SharedTable) -> None:
     assert not states.failing(server_key(POOL, Server("7", 104)))
 
 
-def test_the_counts_are_untouched_by_it(table: SharedTable) -> None:
+def test_server_states_do_not_overwrite_the_counts(table: SharedTable) -> None:
     states = ServerStates(table)
     for number in range(256):
         states.failed(key_of("server", str(number)), 1e9, 1e9, alone=False)
@@ -168,7 +168,7 @@ def test_a_killed_worker_counts_for_no_server(bed: Bed, table: SharedTable) -> N
     assert bed.counts[0].count(server_key(POOL, TWO)) == 0
 
 
-def test_a_server_without_another_is_tried_each_time_and_shown_as_down(bed: Bed, table: SharedTable) -> None:
+def test_an_only_server_is_tried_each_time_and_its_failures_are_counted(bed: Bed, table: SharedTable) -> None:
     one = bed.workers[0]
     for number in range(1, 5):
         claim = associated(bed)
@@ -180,7 +180,7 @@ def test_a_server_without_another_is_tried_each_time_and_shown_as_down(bed: Bed,
     assert bed.journal.said == []
 
 
-def test_where_all_fail_each_is_tried_every_second_by_one_process(bed: Bed, table: SharedTable) -> None:
+def test_if_all_fail_each_is_tried_every_second_by_one_process(bed: Bed, table: SharedTable) -> None:
     one, two = bed.workers
     claim = associated(bed)
     for _ in range(8):  # long pauses by now
@@ -195,10 +195,10 @@ def test_where_all_fail_each_is_tried_every_second_by_one_process(bed: Bed, tabl
     trial = admitted(one, POOL, ONE, claim)
     assert not two.admit(POOL, ONE, associated(bed, 1)), "one process alone"
     one.reached(trial)
-    assert one.order(POOL) == [ONE], "the other one is left alone again"
+    assert one.order(POOL) == [ONE], "the other one has its own pause again"
 
 
-def test_a_trial_that_is_given_up_is_anybodys(bed: Bed, table: SharedTable) -> None:
+def test_after_an_abandoned_trial_any_process_may_try(bed: Bed, table: SharedTable) -> None:
     one, two = bed.workers
     claim = associated(bed)
     one.failed(admitted(one, POOL, ONE, claim))
@@ -220,7 +220,7 @@ def down(table: SharedTable, *servers: Server) -> ServerStates:
     return states
 
 
-def test_a_verdict_is_news_once(table: SharedTable) -> None:
+def test_a_verdict_of_a_health_check_is_reported_once(table: SharedTable) -> None:
     here, there = ServerStates(table), ServerStates(table)
     assert not here.checked(KEY, down=False)
     assert here.checked(KEY, down=True)
@@ -248,14 +248,14 @@ def test_good_checks_forget_what_failed_before_them_only(table: SharedTable) -> 
     assert not states.failing(KEY)
 
 
-def test_a_server_that_is_down_is_not_asked_however_long_ago(bed: Bed, table: SharedTable) -> None:
+def test_a_server_that_is_down_is_never_dialled_while_another_is_up(bed: Bed, table: SharedTable) -> None:
     down(table, ONE)
     bed.clock.now += 1e6
     assert bed.workers[0].order(CHECKED) == [TWO]
     assert not bed.workers[0].admit(CHECKED, ONE, associated(bed))
 
 
-def test_where_all_are_down_each_is_tried_once_a_second(bed: Bed, table: SharedTable) -> None:
+def test_if_all_are_down_each_is_tried_once_a_second(bed: Bed, table: SharedTable) -> None:
     down(table, ONE, TWO)
     here, there = bed.workers
     assert here.order(CHECKED) == [ONE, TWO]
@@ -275,7 +275,9 @@ def test_the_only_server_that_is_down_is_tried_once_a_second(bed: Bed, table: Sh
     assert there.order(CHECKED_ALONE) == []
     assert 0 < there.next_trial(CHECKED_ALONE) <= 1
     here.reached(trial)
-    assert there.order(CHECKED_ALONE) == []  # it may hang: it has answered nothing so far
+    assert (
+        there.order(CHECKED_ALONE) == []
+    )  # a connection proves nothing: the server may hang and accept no association
     here.accepted(CHECKED_ALONE, "one:104")
     assert there.order(CHECKED_ALONE) == [ONE] and there.admit(CHECKED_ALONE, ONE, associated(bed, 1))
     assert bed.journal.said == [("server_up", "one:104")]

@@ -1,4 +1,4 @@
-"""The worker: what goes wrong with one connection is given back, and costs the others nothing."""
+"""The worker: a connection that fails is released from every count, and costs the others nothing."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ from tests.unit.net.relay_bed import turns
 
 
 class Journal:
-    """Keeps what is written."""
+    """Keeps events and records."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -115,7 +115,7 @@ LIMITS = ["{connections: 1}", "{connections_per_address: 1}", "{handshakes_per_a
 
 
 @pytest.mark.parametrize("limits", LIMITS)
-async def test_a_connection_that_cannot_be_served_is_given_back(
+async def test_a_connection_that_cannot_be_served_is_not_counted(
     limits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shortage = Shortage(monkeypatch)
@@ -127,8 +127,8 @@ async def test_a_connection_that_cannot_be_served_is_given_back(
         assert await b.serves()
 
 
-async def test_a_refusal_that_finds_no_memory_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No memory for its access record, and none for the report of that."""
+async def test_a_refusal_that_finds_no_memory_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no memory for its access record, and none for the report of that failure."""
     async with bed(tmp_path) as b:
 
         def fail(*_: object, **__: object) -> None:
@@ -156,7 +156,7 @@ async def test_a_refusal_whose_answer_cannot_be_sent_is_recorded_all_the_same(
 
 
 async def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even if the attempt to go on fails several times; that is logged once a second."""
+    """The attempt to go on may fail several times. Failures are logged once a second."""
     shortage = Shortage(monkeypatch)
     async with bed(tmp_path) as b:
         shortage.left = 3
@@ -167,7 +167,7 @@ async def test_accepting_goes_on_when_a_shortage_is_over(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("limits", LIMITS)
-async def test_who_was_refused_counts_until_the_connection_is_closed(limits: str, tmp_path: Path) -> None:
+async def test_a_refused_connection_counts_until_it_is_closed(limits: str, tmp_path: Path) -> None:
     """Otherwise one address could hold any number of refused connections."""
     async with bed(tmp_path, limits) as b:
         with b.connect() as sock:
@@ -197,7 +197,7 @@ class Broken:
 
 
 class Sound(Broken):
-    """One in which nothing does."""
+    """An association in which nothing fails."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -227,7 +227,7 @@ async def test_one_association_cannot_keep_the_others_from_their_tick_and_their_
 
 
 class Slow(Sound):
-    """One whose request takes long to read again; refused by the second configuration."""
+    """An association whose request takes long to judge again; the second configuration refuses it."""
 
     def __init__(self, listener: Any, clock: list[float]) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ class Slow(Sound):
         return "refused" if self.decided == 2 else None
 
 
-async def test_others_are_served_between_two_associations_that_are_decided_again(
+async def test_others_are_served_while_many_associations_are_decided_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with bed(tmp_path) as b:
