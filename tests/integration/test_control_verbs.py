@@ -159,7 +159,8 @@ def test_limits_that_cannot_be_counted_wait_for_a_restart(bed: Bed, capsys: Capt
     write_to(bed.path, {**before, "limits": {"connections": 1_000_000}})
     assert bed.main("reload") == 1
     assert (
-        "limits.connections 1000000 and its tenants and peers: restart the gateway to apply" in capsys.readouterr().err
+        "no room for 1000000 connections (limits.connections), the tenants and the peers: restart the gateway to apply"
+        in capsys.readouterr().err
     )
     write_to(bed.path, {**before, "limits": {"connections": 20_000}})
     assert bed.main("reload") == 0
