@@ -1,4 +1,4 @@
-"""`dicomgate demo --once` shows everything, ends by itself with 0 and leaves no process running."""
+"""`dicomgate demo --once` shows every step, ends with exit code 0 and leaves no process."""
 
 import socket
 import sys
@@ -27,7 +27,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, Child]:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Command lines of the processes that work in `folder`."""
+    """Return the command lines of the processes whose working directory is `folder`."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -57,7 +57,7 @@ def test_demo_runs_once(tmp_path: Path) -> None:
     assert (folder / "site/pki/ca.pem").read_bytes() == authority, "the PKI is made once"
 
 
-def test_a_taken_port_is_said_at_once(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, child = run(tmp_path, "demo", "--once", "--dir", "site", "--port", str(taken.getsockname()[1]))
     assert code == 2

@@ -39,7 +39,7 @@ upstreams:
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Writes the configuration with some text replaced; $DICOMGATE_CONFIG names it."""
+    """Return a function that writes the configuration with some text replaced; $DICOMGATE_CONFIG names the file."""
     ca = certs.ca("Device CA")
     names = ["north.example.org", "south.example.org"]
     validity = (certs.now() - certs.DAY, certs.now() + 90 * certs.DAY)

@@ -20,7 +20,7 @@ def check_json(capsys: Capture, *options: str) -> dict[str, Any]:
     return report
 
 
-def test_a_good_configuration_is_told_listener_by_listener(config: Write, capsys: Capture) -> None:
+def test_a_good_configuration_is_printed_listener_by_listener(config: Write, capsys: Capture) -> None:
     assert main(["check", "--strict"]) == 0
     out = capsys.readouterr().out
     assert "listener dicom-tls on 127.0.0.1:2762  [config.yaml:3]\n" in out
@@ -31,7 +31,7 @@ def test_a_good_configuration_is_told_listener_by_listener(config: Write, capsys
     assert out.endswith("0 errors, 0 warnings\n")
 
 
-def test_long_names_do_not_run_into_what_is_said_of_them(config: Write, capsys: Capture) -> None:
+def test_long_names_do_not_run_into_the_text_after_them(config: Write, capsys: Capture) -> None:
     long = "a-very-long-name.rad.example.org"
     config(("aet: CT1", "name: this-machine, aet: CT1"), ("server_names: [north.example.org", f"server_names: [{long}"))
     main(["check"])
@@ -62,7 +62,7 @@ def test_json_has_the_documented_shape(config: Write, capsys: Capture) -> None:
     ]
 
 
-def test_what_is_revoked_is_told(config: Write, capsys: Capture) -> None:
+def test_revocation_is_printed(config: Write, capsys: Capture) -> None:
     path = config(("ca: ca.pem}", f"ca: ca.pem, crl: crl.pem, revoked: [{'ab' * 32}]}}"),
                   ("mode: required", "mode: required, crl_expired: accept"))  # fmt: skip
     device_ca = certs.ca("Device CA")
@@ -118,7 +118,7 @@ def test_an_upstream_in_the_clear_is_marked(config: Write, capsys: Capture) -> N
     )
 
 
-def test_load_balancers_and_how_upstreams_are_dialled_are_told(config: Write, capsys: Capture) -> None:
+def test_load_balancers_and_the_way_to_upstreams_are_printed(config: Write, capsys: Capture) -> None:
     config(
         ("    tls:\n      c", "    proxy_protocol: {trusted: [10.0.0.1, 10.0.1.0/24]}\n    tls:\n      c"),
         ('"10.9.0.1:104"}]', '"10.9.0.1:104"}], send_proxy_protocol: v2, source_address: 127.0.0.1'),
@@ -136,7 +136,7 @@ def test_load_balancers_and_how_upstreams_are_dialled_are_told(config: Write, ca
     }  # fmt: skip
 
 
-def test_health_checks_are_told(config: Write, capsys: Capture) -> None:
+def test_health_checks_are_printed(config: Write, capsys: Capture) -> None:
     config(('"10.9.0.1:104"}]', '"10.9.0.1:104"}], health_check: {type: echo, called_aet: MAIN, interval: 1m}'))
     assert main(["check"]) == 0
     said = "C-ECHO from DICOMGATE to MAIN every 60 s, answered within 3 s; down after 3, up after 2"
@@ -148,7 +148,7 @@ def test_health_checks_are_told(config: Write, capsys: Capture) -> None:
     assert upstream["health_check"]["type"] == "tcp"
 
 
-def test_each_peer_is_told_in_words(config: Write, capsys: Capture) -> None:
+def test_the_permissions_of_each_peer_are_in_words(config: Write, capsys: Capture) -> None:
     config(
         ("aet: CT1, from: [10.1.0.11], allow: [all]", "aet: CT1, from: [10.1.0.11], allow: [modality, move, get], "
          "sop_classes: [Verification, 1.3.12.2.1107.5.9.1], rewrite: {calling_aet: N_CT1}"),
@@ -174,7 +174,7 @@ def test_each_peer_is_told_in_words(config: Write, capsys: Capture) -> None:
     assert (peer["transfer_syntaxes"], peer["move_destinations"]) == ("any", ["self"])
 
 
-def test_what_is_not_looked_at_yet_is_said(config: Write, capsys: Capture) -> None:
+def test_errors_of_form_announce_the_checks_that_follow(config: Write, capsys: Capture) -> None:
     config(("upstream: pacs\n    peers:\n      - {aet: CT1", "upstream: pcs\n    peers:\n      - {aet: CT1"))
     assert main(["check"]) == 2
     assert capsys.readouterr().out.endswith("1 error, 0 warnings\n")
@@ -191,7 +191,7 @@ def test_a_tenant_weaker_than_its_listener_is_a_warning(config: Write, capsys: C
     assert main(["check", "--strict"]) == 1
 
 
-def test_every_error_is_told_like_a_compiler_does(config: Write, capsys: Capture) -> None:
+def test_every_error_has_the_form_of_a_compiler_message(config: Write, capsys: Capture) -> None:
     config(("bind:", "bnd:"), ("aet: CT1", "aet: A-TITLE-THAT-IS-TOO-LONG"))
     assert main(["check"]) == 2
     lines = capsys.readouterr().out.splitlines()
@@ -206,7 +206,7 @@ def test_errors_leave_no_listeners_in_json(config: Write, capsys: Capture) -> No
     assert {finding["code"] for finding in report["findings"]} == {"E201"}
 
 
-def test_what_openssl_cannot_do_is_an_error(config: Write, capsys: Capture) -> None:
+def test_a_certificate_that_openssl_cannot_serve_is_an_error(config: Write, capsys: Capture) -> None:
     # B.3 has no suite for an ECDSA certificate.
     config(("    tls:\n", "    tls:\n      profile: legacy-aes\n"))
     assert main(["check"]) == 2
@@ -236,6 +236,6 @@ def test_a_tenant_that_only_observes_is_noted(config: Write, capsys: Capture) ->
     assert "tenant north lets refusals by policy pass until 2999-01-01 00:00 UTC" in capsys.readouterr().out
 
 
-def test_without_a_file_it_says_what_to_type(tmp_path: Path, capsys: Capture) -> None:
+def test_without_a_file_the_error_names_init(tmp_path: Path, capsys: Capture) -> None:
     assert main(["check", "--config", str(tmp_path / "none.yaml")]) == 2
     assert "dicomgate init" in capsys.readouterr().err

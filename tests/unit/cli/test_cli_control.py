@@ -20,7 +20,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 class FakeGateway:
-    """Answers each request with the next of `answers` and ends after the last. `requests`: all that were received."""
+    """Answers each request with the next of `answers`, and ends after the last one. `requests`: those received."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -123,7 +123,7 @@ def server(name: str, **changes: Any) -> dict[str, Any]:
 # --- reload, drain, stop ----------------------------------------------------------------------------------------------
 
 
-def test_reload_tells_what_the_gateway_says(gateway: FakeGateway, capsys: Capture) -> None:
+def test_reload_prints_the_answer_of_the_gateway(gateway: FakeGateway, capsys: Capture) -> None:
     gateway.answers = [{"ok": True, "message": "generation 2 serves config.yaml"}]
     assert main(["reload"]) == 0
     assert gateway.requests == [{"verb": "reload"}]
@@ -138,7 +138,7 @@ def test_a_reload_that_fails_exits_1_with_the_findings(gateway: FakeGateway, cap
 
 
 @pytest.mark.parametrize("verb", ["drain", "stop"])
-def test_without_wait_one_line_is_said(gateway: FakeGateway, capsys: Capture, verb: str) -> None:
+def test_without_wait_one_line_is_printed(gateway: FakeGateway, capsys: Capture, verb: str) -> None:
     gateway.answers = [{"ok": True, "message": "", "associations": 2}]
     assert main([verb]) == 0
     assert gateway.requests == [{"verb": verb}]
@@ -159,7 +159,7 @@ def test_drain_does_not_take_a_lost_gateway_for_an_empty_one(gateway: FakeGatewa
     assert main(["drain", "--wait"]) == 3
 
 
-def test_stop_waits_until_nobody_listens(gateway: FakeGateway, capsys: Capture) -> None:
+def test_stop_waits_until_the_control_socket_is_closed(gateway: FakeGateway, capsys: Capture) -> None:
     gateway.answers = [{"ok": True, "associations": 1}, status(association("a-1")), status()]
     assert main(["stop", "--wait"]) == 0
     captured = capsys.readouterr()
@@ -178,7 +178,7 @@ def test_stop_waits_until_nobody_listens(gateway: FakeGateway, capsys: Capture) 
         (["--tenant", "hospital", "--peer", "ct"], {"tenant": "hospital", "peer": "ct"}),
     ],
 )
-def test_disconnect_asks_for_what_is_meant(
+def test_disconnect_sends_the_chosen_associations(
     gateway: FakeGateway, capsys: Capture, options: list[str], asked: dict[str, str]
 ) -> None:
     gateway.answers = [{"ok": True, "associations": 3}]
@@ -206,7 +206,7 @@ def test_disconnect_of_nothing_exits_1(gateway: FakeGateway, capsys: Capture) ->
         ["--tenant", "", "--peer", "ct"],
     ],
 )
-def test_disconnect_must_know_what_is_meant(gateway: FakeGateway, options: list[str]) -> None:
+def test_disconnect_without_a_clear_choice_is_a_usage_error(gateway: FakeGateway, options: list[str]) -> None:
     assert main(["disconnect", *options]) == 2
     assert gateway.requests == []
 
@@ -281,7 +281,7 @@ def test_top_shows_the_busiest_first_and_escapes_titles(gateway: FakeGateway, ca
     ]
 
 
-def test_top_knows_no_speed_where_the_clock_was_set_back(gateway: FakeGateway, capsys: Capture) -> None:
+def test_top_shows_no_rate_if_the_clock_was_set_back(gateway: FakeGateway, capsys: Capture) -> None:
     gateway.answers = [status(association("a-1")), status(association("a-1"), time=5.0)]
     assert main(["top", "--once"]) == 0
     assert "1.5     -" in capsys.readouterr().out
@@ -307,7 +307,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_options_come_before_variables_and_these_before_the_default(
+def test_options_win_over_variables_and_variables_over_the_default(
     nowhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (nowhere / "a.yaml").write_text("control: a.sock\n")
@@ -322,7 +322,7 @@ def test_options_come_before_variables_and_these_before_the_default(
     assert find_gateway("d.sock", "a.yaml").path == "d.sock"
 
 
-def test_only_the_key_control_must_be_right(nowhere: Path) -> None:
+def test_only_the_key_control_must_be_correct(nowhere: Path) -> None:
     (nowhere / "config.yaml").write_text("control: g.sock\nlisteners: half a configuration\n")
     assert find_gateway(None, "config.yaml").path == "g.sock"
     (nowhere / "config.yaml").write_text("version: 1\n")
@@ -355,6 +355,6 @@ def test_no_gateway_is_exit_code_3(nowhere: Path, capsys: Capture, verb: str) ->
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\n", b""])
-def test_what_is_no_gateway_is_exit_code_3(gateway: FakeGateway, answer: bytes) -> None:
+def test_a_program_that_is_no_gateway_is_exit_code_3(gateway: FakeGateway, answer: bytes) -> None:
     gateway.answers = [answer]
     assert main(["status"]) == 3

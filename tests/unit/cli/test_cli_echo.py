@@ -92,7 +92,7 @@ def test_a_rejection_says_what_to_do(answer: Reject, words: str) -> None:
         (Verification(Outcome.NOT_DICOM, detail="PDU type 15H"), "if this port speaks TLS"),
     ],
 )
-def test_who_is_not_there_is_told_from_who_is_no_pacs(result: Verification, words: str) -> None:
+def test_the_hint_tells_an_absent_peer_from_one_that_is_no_pacs(result: Verification, words: str) -> None:
     assert words in hint_for(result, tls=False, client_certificate=False)
 
 
@@ -129,7 +129,9 @@ def test_a_wrong_file_is_named_with_its_option(
     assert words in capsys.readouterr().err
 
 
-def test_names_of_strangers_cannot_drive_the_terminal(capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_names_in_certificates_cannot_control_the_terminal(
+    capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     now = datetime.datetime.now(datetime.UTC)
     soon, past = now + datetime.timedelta(days=5, hours=1), now - datetime.timedelta(days=1)
     chain = (

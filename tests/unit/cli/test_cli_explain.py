@@ -63,7 +63,7 @@ def test_a_refusal_names_reason_answer_and_remedy(
     assert "\n  to change    " in out
 
 
-def test_the_peer_that_refuses_is_told_once(config: Write, capsys: Capture) -> None:
+def test_the_peer_that_refuses_is_named_once(config: Write, capsys: Capture) -> None:
     assert main(["explain", *NORTH, "--from", "10.1.0.12", "--calling", "CT1"]) == 1
     (told,) = [line for line in capsys.readouterr().out.splitlines() if "[config.yaml:16]" in line]
     assert told.startswith("  fail         peer              peer CT1: source 10.1.0.12 is not in its from")
@@ -75,7 +75,7 @@ def test_a_certificate_is_judged_without_its_key(config: Write, capsys: Capture,
     assert "client certificate required: verified by OpenSSL" in capsys.readouterr().out
 
 
-def test_a_certificate_that_nobody_asks_for_does_not_count(config: Write, capsys: Capture) -> None:
+def test_a_certificate_that_is_not_asked_for_does_not_count(config: Write, capsys: Capture) -> None:
     config(("mode: optional", "mode: none"))
     assert main(["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1", "--cert", "us1.pem"]) == 0
     assert "does not count: none is asked for here" in capsys.readouterr().out
@@ -91,7 +91,7 @@ def test_tls_to_the_upstream_is_shown(config: Write, capsys: Capture) -> None:
     assert (tls["server_names"], tls["verify_name"], tls["certificate"]) == (["pacs.example.org"], True, None)
 
 
-def test_json_tells_the_same(config: Write, capsys: Capture) -> None:
+def test_json_has_the_same_decision(config: Write, capsys: Capture) -> None:
     arguments = ["explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT9", "--format", "json"]
     assert main(arguments) == 1
     answer = json.loads(capsys.readouterr().out)
@@ -193,7 +193,7 @@ CT1 = ("explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1")
         ([], 0, "  may not      ModalityWorklistInformationModelFind: it needs worklist"),
     ],
 )  # fmt: skip
-def test_what_a_sender_may_do_is_told_and_exit_code_1_where_it_may_not(
+def test_permissions_are_printed_and_a_missing_one_is_exit_code_1(
     config: Write, capsys: Capture, asked: list[str], code: int, told: str
 ) -> None:
     config(VIEWER)
@@ -211,7 +211,7 @@ def test_observe_mode_lets_everything_pass_that_it_says_may_not(config: Write, c
     assert "only because of observe_until" in capsys.readouterr().out
 
 
-def test_json_tells_what_becomes_of_each_proposal(config: Write, capsys: Capture) -> None:
+def test_json_has_the_answer_to_each_proposal(config: Write, capsys: Capture) -> None:
     config(VIEWER)
     assert (
         main([*CT1, "--operation", "echo", "--operation", "mpps", "--move-destination", "X", "--format", "json"]) == 1
@@ -238,7 +238,7 @@ def test_json_tells_what_becomes_of_each_proposal(config: Write, capsys: Capture
         (["--move-destination", "A-TITLE-THAT-IS-TOO-LONG"], "an AE title is 1 to 16"),
     ],
 )
-def test_what_nobody_can_ask_for_is_usage(config: Write, capsys: Capture, asked: list[str], words: str) -> None:
+def test_an_impossible_request_is_a_usage_error(config: Write, capsys: Capture, asked: list[str], words: str) -> None:
     assert main([*CT1, *asked]) == 2
     captured = capsys.readouterr()
     assert words in captured.err

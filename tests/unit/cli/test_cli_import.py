@@ -27,7 +27,9 @@ def told(loaded: Loaded) -> list[str]:
     return [f"{finding.code} {finding.path}" for finding in loaded.findings]
 
 
-def test_it_goes_to_standard_output_and_remarks_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_result_is_on_standard_output_and_remarks_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = write_orthanc(tmp_path, {**ROOM, "DicomAlwaysAllowEhco": False})
     assert main(["import", str(source)]) == 0
     captured = capsys.readouterr()
@@ -40,7 +42,7 @@ def test_it_goes_to_standard_output_and_remarks_do_not(tmp_path: Path, capsys: p
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".yaml"] == ["orthanc.json"]
 
 
-def test_to_a_file_and_never_over_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_file_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, target = write_orthanc(tmp_path, ROOM), tmp_path / "config.yaml"
     assert main(["import", str(source), "--output", str(target)]) == 0
     captured = capsys.readouterr()
@@ -55,7 +57,7 @@ def test_to_a_file_and_never_over_one(tmp_path: Path, capsys: pytest.CaptureFixt
     assert built(target).config is not None
 
 
-def test_a_dangling_link_is_something_that_is_there(tmp_path: Path) -> None:
+def test_a_dangling_link_counts_as_an_existing_file(tmp_path: Path) -> None:
     target = tmp_path / "config.yaml"
     target.symlink_to(tmp_path / "elsewhere")
     assert main(["import", str(write_orthanc(tmp_path, ROOM)), "-o", str(target)]) == 2
@@ -77,7 +79,7 @@ def test_a_folder_with_comments_and_variables(tmp_path: Path, monkeypatch: pytes
     assert [peer.aet for peer in tenant.peers] == [("CT1",), ("*",)]
 
 
-def test_what_reading_brought_up_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_remarks_of_reading_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = '{"Name": "${NOT_SET_ANYWHERE}", "DicomModalities": {}, "DicomModalities": {}}'
     assert main(["import", str(write_orthanc(tmp_path, text))]) == 0
     captured = capsys.readouterr()
@@ -99,7 +101,7 @@ def test_what_reading_brought_up_is_said(tmp_path: Path, capsys: pytest.CaptureF
         ('{"DicomModalities": {"\x1b[31m": 1}}', ["\\x1b[31m"]),
     ],
 )
-def test_bad_input_is_told_with_exit_code_2(
+def test_bad_input_is_reported_with_exit_code_2(
     text: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["import", str(write_orthanc(tmp_path, text)), "-o", str(tmp_path / "config.yaml")]) == 2
@@ -109,7 +111,7 @@ def test_bad_input_is_told_with_exit_code_2(
     assert not (tmp_path / "config.yaml").exists()
 
 
-def test_a_source_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_source_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", str(tmp_path / "none.json")]) == 2
     assert "none.json: No such file or directory" in capsys.readouterr().err
     assert main(["import", str(tmp_path)]) == 2
@@ -132,7 +134,7 @@ def test_a_source_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtur
         (4242, ["--pacs", "pacs"], 2, "--pacs 'pacs': write host:port"),
     ],
 )
-def test_where_it_listens_and_dials(
+def test_the_addresses_to_listen_on_and_to_dial(
     port: int, options: list[str], code: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = write_orthanc(tmp_path, {**ROOM, "DicomPort": port})
@@ -235,7 +237,7 @@ def test_a_ca_beside_a_device(site: Callable[..., Path], tmp_path: Path) -> None
     assert told(built(target)) == []
 
 
-def test_nobody_is_asked_where_orthanc_asks_nobody(site: Callable[..., Path], tmp_path: Path) -> None:
+def test_no_certificate_is_asked_for_if_orthanc_asks_for_none(site: Callable[..., Path], tmp_path: Path) -> None:
     target = tmp_path / "config.yaml"
     assert main(["import", str(site(CT1, DicomTlsRemoteCertificateRequired=False)), "-o", str(target)]) == 0
     assert not (tmp_path / "certificates").exists()
@@ -245,7 +247,7 @@ def test_nobody_is_asked_where_orthanc_asks_nobody(site: Callable[..., Path], tm
     assert {finding.code for finding in loaded.findings} == {"W203"}
 
 
-def test_certificates_go_where_they_are_told_and_over_nothing(
+def test_certificates_go_to_the_given_folder_and_overwrite_nothing(
     site: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = site(CT1)
@@ -273,7 +275,7 @@ def test_certificates_go_where_they_are_told_and_over_nothing(
         (None, "trusted.crt: No such file or directory"),
     ],
 )
-def test_a_bundle_that_trusts_nobody(
+def test_a_bundle_without_a_trusted_certificate_is_refused(
     content: bytes | None, words: str, site: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = site()
@@ -298,7 +300,7 @@ def test_a_bundle_that_trusts_nobody(
         ({}, "set DicomCheckModalityHost to false"),
     ],
 )
-def test_differences_of_tls_are_said(
+def test_differences_of_tls_are_in_comments(
     options: dict[str, Any], words: str, site: Callable[..., Path], tmp_path: Path
 ) -> None:
     target = tmp_path / "config.yaml"

@@ -33,7 +33,7 @@ def test_the_configuration_loads_and_admits_this_machine_alone(tmp_path: Path, c
 
 
 @pytest.mark.parametrize("title", ["WS 1", "NULL", "0123", "A: b", 'A"#', "${X}"])
-def test_any_title_is_written_as_it_is_meant(tmp_path: Path, title: str) -> None:
+def test_any_title_is_quoted_correctly(tmp_path: Path, title: str) -> None:
     assert main(["init", "--pacs", "[2001:db8::5]:104", "--aet", title, str(tmp_path / "gate")]) == 0
     loaded = load(tmp_path / "gate/config.yaml", environ={})
     assert loaded.config is not None, [str(finding) for finding in loaded.findings]

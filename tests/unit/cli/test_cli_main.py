@@ -39,7 +39,7 @@ def test_version_costs_less_than_a_fifth_of_a_second_of_cpu() -> None:
     ],
 )
 @pytest.mark.parametrize("verb", ["version", "schema"])
-def test_output_that_goes_nowhere_leaves_no_traceback(verb: str, redirection: str, code: int, told: str) -> None:
+def test_unwritable_output_leaves_no_traceback(verb: str, redirection: str, code: int, told: str) -> None:
     command = f"'{sys.executable}' -m proxy.cli {verb} {redirection}"
     ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (code, told)

@@ -57,7 +57,7 @@ def test_a_server_gets_the_line_for_tls_certificates(pki: Path, capsys) -> None:
     assert "peers" not in out
 
 
-def test_passwords_come_from_where_they_are_said_to(pki: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_passwords_come_from_the_given_source(pki: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setenv("P12", "from env")
     Path("word").write_text("from file\nrest")
     for name, source, password in [
@@ -97,7 +97,7 @@ def test_passwords_come_from_where_they_are_said_to(pki: Path, monkeypatch: pyte
         (["frobnicate"], "No such command"),
     ],
 )
-def test_mistakes_are_told_and_exit_2(pki: Path, capsys, arguments: list[str], words: str) -> None:
+def test_mistakes_are_reported_and_exit_2(pki: Path, capsys, arguments: list[str], words: str) -> None:
     assert main(["pki", *arguments]) == 2
     captured = capsys.readouterr()
     assert words in re.sub(r"\s*│?\n│?\s*", " ", captured.err)
@@ -128,7 +128,7 @@ def test_inspect_in_words_and_as_json(pki: Path, capsys) -> None:
     assert leaf["uses"][1] == {"place": "sent by a device, matched by peers[].cert", "possible": True, "detail": ""}
 
 
-def test_inspect_says_no_of_a_certificate_that_fits_nowhere_and_escapes_its_names(tmp_path: Path, capsys) -> None:
+def test_a_certificate_that_fits_nowhere_is_exit_code_1_and_its_names_are_escaped(tmp_path: Path, capsys) -> None:
     ended = (certs.now() - datetime.timedelta(days=9), certs.now() - certs.DAY)
     (tmp_path / "old.pem").write_bytes(certs.leaf("CT1\x1b[2J", certs.ca(), valid=ended).pem)
     assert main(["pki", "inspect", str(tmp_path / "old.pem")]) == 1

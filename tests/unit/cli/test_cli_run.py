@@ -21,7 +21,7 @@ def test_a_log_that_cannot_be_written_is_named_with_its_key(tmp_path: Path, capf
     assert "dicomgate: access_log.path: /nonexistent/access.log: No such file or directory\n" in capfd.readouterr().err
 
 
-def test_session_keys_are_logged_by_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_session_keys_are_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = list[str | None]()
 
     def run(config: Config, files: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The manual explains every reason. docs/refusals.md is made from it (tests/unit/test_documents.py)."""
+"""The manual explains every reason. docs/refusals.md is generated from it (tests/unit/test_documents.py)."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_every_entry_is_in_sentences_without_markup(reason: Reason) -> None:
         assert "|" not in text
 
 
-def test_only_what_is_not_built_is_never_given() -> None:
+def test_only_reasons_that_are_not_built_yet_are_never_given() -> None:
     not_given = {reason for reason, entry in MANUAL.items() if entry.change == NOT_GIVEN}
     assert not_given == {Reason.IDENTITY_REQUIRED, Reason.IDENTITY_REFUSED, Reason.IDENTITY_UNAVAILABLE}
 

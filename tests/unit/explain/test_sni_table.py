@@ -78,7 +78,7 @@ def test_before_tls(
         assert outcome.answer == Alert(112 if expected is Reason.SNI_UNKNOWN else 40)
 
 
-def test_plaintext_knows_no_sni() -> None:
+def test_a_plaintext_listener_ignores_sni() -> None:
     assert entrance_for_sni(ListenerPolicy("l", NAMED, tls=False, reject_without_sni=True), None) is None
     assert describe_sni(ListenerPolicy("l", NAMED, tls=False)) == []
 

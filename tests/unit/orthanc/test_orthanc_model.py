@@ -1,4 +1,4 @@
-"""A configuration that keeps Orthanc from starting is refused, with all of its faults at once."""
+"""A configuration with which Orthanc does not start is refused, and all of its problems are reported at once."""
 # ruff: noqa: E501 - a problem is one line, however long
 
 from typing import Any
@@ -65,7 +65,7 @@ def modality(**more: Any) -> Values:
         ),
     ],
 )  # fmt: skip
-def test_mistakes_are_told_all_at_once(config: Values, problems: list[str]) -> None:
+def test_mistakes_are_reported_all_at_once(config: Values, problems: list[str]) -> None:
     with pytest.raises(OrthancError) as caught:
         read_orthanc(config)
     assert list(caught.value.problems) == problems

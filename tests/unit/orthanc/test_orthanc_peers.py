@@ -1,4 +1,4 @@
-"""The allowlist made of DicomModalities decides as Orthanc does, and a comment names each difference."""
+"""The peers made from DicomModalities decide as Orthanc does, and a comment names each difference."""
 
 import dataclasses
 from pathlib import Path
@@ -40,7 +40,7 @@ def comments(settings_: Values, **more: Any) -> str:
     return " ".join(" ".join(entry.comments) for entry in peers(settings_, **more))
 
 
-# --- as in the thread -----------------------------------------------------------------------------------------------
+# --- the configuration of Orthanc's issue 52 --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def comments(settings_: Values, **more: Any) -> str:
         ("BAD_IP", "ORTHANC", "1.1.1.1", None),
     ],
 )
-def test_the_configuration_of_the_thread(
+def test_the_configuration_of_orthanc_issue_52(
     calling: str, called: str, source: str, reason: str | None, tmp_path: Path
 ) -> None:
     loaded = load_imported(tmp_path, SEED)
@@ -97,7 +97,7 @@ configurations = st.builds(
 
 
 def orthanc_allows(config: Values, aet: str, source: str) -> set[str]:
-    """Return the operations that Orthanc allows a sender. None: it is refused, or associates in vain."""
+    """Return the operations that Orthanc allows a sender. None: Orthanc refuses the association or every operation."""
     always = {WORDS[f] for f in FLAGS if config.get(f"DicomAlwaysAllow{f}", f in ("Echo", "Store"))}
     strict, check = config.get("StrictAetComparison", False), config.get("DicomCheckModalityHost", False)
     known = [
@@ -179,7 +179,7 @@ def test_a_title_that_is_there_twice_comes_from_its_own_hosts(tmp_path: Path, co
     assert gateway_allows(tmp_path, config) == expected
 
 
-def test_the_difference_is_said() -> None:
+def test_the_difference_is_in_a_comment() -> None:
     twice = values(("a", "CT1", "10.0.0.1"), ("b", "ct1", "10.0.0.2"), DicomCheckModalityHost=True)
     assert "Orthanc allows what they all allow, from any address" in comments(twice)
     assert "several times" not in comments(SEED)
@@ -210,7 +210,7 @@ def test_what_a_modality_may(changes: Values, expected: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize("flag", ["AllowNAction", "AllowEventReport"])
-def test_half_of_storage_commitment_is_said(flag: str) -> None:
+def test_half_of_storage_commitment_is_in_a_comment(flag: str) -> None:
     said = comments({"DicomModalities": {"ct": modality(**{flag: False})}})
     assert "AllowNAction and AllowEventReport differ" in said
     assert "unknown to Orthanc" not in said
@@ -221,13 +221,13 @@ def test_unknown_sop_classes_make_it_store() -> None:
     assert allowed({"DicomModalities": {}}) == {"anybody": ("echo", "store_standard")}
 
 
-def test_nobody_is_let_in_where_orthanc_lets_in_nobody(tmp_path: Path) -> None:
+def test_no_sender_is_admitted_if_orthanc_admits_none(tmp_path: Path) -> None:
     config = load_imported(tmp_path, {"DicomModalities": {}, **NOBODY}).config
     assert config is not None
     assert not isinstance(decide(facts(called="ORTHANC"), config.tenants["orthanc"]), Accept)
 
 
-def test_modalities_in_the_database_are_not_made_up() -> None:
+def test_modalities_in_the_database_are_not_imported() -> None:
     settings_ = {**SEED, "DicomModalitiesInDatabase": True}
     assert allowed(settings_) == {"nobody": ()}
     assert "DicomModalitiesInDatabase is true" in text_of(settings_)
@@ -237,7 +237,7 @@ def test_modalities_in_the_database_are_not_made_up() -> None:
 
 
 @pytest.mark.parametrize("title", ["A" * 17, "", "  ", "CT1 ", "A\\B", "CT\u00dc", "CT*", "C?", "A\nB"])
-def test_what_is_no_title_is_left_out_and_said(title: str, tmp_path: Path) -> None:
+def test_an_illegal_title_is_left_out_with_a_comment(title: str, tmp_path: Path) -> None:
     config = {"DicomModalities": {"bad": modality(title), "good": modality("CT1")}, **NOBODY}
     assert list(allowed(config)) == ["good"]
     text = text_of(config)
@@ -247,7 +247,7 @@ def test_what_is_no_title_is_left_out_and_said(title: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("title", ["NULL", "0123", "ON", "A: b", 'A"#', "${X}", "- x", "WS 1", "@", "[a"])
-def test_any_title_is_written_as_it_is_meant(title: str, tmp_path: Path) -> None:
+def test_any_title_is_quoted_correctly(title: str, tmp_path: Path) -> None:
     config = load_imported(tmp_path, {"DicomModalities": {"x": modality(title)}, "StrictAetComparison": True}).config
     assert config is not None
     assert config.tenants["orthanc"].peers[0].aet == (title,)
@@ -261,7 +261,7 @@ def test_any_name_of_a_modality_is_harmless(name: str, tmp_path: Path) -> None:
     assert len(loaded.config.tenants["orthanc"].peers) == 3
 
 
-def test_a_host_name_is_resolved_and_said() -> None:
+def test_a_host_name_is_resolved_with_a_comment() -> None:
     config = values(("ct", "CT1", "ct.example.org"), DicomCheckModalityHost=True, **NOBODY)
     [entry] = peers(config, {"ct.example.org": ["10.0.0.7", "2001:db8::7"]})
     assert entry.source == ("10.0.0.7", "2001:db8::7")
@@ -306,7 +306,7 @@ def test_keys_without_counterpart_are_named_and_no_value_shown() -> None:
     assert "ct: unknown to Orthanc, without effect there and here: AllowFoo" in text
 
 
-def test_no_line_of_a_comment_is_the_writers() -> None:
+def test_no_text_escapes_from_its_comment() -> None:
     config = {**SEED, "evil\n- x: y": 1, "\u2028evil": 2, "DicomModalities": {"a": modality(host="h\n  evil: 1")}}
     text = text_of({**config, "DicomCheckModalityHost": False})
     assert set(yaml.safe_load(text)) == {"version", "listeners", "tenants", "upstreams"}

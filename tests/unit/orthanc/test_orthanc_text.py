@@ -58,7 +58,7 @@ def test_what_orthanc_reads_is_read(text: str | bytes, expected: dict[str, Any])
         (b"\x00\xff\xfe{", "not JSON"),
     ],
 )
-def test_what_is_none_is_told(text: str | bytes, words: str) -> None:
+def test_other_text_is_refused_with_its_place(text: str | bytes, words: str) -> None:
     with pytest.raises(OrthancError) as caught:
         read(text)
     assert words in str(caught.value)
@@ -98,7 +98,7 @@ def test_json_is_read_as_json(value: dict[str, Any], indent: int | None) -> None
         ('{"a": "$AET $ {AET}"}', {"a": "$AET $ {AET}"}, ()),
     ],
 )
-def test_variables_are_put_in_before_parsing(text: str, expected: dict[str, Any], unset: tuple[str, ...]) -> None:
+def test_variables_are_replaced_before_parsing(text: str, expected: dict[str, Any], unset: tuple[str, ...]) -> None:
     found = read(text, AET="CT1", PORT="104", EMPTY="")
     assert (found.values, found.unset) == (expected, unset)
 
@@ -113,7 +113,7 @@ def test_files_of_a_folder_are_merged() -> None:
     assert read_text({"1.json": b'{"a": 1}', "2.json": b'{"b": 2}'}, {}).values == {"a": 1, "b": 2}
 
 
-def test_a_key_of_two_files_and_every_bad_file_are_told() -> None:
+def test_a_key_of_two_files_and_every_bad_file_are_reported() -> None:
     with pytest.raises(OrthancError) as caught:
         read_text({"1.json": b'{"a": 1}', "2.json": b'{"a": 2}', "3.json": b"{", "4.json": b"[]"}, {})
     problems = caught.value.problems

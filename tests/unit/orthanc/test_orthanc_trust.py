@@ -35,7 +35,7 @@ def modality(name: str, aet: str, host: str = "10.0.0.5") -> Modality:
         (certs.leaf("CT1", CA), "ignored"),
     ],
 )
-def test_what_becomes_of_a_certificate(issued: certs.Issued, kind: str) -> None:
+def test_each_kind_of_certificate_is_sorted(issued: certs.Issued, kind: str) -> None:
     bundle = sort_bundle(read(issued))
     assert [item.sha256 for item in getattr(bundle, kind)] == [issued.sha256]
     assert len(bundle.authorities + bundle.devices + bundle.ignored) == 1
@@ -57,7 +57,7 @@ ROOM = [modality("ct-room-1", "CT1"), modality("mr", "MR1", "mr.example.org"), m
 
 
 @pytest.mark.parametrize("subject", ["CT1", "ct1", "ct-room-1", "ct1.example.org"])
-def test_a_certificate_is_whose_it_names(subject: str) -> None:
+def test_a_certificate_belongs_to_the_modality_that_it_names(subject: str) -> None:
     found = trust(subject, "unknown", modalities=ROOM)
     own = file_name(read(certs.self_signed(subject))[0]).rpartition("-")[0]
     assert found.bindings("CT1") == [{"file": (own,)}]
@@ -69,7 +69,7 @@ def test_a_certificate_is_whose_it_names(subject: str) -> None:
     ("names", "title"),
     [([x509.DNSName("mr.example.org")], "MR1"), ([x509.IPAddress(ipaddress.ip_address("10.0.0.7"))], "US1")],
 )
-def test_a_certificate_is_whose_host_it_names(names: list[x509.GeneralName], title: str) -> None:
+def test_a_certificate_belongs_to_the_modality_whose_host_it_names(names: list[x509.GeneralName], title: str) -> None:
     extra = [(x509.SubjectAlternativeName(names), False)]
     found = trust(certs.self_signed("device", extra=extra), "other", modalities=ROOM)
     assert found.bindings(title) == [{"file": ("device",)}]
