@@ -15,7 +15,7 @@ def test_the_table_of_codes_is_complete_and_holds_nothing_else() -> None:
     assert set(re.findall(r'"([EW]\d{3})"', source)) == set(CODES)
 
 
-def test_codes_stand_in_their_order() -> None:
+def test_the_codes_are_sorted() -> None:
     assert list(CODES) == sorted(CODES)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import models
+from proxy.config import files, models
 from proxy.config.load import ConfigNotFound, find_config, load
 from proxy.config.values import Config, Listener, Log, ProxyProtocol, TlsSettings
 from proxy.policy import ClientAuthMode
@@ -25,7 +25,7 @@ def good(folder: Path, text: str) -> Config:
     return loaded.config
 
 
-def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
+def test_a_key_that_is_left_out_has_its_default(tmp_path: Path) -> None:
     config = good(tmp_path, PLAIN)
     assert dataclasses.asdict(config.timeouts) == models.TimeoutsModel().model_dump()
     assert dataclasses.asdict(config.limits) == models.LimitsModel().model_dump()
@@ -110,7 +110,7 @@ def test_every_built_key_arrives(tmp_path: Path) -> None:
     assert (ris.send_proxy_protocol, ris.source_address) == (None, None)
 
 
-def test_everything_that_explain_names_knows_its_line(tmp_path: Path) -> None:
+def test_everything_that_explain_names_has_its_line(tmp_path: Path) -> None:
     config = good(tmp_path, PLAIN)
     tenant, listener = config.tenants["hospital"], config.listeners[0]
     file = tmp_path / "config.yaml"
@@ -124,7 +124,7 @@ def test_everything_that_explain_names_knows_its_line(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pki(tmp_path: Path) -> Path:
-    """Certificates for two tenants and their listener."""
+    """A folder with certificates for two tenants and their listener."""
     root = certs.ca("Server CA")
     for name in ("default", "a", "b"):
         dns = [f"{name}.example.org"]
@@ -184,7 +184,7 @@ def test_a_tenant_inherits_tls_key_by_key(pki: Path) -> None:
     assert tls.certificates == own(listener).certificates
     assert tls.client_auth.crl == own(listener).client_auth.crl
     assert [Path(file.path).name for file in tls.client_auth.pinned] == ["ct1.pem"]
-    assert set(listener.tenant_tls) == {"a"}  # b has no name to be called by
+    assert set(listener.tenant_tls) == {"a"}  # b has no server names
 
     listener = tenants(pki, "{mode: required, ca: ca-L.pem}", "certificates: [{chain: a.pem, key: {file: a.key}}]")
     tls = listener.tenant_tls["a"]
@@ -241,9 +241,12 @@ def test_on_a_plaintext_listener_a_tenant_keeps_its_own_demand(pki: Path) -> Non
     assert listener.policy.entrances[0].client_auth.mode is ClientAuthMode.REQUIRED
 
 
-def test_files_are_read_once_and_all_are_told(pki: Path) -> None:
+def test_files_are_read_once_and_all_are_listed(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, paths = files._read, list[str]()
+    monkeypatch.setattr(files, "_read", lambda path, maximum: (paths.append(path), read(path, maximum))[1])
     write_pair(pki, certs.leaf("pacs", certs.ca("Server CA"), eku=(certs.SERVER,)), "pacs")
     loaded = load_text(pki, TLS)
+    assert paths == loaded.files
     assert [Path(file).name for file in loaded.files] == ["config.yaml", "pacs.pem", "pacs.key"]
     assert loaded.config is not None
     pair = own(loaded.config.listeners[0]).certificates[0]
@@ -263,7 +266,7 @@ def test_included_tenants_and_their_own_upstreams(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_paths_are_relative_to_the_file_they_stand_in(pki: Path) -> None:
+def test_paths_are_relative_to_the_file_that_contains_them(pki: Path) -> None:
     write(pki, "tenants:\n  a: {called_aets: [A], upstream: pacs, peers: [{aet: A, cert: {file: [ct1.pem]}, allow: [all]}]}\n", "more/a.yaml")  # fmt: skip
     loaded = load_text(pki, PLAIN + "include: [more/a.yaml]\n")
     assert f"{pki}/more/ct1.pem cannot be read: no such file or directory" in str(loaded.findings[-1])
@@ -302,7 +305,7 @@ def test_tenant_defaults_go_under_each_tenant_key_by_key(pki: Path) -> None:
     assert (tls.client_auth.mode, names(tls)) == ("optional", {"x": "ca-A.pem"})
 
 
-def test_a_mistake_in_tenant_defaults_is_told_once(tmp_path: Path) -> None:
+def test_a_mistake_in_tenant_defaults_is_reported_once(tmp_path: Path) -> None:
     loaded = load_text(tmp_path, PLAIN.replace("upstreams:", "  x: {called_aets: [X], upstream: pacs, peers: [{aet: A, allow: [all]}]}\nupstreams:") + "tenant_defaults: {idle: 5, colour: red}\n")  # fmt: skip
     told = [finding.code for finding in loaded.findings]
     assert told == ["E110", "E111"]

@@ -181,14 +181,14 @@ def test_every_mistake_reads_like_a_compilers(tmp_path: Path, text: str, expecte
     assert expected in told
 
 
-def test_who_is_refused_needs_no_allow(tmp_path: Path) -> None:
+def test_a_peer_that_is_refused_needs_no_allow(tmp_path: Path) -> None:
     loaded = load_text(tmp_path, changed("allow: [all]", "action: refuse"))
     assert loaded.config is not None
     (peer,) = loaded.config.tenants["hospital"].peers
     assert peer.refuse
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_the_text(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_text(tmp_path: Path) -> None:
     text = """\
         version: 1
         listeners:

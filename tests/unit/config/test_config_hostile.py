@@ -1,4 +1,4 @@
-"""Loading any configuration file ends in findings, never in an exception."""
+"""Loading any file as a configuration ends in findings, never in an exception."""
 # ruff: noqa: E501
 
 import contextlib

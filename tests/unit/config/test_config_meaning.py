@@ -1,4 +1,4 @@
-"""Meaning checks: for each code a configuration that gets it, and a similar one that does not."""
+"""Meaning checks: for each code, a configuration that has the finding and a similar one that does not."""
 # ruff: noqa: E501 - a finding is one line, however long
 
 import datetime
@@ -129,7 +129,7 @@ upstreams:
         (edit(TLS, (TENANT, TENANT + "    networks: [10.20.1.0/24]\n"), ("upstreams:\n", SECOND.replace("[CLINIC]", "any\n    networks: [10.20.2.0/24]"))), []),
     ],
 )  # fmt: skip
-def test_what_is_meant_is_checked(folder: Path, text: str, expected: list[str]) -> None:
+def test_each_meaning_check(folder: Path, text: str, expected: list[str]) -> None:
     told = findings(folder, text)
     assert told == expected
     if not any(line.startswith("E") for line in told):
@@ -144,7 +144,7 @@ def replace_server(**options: object) -> Callable[[Path], None]:
     return replace
 
 
-NOW = certs.now()  # once: a minute may end between the collection of these tests and their run
+NOW = certs.now()  # a constant: a minute may end between the collection of these tests and their run
 
 
 def valid(start: int, end: int) -> tuple[datetime.datetime, datetime.datetime]:
@@ -276,7 +276,7 @@ def test_crls_are_checked(folder: Path) -> None:
         (lambda: certs.self_signed("CT1", kind="rsa1024"), "RSA key of 1024 bits; at least 2048 are needed"),
     ],
 )  # fmt: skip
-def test_pinned_certificates_that_will_be_refused_are_told(
+def test_pinned_certificates_that_will_be_refused_are_reported(
     folder: Path, device: Callable[[], certs.Issued], why: str
 ) -> None:
     (folder / "ct1.pem").write_bytes(device().pem)

@@ -14,7 +14,7 @@ from tests.support.configs import PLAIN
 COPY = Path(__file__).parents[3] / "proxy" / "config" / "schema.json"
 
 
-def test_the_committed_copy_is_what_the_models_say() -> None:
+def test_the_committed_copy_equals_the_models() -> None:
     assert json.loads(COPY.read_text()) == json_schema(), (
         "write it again with `dicomgate schema > proxy/config/schema.json`"
     )
@@ -43,7 +43,7 @@ def test_it_refuses_what_the_loader_refuses(key: str, value: object) -> None:
     assert not jsonschema.Draft202012Validator(json_schema()).is_valid(document)
 
 
-def test_allow_is_mandatory_but_for_who_is_refused() -> None:
+def test_allow_is_mandatory_unless_the_action_is_refuse() -> None:
     document = yaml.safe_load(PLAIN)
     (peer,) = document["tenants"]["hospital"]["peers"]
     del peer["allow"]
@@ -60,7 +60,7 @@ def test_every_key_is_described() -> None:
         f"{name}.{key}"
         for name, place in places.items()
         for key, value in place.get("properties", {}).items()
-        if "description" not in value and "$ref" not in value  # the model's own, where it says the same
+        if "description" not in value and "$ref" not in value  # a reference has the description of its model
     ]
     assert bare == []
 

@@ -43,7 +43,7 @@ def parsed(data: bytes) -> tuple[Block | None, list[str]]:
         ("a: " + "[" * 40 + "]" * 40, "E107 config.yaml:1:35: nested more than 32 levels deep"),
     ],
 )  # fmt: skip
-def test_what_is_refused_is_told_where_it_stands(text: str, expected: str) -> None:
+def test_each_error_has_its_position(text: str, expected: str) -> None:
     assert parsed(text.encode())[1][0] == expected
 
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_expanded_is_an_error(written: str, message: str) -> None
     assert expanded(f"'{written}'", {})[1] == [f"E109 config.yaml:1:4: {message}"]
 
 
-def test_what_was_expanded_is_never_null_and_never_structure(tmp_path: Path) -> None:
+def test_an_expanded_text_is_never_null_and_never_structure(tmp_path: Path) -> None:
     text = PLAIN + "admin: {listen: '${LISTEN}'}\ncontrol: ${CONTROL}\n"
     environ = {"LISTEN": "null}\nworkers: [1", "CONTROL": "null"}
     assert findings(tmp_path, text, environ) == [
@@ -203,6 +203,6 @@ def test_what_was_expanded_is_never_null_and_never_structure(tmp_path: Path) -> 
     assert (loaded.config.control or "").endswith("null"), "a file of that name"
 
 
-def test_a_million_mistakes_are_not_told_one_by_one(tmp_path: Path) -> None:
+def test_a_million_mistakes_are_not_reported_one_by_one(tmp_path: Path) -> None:
     path = write(tmp_path, "".join(f"k{number}: []\n" for number in range(20_000)))
     assert len(load(path, environ={}).findings) == 500

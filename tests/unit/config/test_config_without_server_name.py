@@ -1,4 +1,4 @@
-"""Revocations of a tenant also apply to clients without SNI, which meet the context of the listener."""
+"""The revocations of a tenant also apply to clients without SNI, whose handshake the context of the listener makes."""
 
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def loaded(folder: Path, text: str) -> Listener:
 
 
 def without_server_name(listener: Listener, *chain: certs.Issued) -> Reason | None:
-    """The reason for which the context of the listener refuses a certificate, or None."""
+    """Return the reason with which the context of the listener refuses a certificate, or None."""
     assert listener.tls is not None
     judge = CertificateJudge(TrustStore(listener.tls.client_auth), checks_strength=False)
     return judge.judge([one.der for one in chain], certs.now().timestamp()).problem
@@ -83,7 +83,7 @@ def without_server_name(listener: Listener, *chain: certs.Issued) -> Reason | No
 
 @pytest.mark.parametrize("names", ["", "    server_names: [a.example.org]\n"])
 @pytest.mark.parametrize("revoking", ["crl: root.crl", f"revoked: ['{CT1.sha256}']"], ids=["crl", "revoked"])
-def test_leaving_out_the_server_name_gets_round_no_revocation(folder: Path, names: str, revoking: str) -> None:
+def test_leaving_out_the_server_name_evades_no_revocation(folder: Path, names: str, revoking: str) -> None:
     tenant = f"{{ca: root.pem, {revoking}}}"
     listener = loaded(folder, text("{mode: required, ca: from_tenants}", tenant, names=names))
     assert without_server_name(listener, CT1, ROOT) is Reason.CLIENT_CERTIFICATE_REVOKED
@@ -115,14 +115,14 @@ def test_a_pinned_certificate_is_on_the_list_of_a_ca_that_the_tenant_alone_trust
         (", crl: stale.crl, crl_expired: accept", "mode: required", None),
     ],
 )
-def test_of_those_that_have_a_list_the_strictest_says_what_an_old_one_is_worth(
+def test_the_strictest_block_with_a_list_decides_on_an_expired_one(
     folder: Path, of_listener: str, of_tenant: str, problem: Reason | None
 ) -> None:
     listener = loaded(folder, text(f"{{mode: required, ca: root.pem{of_listener}}}", f"{{ca: root.pem, {of_tenant}}}"))
     assert without_server_name(listener, certs.leaf("ct3", ROOT), ROOT) is problem
 
 
-def test_what_one_tenant_revokes_makes_no_other_weaker_than_the_listener(folder: Path) -> None:
+def test_a_revocation_by_one_tenant_makes_no_other_weaker_than_the_listener(folder: Path) -> None:
     names = "    server_names: [a.example.org]\n"
     written = text("{mode: required, ca: root.pem}", f"{{revoked: ['{CT1.sha256}']}}", names=names)
     clinic = SECOND.replace("    called", "    server_names: [pacs.example.org]\n    called")
@@ -159,7 +159,7 @@ def test_a_tenant_without_names_asks_for_no_certificate_where_the_listener_does_
     assert told("none") == [never]
 
 
-def test_a_tenant_behind_a_legacy_listener_is_warned_of(folder: Path) -> None:
+def test_a_tenant_on_a_legacy_listener_is_warned_of(folder: Path) -> None:
     def told(*changes: tuple[str, str]) -> list[str]:
         changed = text("{mode: none}", "{mode: none}", names="    server_names: [a.example.org]\n")
         for old, new in (

@@ -20,16 +20,16 @@ def no_hash(*arguments: Any) -> hashes.Hash:
     raise UnsupportedAlgorithm("sha256 is not supported")
 
 
-def test_one_that_works_is_no_problem() -> None:
+def test_a_working_openssl_is_no_problem() -> None:
     assert openssl_problem() is None
 
 
 @pytest.mark.parametrize(
     ("module", "name", "fault"), [(ssl, "SSLContext", no_context), (hashes, "Hash", no_hash)], ids=["context", "hash"]
 )
-def test_it_is_said_where_to_look(
+def test_the_finding_names_the_places_to_check(
     module: Any, name: str, fault: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, name, fault)
-    (said,) = findings(tmp_path, PLAIN)
-    assert said.startswith("E312 ") and "OpenSSL" in said and "$OPENSSL_CONF" in said
+    (finding,) = findings(tmp_path, PLAIN)
+    assert finding.startswith("E312 ") and "OpenSSL" in finding and "$OPENSSL_CONF" in finding

@@ -59,7 +59,9 @@ def test_every_field_of_a_certificate_is_shown() -> None:
         (certs.leaf("a", certs.ca(), valid=(certs.now() + certs.DAY, certs.now() + YEAR)), set(), "not valid before"),
     ],
 )
-def test_where_it_can_stand(issued: certs.Issued | issuing.Authority, possible: set[int], words: str) -> None:
+def test_the_places_where_a_certificate_fits(
+    issued: certs.Issued | issuing.Authority, possible: set[int], words: str
+) -> None:
     uses = facts(issuing.chain_pem([issued.certificate])).uses
     assert {place for place, use in enumerate(uses) if use.possible} == possible
     assert any(words in use.detail for use in uses)

@@ -18,7 +18,7 @@ from tests.support.tls_pair import server_settings
 ROOT, RSA_ROOT = certs.ca("Root"), certs.ca("RSA root", kind="rsa2048")
 SERVER, DEVICE, PINNED = range(3)
 
-#: Key and hash of a certificate -> why it is too weak, empty for strong enough.
+#: (key, hash) of a certificate -> its weakness; "" for a strong one.
 TABLE = {
     ("rsa1024", "sha256"): "RSA key of 1024 bits; at least 2048 are needed",
     ("rsa2047", "sha256"): "RSA key of 2047 bits; at least 2048 are needed",
@@ -38,7 +38,7 @@ CASES = pytest.mark.parametrize(("kind", "digest"), TABLE, ids="-".join)
 
 
 def issued(kind: str, digest: str) -> tuple[certs.Issued, certs.Issued]:
-    """A certificate for both sides of a connection, and its CA."""
+    """Return a certificate for both sides of a connection, and its CA."""
     root = ROOT if digest == "sha256" else RSA_ROOT
     valid = (certs.now() - certs.DAY, certs.now() + 90 * certs.DAY)
     leaf = certs.leaf("pacs", root, kind=kind, eku=(certs.SERVER, certs.CLIENT), dns=["pacs.example.org"], valid=valid)
@@ -68,7 +68,7 @@ def test_of_a_device_whose_ca_is_trusted(kind: str, digest: str) -> None:
 
 @CASES
 def test_of_a_pinned_device(tmp_path: Path, kind: str, digest: str) -> None:
-    """Its signature is not looked at: the certificate is trusted as itself."""
+    """The signature does not count: the certificate is trusted as itself."""
     leaf, _ = issued(kind, digest)
     why = "" if "signed" in TABLE[kind, digest] else TABLE[kind, digest]
     judge = CertificateJudge(

@@ -1,4 +1,4 @@
-"""The PKI folder: what it issues and refuses, and that the strict verifier of the ssl module accepts the result."""
+"""The PKI folder: issuing, renewing, revoking and refusing. The strict verifier of `ssl` accepts its certificates."""
 
 import datetime
 import json
@@ -129,6 +129,7 @@ def test_renewing_keeps_the_old_one_in_force_until_it_is_revoked_by_serial(autho
     old = authority.issue("CT1", CT1, NOW).entry
     new = authority.issue("CT1", CT1, NOW, renew=True).entry
     assert (authority.folder / "retired" / f"CT1-{old.serial}").is_dir()
+    assert all(entry.is_valid(NOW) for entry in authority.entries())
     authority.revoke(old.serial, NOW)
     assert [(e.serial, e.revoked is None) for e in authority.entries()] == [(old.serial, False), (new.serial, True)]
     assert f"{leaf(authority.folder / 'issued/CT1/chain.pem').serial_number:x}" == new.serial
@@ -136,8 +137,8 @@ def test_renewing_keeps_the_old_one_in_force_until_it_is_revoked_by_serial(autho
 
 def test_the_root_key_may_be_away(authority: Pki) -> None:
     (authority.folder / "root.key").unlink()
-    authority.issue("CT1", CT1, NOW)
-    authority.revoke("CT1", NOW)
+    issued = authority.issue("CT1", CT1, NOW).entry
+    assert [entry.serial for entry in authority.revoke("CT1", NOW)] == [issued.serial]
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -196,7 +197,7 @@ def test_nothing_is_overwritten(authority: Pki, tmp_path: Path) -> None:
 
 
 def test_without_the_issuing_key_nothing_is_signed_and_nothing_changes(authority: Pki) -> None:
-    """A certificate that is revoked in the index and in no CRL would still be let in, and not be revoked again."""
+    """A certificate that is revoked in the index but in no CRL would get in, and could not be revoked again."""
     authority.issue("CT1", CT1, NOW)
     key = authority.folder / "intermediate.key"
     held, before = key.read_bytes(), (authority.entries(), authority.crl.read_bytes())

@@ -1,4 +1,4 @@
-"""Real handshakes: what OpenSSL verifies, and what the gateway judges after it."""
+"""Real handshakes: the verdict of OpenSSL on client certificates, and the judgement of the gateway after it."""
 
 import base64
 import datetime
@@ -30,7 +30,7 @@ ORTHANC = certs.self_signed("ORTHANC")
 def present(
     context: ServerContext, one: Issued, *, chain: bytes | None = None, now: float = NOW
 ) -> VerifiedCertificate:
-    """The certificate as the context judges it; the handshake must succeed."""
+    """Return the certificate as the context judges it. The handshake must succeed."""
     result = shake_hands(context, client(one, chain=chain))
     assert result.server_error is None
     certificate = context.client_certificate(result.server, now)
@@ -39,7 +39,7 @@ def present(
 
 
 def refused(context: ServerContext, one: Issued, *, chain: bytes | None = None) -> int:
-    """The verify code with which OpenSSL refuses the certificate."""
+    """Return the verify code (X509_V_ERR_*) with which OpenSSL refuses the certificate."""
     error = shake_hands(context, client(one, chain=chain)).server_error
     assert isinstance(error, ssl.SSLCertVerificationError)
     return error.verify_code

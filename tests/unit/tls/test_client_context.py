@@ -80,7 +80,7 @@ def test_each_profile_meets_itself(name: str) -> None:
         ({"certificate": CT1.pem, "key": CT1.encrypted_key_pem(b"secret")}, "key: the key is encrypted"),
     ],
 )
-def test_what_cannot_be_used_is_named(offer: dict[str, bytes], message: str) -> None:
+def test_unusable_material_is_named(offer: dict[str, bytes], message: str) -> None:
     with pytest.raises(TlsSetupError) as caught:
         client_context(**offer)  # type: ignore[arg-type]
     assert str(caught.value).startswith(message)

@@ -177,7 +177,7 @@ def test_the_number_of_records_is_bounded() -> None:
         b"a" * 256,
     ],
 )
-def test_a_server_name_that_is_none_is_malformed(name: bytes) -> None:
+def test_a_server_name_that_is_no_dns_name_is_malformed(name: bytes) -> None:
     with pytest.raises(ClientHelloMalformed):
         read(wire([server_name(name)]))
 

@@ -53,7 +53,7 @@ def test_what_goes_in_comes_out(version: ssl.TLSVersion, step: int) -> None:
 
 
 class _Counted:
-    """A TLS object that counts how often it was read in vain."""
+    """A TLS object that counts the reads that found nothing."""
 
     def __init__(self, counted: ssl.SSLObject) -> None:
         self.in_vain = 0
@@ -136,7 +136,7 @@ def test_a_failed_handshake_leaves_its_alert() -> None:
 
 
 class Silent:
-    """A TLS object that swallows records and has nothing for the application, as under a flood of KeyUpdates."""
+    """A TLS object that consumes records and returns no data, as in a flood of KeyUpdates."""
 
     def pending(self) -> int:
         return 0
@@ -157,7 +157,7 @@ def test_tls_that_is_kept_busy_without_data_is_ended() -> None:
 
 
 class Mute:
-    """A TLS object that will not write, as while half of a peer's handshake message is missing."""
+    """A TLS object that cannot write, as when half of a peer's handshake message is missing."""
 
     def write(self, data: memoryview) -> int:
         raise ssl.SSLWantReadError

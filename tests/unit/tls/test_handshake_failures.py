@@ -1,4 +1,4 @@
-"""Every reason comes from a real handshake."""
+"""The reason and sentence for each failed handshake. Every OpenSSL error here comes from a real handshake."""
 
 import ssl
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Why our handshake failed, in words, for real handshakes in memory."""
+"""The sentence for each failure of a handshake as the client, from real handshakes in memory."""
 
 import ssl
 from collections.abc import Callable

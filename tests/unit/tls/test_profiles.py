@@ -42,7 +42,7 @@ VERSIONS = {
     "legacy-bcp195": {V10, V11, V12, V13},
     "legacy-aes": {V10, V11, V12},
 }
-#: All that this OpenSSL has and no profile but those above may serve.
+#: Suites of this OpenSSL that only the profiles above may serve.
 OTHERS = {
     "AES256-SHA",
     "AES128-GCM-SHA256",
@@ -141,7 +141,7 @@ def test_the_key_log_of_the_environment_is_ignored(monkeypatch: pytest.MonkeyPat
     assert ServerContext(server_settings()).ssl.keylog_filename is None
 
 
-def test_what_openssl_dropped_is_named() -> None:
+def test_suites_that_openssl_has_dropped_are_named() -> None:
     assert missing_suites(DEFAULT_PROFILE) == []
     assert missing_suites(PROFILES["bcp195-extended"]) == []
     # Python 3.11 cannot choose TLS 1.3 suites, and Debian's OpenSSL has no 3DES.

@@ -70,7 +70,7 @@ def test_a_session_of_one_tenant_does_not_resume_at_another(version: ssl.TLSVers
     assert first.server_error is None
     close(first)
     second = shake_hands(b, requestor, session=first.client.session)
-    assert second.server_error is not None  # a full handshake: B's CAs were asked, and they do not know CT1
+    assert second.server_error is not None  # a full handshake: OpenSSL checked CT1 against the CAs of B
     assert not second.server.session_reused
 
 
@@ -105,7 +105,7 @@ def test_a_session_ends_with_the_ca_that_vouched_for_it() -> None:
 def test_a_resumed_session_whose_certificate_was_never_judged_is_refused() -> None:
     context = ServerContext(server_settings(mode="required", ca={"hospital": [CA]}))
     requestor = client(CT1, maximum=V12)
-    first = shake_hands(context, requestor)  # ended before anybody asked for the certificate
+    first = shake_hands(context, requestor)  # ends before `client_certificate` is called
     second = shake_hands(context, requestor, session=session_of(first))
     certificate = context.client_certificate(second.server, certs.now().timestamp())
     assert certificate is not None
@@ -152,7 +152,7 @@ def test_another_name_than_the_expected_one_is_refused(asked: str | None, expect
 
 
 @pytest.mark.parametrize("asked", ["PACS.example.org", "pacs.example.org.", None])
-def test_the_expected_name_passes_in_whatever_spelling(asked: str | None) -> None:
+def test_the_expected_name_passes_in_any_spelling(asked: str | None) -> None:
     context = ServerContext(server_settings())
     result = shake_hands(context, client(), server_name=asked)
     assert result.server_error is None
@@ -248,7 +248,7 @@ def test_no_descriptor_stays_open() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_rsa_and_ecdsa_stand_side_by_side() -> None:
+def test_rsa_and_ecdsa_serve_side_by_side() -> None:
     root = certs.ca("Server root")
     settings = dataclasses.replace(
         server_settings(),

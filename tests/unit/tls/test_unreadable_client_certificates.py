@@ -1,4 +1,4 @@
-"""A client certificate that OpenSSL verifies and `cryptography` does not read in full is refused, whatever it holds."""
+"""A client certificate that OpenSSL verifies but `cryptography` cannot read in full is refused in every case."""
 
 import pytest
 from cryptography import x509

@@ -39,7 +39,7 @@ def serve(folder: Path, issued: certs.Issued, level: int = 2) -> ssl.SSLContext:
 
 
 def shake_hands(ours: UpstreamContext, theirs: ssl.SSLContext, to: Server = SERVER) -> ssl.SSLObject:
-    """Our side of the handshake. Raises what it fails with."""
+    """Make the client side of the handshake. Raises the exception of a failure."""
     endpoint = ours.endpoint(to)
     to_server, to_us = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = theirs.wrap_bio(to_server, to_us, server_side=True)
@@ -137,7 +137,7 @@ def test_weak_certificates_are_found_where_openssl_lets_them_pass(tmp_path: Path
     assert "key too weak" in refusal(context(), serve(tmp_path, weak, level=0))
 
 
-def test_upstreams_that_say_the_same_share_their_context() -> None:
+def test_upstreams_with_equal_settings_share_their_context() -> None:
     pair = key_pair(GOOD)
     built = upstream_contexts(
         [

@@ -1,4 +1,4 @@
-"""Files of certificates: their content and their faults, and that the same bytes are read once."""
+"""Files of certificates: their content, their faults, and the cache of their bytes."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.support import certs
 CA, CT1 = certs.ca("CA"), certs.leaf("CT1", certs.ca("CA"))
 
 
-def test_the_certificates_of_a_file_stand_in_its_order() -> None:
+def test_the_certificates_of_a_file_keep_its_order() -> None:
     data = b"a comment\n" + CT1.chain_pem + CA.pem + CT1.key_pem
     assert [one.sha256 for one in read_certificates(data)] == [CT1.sha256, CA.sha256]
 

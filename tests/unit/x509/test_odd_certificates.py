@@ -1,4 +1,4 @@
-"""Certificates that OpenSSL reads and `cryptography` does not: what is known of them, and which field is named."""
+"""Certificates that OpenSSL reads and `cryptography` does not: their readable fields, and the name of the odd one."""
 
 import datetime
 import ssl
@@ -169,7 +169,10 @@ def test_a_negative_serial_number_is_read() -> None:
         (extension(b"\x55\x1d\x13", b"\x30\x03\x02\x01"), "basicConstraints"),
         (extension(b"\x55\x1d\x0e", b"\x05\x00"), "subjectKeyIdentifier"),
         (extension(b"\x55\x1d\x23", b"\x04\x00"), "authorityKeyIdentifier"),
-        (extension(b"\x55\x1d\x1f", b"\x30\x82\xff\xff\x01"), "extensions"),  # not looked at here
+        (
+            extension(b"\x55\x1d\x1f", b"\x30\x82\xff\xff\x01"),
+            "extensions",
+        ),  # not read by `proxy.x509`
     ],
 )
 def test_an_extension_that_is_not_well_formed_is_named(broken: bytes, unreadable: str) -> None:
@@ -182,14 +185,14 @@ def test_an_extension_that_is_not_well_formed_is_named(broken: bytes, unreadable
         assert found.names.dns == ("ct1.example.org",)
 
 
-def test_of_an_extension_that_stands_twice_the_first_is_shown_and_it_is_named() -> None:
+def test_an_extension_that_occurs_twice_is_named_and_its_first_value_shown() -> None:
     second = extension(SAN, element(SEQUENCE, element(0x82, b"other.example.org")))
     found = read(replace_extensions(GOOD.der, [*extensions_of(GOOD.der), second]))
     assert found.names.dns == ("ct1.example.org",)
     assert found.unreadable == {"subjectAltName": "occurs twice"}
 
 
-def test_what_is_unreadable_matches_nothing() -> None:
+def test_an_unreadable_field_matches_nothing() -> None:
     for odd in (
         replace_field(GOOD.der, SUBJECT, name(0x13, b"ct1@pacs")),
         replace_field(GOOD.der, SERIAL, element(INTEGER, b"\0\0\1")),
@@ -222,8 +225,8 @@ def test_a_certificate_that_is_cut_off_is_an_error_of_ours(cut: int) -> None:
         ("utf8only", set()),
     ],
 )
-def test_what_openssl_makes(tmp_path: Path, string_mask: str, unreadable: set[str]) -> None:
-    """OpenSSL signs it and verifies it; whatever string it chose, the name is read."""
+def test_a_name_in_any_string_type_of_openssl(tmp_path: Path, string_mask: str, unreadable: set[str]) -> None:
+    """OpenSSL signs and verifies the certificate. Its name is read in every string type that OpenSSL can choose."""
     (tmp_path / "o.cnf").write_text(
         f"[req]\ndistinguished_name=dn\nprompt=no\nutf8=yes\nstring_mask={string_mask}\nx509_extensions=v3\n"
         f"[dn]\nCN=Klinik Zürich\n[v3]\nsubjectAltName=DNS:ct1.example.org\n"

@@ -1,4 +1,4 @@
-"""Two readers over the same bytes: where `cryptography` reads a field ours agrees, where it does not ours names it."""
+"""Two readers over the same bytes: ours agrees where `cryptography` reads a field, and names the field where not."""
 
 import base64
 import hashlib
@@ -31,12 +31,12 @@ SAMPLES = [
 ]
 
 FUZZ = settings(max_examples=300)
-# `cryptography` warns of a serial number that is not positive, and reads it.
+# `cryptography` reads a serial number that is not positive, and warns.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 def by_cryptography(der: bytes) -> x509.Certificate | None:
-    """The certificate if `cryptography` reads every field of it."""
+    """Return the certificate if `cryptography` reads all of its fields, else None."""
     try:
         certificate = x509.load_der_x509_certificate(der)
         _ = certificate.extensions, certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
@@ -183,10 +183,10 @@ def test_nested_headers_without_an_end(data: bytes, octets: int) -> None:
     both(deep + data)
 
 
-def test_a_certificate_of_a_megabyte_is_read_in_a_moment() -> None:
+def test_a_certificate_of_800_kilobytes_is_read_in_linear_time() -> None:
     pair = element(0x30, element(0x06, b"\x55\x04\x03") + element(0x0C, b"CT1"))
     large = replace_field(SAMPLES[0], SUBJECT, element(0x30, element(0x31, pair) * 60_000))
-    assert len(large) > 1_000_000 - 200_000
+    assert len(large) > 800_000
     start = time.process_time()
     both(large)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 10  # seconds of CPU: quadratic time would take minutes

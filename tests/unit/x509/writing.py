@@ -1,4 +1,4 @@
-"""Writes DER for tests: certificates with other fields, all lengths corrected; `signed_by` gives them a signature."""
+"""Writes DER for tests: certificates with replaced fields and correct lengths. `signed_by` signs them again."""
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,7 +19,7 @@ def element(tag: int, content: bytes) -> bytes:
 
 
 def replace_field(der: bytes, field: int, new: bytes) -> bytes:
-    """The certificate with another element at this place of its TBSCertificate."""
+    """Return the certificate with another element at this place of its TBSCertificate."""
     outer = read_element(der).reader()
     tbs = [part.whole for part in outer.next(Tag.SEQUENCE).reader().elements()]
     tbs[field] = new
@@ -28,7 +28,7 @@ def replace_field(der: bytes, field: int, new: bytes) -> bytes:
 
 
 def extensions_of(der: bytes) -> list[bytes]:
-    """Every extension, whole."""
+    """Return each extension with its header."""
     tbs = list(read_element(der).reader().next(Tag.SEQUENCE).reader().elements())
     [listed] = tbs[EXTENSIONS].reader().elements()
     return [one.whole for one in listed.reader().elements()]
@@ -39,12 +39,12 @@ def replace_extensions(der: bytes, extensions: list[bytes]) -> bytes:
 
 
 def extension(oid: bytes, value: bytes) -> bytes:
-    """One extension; `oid` in DER content."""
+    """Return one extension. `oid`: the content octets of the OBJECT IDENTIFIER."""
     return element(Tag.SEQUENCE, element(Tag.OBJECT_IDENTIFIER, oid) + element(Tag.OCTET_STRING, value))
 
 
 def signed_by(issuer: certs.Issued, der: bytes) -> bytes:
-    """The certificate with a valid signature (ECDSA with SHA-256) of that issuer."""
+    """Return the certificate with a valid signature (ECDSA with SHA-256) of that issuer."""
     assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
     tbs, algorithm, _ = (part.whole for part in read_element(der).reader().elements())
     signature = issuer.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
