@@ -1,9 +1,9 @@
 """The servers of upstreams that fail or are down, in memory that all workers of all generations share.
 
 So the first worker that cannot connect to a server spares all others the same timeout, and a health check in the
-supervisor reaches every worker without a message. Each method looks for the row without the lock first: most servers
-have none, and the lock costs two system calls for each association. Under the lock the row is looked up again, because
-another process may have erased it in between.
+supervisor reaches every worker without a message. The methods that run for each association first look for the row
+without the lock: most servers have none, and the lock costs two system calls. Under the lock they look again, because
+another process may have erased the row in between.
 """
 
 import math

@@ -92,8 +92,7 @@ class SharedTable:
         row = self._find(key)
         if row is None:
             row = self._claim(key)
-        # The count first: after a kill between the two lines, `forget` repairs the total from the counts. A total that
-        # was changed first would stay wrong in a row whose count is zero.
+        # The process may be killed between these two lines: `forget` then computes the total from the counts.
         self._counts[slot * self._padded + row] += amount
         self._totals[row] += amount
 
