@@ -156,7 +156,9 @@ class Certificate:
         except Unreadable:
             raise  # a ValueError as well, and the clause below would turn it into a "no"
         except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-            return False  # a key of the same name (a CA before its renewal), or one that cannot sign certificates
+            # Another key of the same name (a CA before its renewal), one that cannot sign certificates, or the same
+            # name in another string type: `cryptography` compares the bytes of the names, which OpenSSL does not.
+            return False
         return True
 
 
