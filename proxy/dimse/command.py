@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 
 NO_DATA_SET = 0x0101  # Command Data Set Type (0000,0800); with any other value a data set follows
-RESPONSE = 0x8000  # set in the command field of a response, which else is that of its request
+RESPONSE = 0x8000  # the bit of the command field that makes a response of a request (PS3.7 Table E.1-1)
 C_STORE, C_GET, C_FIND, C_MOVE, C_ECHO = 0x0001, 0x0010, 0x0020, 0x0021, 0x0030
 N_EVENT_REPORT, N_GET, N_SET, N_ACTION, N_CREATE, N_DELETE = 0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150
 C_CANCEL = 0x0FFF
@@ -107,7 +107,8 @@ def decode_command(data: bytes) -> Command:
     )
     other_class = values.get(_AFFECTED_SOP_CLASS if requested else _REQUESTED_SOP_CLASS, b"")
     if other_class and field < RESPONSE:
-        # Some parsers read the affected SOP class if there is one, others the one that this request should have.
+        # Some parsers take the affected SOP class if there is one, others the one that belongs to this request. The
+        # upstream must read the class that was judged.
         if command.sop_class and command.sop_class.rstrip(b"\0 ") != other_class.rstrip(b"\0 "):
             raise DimseError(f"{command.name}-RQ with two SOP classes")
         command.sop_class = command.sop_class or other_class
@@ -156,15 +157,16 @@ def _elements(data: bytes) -> dict[int, bytes]:
         offset = start + length
         if group or offset > end or length & 1 or element in values:
             if not (group and _is_status_detail(values, data, start - _HEADER)):
-                raise DimseError(_what_is_wrong(group, element, length, over=offset > end))
+                raise DimseError(_describe_fault(group, element, length, over=offset > end))
             end = start - _HEADER
             break
         values[element] = data[start:offset]
-    told = values.get(_GROUP_LENGTH)
-    if told is None or len(told) != 4 or data[:4] != b"\0\0\0\0":
+    declared = values.get(_GROUP_LENGTH)
+    if declared is None or len(declared) != 4 or data[:4] != b"\0\0\0\0":
         raise DimseError("command set does not begin with its group length (0000,0000)")
-    if int.from_bytes(told, "little") != end - _HEADER - 4:
-        raise DimseError(f"group length {int.from_bytes(told, 'little')} of a command set of {end - _HEADER - 4} bytes")
+    group_length, size = int.from_bytes(declared, "little"), end - _HEADER - 4
+    if group_length != size:
+        raise DimseError(f"group length {group_length} of a command set of {size} bytes")
     return values
 
 
@@ -184,7 +186,7 @@ def _is_status_detail(values: dict[int, bytes], data: bytes, offset: int) -> boo
     return offset == len(data)
 
 
-def _what_is_wrong(group: int, element: int, length: int, *, over: bool) -> str:
+def _describe_fault(group: int, element: int, length: int, *, over: bool) -> str:
     tag = f"element ({group:04X},{element:04X})"
     if group:
         return f"{tag} in a command set"

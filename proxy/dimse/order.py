@@ -1,4 +1,4 @@
-"""Which PDUs may come on an established association, in one direction (PS3.8 section 9.2, as a relay sees it)."""
+"""The order of PDUs in one direction of an established association (PS3.8 section 9.2, as a relay sees it)."""
 
 from proxy.pdu.errors import InvalidPduParameter, UnexpectedPdu, UnrecognizedPdu
 from proxy.pdu.model import PduType
@@ -20,8 +20,8 @@ class PduOrder:
         RELEASE-RP       violation      violation           violation               aborted
         A-ABORT          any byte is a violation
 
-    (1) Only once, and only if `opposite` has requested the release. Where both sides request it at the same time
-    (a release collision, PS3.8 section 7.2.2) each of them answers the other, hence the second line.
+    (1) Only once, and only if `opposite` has requested the release. If both sides request it at the same time (a
+    release collision, PS3.8 section 7.2.2), each of them answers the other, hence the second line.
     """
 
     __slots__ = ("aborted", "opposite", "pdus", "release_answered", "release_requested")

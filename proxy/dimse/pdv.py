@@ -50,7 +50,7 @@ def next_pdv(data: memoryview, position: int, rest: int, accepted: bytes) -> Pdv
     if rest:
         start = position + _PDV_HEADER
         if start > len(data):
-            # Raised at once: to wait for the rest of a header that does not fit would be to wait forever.
+            # Raised at once: the rest of a header that does not fit into its PDU would never come.
             if rest < _PDV_HEADER:
                 raise InvalidPduParameter(f"{rest} bytes after the last PDV of a P-DATA-TF")
             return None
@@ -60,8 +60,8 @@ def next_pdv(data: memoryview, position: int, rest: int, accepted: bytes) -> Pdv
             if rest < _PDV_HEADER:
                 raise InvalidPduParameter(f"P-DATA-TF of length {rest}: no room for a PDV")
         start = position + HEADERS
-        # Both headers are awaited before the PDU header goes. Alone it would make some peers block in a read of ten
-        # bytes, and a violation in the PDV header would come too late to keep the PDU from the other side.
+        # The PDU header goes on only with the first PDV header. Alone it would make some peers block in a read of ten
+        # bytes, and a violation in the PDV header would be found too late to keep the PDU from the other side.
         if start > len(data):
             return None
     if rest < _PDV_HEADER:
@@ -69,7 +69,7 @@ def next_pdv(data: memoryview, position: int, rest: int, accepted: bytes) -> Pdv
     length, context_id, control = _read_pdv_header(data, start - _PDV_HEADER)
     if length < 2 or length + 4 > rest:
         raise InvalidPduParameter(f"PDV of length {length} with {rest - 4} bytes left in its P-DATA-TF")
-    # Such PDVs carry nothing, and would let a peer make work without end inside one message.
+    # Such PDVs carry nothing: a peer could send them inside one message for ever.
     if length == 2 and not control & LAST_FRAGMENT:
         raise InvalidPduParameter("empty PDV that is not a last fragment")
     if not accepted[context_id]:

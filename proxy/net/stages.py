@@ -199,7 +199,7 @@ def _no_request(error: PduError, first: bytes) -> Refused:
     """Return the refusal of bytes that are no A-ASSOCIATE-RQ. It names their protocol if the `first` bytes show it."""
     refused = request_error(error)
     if isinstance(error, UnrecognizedPdu) and len(first) > 3 and (protocol := name_protocol(first)) in _MISTAKEN:
-        refused.detail = f"the peer speaks {protocol} where DICOM was due"
+        refused.detail = f"the peer speaks {protocol}, not DICOM"
     return refused
 
 

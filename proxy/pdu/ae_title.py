@@ -1,4 +1,4 @@
-"""AE titles (PS3.5 Table 6.2-1, value representation AE): what may be one, and how a title field is read."""
+"""AE titles (PS3.5 Table 6.2-1, value representation AE): their form, and the reading of a title field."""
 
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ _ALLOWED = bytes(range(0x20, 0x7F)).replace(b"\\", b"")
 
 
 def check_ae_title(title: str) -> str | None:
-    """Return what keeps `title` from being an AE title, or None if it is one. Spaces at its ends are padding."""
+    """Return in words why `title` is no AE title, None if it is one. Spaces at its ends are padding."""
     if len(title) > AE_TITLE_LENGTH:
         return f"longer than {AE_TITLE_LENGTH} characters"
     if not title.strip(" "):
@@ -21,7 +21,8 @@ def check_ae_title(title: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=1024)  # 16 bytes each. A sender that makes up titles can only empty it: all are then read again.
+# A sender that makes up titles can only drive others out of the cache: these are then read again.
+@lru_cache(maxsize=1024)
 def read_ae_title(raw: bytes) -> AeTitle:
     """Read one 16-byte AE title field (PS3.8 Table 9-11). A blank title is "".
 

@@ -62,7 +62,7 @@ def parse_associate_rq(pdu: bytes) -> AAssociateRQ:
     items = _REQUESTS.recall(encoded)
     if items is None:
         items = _parse_request_items(body)
-        if items.user_information.user_identity is None:  # that is a secret
+        if items.user_information.user_identity is None:  # a password or ticket must not be remembered
             _REQUESTS.remember(encoded, items)
     return AAssociateRQ(
         protocol_version=int.from_bytes(pdu[6:8], "big"),
@@ -96,7 +96,7 @@ def _open(pdu: bytes, expected: PduType) -> ByteReader:
     if len(pdu) < FIRST_ITEM:
         raise InvalidPduParameter(f"{len(pdu)} bytes where the fixed fields need {FIRST_ITEM}")
     if pdu[0] != expected:
-        raise UnexpectedPdu(f"PDU type {pdu[0]:02X}H where {expected:02X}H was due")
+        raise UnexpectedPdu(f"PDU type {pdu[0]:02X}H instead of {expected:02X}H")
     length = int.from_bytes(pdu[2:6], "big")
     if length != len(pdu) - PDU_HEADER:
         raise InvalidPduParameter(f"PDU length field {length} on {len(pdu) - PDU_HEADER} bytes")
@@ -109,7 +109,7 @@ def _parse_request_items(body: ByteReader) -> _RequestItems:
     contexts: list[PresentationContext] = []
     for item_type, item in request_items(body, _REQUEST_ITEMS):
         if item_type == ItemType.PRESENTATION_CONTEXT_RQ:
-            # One too many is enough to refuse it; parsing all of a megabyte of them would only cost.
+            # One too many is enough to refuse the request: parsing a megabyte of further ones would only cost time.
             if len(contexts) <= MAX_PRESENTATION_CONTEXTS:
                 contexts.append(_parse_presentation_context(item))
         elif item_type == ItemType.APPLICATION_CONTEXT:
@@ -158,7 +158,7 @@ def _parse_presentation_context(body: ByteReader) -> PresentationContext:
 
 
 def _check_context_ids(contexts: list[PresentationContext]) -> None:
-    """Ids are odd and unique (PS3.8 section 9.3.2.2); of a repeated one some parsers take the first, some the last."""
+    """Check that ids are odd and unique (PS3.8 section 9.3.2.2). Parsers differ on which of two equal ids counts."""
     seen: set[int] = set()
     for context in contexts:
         if context.context_id % 2 == 0:

@@ -46,8 +46,8 @@ def edit_associate_rq(
 
     A presentation context that is not kept takes with it the role selection and extended negotiation items (PS3.7
     D.3.3.4 to D.3.3.6) of SOP classes that no kept context names. `transfer_syntaxes` stay in the kept contexts;
-    ValueError if one of them would lose all. `scp_roles` are the SOP classes for which the SCP role may be proposed;
-    of another one the role selection says SCU alone, or goes.
+    ValueError if one of them would lose all. `scp_roles` are the SOP classes for which the SCP role may be proposed.
+    For any other class the role selection is reduced to SCU, or cut if it proposed SCP alone.
     """
     patches: list[Patch] = []
     if called is not None:
@@ -77,14 +77,14 @@ def rename_implementation(pdu: bytes, request: AAssociateRQ, name: str) -> bytes
     at, end = information.span.start + _ITEM_HEADER, information.span.end
     place = Span(end, end)
     while at < end:
-        behind = at + _ITEM_HEADER + (pdu[at + 2] << 8 | pdu[at + 3])
+        after = at + _ITEM_HEADER + (pdu[at + 2] << 8 | pdu[at + 3])
         if pdu[at] == ItemType.IMPLEMENTATION_VERSION_NAME:
-            place = Span(at, behind)
+            place = Span(at, after)
             break
-        # Where there was none, in ascending order: old peers expect it (PS3.8 section 9.3.2.3).
+        # If there is no such item, insert it in ascending order: old peers expect that (PS3.8 section 9.3.2.3).
         if pdu[at] > ItemType.IMPLEMENTATION_VERSION_NAME and place.start == end:
             place = Span(at, at)
-        at = behind
+        at = after
     item = encode_item(ItemType.IMPLEMENTATION_VERSION_NAME, name.encode("ascii"))
     return _apply(pdu, (), information.span, [Patch(place.start, place.end, item)])
 

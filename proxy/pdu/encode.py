@@ -28,7 +28,7 @@ def encode_associate_rq(
     roles: Iterable[tuple[str, bool, bool]] = (),
     user_identity: tuple[int, bool, bytes, bytes] | None = None,
 ) -> bytes:
-    """A-ASSOCIATE-RQ (PS3.8 Table 9-11).
+    """Encode an A-ASSOCIATE-RQ (PS3.8 Table 9-11).
 
     `contexts`: id, abstract syntax, transfer syntaxes. `roles`: SOP class, SCU role, SCP role (PS3.7 Table D.3-9).
     `user_identity`: type, positive response requested, primary and secondary field (PS3.7 Table D.3-14).
@@ -50,28 +50,28 @@ def encode_associate_rq(
 
 
 def encode_associate_rj(result: int, source: int, reason: int) -> bytes:
-    """A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+    """Encode an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
     return encode_pdu(PduType.A_ASSOCIATE_RJ, bytes((0, result, source, reason)))
 
 
 def encode_release_rq() -> bytes:
-    """A-RELEASE-RQ (PS3.8 Table 9-24)."""
+    """Encode an A-RELEASE-RQ (PS3.8 Table 9-24)."""
     return encode_pdu(PduType.A_RELEASE_RQ, bytes(4))
 
 
 def encode_abort(source: int, reason: int) -> bytes:
-    """A-ABORT (PS3.8 Table 9-26)."""
+    """Encode an A-ABORT (PS3.8 Table 9-26)."""
     return encode_pdu(PduType.A_ABORT, bytes((0, 0, source, reason)))
 
 
 def encode_p_data(context_id: int, control: int, fragment: bytes) -> bytes:
-    """P-DATA-TF with one PDV (PS3.8 Tables 9-22 and 9-23, annex E.2). `control`: bit 0 command, bit 1 last."""
+    """Encode a P-DATA-TF of one PDV (PS3.8 Tables 9-22, 9-23, annex E.2). `control`: bit 0 command, bit 1 last."""
     value = bytes((context_id, control)) + fragment
     return encode_pdu(PduType.P_DATA_TF, len(value).to_bytes(4, "big") + value)
 
 
 def encode_command_set(context_id: int, command: bytes, maximum_length: int) -> bytes:
-    """A command set in P-DATA-TF PDUs that the peer takes. `maximum_length`: what it announced, 0: any (annex D.1)."""
+    """Encode a command set in P-DATA-TF PDUs of the `maximum_length` that the peer announced; 0: any (annex D.1)."""
     step = max(maximum_length - _PDV_HEADER, 1) if maximum_length else len(command)
     pieces = [command[start : start + step] for start in range(0, len(command), step)]
     return b"".join(
@@ -81,17 +81,17 @@ def encode_command_set(context_id: int, command: bytes, maximum_length: int) -> 
 
 
 def encode_pdu(pdu_type: int, body: bytes) -> bytes:
-    """Header and body of a PDU (PS3.8 section 9.3.1)."""
+    """Encode header and body of a PDU (PS3.8 section 9.3.1)."""
     return bytes((pdu_type, 0)) + len(body).to_bytes(4, "big") + body
 
 
 def encode_item(item_type: int, body: bytes) -> bytes:
-    """Header and body of an item or sub-item (PS3.8 section 9.3.1)."""
+    """Encode header and body of an item or sub-item (PS3.8 section 9.3.1)."""
     return bytes((item_type, 0)) + _counted(body)
 
 
 def encode_context_result(context_id: int, result: int, transfer_syntax: str | None) -> bytes:
-    """Presentation Context Item of an A-ASSOCIATE-AC (PS3.8 Table 9-18)."""
+    """Encode a Presentation Context Item of an A-ASSOCIATE-AC (PS3.8 Table 9-18)."""
     body = bytes((context_id, 0, result, 0))
     if transfer_syntax is not None:
         body += _uid_item(ItemType.TRANSFER_SYNTAX, transfer_syntax)
@@ -99,12 +99,12 @@ def encode_context_result(context_id: int, result: int, transfer_syntax: str | N
 
 
 def encode_identity_response(response: bytes) -> bytes:
-    """User Identity sub-item of an A-ASSOCIATE-AC (PS3.7 Table D.3-15)."""
+    """Encode a User Identity sub-item of an A-ASSOCIATE-AC (PS3.7 Table D.3-15)."""
     return encode_item(ItemType.USER_IDENTITY_AC, _counted(response))
 
 
 def encode_ae_title(title: str) -> bytes:
-    """An AE title field in the form that every implementation reads alike (PS3.8 Table 9-11)."""
+    """Encode an AE title field in the form that every implementation reads alike (PS3.8 Table 9-11)."""
     assert len(title) <= _AE_TITLE_LENGTH, title
     return title.encode("ascii").ljust(_AE_TITLE_LENGTH)
 
@@ -112,7 +112,7 @@ def encode_ae_title(title: str) -> bytes:
 def _user_information(
     maximum_length: int, class_uid: str | None, version_name: str | None, roles: Iterable[tuple[str, bool, bool]]
 ) -> bytes:
-    """The sub-items common to request and accept, in ascending order: old peers expect it (PS3.8 section 9.3.2.3)."""
+    """Encode the sub-items of request and accept in ascending order: old peers expect it (PS3.8 section 9.3.2.3)."""
     sub_items = [encode_item(ItemType.MAXIMUM_LENGTH, maximum_length.to_bytes(4, "big"))]
     if class_uid is not None:
         sub_items.append(_uid_item(ItemType.IMPLEMENTATION_CLASS_UID, class_uid))

@@ -1,6 +1,6 @@
 """Names the protocol that a peer speaks by the first bytes it sends: a client in place of TLS or DICOM, or a server."""
 
-#: Bytes that are enough to name a protocol, and to show where they do not.
+#: Bytes that are enough to name a protocol, or to be shown if they name none.
 SIGNATURE = 16
 
 _CLIENTS = (
@@ -20,7 +20,7 @@ _TLS_ALERT = b"\x15\x03"  # content type and major version (RFC 8446 5.1): how a
 
 
 def name_protocol(first: bytes) -> str:
-    """Name what a client speaks that does not speak TLS, as far as the bytes that are there tell. At least one is."""
+    """Return the name of the protocol that a client speaks instead of TLS, judged by its first bytes, one at least."""
     for signature, name in _CLIENTS:
         if first[: len(signature)] == signature[: len(first)]:
             return name

@@ -33,7 +33,7 @@ class PduFramer:
         self.received = 0
 
     def feed(self, data: bytes | bytearray | memoryview) -> bytes | None:
-        """Return the first PDU once, when its last byte is there. Raises PduError for a header that will not do."""
+        """Return the first PDU once, when its last byte is there. Raises PduError for a header that is not allowed."""
         self._buffer += data
         self.received += len(data)
         if self._complete or not self._buffer:
@@ -59,7 +59,7 @@ class PduFramer:
 
     @property
     def boundary(self) -> bool:
-        """True where a PDU ended or none has begun: nothing incomplete is pending."""
+        """True if the last PDU has ended or none has begun."""
         return not self._buffer
 
     def _check_type(self, pdu_type: int) -> None:
@@ -74,4 +74,4 @@ class PduFramer:
         if pdu_type in _ASSOCIATE and length < _SMALLEST_ASSOCIATE:
             raise InvalidPduParameter(f"PDU length {length}, at least {_SMALLEST_ASSOCIATE} is needed")
         if pdu_type in _SHORT and length != _SHORT_PDU:
-            raise InvalidPduParameter(f"PDU length {length}, {_SHORT_PDU} is due for type {pdu_type:02X}H")
+            raise InvalidPduParameter(f"PDU length {length}, type {pdu_type:02X}H has length {_SHORT_PDU}")

@@ -1,22 +1,22 @@
 """Remembers the parsed items of association PDUs: a device sends the same items with every association.
 
 The same bytes always parse to the same items, so this changes no result, only its time: 120 presentation contexts take
-a millisecond to parse. Its size is bounded; a flood of new items makes others drop out, to be parsed again. Items that
-hold a secret must not be put in.
+a millisecond to parse. The size is bounded. A flood of new items drives others out, which are then parsed again. Items
+that hold a secret must not be remembered.
 """
 
 from typing import Generic, TypeVar
 
 #: The longest items that are remembered: 128 presentation contexts with three transfer syntaxes each fit.
 MAX_ITEMS = 16 * 1024
-#: All items together (bytes); with what they were parsed to about six times as much.
+#: All items together (bytes). Their parsed forms take about five times as much again.
 MAX_TOTAL = 256 * 1024
 
 Parsed = TypeVar("Parsed")
 
 
 class ItemMemory(Generic[Parsed]):
-    """Items of a PDU, as bytes, and what they were parsed to. The oldest make room."""
+    """Items of a PDU, as bytes, and their parsed forms. The oldest make room."""
 
     def __init__(self) -> None:
         self._parsed: dict[bytes, Parsed] = {}

@@ -46,7 +46,7 @@ class ProxyHeader:
 
 
 class ProxyHeaderReader:
-    """Reads one header. `versions`: those that are accepted, of 1 and 2. Holds 64 KiB at most, and only what came."""
+    """Reads one header. `versions`: 1, 2 or both. Memory grows with the bytes received, up to 64 KiB."""
 
     __slots__ = ("_received", "_versions", "trailing")
 
@@ -116,7 +116,7 @@ def parse_version_1(line: bytes | bytearray) -> ProxyHeader:
 
 
 def _port(word: bytes | bytearray) -> int:
-    """Decimal, without leading zeros: `0080` could be read as octal."""
+    """Return a decimal port. Leading zeros are refused: some parsers read `0080` as octal."""
     if not (word.isdigit() and len(word) <= 5 and (word == b"0" or word[0] != ord("0")) and int(word) <= 0xFFFF):
         raise ProxyHeaderMalformed("a port that is not in 0..65535")
     return int(word)
@@ -191,7 +191,7 @@ def _crc_table() -> tuple[int, ...]:
 
 
 def crc32c(data: bytes) -> int:
-    """CRC-32C (Castagnoli; RFC 3720 section 12.1)."""
+    """Return the CRC-32C of `data` (Castagnoli; RFC 3720 section 12.1)."""
     crc, table = 0xFFFFFFFF, _crc_table()
     for byte in data:
         crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]

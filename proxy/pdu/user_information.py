@@ -112,7 +112,7 @@ def _collect(item: ByteReader, sub_items: Iterator[tuple[int, ByteReader]]) -> U
 
 
 def _parse_role_selection(body: ByteReader) -> RoleSelection:
-    """PS3.7 Table D.3-9. A role that is neither 0 nor 1 is yes to one parser and no to the next."""
+    """Parse a role selection (PS3.7 Table D.3-9). Parsers differ on a role that is neither 0 nor 1."""
     sop_class_uid = body.uid(body.uint16())
     scu_role, scp_role = body.uint8(), body.uint8()
     body.expect_end()
@@ -122,7 +122,7 @@ def _parse_role_selection(body: ByteReader) -> RoleSelection:
 
 
 def _parse_version_name(body: ByteReader) -> str:
-    """PS3.7 Table D.3-2, as printable ASCII: other bytes are escaped, padding is cut."""
+    """Parse a version name (PS3.7 Table D.3-2) to printable ASCII: other bytes are escaped, padding is cut."""
     if body.remaining > _LONGEST_VERSION_NAME:
         raise InvalidPduParameter(f"implementation version name of {body.remaining} bytes")
     raw = body.take(body.remaining).rstrip(b"\0 ")
@@ -130,7 +130,7 @@ def _parse_version_name(body: ByteReader) -> str:
 
 
 def _parse_common_extended_negotiation(body: ByteReader) -> CommonExtendedNegotiation:
-    """PS3.7 Table D.3-12. What follows the related classes is reserved."""
+    """Parse a common extended negotiation (PS3.7 Table D.3-12). Bytes after the related classes are reserved."""
     sop_class_uid = body.uid(body.uint16())
     service_class_uid = body.uid(body.uint16())
     related = body.part(body.uint16())
@@ -141,7 +141,7 @@ def _parse_common_extended_negotiation(body: ByteReader) -> CommonExtendedNegoti
 
 
 def _parse_user_identity(body: ByteReader) -> UserIdentity:
-    """PS3.7 Table D.3-14. The messages never quote the fields: they are secrets."""
+    """Parse a user identity (PS3.7 Table D.3-14). No message quotes its fields: they are secrets."""
     identity_type, positive_response = body.uint8(), body.uint8()
     primary = body.take(body.uint16())
     secondary = body.take(body.uint16())

@@ -27,7 +27,7 @@ def normalize(value: str | Address) -> Address:
 # Only networks of the configuration come here, so strangers cannot fill the cache.
 @lru_cache(maxsize=4096)
 def _as_ipv4(network: ipaddress.IPv6Network) -> ipaddress.IPv4Network | None:
-    """The IPv4 network that an IPv4-mapped IPv6 network carries."""
+    """Return the IPv4 network that an IPv4-mapped IPv6 network stands for, None if it is not mapped."""
     mapped = network.network_address.ipv4_mapped
     if mapped is None or network.prefixlen < _MAPPED_PREFIX:
         return None
@@ -58,7 +58,7 @@ def connects_to(address: Address, bound: Address, is_local: Callable[[Address], 
         address = _LOOPBACK[address.version]
     if address == bound and not bound.is_link_local:
         return True
-    # Of two interfaces, each may have the same link-local address.
+    # Two interfaces may have the same link-local address, so equality alone does not decide.
     possible = address == bound or (bound.is_unspecified and bound.version == address.version)
     return possible and is_local(address)
 

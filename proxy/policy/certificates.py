@@ -1,4 +1,4 @@
-"""Whether a verified client certificate is trusted at one tenant, and which conditions of a peer it meets."""
+"""The trust in a verified client certificate at one tenant, and the conditions of a peer that it meets."""
 
 from proxy.policy.model import (
     CertificateConditions,
@@ -13,7 +13,7 @@ from proxy.policy.reasons import Reason
 
 
 def is_anchored(certificate: VerifiedCertificate, auth: ClientAuth) -> bool:
-    """Return whether the verified chain contains a CA of the tenant: only then the names in the certificate count."""
+    """Return whether the verified chain contains a CA of the tenant. Only then are the names in it trusted."""
     return any(issuer in auth.anchors for issuer in certificate.issuers)
 
 
@@ -24,6 +24,8 @@ def check_client_auth(
     auth = entrance.client_auth
     if auth.mode is ClientAuthMode.NONE:
         return None
+    # Without SNI the handshake was made under the listener's context. If that asks for no certificate, the sender could
+    # not show one, and must send the tenant's server name instead.
     if auth.mode is ClientAuthMode.REQUIRED:
         if not listener.tls:
             return (
@@ -50,7 +52,7 @@ def check_conditions(
 ) -> str | None:
     """Return in words the first condition of a peer that the certificate does not meet; None if it meets all."""
     if certificate.problem is not None:
-        return f"{describe(certificate)} counts for nothing ({certificate.problem})"
+        return f"{describe(certificate)} cannot be used ({certificate.problem})"
     if conditions.file is not None and certificate.sha256 not in conditions.file:
         return f"{describe(certificate)} is none of the certificates under file"
     if conditions.sha256 is not None and certificate.sha256 not in conditions.sha256:
@@ -59,8 +61,8 @@ def check_conditions(
         return f"the public key of {describe(certificate)} is not listed"
     exact = not (conditions.file is None and conditions.sha256 is None and conditions.spki_sha256 is None)
     if not exact and not is_anchored(certificate, auth):
-        # A device writes what it likes into a self-signed certificate: pinned for one peer, it must not name another.
-        return f"no CA of the tenant issued {describe(certificate)}, so its names count for nothing"
+        # A device can write any name into a self-signed certificate: pinned for one peer, it must not name another.
+        return f"no CA of the tenant issued {describe(certificate)}, so its names are not trusted"
     return _check_names(conditions, certificate, auth)
 
 

@@ -45,7 +45,7 @@ def judge(listener: ListenerPolicy, entrance: Entrance | None, facts: Facts) -> 
     if refusal is not None:
         return refusal
     if facts.certificate is not None and not _asks_for_certificate(listener, entrance):
-        # Under this configuration the sender could not have shown it, so the recheck and `explain` must not count it.
+        # Under this configuration the sender could not have shown it, so the recheck and `explain` must ignore it.
         trace.skipped("certificate", f"{describe(facts.certificate)} does not count: none is asked for here")
         facts = replace(facts, certificate=None)
     selected = select_tenant(listener, entrance, facts, trace)
@@ -68,7 +68,7 @@ def decide(facts: Facts, tenant: Tenant, entrance: Entrance | None = None, trace
 
 
 def _check_request(listener: ListenerPolicy, entrance: Entrance | None, facts: Facts, trace: Trace) -> Refuse | None:
-    """Check what holds for any request, whoever sends it."""
+    """Check the rules that hold for every request, whatever its sender."""
     request = facts.request
     tenant = entrance.tenant if entrance is not None else None
     if not contains(listener.networks, facts.source):
@@ -95,7 +95,10 @@ def _check_request(listener: ListenerPolicy, entrance: Entrance | None, facts: F
 def _check_certificate(
     listener: ListenerPolicy, entrance: Entrance | None, facts: Facts, trace: Trace
 ) -> Refuse | None:
-    """Refuse a certificate that the TLS layer found wrong after the handshake: it must not count as no certificate."""
+    """Refuse a certificate that the TLS layer found wrong after the handshake.
+
+    Ignored, it would count as no certificate, and the sender might pass where none is required.
+    """
     certificate = facts.certificate
     if certificate is None or certificate.problem is None:
         return None
@@ -238,7 +241,7 @@ def _accept(facts: Facts, tenant: Tenant, peer: Peer | None, trace: Trace) -> Ac
 def _check_contexts(
     facts: Facts, tenant: Tenant, peer: Peer | None, selection: Selection, trace: Trace
 ) -> Refuse | None:
-    """One context that may be used is enough. The others are cut, except in observe mode."""
+    """Refuse a request of which no context may be used. One is enough; the others are cut, except in observe mode."""
     rule, kept, proposed = "contexts", len(selection.contexts), len(facts.request.presentation_contexts)
     if peer is None or kept == proposed:
         trace.passed(
@@ -262,5 +265,5 @@ def _check_contexts(
 
 
 def _canonical(field: AeTitle) -> str | None:
-    """The title to write where implementations read the field differently; None: it is forwarded as it came."""
+    """Return the title to write if implementations read the field differently; None: forward the field as it came."""
     return field.title if field.leading_spaces or field.nul_padded else None

@@ -19,7 +19,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ClientAuthMode(enum.StrEnum):
-    """Whether a client certificate is requested. OPTIONAL accepts none at all, but never an invalid one."""
+    """The demand for a client certificate. OPTIONAL accepts a sender without one, but never an invalid one."""
 
     NONE = "none"
     OPTIONAL = "optional"

@@ -56,9 +56,9 @@ def select_tenant(
 
 
 def wants_uniform_rejects(listener: ListenerPolicy, entrance: Entrance | None) -> bool:
-    """Return whether a refusal must be uniform while the tenant is not known: if any tenant wants that.
+    """Return whether a refusal must be uniform: as the tenant wants it, or as any tenant wants it before one is known.
 
-    Otherwise guesses could be told apart: an answer of 1/1/1 would mean that the called AE title is right.
+    Otherwise a guess would give itself away: an answer of 1/1/1 would mean that the called AE title is right.
     """
     if entrance is not None:
         return entrance.tenant.uniform_rejects

@@ -6,7 +6,8 @@ from proxy.policy.reasons import Alert, Answer, Reason, Reject
 _NO_REASON_GIVEN = Reject(1, 1, 1)
 _CALLING_NOT_RECOGNIZED = Reject(1, 1, 3)
 _PERMANENT = 1
-#: They concern the form of the request and reveal nothing configured, so `uniform_rejects` leaves their answers.
+#: Reasons that concern the form of the request. They reveal nothing of the configuration, so `uniform_rejects` does not
+#: change their answers.
 _PROTOCOL = frozenset({Reason.PROTOCOL_VERSION, Reason.APPLICATION_CONTEXT})
 
 
@@ -62,7 +63,7 @@ def answer_to(reason: Reason, *, uniform: bool) -> Answer:
     """Return the answer to a complete request. `uniform`: replace the triple of a permanent rejection by 1/1/1."""
     answer = reason.answer
     if answer == Alert():
-        # The alert is OpenSSL's, in the handshake. What the gateway finds after it is answered to the request.
+        # An alert belongs to the handshake. A fault that the gateway finds after it is answered when the request comes.
         answer = _CALLING_NOT_RECOGNIZED
     if uniform and isinstance(answer, Reject) and answer.result == _PERMANENT and reason not in _PROTOCOL:
         return _NO_REASON_GIVEN

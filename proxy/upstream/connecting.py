@@ -1,4 +1,4 @@
-"""Opens connections where uvloop alone would wait for a thread, or break."""
+"""Opens connections of the C-ECHO client, around two traits of uvloop: threads to connect, and logged cancellations."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ def _drop(opened: "asyncio.Task[Streams]") -> None:
 async def connect(destination: Destination, source: str | None, preface: bytes) -> socket.socket:
     """Return a connected socket, after sending the preface. Raises OSError with its errno.
 
-    Not by uvloop's `sock_connect`: it waits for a thread, and all threads may be waiting for a name service.
+    Not by uvloop's `sock_connect`: it needs a thread, and all threads may be waiting for a name service.
     """
     loop = asyncio.get_running_loop()
     sock = begin_connect(destination, source)
@@ -42,7 +42,7 @@ async def connect(destination: Destination, source: str | None, preface: bytes) 
             await writable.wait()
         finally:
             loop.remove_writer(sock)
-        error = connect_error(sock)
+        error = connect_error(sock)  # writable means that the connect has ended, not that it succeeded
         if error:
             raise OSError(error, os.strerror(error))
         await loop.sock_sendall(sock, preface)

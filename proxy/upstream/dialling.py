@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from proxy.config.values import Server
 from proxy.policy.addresses import format_endpoint
 
-_PATIENCE = 1.0  # seconds for a new answer where an old one is known
+_PATIENCE = 1.0  # seconds to wait for a new answer if an old one is known
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; not in the socket module of Python 3.11
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK)
 
@@ -134,7 +134,8 @@ def bind_source(sock: socket.socket, source: str) -> None:
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     if sock.family != family:
         raise OSError(errno.EAFNOSUPPORT, f"source_address {source} is of another address family than the server")
-    # Leaves the port to connect, which may reuse a port that is connected to another server; bind may not.
+    # Connect chooses the port, not bind. Connect may take a port that is in use towards another server; bind may not,
+    # so one source address would run out of ports.
     sock.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     try:
         sock.bind((source, 0))
@@ -143,5 +144,5 @@ def bind_source(sock: socket.socket, source: str) -> None:
 
 
 def connect_error(sock: socket.socket) -> int:
-    """Return how the connect of a socket ended that has become writable: 0 or an error number."""
+    """Return the result of a connect, once its socket has become writable: 0 or an error number."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

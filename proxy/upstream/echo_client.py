@@ -46,7 +46,7 @@ _CONTEXT_ID = 1
 _MESSAGE_ID = 1
 _LAST_COMMAND = 3  # message control header: command, last fragment (PS3.8 annex E.2)
 _READ_SIZE = 64 * 1024
-_SHORTEST_VERDICT, _LONGEST_VERDICT = 0.02, 0.5  # seconds
+_SHORTEST_VERDICT, _LONGEST_VERDICT = 0.02, 0.5  # seconds to wait for the peer's verdict on our certificate
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # this machine is at fault, not the PACS
 
 
@@ -123,7 +123,7 @@ class _Attempt:
             async with self._timed(StepName.TLS):
                 await self._handshake(sock, self.request.tls)
         if self.result.tls is not None and self.result.tls.version == "TLSv1.3":
-            await self._hear_verdict()
+            await self._await_verdict()
         await self._associate()
         await self._echo()
         await self._release()
@@ -167,8 +167,8 @@ class _Attempt:
             raise _FailureError(Outcome.SERVER_CERTIFICATE, f"too weak: {weakness}")
         self.writer = writer
 
-    async def _hear_verdict(self) -> None:
-        """Wait some round trips for an alert of the peer, which a request sent at once would destroy.
+    async def _await_verdict(self) -> None:
+        """Wait two round trips for an alert of the peer, which a request sent at once would destroy.
 
         With TLS 1.3 the peer judges our certificate after our side of the handshake is complete. A request that arrives
         at a peer that has closed is answered by RST, and the alert with the cause is lost. A DICOM acceptor never sends
@@ -205,7 +205,7 @@ class _Attempt:
 
     def _send(self, pdu: bytes) -> None:
         assert self.writer is not None
-        if not self.writer.transport.is_closing():  # uvloop would raise; the next read tells the cause
+        if not self.writer.transport.is_closing():  # uvloop would raise; the next read reports the cause
             self.writer.write(pdu)
 
     async def _associate(self) -> None:

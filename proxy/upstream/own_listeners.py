@@ -1,6 +1,6 @@
 """Recognises destinations that are listeners of this gateway, by their addresses.
 
-A way back through address translation or another gateway cannot be recognised by addresses; the loop guard does that.
+A route back through address translation or another gateway cannot be recognised by addresses; the loop guard finds it.
 """
 
 import ipaddress
@@ -31,7 +31,7 @@ def is_local(address: Address, scope: int = 0) -> bool:
     return not _can_be_bound(_FOREIGN[address.version]) or _source_towards(address, scope) == address
 
 
-# A check opens two sockets. Where the PACS listens on the port number of a listener, each association would need one.
+# A check opens two sockets. If the PACS listens on the same port number as a listener, each association would need one.
 @lru_cache(maxsize=256)
 def _looked_up(address: Address, scope: int, period: int) -> bool:
     return is_local(address, scope)

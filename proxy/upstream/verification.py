@@ -12,7 +12,7 @@ from proxy.upstream.tls_facts import TlsFacts
 
 
 class Outcome(enum.StrEnum):
-    """How a verification ended. A closed set."""
+    """The end of a verification. A closed set."""
 
     OK = "ok"
     NAME_NOT_RESOLVED = "name_not_resolved"
@@ -80,8 +80,8 @@ class Verification:
     def refused(self) -> bool:
         """True if the peer is up but refuses this verification, perhaps because it does not know the calling title.
 
-        Orthanc, where it takes C-STORE from everybody, accepts the association of an unknown title and aborts it after
-        the C-ECHO-RQ.
+        Orthanc, configured to take C-STORE from any title, accepts the association of an unknown title and aborts it
+        after the C-ECHO-RQ.
         """
         aborted = self.outcome is Outcome.ABORTED and self.failed_step is StepName.ECHO
         return aborted or self.outcome in (Outcome.REJECTED, Outcome.CONTEXT_REFUSED)

@@ -41,7 +41,7 @@ def test_row_044_first_bytes_of_a_browser(case: Case, listener: str) -> None:
     peer.send(b"GET / HTTP/1.1\r\nHost: pacs\r\n\r\n")
     assert peer.aborted() == "0/0"
     case.refused(peer, "pdu_unexpected")
-    assert case.record(peer)["detail"] == "the peer speaks HTTP where DICOM was due"
+    assert case.record(peer)["detail"] == "the peer speaks HTTP, not DICOM"
 
 
 def test_row_044_first_pdu_is_an_abort(case: Case) -> None:

@@ -93,7 +93,7 @@ def test_row_086_header_to_a_plain_listener_without_proxy(case: Case, version: i
     peer.send(header("10.0.0.1", version) + pdus.associate_rq())
     assert peer.aborted() in ("0/1", "0/0")
     case.refused(peer, "pdu_unexpected")
-    assert case.record(peer)["detail"] == "the peer speaks PROXY protocol where DICOM was due"
+    assert case.record(peer)["detail"] == "the peer speaks PROXY protocol, not DICOM"
 
 
 @pytest.mark.parametrize(
