@@ -5,7 +5,7 @@ import datetime
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,7 +17,7 @@ from proxy.config.quoting import printable, yaml_text
 from proxy.explain.certificate_words import describe
 from proxy.pdu.ae_title import check_ae_title
 from proxy.pki import inspection
-from proxy.pki.authority import CRL_DAYS, Pki, create_request
+from proxy.pki.authority import CRL_DAYS, Issued, Pki, create_request
 from proxy.pki.index import Entry, PkiError
 from proxy.pki.issuing import IssuingError, KeyType, Names, Usage
 
@@ -101,17 +101,23 @@ def issue(
         )
     )
     say(f"issued {name}, valid until {issued.entry.not_after[:10]}, {' and '.join(usage)}, {_in_words(names)}")
+    # Only a generated password is printed: any other is known to the user, and may come from a secret store.
+    _print_issued(issued, usage, password if p12 == "random" else None, pki.ca)
+
+
+def _print_issued(issued: Issued, usage: Sequence[Usage], password: str | None, ca: Path) -> None:
+    """Print the files of a certificate, and the lines of a configuration that use it."""
     say(f"  certificate:  {issued.chain}")
     if issued.key:
         say(f"  key:          {issued.key}")
-        say(f"  both:         {issued.bundle}" + (f"  password: {password}" if p12 == "random" else ""))
+        say(f"  both:         {issued.bundle}" + (f"  password: {password}" if password else ""))
     if "server" in usage:
         say("for tls.certificates of the listener or tenant:")
         say(f"  - {{chain: {issued.chain}, key: {{file: {issued.key or '...'}}}}}")
     if "client" in usage:
         say("for peers of the tenant:")
         say(f"  {peer_line(issued.entry)}")
-        say(f"for client_auth.ca where it must be trusted:  {pki.ca}")
+        say(f"for client_auth.ca where it must be trusted:  {ca}")
 
 
 @app.command()

@@ -77,7 +77,7 @@ def _check_names_covered(configuration: Configuration, item: Reached, material: 
     for certificate in item.tls.certificates:
         covered = {name.lower() for name in certificate.chain[0].names.dns}
         for index, name in enumerate(names):
-            wildcard = "*." + name.partition(".")[2]
+            wildcard = "*." + name.partition(".")[2]  # for a name `*.x` that is the name itself
             if name not in covered and wildcard not in covered:
                 path = ("tenants", item.tenant, "server_names", index)
                 file = certificate.pair.chain.path
@@ -122,6 +122,7 @@ def _check_not_weaker_without_name(
     A client without a server name gets the profile of the listener, even if the tenant's is stronger.
     """
     settings = configuration.listeners[item.listener]
+    # Only if both are rejected does no client reach the listener's own context.
     if "reject" == settings.without_sni == settings.unknown_sni:
         return
     if listener.profile in LEGACY_PROFILES and item.tls.profile not in LEGACY_PROFILES:

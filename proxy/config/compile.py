@@ -95,6 +95,7 @@ def _listener(
         max_presentation_contexts=configuration.limits.presentation_contexts,
         where=where,
     )
+    # A tenant without server names is reached through the listener's context, so it gets none of its own.
     tenant_tls = {}
     if tls is not None:
         tenant_tls = {

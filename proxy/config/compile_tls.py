@@ -80,6 +80,7 @@ class ClientTrust:
         The TLS layer refuses a CRL without its CA, so those are left out.
         """
         every = (self, *self.tenants)
+        # By fingerprint and by path, because a tenant that inherits has the same CAs and files as its listener.
         authorities = {ca.sha256: ca for trust in every for ca in trust.authorities}.values()
         for crl_file in {path: file for trust in every for path, file in trust.crls}.values():
             own = [crl.pem for crl in crl_file.crls if any(crl.is_of(ca) for ca in authorities)]
@@ -178,6 +179,7 @@ class TlsCompiler:
             path = (*place.path, "certificates", index)
             found = self.material.server_certificate(certificate, path)
             if found is not None:
+                # Checked here, not in `Material`, since one certificate may serve a legacy and a current profile.
                 if profile not in LEGACY_PROFILES:
                     self.material.check_strength(found, path)
                 yield found
@@ -189,7 +191,7 @@ class TlsCompiler:
         ca, path = place.tls.client_auth.ca, (*place.path, "client_auth", "ca")
         if ca is None or not ca.from_tenants:
             return self._ca_files(ca, path)
-        if place.path[0] == "tenants":
+        if place.path[0] == "tenants":  # a tenant that inherits the word has the listener's block as its `place`
             self.material.tell("E110", path, "from_tenants is for listeners only: name the CAs of this tenant")
             return {}
         found: dict[str, CaFile] = {}

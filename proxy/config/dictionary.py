@@ -65,6 +65,7 @@ def sop_classes() -> Mapping[str, SopClass]:
 def sop_class_of(uid: str, keyword: str) -> SopClass:
     """Return operation and group of a SOP class of the Standard. `keyword` is empty for a few retired ones."""
     operation = next((operation for pattern, operation in _OPERATIONS if pattern.match(keyword)), None)
+    # Retired classes without a keyword, and new ones that no pattern knows: the root of the UID decides.
     if operation is None:
         if uid.startswith(_STORAGE_CLASSES):
             operation = Operation.STORE_STANDARD

@@ -68,7 +68,7 @@ def _why_no_file(path: Path) -> str:
     except PermissionError:
         return f"permission denied: dicomgate runs as uid {os.geteuid()}, which may not enter a folder above the file"
     except (OSError, ValueError):
-        pass  # too long, or not a path
+        pass  # too long, a loop of links, or a NUL in it: no file can have this path
     return (
         "there is no such file. Name one with --config FILE or $DICOMGATE_CONFIG, "
         "or write one with `dicomgate init --pacs HOST:PORT --aet TITLE`."

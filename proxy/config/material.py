@@ -182,6 +182,7 @@ class Material:
         except ValueError as error:
             self.tell("E305" if isinstance(error, EncryptedKey) else "E302", (*path, "key"), f"{key.path} {error}")
             return None
+        # Both sides come from `cryptography` in one encoding, so the bytes can be compared.
         if public_key != certificates[0].key.spki:
             self.tell("E303", path, f"the certificate in {chain.path} does not belong to the key in {key.path}")
             return None
@@ -252,7 +253,7 @@ class Material:
         if found is None:
             return None
         content, certificates = found
-        if len(certificates) != 1:
+        if len(certificates) != 1:  # a chain by mistake would pin the CA too, or a file of many would mix the devices
             self.tell(
                 "E302", path, f"{file.path} holds {len(certificates)} certificates; give each device a file of its own"
             )

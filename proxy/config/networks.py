@@ -42,7 +42,7 @@ def _inside(inner: Network, outer: Network) -> bool:
 
 
 def _unmapped(network: Network) -> Network:
-    """Return an IPv4-mapped IPv6 range (in ::ffff:0:0/96) as the IPv4 range that the decision takes it for."""
+    """Return an IPv4-mapped IPv6 range (in ::ffff:0:0/96) as the IPv4 range that the decision compares."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     if mapped is None or network.prefixlen < 96:
         return network

@@ -21,7 +21,7 @@ _KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
 def scalar(value: object) -> str:
-    """Return the text of one value. Raises ValueError for a list, a mapping or an empty text."""
+    """Return the text of one value as plain `str`. Raises ValueError for a list, a mapping or an empty text."""
     if not isinstance(value, str):
         raise ValueError(f"must be a single value, not a {'list' if isinstance(value, list) else 'mapping'}")
     if not value:
@@ -144,6 +144,7 @@ def fingerprint(value: object) -> str:
 def spki_pin(value: object) -> str:
     """Read the SHA-256 of a public key in base64, in canonical spelling (padding included)."""
     text = scalar(value)
+    # Encode it again: base64 has several spellings of one value (stray bits at the end), and pins are compared as text.
     try:
         digest = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -53,7 +53,7 @@ def _as_written(node: object) -> None:
         if len(choices) == 1:
             del node["anyOf"]
             node.update({**choices[0], **node})
-    # A list or mapping that is present but empty is E106.
+    # A list or mapping that is present but empty is an error (E106) for the loader too.
     if node.get("type") == "array":
         node["minItems"] = 1
     if node.get("type") == "object":

@@ -199,7 +199,7 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             self._place(Text(event.value, mark, plain=not event.style))
             return
-        if len(self.open) == MAXIMUM_DEPTH:
+        if len(self.open) == MAXIMUM_DEPTH:  # stop here: `expand` and the models recurse over the finished tree
             raise _TooDeep(mark)
         opened = Items(mark) if isinstance(event, yaml.SequenceStartEvent) else Block(mark)
         self._place(opened)
@@ -217,7 +217,7 @@ class _Builder:
         key = self.keys[-1]
         if key is not None:
             self.keys[-1] = None
-            if key in parent:
+            if key in parent:  # parsers disagree on which of two equal keys counts: keep the first and report
                 first = parent.key_marks[key].line
                 self.problem("E105", key.mark, f"{shown(key)} is set twice, first in line {first}")
             else:

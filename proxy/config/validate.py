@@ -44,12 +44,13 @@ def _report(details: ErrorDetails, root: Block, report: Findings) -> None:
             code, message, key = "E111", _unknown_key(location), True
         case "missing":
             code, message, key = "E112", "is missing", True
+        # The two errors of a discriminated union, which has the key `type` as its tag.
         case "union_tag_not_found":
             code, message, location, key = "E112", "is missing", (*location, "type"), True
         case "union_tag_invalid":
             location = (*location, "type")
             message = f"{shown(str(context['tag']))} is not one of {context['expected_tags'].replace(chr(39), '')}"
-        case "literal_error":
+        case "literal_error":  # pydantic writes the choices as `'a', 'b' or 'c'`
             expected = context["expected"].replace("'", "").replace(" or ", ", ")
             message = f"must be one of {expected}"
             if isinstance(value, str):

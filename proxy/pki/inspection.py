@@ -11,8 +11,7 @@ from proxy.x509.certificate import Certificate, Unreadable, read
 from proxy.x509.crl import Crl, read_crl
 from proxy.x509.extensions import ANY_USAGE, CLIENT_AUTH, SERVER_AUTH
 from proxy.x509.files import blocks
-from proxy.x509.requests import LABELS as REQUEST_LABELS
-from proxy.x509.requests import Request, read_request
+from proxy.x509.requests import REQUEST_LABELS, Request, read_request
 from proxy.x509.strength import weakness
 
 _USAGE_WORDS = {SERVER_AUTH: "server", CLIENT_AUTH: "client", ANY_USAGE: "any"}

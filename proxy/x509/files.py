@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 
 from proxy.x509.certificate import Certificate, Unreadable, read
-from proxy.x509.keys import LABEL as _BEGIN
-from proxy.x509.keys import other_pem
+from proxy.x509.keys import PEM_BEGIN, other_pem
 
 _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 # PFX, RFC 7292 section 4: a SEQUENCE that begins with version 3, where a certificate has another SEQUENCE.
@@ -17,7 +16,7 @@ _PKCS12 = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...)\x02\x01\x03", r
 def blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield label and bytes of each PEM block (RFC 7468), no bytes for a private key. Raises ValueError."""
     at = 0
-    while (begin := _BEGIN.search(data, at)) is not None:
+    while (begin := PEM_BEGIN.search(data, at)) is not None:
         label = begin[1].decode()
         end = data.find(b"-----END ", begin.end())
         if not data.startswith(b"-----END %b-----" % begin[1], end):

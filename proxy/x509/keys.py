@@ -31,7 +31,7 @@ _CURVES = {
 }
 _NIST_NAMES = {"secp224r1": "P-224", "secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
-LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,32})-----")  # RFC 7468 section 3
+PEM_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,32})-----")  # RFC 7468 section 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,5 +110,5 @@ def public_key_of(key: bytes) -> bytes:
 
 def other_pem(data: bytes) -> str:
     """Return `: it holds LABEL` for a PEM file, to end the message for a wrong file; "" for other files."""
-    label = LABEL.search(data)
+    label = PEM_BEGIN.search(data)
     return f": it holds {label[1].decode()}" if label is not None else ""

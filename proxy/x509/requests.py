@@ -11,7 +11,7 @@ from proxy.x509.keys import Key, read_key
 from proxy.x509.names import NO_NAMES, AlternativeNames, read_alternative_names
 from proxy.x509.second_opinion import REFUSALS, in_one_line
 
-LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+REQUEST_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Request:
 
 def read_request(data: bytes) -> Request:
     """Read the first request of a PEM file, or the one request of a DER file. Raises ValueError with the fault."""
-    der = next((block for label, block in blocks(data) if label in LABELS), data)
+    der = next((block for label, block in blocks(data) if label in REQUEST_LABELS), data)
     try:
         request = x509.load_der_x509_csr(der)
         spki = request.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

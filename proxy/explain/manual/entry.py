@@ -8,7 +8,7 @@ NOTHING = "Nothing."
 
 @dataclass(frozen=True, slots=True)
 class ManualEntry:
-    """What a reason means and what to do about it. Sentences for a terminal, without Markdown.
+    """The meaning of a reason and its remedy, in sentences for a terminal, without Markdown.
 
     `sender`: the words that the sender shows; empty if they follow from the answer. `advice`: `change` for a decided
     request, with the placeholders of `proxy.explain.advice`; empty if no fact of the request helps.

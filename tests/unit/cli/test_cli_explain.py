@@ -65,8 +65,8 @@ def test_a_refusal_names_reason_answer_and_remedy(
 
 def test_the_peer_that_refuses_is_named_once(config: Write, capsys: Capture) -> None:
     assert main(["explain", *NORTH, "--from", "10.1.0.12", "--calling", "CT1"]) == 1
-    (told,) = [line for line in capsys.readouterr().out.splitlines() if "[config.yaml:16]" in line]
-    assert told.startswith("  fail         peer              peer CT1: source 10.1.0.12 is not in its from")
+    (refusal,) = [line for line in capsys.readouterr().out.splitlines() if "[config.yaml:16]" in line]
+    assert refusal.startswith("  fail         peer              peer CT1: source 10.1.0.12 is not in its from")
 
 
 @pytest.mark.parametrize(("calling", "cert"), [("MR1", "mr1.pem"), ("US1", "us1.pem")])
@@ -175,7 +175,7 @@ CT1 = ("explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1")
 
 
 @pytest.mark.parametrize(
-    ("asked", "code", "told"),
+    ("asked", "code", "printed"),
     [
         (["--operation", "find"], 0, "  may          StudyRootQueryRetrieveInformationModelFind"),
         (["--operation", "get"], 0, "  may          CTImageStorage, to retrieve"),
@@ -194,11 +194,11 @@ CT1 = ("explain", *NORTH, "--from", "10.1.0.11", "--calling", "CT1")
     ],
 )  # fmt: skip
 def test_permissions_are_printed_and_a_missing_one_is_exit_code_1(
-    config: Write, capsys: Capture, asked: list[str], code: int, told: str
+    config: Write, capsys: Capture, asked: list[str], code: int, printed: str
 ) -> None:
     config(VIEWER)
     assert main([*CT1, *asked]) == code
-    assert told in capsys.readouterr().out
+    assert printed in capsys.readouterr().out
 
 
 def test_observe_mode_lets_everything_pass_that_it_says_may_not(config: Write, capsys: Capture) -> None:

@@ -23,7 +23,7 @@ def built(path: Path) -> Loaded:
     return load(path, environ={})
 
 
-def told(loaded: Loaded) -> list[str]:
+def findings_of(loaded: Loaded) -> list[str]:
     return [f"{finding.code} {finding.path}" for finding in loaded.findings]
 
 
@@ -35,7 +35,7 @@ def test_the_result_is_on_standard_output_and_remarks_are_not(
     captured = capsys.readouterr()
     (tmp_path / "config.yaml").write_text(captured.out)
     bare = [f"W203 tenants.orthanc.peers.{index}" for index in (1, 3, 4)]
-    assert told(built(tmp_path / "config.yaml")) == bare
+    assert findings_of(built(tmp_path / "config.yaml")) == bare
     assert "check warns of it (W203)" in captured.out
     assert "check this: DicomAlwaysAllowEhco: " in captured.err
     assert "next: dicomgate check --config FILE" in captured.err
@@ -211,7 +211,7 @@ def test_self_signed_certificates_are_pinned(site: Callable[..., Path], tmp_path
     assert sorted(written) == [f"ct1-{CT1.sha256[:8]}.pem", f"other-{OTHER.sha256[:8]}.pem"]
     assert set(written.values()) == {CT1.pem, OTHER.pem}
     loaded = built(target)
-    assert told(loaded) == []
+    assert findings_of(loaded) == []
     assert loaded.config is not None
     pins = {peer.name: peer.cert and peer.cert.file for peer in loaded.config.tenants["orthanc"].peers}
     assert pins["ct"] == pins["ct-elsewhere"] == {CT1.sha256}
@@ -228,13 +228,13 @@ def test_cas_stay_cas(site: Callable[..., Path], tmp_path: Path) -> None:
     assert main(["import", str(site(CA, certs.leaf("LOST", CA))), "-o", str(target)]) == 0
     assert (tmp_path / "certificates/ca.pem").read_bytes() == CA.pem
     assert "Left out: CN=LOST is neither a CA nor self-signed" in target.read_text()
-    assert told(built(target)) == []
+    assert findings_of(built(target)) == []
 
 
 def test_a_ca_beside_a_device(site: Callable[..., Path], tmp_path: Path) -> None:
     target = tmp_path / "config.yaml"
     assert main(["import", str(site(CA, CT1)), "-o", str(target)]) == 0
-    assert told(built(target)) == []
+    assert findings_of(built(target)) == []
 
 
 def test_no_certificate_is_asked_for_if_orthanc_asks_for_none(site: Callable[..., Path], tmp_path: Path) -> None:

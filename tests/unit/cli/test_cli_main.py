@@ -21,16 +21,16 @@ def test_version_costs_less_than_a_fifth_of_a_second_of_cpu() -> None:
 
     def cost() -> float:
         run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        told = run.stdout.split("\n")
-        assert told[0].startswith(f"dicomgate {__version__} (Python ")
-        assert told[2] == "[]"
-        return float(told[1])
+        lines = run.stdout.split("\n")
+        assert lines[0].startswith(f"dicomgate {__version__} (Python ")
+        assert lines[2] == "[]"
+        return float(lines[1])
 
     assert least(cost, 0.2) < 0.2
 
 
 @pytest.mark.parametrize(
-    ("redirection", "code", "told"),
+    ("redirection", "code", "message"),
     [
         (">/dev/full", 2, "dicomgate: standard output: No space left on device\n"),
         (">&-", 0, ""),
@@ -39,10 +39,10 @@ def test_version_costs_less_than_a_fifth_of_a_second_of_cpu() -> None:
     ],
 )
 @pytest.mark.parametrize("verb", ["version", "schema"])
-def test_unwritable_output_leaves_no_traceback(verb: str, redirection: str, code: int, told: str) -> None:
+def test_unwritable_output_leaves_no_traceback(verb: str, redirection: str, code: int, message: str) -> None:
     command = f"'{sys.executable}' -m proxy.cli {verb} {redirection}"
     ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (code, told)
+    assert (ended.returncode, ended.stderr) == (code, message)
 
 
 def test_results_and_notes_keep_their_order_in_one_pipe() -> None:

@@ -169,10 +169,7 @@ def test_a_negative_serial_number_is_read() -> None:
         (extension(b"\x55\x1d\x13", b"\x30\x03\x02\x01"), "basicConstraints"),
         (extension(b"\x55\x1d\x0e", b"\x05\x00"), "subjectKeyIdentifier"),
         (extension(b"\x55\x1d\x23", b"\x04\x00"), "authorityKeyIdentifier"),
-        (
-            extension(b"\x55\x1d\x1f", b"\x30\x82\xff\xff\x01"),
-            "extensions",
-        ),  # not read by `proxy.x509`
+        (extension(b"\x55\x1d\x1f", b"\x30\x82\xff\xff\x01"), "extensions"),  # not read by `proxy.x509`
     ],
 )
 def test_an_extension_that_is_not_well_formed_is_named(broken: bytes, unreadable: str) -> None:
