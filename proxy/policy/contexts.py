@@ -37,12 +37,14 @@ def select_contexts(request: AAssociateRQ, peer: Peer | None, table: Mapping[str
         uid = item.abstract_syntax
         sop_class = classify(uid, table)
         operation = sop_class.operation
+        # One allowed role keeps a context: a storage context on which C-GET delivers needs only the SCP role.
         if (
             (operation in may.as_scu or (uid in offered and operation in may.as_scp))
             and (sop_classes is None or uid in sop_classes)
             and (transfer_syntaxes is None or not transfer_syntaxes.isdisjoint(item.transfer_syntaxes))
         ):
             kept[item.context_id] = sop_class
+    # A context that stays for its SCU role must not keep an SCP role that `allow` does not give.
     granted = frozenset(uid for uid in offered if classify(uid, table).operation in may.as_scp)
     return Selection(kept, None if len(granted) == len(offered) else granted)
 

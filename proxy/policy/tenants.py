@@ -131,6 +131,8 @@ def _match(listener: ListenerPolicy, facts: Facts, trace: Trace) -> Entrance | R
             tenant.where.get("", ""),
         )
         return matching[0]
+    # The default tenant takes the request, unless another tenant names its title and lacks only the certificate. A
+    # tenant that takes any title does not bar the default one.
     if default is not None:
         barred = [bar for bar in barred if bar[0].upstream_named(called) is not None]
     if barred:

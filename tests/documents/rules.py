@@ -31,6 +31,7 @@ DECIDING: Mapping[Reason, tuple[str, ...]] = {
     Reason.CALLING_AET_UNKNOWN: ("proxy/policy/decision.py _find_peer",),
     Reason.ASSOCIATION_LIMIT: ("proxy/shared/counts.py Counts.acquire",),
     Reason.UPSTREAM_TLS_FAILED: ("proxy/net/relay.py _end_of",),
+    Reason.POLICY_CHANGED: ("proxy/net/recheck.py decide_again",),
     Reason.OPERATION_NOT_ALLOWED: ("proxy/dimse/inspection.py Inspection.request",),
     Reason.MOVE_DESTINATION_NOT_ALLOWED: (
         "proxy/policy/contexts.py move_allowed",
@@ -46,6 +47,7 @@ NAMING_ONLY = frozenset(
         "proxy/net/accounting.py _PROXY_HEADERS",
         "proxy/net/association_end.py Side",
         "proxy/net/connection.py _AT_ONCE",
+        "proxy/net/recheck.py decide_again",
         "proxy/net/stage_runner.py StageRunner._within",
         "proxy/policy/decision.py _PROGRESS",
         "proxy/policy/trace.py _PROTOCOL",
@@ -68,7 +70,14 @@ _TESTS: Mapping[Reason, tuple[str, ...]] = {
 
 _LAYERS_WITHOUT_RULES = ("proxy/cli/", "proxy/explain/", "proxy/observe/", "proxy/policy/reasons.py")
 #: Tests that name reasons as examples.
-_TESTS_OF_OTHER_THINGS = ("unit/explain/", "unit/observe/", "unit/cli/", "unit/test_documents.py")
+_TESTS_OF_OTHER_THINGS = (
+    "unit/cli/",
+    "unit/config/",
+    "unit/explain/",
+    "unit/observe/",
+    "unit/orthanc/",
+    "unit/test_documents.py",
+)
 #: Tests that a document names for one reason, beside its rows. Those that name the reason most often come first.
 _MOST_TESTS = 4
 
