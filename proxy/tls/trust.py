@@ -52,10 +52,11 @@ class TrustStore:
     def with_revoking_authorities(self, chain: Chain) -> Chain:
         """Return `chain` followed by the CAs that may revoke its certificates.
 
-        A CA that has expired, or that has name constraints, vouches for nothing and can still revoke.
+        A CA that has expired, or that has name constraints, vouches for nothing and can still revoke. The key decides
+        and not the name: OpenSSL takes a name in another string type, or in other letters, for the same one.
         """
         for authority in self._issuers.values():
-            if authority not in chain and authority.issued(chain[-1]):
+            if authority not in chain and authority.signed(chain[-1]):
                 return self.with_revoking_authorities((*chain, authority))
         return chain
 

@@ -36,6 +36,7 @@ from proxy.x509.keys import NO_KEY, Key, read_key
 from proxy.x509.names import NO_NAME, NO_NAMES, AlternativeNames, Name, read_name
 from proxy.x509.second_opinion import FIELDS, second_opinion
 from proxy.x509.signatures import read_hash
+from proxy.x509.verification import has_signed
 
 # Stand-ins for unreadable times. The certificate begins after it ends, so it is valid at no time.
 _NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC), datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -160,6 +161,10 @@ class Certificate:
             # name in another string type: `cryptography` compares the bytes of the names, which OpenSSL does not.
             return False
         return True
+
+    def signed(self, other: "Certificate") -> bool:
+        """Return whether this key has signed `other`, whatever the names say. Raises Unreadable."""
+        return has_signed(self.parsed, other.parsed)
 
 
 def fingerprint(der: bytes) -> str:

@@ -150,6 +150,21 @@ def ca(
     return _issue(subject, issuer, key(kind, f"ca {subject} {slot}"), extensions, valid)
 
 
+def renamed(authority: Issued, subject: x509.Name) -> Issued:
+    """A self-signed CA certificate of the same key under another subject: the issuer that its leaves then name."""
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(authority.key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - DAY)
+        .not_valid_after(now() + DAY)
+        .sign(authority.key, None if isinstance(authority.key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+    )
+    return Issued(certificate, authority.key)
+
+
 def leaf(
     subject: str,
     issuer: Issued,

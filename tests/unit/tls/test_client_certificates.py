@@ -8,6 +8,8 @@ import ssl
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from proxy.policy import VerifiedCertificate
 from proxy.tls import judging
@@ -331,6 +333,17 @@ class TestRevocation:
         leaf = certs.leaf("CT1", INTERMEDIATE)
         context = required(ca={"a": [ROOT, INTERMEDIATE]}, crl=[certs.crl(INTERMEDIATE, [leaf])])
         assert present(context, leaf).problem == "client_certificate_revoked"
+
+    @pytest.mark.parametrize("spelling", ["EXPIRED root", "Expired  root", "Expired root"])
+    @pytest.mark.parametrize("kind", ["p256", "rsa2048", "ed25519"])
+    def test_a_root_whose_name_is_written_otherwise_revokes(self, kind: str, spelling: str) -> None:
+        """OpenSSL takes the name in other letters, spaces or another string type for the same one."""
+        root = certs.ca("Expired root", kind=kind, valid=(certs.now() - 9 * DAY, certs.now() - DAY))
+        names = [x509.NameAttribute(NameOID.COMMON_NAME, spelling, _type=_ASN1Type.PrintableString)]
+        issuing = certs.ca("Issuing", issuer=certs.renamed(root, x509.Name(names)))
+        leaf = certs.leaf("CT1", issuing)
+        context = required(ca={"a": [root, issuing]}, crl=[certs.crl(root, [issuing])])
+        assert present(context, leaf, chain=leaf.pem).problem == "client_certificate_revoked"
 
     def test_a_list_past_its_next_update(self) -> None:
         soon = certs.now() + datetime.timedelta(hours=1)
