@@ -58,7 +58,7 @@ class Records:
             )
 
     def bug(self, message: str, error: BaseException) -> None:
-        """Log a bug of the gateway: the exception's type and place, which may quote bytes of a peer: the log escapes them."""
+        """Log a bug of the gateway: type, text and place of the exception. The log escapes the text."""
         # The innermost frame is the line that raised.
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
