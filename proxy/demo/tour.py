@@ -55,7 +55,7 @@ class Tour:
         return ("--tls", "--ca", str(self._site.ca), "--sni", NORTH_NAME, "--called", NORTH_TITLE)
 
     def _store(self) -> None:
-        _heading("2. C-STORE of a CT image to the other tenant, which demands a client certificate; then C-FIND")
+        _heading("2. C-STORE of a CT image to the other tenant, which requires a client certificate; then C-FIND")
         uid = write_ct(self._site.image)
         association = self._associate(SOUTH_NAME, SOUTH_TITLE)
         status = association.send_c_store(dcmread(self._site.image))

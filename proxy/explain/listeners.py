@@ -225,7 +225,7 @@ def _notes(listener: Listener) -> Iterator[str]:
             without = "it cannot be reached (sni_required)"
             if base is ClientAuthMode.OPTIONAL:
                 without = "a sender that shows none is refused once its request is read (certificate_required)"
-            yield f"tenant {entrance.tenant.name} demands a client certificate: without SNI {without}"
+            yield f"tenant {entrance.tenant.name} requires a client certificate: without SNI {without}"
 
 
 def profile_notes(profile: Profile) -> Iterator[str]:

@@ -30,15 +30,15 @@ def check_client_auth(
         if not listener.tls:
             return (
                 Reason.CERTIFICATE_REQUIRED,
-                f"it demands a client certificate and listener {listener.name} is plaintext",
+                f"it requires a client certificate, and listener {listener.name} is plaintext",
             )
         if not by_sni and listener.client_auth.mode is ClientAuthMode.NONE:
             return (
                 Reason.SNI_REQUIRED,
-                f"it demands a client certificate, and without SNI listener {listener.name} asks for none",
+                f"it requires a client certificate, and without SNI listener {listener.name} requests none",
             )
         if certificate is None:
-            return Reason.CERTIFICATE_REQUIRED, "it demands a client certificate and the sender has shown none"
+            return Reason.CERTIFICATE_REQUIRED, "it requires a client certificate, and the sender presented none"
     if certificate is None or certificate.sha256 in auth.pinned or is_anchored(certificate, auth):
         return None
     return (
@@ -54,7 +54,7 @@ def check_conditions(
     if certificate.problem is not None:
         return f"{describe(certificate)} cannot be used ({certificate.problem})"
     if conditions.file is not None and certificate.sha256 not in conditions.file:
-        return f"{describe(certificate)} is none of the certificates under file"
+        return f"{describe(certificate)} is not one of the certificates under file"
     if conditions.sha256 is not None and certificate.sha256 not in conditions.sha256:
         return f"the SHA-256 of {describe(certificate)} is not listed"
     if conditions.spki_sha256 is not None and certificate.spki_sha256 not in conditions.spki_sha256:

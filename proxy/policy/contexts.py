@@ -78,7 +78,7 @@ def not_in_allow(sop_class: SopClass, peer: Peer) -> str:
         needs = "as a private or unknown class it needs store or other"
     else:
         needs = f"it needs {'store or store_standard' if is_storage(sop_class) else sop_class.operation}"
-    return f"{needs}, which allow does not hold ({', '.join(sorted(peer.allow))})"
+    return f"{needs}, which is not in allow ({', '.join(sorted(peer.allow))})"
 
 
 def describe_cuts(request: AAssociateRQ, peer: Peer, selection: Selection, table: Mapping[str, SopClass]) -> str:

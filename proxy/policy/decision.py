@@ -76,7 +76,7 @@ def _check_request(listener: ListenerPolicy, entrance: Entrance | None, facts: F
         detail = f"source {facts.source} is not in the networks of listener {listener.name} ({networks})"
         return trace.failed("listener", Reason.ADDRESS_DENIED, detail, listener.where.get("networks", ""))
     if not request.protocol_version & 1:
-        detail = f"protocol version {request.protocol_version:#06x} has not bit 0 (PS3.8 Table 9-11)"
+        detail = f"protocol version {request.protocol_version:#06x} does not have bit 0 set (PS3.8 Table 9-11)"
         return trace.failed("protocol_version", Reason.PROTOCOL_VERSION, detail, tenant=tenant)
     if request.application_context != APPLICATION_CONTEXT:
         detail = f"application context {request.application_context!r} is not DICOM's {APPLICATION_CONTEXT}"
@@ -128,7 +128,7 @@ def _check_called_ae_title(facts: Facts, tenant: Tenant, trace: Trace) -> Refuse
     elif tenant.called_aets is None:
         trace.passed(rule, f"called AE title {title!r}: any goes to upstream {tenant.upstream}", where)
     else:
-        detail = f"called AE title {title!r} is not one of tenant {tenant.name}'s"
+        detail = f"called AE title {title!r} is not in called_aets of tenant {tenant.name}"
         if not trace.observed(tenant, facts.now, rule, reason, detail, where):
             return trace.failed(rule, reason, detail, where, tenant=tenant)
     return None
@@ -184,14 +184,14 @@ def _check_peer(facts: Facts, peer: Peer, auth: ClientAuth) -> tuple[Reason, str
         return Reason.SOURCE_NOT_ALLOWED, words
     if peer.cert is not None:
         if facts.certificate is None:
-            return Reason.CERTIFICATE_REQUIRED, "it is bound to a client certificate and the sender has shown none"
+            return Reason.CERTIFICATE_REQUIRED, "bound to a client certificate, and the sender presented none"
         words_or_none = check_conditions(peer.cert, facts.certificate, auth)
         if words_or_none is not None:
             return Reason.CERTIFICATE_NOT_BOUND, words_or_none
     if peer.user is not None:
         user = facts.user
         if user is None:
-            return Reason.IDENTITY_REQUIRED, "it is bound to a user and none was verified"
+            return Reason.IDENTITY_REQUIRED, "bound to a user, and none was verified"
         if user.name not in peer.user.names and user.groups.isdisjoint(peer.user.groups):
             return Reason.IDENTITY_REQUIRED, f"user {user.name!r} is not one of its users, nor in one of its groups"
     return None
@@ -202,7 +202,7 @@ def _matched(facts: Facts, tenant: Tenant, peer: Peer, trace: Trace) -> Peer | R
     if not peer.refuse:
         trace.passed("peer", f"peer {peer.name} matches calling AE title {title!r} from {facts.source}", peer.where)
         return peer
-    detail = f"peer {peer.name} matches calling AE title {title!r} from {facts.source} and says action: refuse"
+    detail = f"peer {peer.name} matches calling AE title {title!r} from {facts.source} and has action: refuse"
     if trace.observed(tenant, facts.now, "peer", Reason.PEER_REFUSED, detail, peer.where):
         return None
     return trace.failed("peer", Reason.PEER_REFUSED, detail, peer.where, tenant=tenant, peer=peer)
@@ -256,7 +256,7 @@ def _check_contexts(
         return None
     detail = f"{detail} ({describe_cuts(facts.request, peer, selection, tenant.sop_class_table)})"
     if kept:
-        trace.noted(rule, f"{detail}; all are let pass by observe_until", peer.where)
+        trace.noted(rule, f"{detail}; all of them pass, because of observe_until", peer.where)
         return None
     reason = Reason.NO_PERMITTED_CONTEXT
     if trace.observed(tenant, facts.now, rule, reason, detail, peer.where):

@@ -152,7 +152,7 @@ def _match(listener: ListenerPolicy, facts: Facts, trace: Trace) -> Entrance | R
     excluded = _some(
         [f"tenant {entrance.tenant.name}: {_why_not(entrance.tenant, facts)}" for entrance in listener.entrances], "; "
     )
-    detail = f"no tenant of listener {listener.name} takes it ({excluded})"
+    detail = f"no tenant of listener {listener.name} accepts it ({excluded})"
     uniform = wants_uniform_rejects(listener, None)
     return trace.failed(_RULE, Reason.CALLED_AET_UNKNOWN, detail, where, uniform=uniform)
 

@@ -54,7 +54,7 @@ class Trace:
         if not tenant.observes(now) or not reason.observable:
             return False
         self.would_refuse.append(reason)
-        text = f"{detail}; let pass by observe_until, would be refused as {reason}"
+        text = f"{detail}; passes because of observe_until, would be refused as {reason}"
         self.steps.append(Step(rule, StepOutcome.WOULD_REFUSE, text, where))
         return True
 

@@ -96,7 +96,7 @@ REQUEST = {
         advice="Give the device the certificate that is bound to {calling}, or correct the cert conditions{at}.",
     ),
     Reason.SNI_REQUIRED: ManualEntry(
-        "The tenant demands a client certificate, and without SNI this listener asks for none.",
+        "The tenant requires a client certificate, and without SNI this listener requests none.",
         "Check whether the device can send SNI.",
         "Have the device send SNI, or set the listener's client_auth.mode to optional.",
     ),

@@ -225,7 +225,7 @@ def test_notes_name_what_this_openssl_leaves_out(config: Write, capsys: Capture)
 def test_a_tenant_out_of_reach_without_sni_is_noted(config: Write, capsys: Capture) -> None:
     config(("mode: optional", "mode: none"))
     assert (
-        "tenant south demands a client certificate: without SNI it cannot be reached (sni_required)"
+        "tenant south requires a client certificate: without SNI it cannot be reached (sni_required)"
         in (check_json(capsys)["listeners"][0]["notes"])
     )
 

@@ -127,9 +127,9 @@ def test_a_request_of_which_nothing_is_left_is_refused_with_the_reasons() -> Non
     assert (decision.reason, decision.answer) == (Reason.NO_PERMITTED_CONTEXT, Reject(1, 1, 1))
     assert decision.detail == (
         "peer ct1: none of 4 presentation contexts may be used "
-        f"({CT}, {MR}: it needs store or store_standard, which allow does not hold (echo, get), or for C-GET the SCP "
-        f"role in the request; {PRIVATE}: as a private or unknown class it needs store or other, which allow does not "
-        "hold (echo, get), or for C-GET the SCP role in the request)"
+        f"({CT}, {MR}: it needs store or store_standard, which is not in allow (echo, get), or for C-GET the SCP "
+        f"role in the request; {PRIVATE}: as a private or unknown class it needs store or other, which is not in "
+        "allow (echo, get), or for C-GET the SCP role in the request)"
     )
     assert decision.trace[-1].where == "config.yaml:9"
 
@@ -143,9 +143,9 @@ def test_what_is_cut_is_told_in_the_trace() -> None:
     assert (step.rule, step.outcome) == ("contexts", StepOutcome.WOULD_REFUSE)
     assert step.detail == (
         "peer ct1: 1 of 3 presentation contexts may be used "
-        f"({CT}: it needs store or store_standard, which allow does not hold (echo); "
-        f"{PRIVATE}: as a private or unknown class it needs store or other, which allow does not hold (echo)); "
-        "all are let pass by observe_until"
+        f"({CT}: it needs store or store_standard, which is not in allow (echo); "
+        f"{PRIVATE}: as a private or unknown class it needs store or other, which is not in allow (echo)); "
+        "all of them pass, because of observe_until"
     )
 
 

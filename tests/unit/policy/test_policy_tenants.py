@@ -95,7 +95,7 @@ def test_the_refusal_says_in_words_what_excluded_each_tenant() -> None:
     refusal = select_tenant(TWO, None, facts(called="APACS", source="10.2.0.1"))
     assert isinstance(refusal, Refuse)
     assert refusal.detail == (
-        "no tenant of listener l takes it (tenant a: source 10.2.0.1 is not in its networks (10.1.0.0/16); "
+        "no tenant of listener l accepts it (tenant a: source 10.2.0.1 is not in its networks (10.1.0.0/16); "
         "tenant b: called AE title 'APACS' is not one of its titles)"
     )
     assert refusal.trace[-1].outcome is StepOutcome.FAIL
