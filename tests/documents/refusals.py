@@ -9,6 +9,7 @@ from proxy.explain.manual.upstream import UPSTREAM
 from proxy.explain.refusals import DescribedReason, describe_reason
 from proxy.policy import Reason
 from tests.documents.reasons import row_links, rule, test_links
+from tests.documents.rules import rows_of
 
 _CHAPTERS = {
     "Connection": CONNECTION,
@@ -72,9 +73,10 @@ def _entry(described: DescribedReason) -> Iterator[str]:
 def _for_developers(reason: Reason) -> Iterator[str]:
     """The rule and the tests of a reason: from here a developer is one step from either."""
     where = rule(reason, "..")
-    numbers, files = row_links(reason, ".."), test_links(reason, "..")
+    numbers, files = row_links(reason, "..", functions=True), test_links(reason, "..")
     if numbers:
-        numbers = f"{'rows' if ',' in numbers else 'row'} {numbers} of [robustness.md](robustness.md)"
+        several = len({row.number for row, _, _ in rows_of(reason)}) > 1
+        numbers = f"[robustness.md](robustness.md), {'rows' if several else 'row'} {numbers}"
     yield f"- In the code: {where}"
     if tested := "; ".join(filter(None, (numbers, files))):
         yield f"- Tests: {tested}"

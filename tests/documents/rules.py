@@ -1,41 +1,78 @@
 """The rules and the tests of each reason, for docs/refusals.md and docs/reference/reasons.md.
 
-A function that names `Reason.X` gives the reason X: such places are read from the code, so none can be forgotten. Two
-tables are kept by hand: functions that decide without naming the reason, and places that name it and do not give it.
-`tests/unit/test_documents.py` checks that each place of both tables exists.
+A function that names `Reason.X` gives the reason X, and so does a function that raises an exception which `net` turns
+into X. Both are read from the code. Three tables are kept by hand: functions that decide without naming the reason,
+functions that pass on the reason of another one, and places that name a reason and do not give it.
+`tests/unit/test_documents_rules.py` checks that each place of these tables exists.
 """
 
 import ast
-import re
+import builtins
 from collections.abc import Iterator, Mapping
 from functools import cache
 
 from proxy.policy import Reason
 from tests.documents.files import ROOT
+from tests.documents.mentions import files_of_tests
 from tests.documents.rows import Row, rows
 
-#: Functions that decide on a reason which another one names. They stand first in the documents.
+#: Functions that decide on a reason, but leave its name to another function. They stand first in the documents.
 DECIDING: Mapping[Reason, tuple[str, ...]] = {
-    Reason.CLIENT_CERTIFICATE_REVOKED: ("proxy/policy/decision.py _check_certificate",),
-    Reason.CLIENT_CERTIFICATE_CRL_STALE: ("proxy/policy/decision.py _check_certificate",),
-    Reason.CLIENT_CERTIFICATE_WRONG_CA: ("proxy/policy/decision.py _check_certificate",),
-    Reason.CLIENT_CERTIFICATE_WEAK: ("proxy/policy/decision.py _check_certificate",),
-    Reason.CLIENT_CERTIFICATE_UNTRUSTED: ("proxy/policy/decision.py _check_certificate",),
     Reason.CLIENT_CERTIFICATE_EXPIRED: (
-        "proxy/policy/decision.py _check_certificate",
+        "proxy/tls/judging.py CertificateJudge._judge_time",
         "proxy/tls/failures.py _explain_certificate",
     ),
     Reason.CLIENT_CERTIFICATE_NOT_YET_VALID: ("proxy/tls/failures.py _explain_certificate",),
     Reason.CLIENT_CERTIFICATE_WRONG_USAGE: ("proxy/tls/failures.py _explain_certificate",),
+    Reason.CLIENT_CERTIFICATE_WEAK: (
+        "proxy/x509/strength.py chain_weakness",
+        "proxy/tls/judging.py CertificateJudge._judge_chain",
+        "proxy/tls/failures.py _explain_certificate",
+    ),
+    Reason.CLIENT_CERTIFICATE_REVOKED: ("proxy/tls/judging.py CertificateJudge._revoked",),
+    Reason.CLIENT_CERTIFICATE_WRONG_CA: (
+        "proxy/tls/judging.py CertificateJudge._anchored",
+        "proxy/tls/judging.py CertificateJudge._judge_chain",
+        "proxy/policy/certificates.py check_client_auth",
+    ),
     Reason.TLS_FAILED: ("proxy/net/relay.py _end_of",),
+    Reason.REQUEST_TOO_LARGE: ("proxy/pdu/framer.py PduFramer._check_length",),
+    Reason.PDU_UNEXPECTED: (
+        "proxy/pdu/framer.py PduFramer._check_type",
+        "proxy/dimse/order.py PduOrder.begins_p_data",
+    ),
     Reason.CALLING_AET_UNKNOWN: ("proxy/policy/decision.py _find_peer",),
+    Reason.CERTIFICATE_NOT_BOUND: (
+        "proxy/policy/certificates.py check_conditions",
+        "proxy/policy/certificates.py _check_names",
+    ),
+    Reason.NO_PERMITTED_CONTEXT: ("proxy/policy/contexts.py select_contexts",),
     Reason.ASSOCIATION_LIMIT: ("proxy/shared/counts.py Counts.acquire",),
     Reason.UPSTREAM_TLS_FAILED: ("proxy/net/relay.py _end_of",),
     Reason.POLICY_CHANGED: ("proxy/net/recheck.py decide_again",),
-    Reason.OPERATION_NOT_ALLOWED: ("proxy/dimse/inspection.py Inspection.request",),
+    Reason.OPERATION_NOT_ALLOWED: (
+        "proxy/dimse/inspection.py Inspection.request",
+        "proxy/dimse/rules.py context_rules",
+        "proxy/net/operations.py _rules",
+        "proxy/net/operations.py _rules_of",
+    ),
     Reason.MOVE_DESTINATION_NOT_ALLOWED: (
         "proxy/policy/contexts.py move_allowed",
         "proxy/dimse/inspection.py Inspection.request",
+    ),
+}
+
+#: Functions that refuse for a reason that another one has found. They stand last in the documents.
+PASSING_ON: Mapping[str, frozenset[Reason]] = {
+    "proxy/policy/decision.py _check_certificate": frozenset(
+        {
+            Reason.CLIENT_CERTIFICATE_UNTRUSTED,
+            Reason.CLIENT_CERTIFICATE_EXPIRED,
+            Reason.CLIENT_CERTIFICATE_WEAK,
+            Reason.CLIENT_CERTIFICATE_REVOKED,
+            Reason.CLIENT_CERTIFICATE_CRL_STALE,
+            Reason.CLIENT_CERTIFICATE_WRONG_CA,
+        }
     ),
 }
 
@@ -76,8 +113,20 @@ _TESTS_OF_OTHER_THINGS = (
     "unit/explain/",
     "unit/observe/",
     "unit/orthanc/",
-    "unit/test_documents.py",
+    "unit/test_documents",
 )
+#: Unit and integration tests that name the word of a reason and do not test the reason, each with what they do.
+NOT_TESTS: Mapping[Reason, Mapping[str, str]] = {
+    Reason.TENANT_MISMATCH: {"unit/policy/test_policy_decision.py": "tests that the advice is one sentence"},
+    Reason.UPSTREAM_TIMEOUT: {"unit/policy/test_policy_decision.py": "tests that the advice is one sentence"},
+    Reason.DRAINING: {
+        "integration/test_control_verbs.py": "the word is the state of a worker",
+        "integration/test_service_manager.py": "the word is the status that systemd shows",
+        "unit/process/test_worker_process.py": "the word is the state of a worker",
+    },
+    Reason.INTERNAL: {"integration/test_hostile_endings.py": "asserts that there is no event of this name"},
+}
+
 #: Tests that a document names for one reason, beside its rows. Those that name the reason most often come first.
 _MOST_TESTS = 4
 
@@ -85,46 +134,83 @@ _MOST_TESTS = 4
 def places(reason: Reason) -> tuple[str, ...]:
     """The places that decide on a reason or give it, each as `file name`. Empty if no code gives it."""
     given = (place for place, named in naming() if named is reason and place not in NAMING_ONLY)
-    return tuple(dict.fromkeys((*DECIDING.get(reason, ()), *given)))
+    passing = (place for place, passed in PASSING_ON.items() if reason in passed)
+    return tuple(dict.fromkeys((*DECIDING.get(reason, ()), *raisers(reason), *given, *passing)))
 
 
-def rows_of(reason: Reason) -> list[tuple[Row, str]]:
-    """The rows of docs/robustness.md with this reason, each with the test file that names the reason, or its first."""
-    files = dict(_tests())
-    found = [row for row in rows().values() if reason in row.reasons]
-    return [(row, max(row.files, key=lambda file: _mentions(reason, files.get(file, "")) > 0)) for row in found]
+def rows_of(reason: Reason) -> list[tuple[Row, str, str | None]]:
+    """The rows of docs/robustness.md with this reason, each with its test files that name the reason, or its first.
+
+    The third item is a test function of the file, None if no function of it is for this row.
+    """
+    known = files_of_tests()
+    found: list[tuple[Row, str, str | None]] = []
+    for row in rows().values():
+        if reason in row.reasons:
+            named = [(row, file, known[file].test_of(reason, row.number)) for file in row.files]
+            # A test may name the reason in other words only: then the first file of the row stands for it.
+            first = next(((row, file, known[file].test_of_row(row.number)) for file in row.files), None)
+            found.extend([one for one in named if one[2] is not None] or filter(None, [first]))
+    return found
 
 
 def other_tests(reason: Reason) -> list[str]:
     """The unit and integration tests of a reason, as paths from the folder `tests`."""
     counted = {
-        path: _mentions(reason, text)
-        for path, text in _tests()
-        if path.startswith(("unit/", "integration/")) and not path.startswith(_TESTS_OF_OTHER_THINGS)
+        path: tests.counts.get(reason, 0)
+        for path, tests in files_of_tests().items()
+        if path.startswith(("unit/", "integration/"))
+        and not path.startswith(_TESTS_OF_OTHER_THINGS)
+        and path not in NOT_TESTS.get(reason, {})
     }
     named = sorted((path for path, count in counted.items() if count), key=lambda path: (-counted[path], path))
     return list(dict.fromkeys((*_TESTS.get(reason, ()), *named)))[:_MOST_TESTS]
 
 
-def _mentions(reason: Reason, text: str) -> int:
-    return len(re.findall(rf'\bReason\.{reason.name}\b|"{reason}"', text))
-
-
-@cache
-def _tests() -> list[tuple[str, str]]:
-    folder = ROOT / "tests"
-    return [(path.relative_to(folder).as_posix(), path.read_text()) for path in sorted(folder.rglob("test_*.py"))]
-
-
 @cache
 def naming() -> list[tuple[str, Reason]]:
     """Each place of the code, as `file name`, with a reason that it names."""
-    found: list[tuple[str, Reason]] = []
-    for path in sorted((ROOT / "proxy").rglob("*.py")):
-        file = path.relative_to(ROOT).as_posix()
-        if not file.startswith(_LAYERS_WITHOUT_RULES):
-            found.extend((f"{file} {name}", reason) for name, reason in _named(ast.parse(path.read_text()), ""))
-    return found
+    return [(f"{file} {name}", reason) for file, module in _modules() for name, reason in _named(module, "")]
+
+
+def raisers(reason: Reason) -> list[str]:
+    """The functions that raise an exception for which another function raises `Refused` with this reason."""
+    translated = {name for name, given in _all_translated() if given is reason}
+    return [place for place, name in _all_raised() if name in translated]
+
+
+@cache
+def _all_translated() -> list[tuple[str, Reason]]:
+    return [pair for _, module in _modules() for pair in _translated(module)]
+
+
+@cache
+def _all_raised() -> list[tuple[str, str]]:
+    return [(f"{file} {place}", name) for file, module in _modules() for place, name in _raised(module, "")]
+
+
+@cache
+def _modules() -> list[tuple[str, ast.Module]]:
+    files = {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "proxy").rglob("*.py"))}
+    return [(file, ast.parse(files[file].read_text())) for file in files if not file.startswith(_LAYERS_WITHOUT_RULES)]
+
+
+def _translated(module: ast.Module) -> Iterator[tuple[str, Reason]]:
+    """Each exception of the gateway that is caught and becomes `Refused`, with the reason."""
+    for handler in (node for node in ast.walk(module) if isinstance(node, ast.ExceptHandler)):
+        match handler:
+            case ast.ExceptHandler(type=ast.Name(id=name), body=[ast.Raise(exc=ast.Call(func=ast.Name(id="Refused")))]):
+                if not hasattr(builtins, name):
+                    yield from ((name, reason) for _, reason in _named(handler, ""))
+
+
+def _raised(node: ast.AST, within: str) -> Iterator[tuple[str, str]]:
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.Raise(exc=ast.Call(func=ast.Name(id=name))):
+                yield within, name
+            case _:
+                yield from _raised(child, _name(child, within))
 
 
 def _named(node: ast.AST, within: str) -> Iterator[tuple[str, Reason]]:

@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import itertools
 import re
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from tests.documents.citations import cited_invariants, cited_rows, sources
 from tests.documents.files import ROOT, read
 from tests.documents.generated import PAGES
 from tests.documents.rows import numbered_tests, rows
-from tests.documents.rules import DECIDING, NAMING_ONLY, is_there, naming, other_tests, places, rows_of
+from tests.documents.stages import ANY, stages_of
 from tests.unit.test_layers import LAYERS
 
 ARCHITECTURE = read("docs/architecture.md")
@@ -55,20 +54,9 @@ def test_the_layers_are_those_that_are_enforced() -> None:
 def test_every_reason_has_its_stage() -> None:
     named = column(section("The life of an association"), 4)
     assert {*named, Reason.INTERNAL} == set(Reason)
-
-
-def test_the_rules_that_are_listed_by_hand_exist() -> None:
-    by_hand = {*NAMING_ONLY, *itertools.chain.from_iterable(DECIDING.values())}
-    assert not [place for place in sorted(by_hand) if not is_there(place)]
-    assert {place for place, _ in naming()} >= NAMING_ONLY
-
-
-def test_every_reason_has_its_rule_and_its_tests() -> None:
-    not_built = {Reason.IDENTITY_REFUSED}
-    assert {reason for reason in Reason if not places(reason)} == not_built
-    # No configuration that is accepted leads to it; the vocabulary is tested as a whole.
-    untested = {Reason.IDENTITY_UNAVAILABLE}
-    assert {reason for reason in Reason if not rows_of(reason) and not other_tests(reason)} == not_built | untested
+    assert [reason for reason in Reason if stages_of(reason) == [ANY]] == [Reason.INTERNAL]
+    assert stages_of(Reason.TLS_ON_PLAIN) == ["Request"]
+    assert stages_of(Reason.UPSTREAM_TIMEOUT) == ["Ask"]
 
 
 def test_the_stages_are_those_of_the_code() -> None:

@@ -184,6 +184,13 @@ def test_the_reasons_exist() -> None:
     named = {word for row in rows for word in re.findall(r"`([a-z_]+)`", row.split("|")[2])}
     assert named
     assert named <= set(Reason)
+    # What a device mostly does wrong: it has a line of its own, because the device gives no hint at the cause.
+    assert {"address_limit", "client_certificate_wrong_ca", "request_ambiguous", "tls_on_plain"} <= named
+
+
+def test_a_reason_is_looked_up_in_the_refusals_first() -> None:
+    row = next(line for line in read("README.md").splitlines() if "look up a reason" in line)
+    assert re.findall(r"\]\((.*?)\)", row)[0] == "docs/refusals.md"
 
 
 def test_the_defaults_of_the_limits_are_those_of_the_code() -> None:
