@@ -1,4 +1,4 @@
-"""Meaning checks of operations: words without effect, SOP classes never permitted, a missing transfer syntax."""
+"""Checks of what operations mean: words without effect, SOP classes never permitted, a missing transfer syntax."""
 
 from proxy.config.dictionary import IMPLICIT_VR_LITTLE_ENDIAN, keyword_of, sop_classes
 from proxy.config.findings import KeyPath

@@ -113,7 +113,7 @@ class Material:
                     "E310", path, "$CREDENTIALS_DIRECTORY is not set: only a systemd unit with LoadCredential= has it"
                 )
                 return None
-            # Not `_private`: systemd sets the permissions of the folder.
+            # No check of permissions (`_private`): systemd sets those of the folder.
             return self.read(FilePath(os.path.join(folder, secret.credential)), path)
         assert secret.file is not None  # the model requires one of the three
         return self._private(secret.file, path)

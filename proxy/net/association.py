@@ -27,8 +27,8 @@ from proxy.pdu import edit_associate_rq
 from proxy.pdu.proxy_header import Endpoint, encode_proxy_header
 from proxy.policy import Accept, Facts, NeedsIdentity, Reason, Refuse, judge
 
-# Bytes above which a request waits for a turn of the event loop of its own. 256 KiB of the shortest transfer syntaxes
-# take 60 ms to parse, and any stranger may send dozens of such requests at once.
+# A request longer than this (bytes) is parsed in a turn of its own (`exclusive_turn`). 256 KiB of the shortest transfer
+# syntaxes take 60 ms to parse, and any stranger may send dozens of such requests at once.
 _LARGE = 32 * 1024
 
 
@@ -42,7 +42,7 @@ class Association(Connection):
         self._guard = guard
         self._address = arrival.address
         self._destination: Endpoint | None = None  # the address that the requestor dialled, if a PROXY header names it
-        self._start(self._run())
+        self._start(self._run())  # `Connection._run` walks the stages, and turns what they raise into an answer
 
     async def _walk(self) -> None:
         """The life of an association (docs/architecture.md). Each stage has a deadline of its own and may refuse."""
@@ -75,6 +75,7 @@ class Association(Connection):
             full = self._station.counts.attribute(self.claim, self._address)
             if full is not None:
                 raise Refused(*full)
+        # Only a load balancer outside `networks` waits here, on a plaintext listener as well.
         self._within(timeouts.client_hello, Reason.CLIENT_HELLO_TIMEOUT, "nothing followed the PROXY header in time")
         return await admit_address(self, self._requestor, self.listener, self._address, header, received)
 
@@ -115,12 +116,12 @@ class Association(Connection):
 
     def _decide(self, asked: Asked) -> Accept:
         """Ask the policy, and count the association for its tenant and peer."""
-        # A draining worker still accepts and reads requests: RJ 2/3/1 tells the sender to try again later, where a
-        # connection refused by TCP looks like a fault.
+        # A draining worker still accepts and reads requests: RJ 2/3/1 tells the sender to try again later; a connection
+        # refused by TCP would look like a fault.
         if self._owner.draining:
             raise Refused(Reason.DRAINING, "the gateway is about to stop")
-        # `acquire` counts the like requests that still wait for an answer, so the key must be set first. The loop guard
-        # suspects a loop by that count.
+        # Set before `acquire`, which counts the identical requests that still wait for an answer: from that count the
+        # loop guard suspects a loop.
         self.claim.request = request_key(asked.pdu)
         decision = judge(self.listener.policy, asked.entrance, asked.facts)
         self.account.decision(decision)
@@ -132,8 +133,8 @@ class Association(Connection):
         full = self._station.counts.acquire(self.claim, decision.tenant, decision.peer)
         if full is not None:
             raise Refused(Reason.ASSOCIATION_LIMIT, full)
-        # A question of the loop guard is recognised only after policy has accepted it: a stranger who guesses a name
-        # learns nothing and changes nothing.
+        # Raises `Refused` if this is a question of our own loop guard that came back. After the policy, so that a
+        # stranger who guesses the name of a question learns nothing and changes nothing.
         self._guard.recognise(asked.facts.request)
         return decision
 
@@ -153,8 +154,9 @@ class Association(Connection):
     async def _dial(self, accept: Accept, forwarded: bytes) -> Leg:
         """Connect to the upstream while watching whether the requestor leaves."""
         self._within(None)  # `dial` has a deadline of its own, divided among servers and addresses
-        # From here to the A-ASSOCIATE-AC `readable` watches the requestor: the stages wait for the upstream, and a
-        # requestor that leaves must end the dial at once, not after `timeouts.upstream_connect`.
+        # From here to the A-ASSOCIATE-AC `Connection.readable` watches the requestor through `_early`: the stages wait
+        # for the upstream, and a requestor that leaves must end the dial at once, not after
+        # `timeouts.upstream_connect`.
         self._early = EarlyWatch()
         upstream = self._station.config.upstreams[accept.upstream]
         self._upstream = await dial(self, self._station, self._guard, upstream, self.account, forwarded)
@@ -165,8 +167,8 @@ class Association(Connection):
         station, record = self._station, self.account.record
         text = "the upstream did not answer the request in time"
         self._within(station.config.timeouts.upstream_accept, Reason.UPSTREAM_TIMEOUT, text)
-        # All three before the first byte: if this worker is killed after the PACS has read the request, the supervisor
-        # must know of an association that may exist.
+        # Before the first byte. `forwarded`: an upstream that is left later gets an A-ABORT. `opened`: if this worker
+        # is killed after the PACS has read the request, the supervisor knows of an association that may exist.
         self.forwarded = True
         self.account.forwarded(accept)
         station.journal.opened(record)
@@ -196,7 +198,7 @@ class Association(Connection):
         self._owner.established(established)
         # `start` may end the association at once: the upstream may have sent an A-ABORT right after its answer.
         established.start(buffered, answer.trailing)
-        self._owner.relayed(established)
+        self._owner.relayed(established)  # which decides again if a reload came meanwhile
 
     def proxy_header(self, version: int) -> bytes:
         """Return the PROXY header that names the requestor to an upstream."""

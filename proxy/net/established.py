@@ -166,7 +166,7 @@ class Established:
         self.account.paused(side)
 
     def relay_refused(self, refused: RefusedCommand) -> None:
-        """Count a refused DIMSE request, and log the first of its kind."""
+        """Record a refused DIMSE request, and log the first of its kind."""
         self.account.operation_refused(refused)
 
     def relay_ended(self, end: AssociationEnd) -> None:

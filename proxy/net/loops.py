@@ -173,7 +173,7 @@ async def _open(attempt: Attempt) -> Leg:
 
 async def _converse(attempt: Attempt, leg: Leg, question: bytes) -> None:
     """Request an association, and release it if the server accepts."""
-    goodbye = _ABORT  # unless an answer comes: the server may have accepted without our knowledge
+    goodbye = _ABORT  # sent if no answer comes: the server may have accepted by then
     try:
         leg.send(question)
         answer = await read_answer(attempt.dialler, leg)

@@ -49,7 +49,7 @@ async def read_proxy_header(
 
 
 def _compared(header: ProxyHeader, peer: Endpoint) -> ProxyHeader:
-    """Return the header with its addresses as the policy compares them.
+    """Return the header with normalised addresses.
 
     A header whose source is the load balancer's own socket names no requestor: HAProxy's health checks send such a
     header in version 1.

@@ -11,7 +11,7 @@ Each direction is a `Flow` with a state of its own. Once it is DONE, nothing of 
        v                                                                                      |  the source has ended:
       DONE <----------------------------------------------------------------------------------+  by the table
        |                                                                                         wait (2) is over: cut
-       |  both flows are DONE: each leg is lingered with, or reset once its peer has everything
+       |  both flows are DONE: each leg is read to its end (linger.py), or reset once its peer has everything
        v
     legs closed: `relay_ended`
 
@@ -21,29 +21,35 @@ Each direction is a `Flow` with a state of its own. Once it is DONE, nothing of 
     A-RELEASE-RP                                forward; wait (2)    goes on                released
     EOF or RST at a boundary, after an          finish; wait (2)     goes on: A-RELEASE-RP  released, once an
       A-RELEASE-RQ or -RP of its own                                   may still come         A-RELEASE-RP has passed
-    EOF at a boundary; the opposite side asked  finish               DONE before            released
-      for release and has closed
+    EOF or failure of TLS at a boundary; the    finish               DONE before            released
+      opposite side asked for release and closed
     EOF, RST or failure of TLS otherwise        cut                  cut                    <side>_lost, or
                                                                                               aborted_by_gateway (TLS)
-    a PDU, PDV or command that PS3.8 or the     cut                  ENDING                 aborted_by_gateway
-      rules do not allow
-    none: a limit, a drain, a new policy        ENDING               ENDING                 as the caller says
+    a PDU, PDV or response that is not allowed  cut                  ENDING                 aborted_by_gateway
+      (3)
+    none: a limit, a drain, a policy, an        ENDING               ENDING                 as the caller says
+      operator
     none: the gateway stops (`abort_now`)       cut                  cut                    as the caller says
     none: a bug (`crashed`)                     RST                  RST                    aborted_by_gateway
-    none: wait (2) is over                      finish or cut        finish or cut          timeout, if no cause yet
+    none: wait (2) is over                      finish if released   finish if released     timeout, if no cause yet
+                                                  and at a boundary,   and at a boundary,
+                                                  otherwise cut        otherwise cut
 
     finish: FIN. cut: A-ABORT and FIN if the last byte given to the sink ended a PDU; if not, RST and no byte of ours.
     The first cause stands: whatever follows from it does not change how the association ends.
     (1) If the rest of the PDU begins a command set that goes on in a later PDU, the walk holds it back: no boundary
         comes, and the sink is reset when the wait is over.
     (2) For `timeouts.close`.
+    (3) Also a request that is refused after part of its PDU has gone on (`RefusedTooLate`). Any other refused request
+        is answered, and both flows go on.
 
 Why so:
 
 - An association ends by PDUs, never by what an EOF looks like. When a source dies without them, what it sent before is
   delivered first, because the sink may hold a complete object that it has not acknowledged yet.
 - A sink that waits inside a PDU takes any byte for part of that PDU. DCMTK's storescp took an A-ABORT appended inside a
-  P-DATA-TF for pixel data, and stored the object with Success. Therefore a RST, which storescp takes for a lost peer.
+  P-DATA-TF for pixel data, and stored the object with Success. So the relay resets the sink, which storescp takes for a
+  lost peer.
 - Many devices send A-RELEASE-RQ and close at once. Their EOF ends one direction only; the upstream's A-RELEASE-RP still
   decides whether the association counts as released.
 - A leg whose flows are DONE is still read, and its bytes are dropped: closing a socket with unread input makes the

@@ -53,7 +53,7 @@ class Span:
 class AeTitle:
     """An AE title field (16 bytes) as read: `title` without leading and trailing spaces, "" if blank.
 
-    `nul_padded`: filled up with NULs instead of spaces. `leading_spaces`: legal, but read differently by different
+    `nul_padded`: padded with NULs, or with NULs and spaces. `leading_spaces`: legal, but read differently by different
     implementations, so it is forwarded in canonical form.
     """
 

@@ -96,7 +96,7 @@ def describe_cuts(request: AAssociateRQ, peer: Peer, selection: Selection, table
 
 
 def move_allowed(accept: Accept, destination: str, calling_title: str) -> bool:
-    """Return whether a sender named `calling_title` may C-MOVE to `destination`. AE titles without padding."""
+    """Return whether a sender named `calling_title` may C-MOVE to `destination`. Both come without padding."""
     titles = accept.move_destinations
     if titles is None:
         return True

@@ -2,7 +2,8 @@
 
 It carries no traffic, so that it answers scrapes, probes and operators even while all workers are busy or hang. A
 configuration never changes while it is in use: a reload starts a new generation of workers, and the old one serves its
-associations to their end. The shared table outlives every generation, because limits count the associations of all.
+associations to their end, unless the new configuration refuses them. The shared table outlives every generation,
+because limits count the associations of all.
 
 Its parts: `generations` starts, replaces and ends workers, `reload` loads and proves a configuration, `health` checks
 servers, `totals` adds up metrics, `requests` answers the control socket. This file ties them to signals and sockets.
@@ -74,14 +75,15 @@ class Supervisor:
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def serve(self) -> int:
-        """Serve until a signal, or until workers cannot be kept running. Return the exit code.
+        """Serve until SIGTERM or SIGINT and the drain that follows, or until workers cannot be kept running.
 
-        Raises `BindError`, `AdminError`, `ControlError` and `StartFailed` if the gateway cannot start.
+        Return the exit code. Raises `BindError`, `AdminError`, `ControlError`, `StartFailed` and OSError if the gateway
+        cannot start.
         """
         self._handle_signals()
         self._generations.niceness = raise_priority()
-        # Before the first READY: a file that is changed after READY must count as changed. It reads all files,
-        # which may block here: nothing is served yet.
+        # Before the first READY: a file that is changed after READY must count as changed. `fingerprint` reads all
+        # files, and may block here: nothing is served yet.
         seen = self._reloads.fingerprint()
         try:
             await self._open_services()
@@ -145,7 +147,8 @@ class Supervisor:
             self._control = control
 
     async def _close(self) -> None:
-        # The order matters. First the parts that could start workers or use them: watch, reload, health checks.
+        # The order matters. First the tasks (tick, watch), then reload and health checks: all could start or use
+        # workers.
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -298,9 +301,9 @@ class Supervisor:
         return await self._totals.collect(workers, draining=self.draining, dropped=self._logs.dropped)
 
     def _ready(self) -> tuple[bool, str]:
-        if self._generations.serving:
-            return not self.draining, "draining" if self.draining else "ready"
-        return False, "starting"
+        if not self._generations.serving:
+            return False, "starting"
+        return (False, "draining") if self.draining else (True, "ready")
 
     async def _status(self) -> Mapping[str, Any]:
         state = {"started": self._totals.started, "draining": self.draining}

@@ -59,7 +59,7 @@ class ServerStates:
         return math.inf if self._down[row] else self._until[row]
 
     def admit(self, key: bytes, now: float, lease: float, *, all_down: bool = False) -> bool:
-        """Return whether this process may dial now. If the server fails, this keeps the others out for `lease` seconds.
+        """Return whether this process may dial now. If the server fails, no other process may for `lease` seconds then.
 
         One process tries at a time: all workers together would flood a server that is just starting. Under `all_down`
         the next process may try after one second.

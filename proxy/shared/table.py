@@ -22,8 +22,8 @@ from proxy.shared.columns import KEY, find_key
 #: A key lies in one of this many rows, beginning with the row of its hash. All of them are searched, so that a row is
 #: free as soon as its total is zero: a search that ended at the first free row would miss the keys after a freed one.
 _WINDOW = 32
-#: Random bytes after the counts that take part in the hash. Strangers choose the keys (the addresses of an IPv6
-#: network, the bytes of a request). If they could compute the hash, they could fill the window of another key.
+#: Random bytes, stored after the counts, that salt the hash of keys. Strangers choose the keys (the addresses of an
+#: IPv6 network, the bytes of a request). If they could compute the hash, they could fill the window of another key.
 _SECRET = 8
 #: Memory after the counts for the other shared structures, and the offset of each: 9.3 KiB of server states, 2.6 KiB of
 #: probes.

@@ -113,8 +113,8 @@ class ServerContext:
     def self_test(self) -> None:
         """Shake hands with a client of our own in memory. Raises `TlsSetupError` if the handshake fails.
 
-        A reload calls this before it starts workers: a certificate that goes with no suite loads without an error, and
-        only a handshake shows the fault.
+        A start, a reload and `check` call this: a certificate whose key no suite of the profile can use loads without
+        an error, and only a handshake shows the fault.
         """
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = self.ssl.wrap_bio(to_server, to_client, server_side=True)

@@ -3,12 +3,13 @@
 Two readers look at the same bytes:
 - Our own (`der`) gives the values. It is as tolerant as OpenSSL, which has verified the chain: it reads a T61String, an
   `@` in a PrintableString or a time without seconds.
-- `cryptography` gives a second opinion. `Certificate.unreadable` lists each field that it refuses, with the reason,
-  even if our reader has a value for it. **Such a value is for display: no decision may match it**, because another
+- `cryptography` gives a second opinion. `Certificate.unreadable` lists each field that either reader refuses, with the
+  reason, even if there is a value for it. **Such a value is for display: no decision may match it**, because another
   program could read it otherwise.
 
-A decision checks `unreadable` first, so no peer gets in by a tolerant reading. A test compares both readers over
-mutated certificates: where `cryptography` reads a field, ours gives the same value.
+`tls.certificates.for_policy` and `Certificate.require` check `unreadable` before a decision, so no peer gets in by a
+tolerant reading. tests/unit/x509/test_reading_against_cryptography.py compares both readers over mutated certificates:
+where `cryptography` reads a field, ours gives the same value.
 """
 
 import base64
@@ -52,8 +53,8 @@ class Certificate:
 
     `unreadable`: field -> reason, for each field that is not well-formed or that `cryptography` refuses. The fields are
     version, serial, signature algorithm, issuer, validity, subject and public key; each extension by its name in
-    RFC 5280, or by its OID if this package does not read it; and `extensions` or `certificate` if `cryptography`
-    refuses either as a whole. A certificate without readable times is never valid.
+    RFC 5280, or by its OID if this package does not read it; and `extensions` or `certificate` if either is refused as
+    a whole. A certificate without readable times is never valid.
     """
 
     der: bytes = field(repr=False)
@@ -120,7 +121,7 @@ class Certificate:
 
     @property
     def is_ca(self) -> bool:
-        """True if OpenSSL accepts the certificate as a CA."""
+        """True if basicConstraints says so, or for a self-issued certificate of version 1. Ignores key usage."""
         if self.basic_constraints is not None:
             return self.basic_constraints.is_ca
         # Version 1 has no extensions, and OpenSSL takes a self-issued certificate of version 1 for a root.
@@ -176,7 +177,7 @@ def read(source: bytes | x509.Certificate) -> Certificate:
     """Read a certificate (DER). Raises Unreadable if even the boundaries of its fields are broken."""
     der = source if isinstance(source, bytes) else source.public_bytes(Encoding.DER)
     try:
-        certificate, odd = _read_fields(der)
+        certificate, odd = _read_fields(der)  # field -> fault found by our own reader
     except DerError as error:
         raise Unreadable(f"not a certificate in DER: {error}") from None
     parsed, refused = second_opinion(der)
@@ -189,11 +190,11 @@ def read(source: bytes | x509.Certificate) -> Certificate:
 
 
 def _merge(odd: dict[str, str], refused: dict[str, str]) -> dict[str, str]:
-    """Return the unreadable fields: `odd` by our own reader, `refused` by `cryptography`."""
+    """Return the unreadable fields with their faults: `odd` found by our own reader, `refused` by `cryptography`."""
     merged = dict(odd)
     for name, why in refused.items():
-        # `cryptography` may refuse the certificate or its extensions as a whole. If our reader knows which fields of
-        # them are broken, their names help the administrator more than the general one.
+        # `cryptography` may refuse the certificate or its extensions as a whole. If our reader has named the broken
+        # fields in them, the general entry is left out: the names help an administrator more.
         narrower = {"certificate": odd.keys(), "extensions": odd.keys() - FIELDS}.get(name)
         if not narrower:
             merged.setdefault(name, why)
@@ -224,7 +225,7 @@ def _read_fields(der: bytes) -> tuple[Certificate, dict[str, str]]:
     outer.next(Tag.BIT_STRING)
     outer.expect_end()
     version = tbs.optional(0xA0)
-    # The second of the six repeats `algorithm`. OpenSSL verifies no signature if the two differ.
+    # The second of the six repeats `algorithm`. OpenSSL refuses a certificate in which the two differ.
     serial, _, issuer, validity, subject, key = (tbs.next() for _ in range(6))
     rest = {element.tag: element for element in tbs.elements()}  # [1] and [2] unique identifiers, [3] extensions
     fields = _Fields()
