@@ -19,7 +19,7 @@ from tests.support.messages import command, message
 from tests.support.pacs import Pacs, Visit
 from tests.support.processes import PATIENCE, until
 from tests.support.site import HOST, Site, port_of
-from tests.support.steering import reloaded
+from tests.support.steering import ask, reloaded
 from tests.support.stopwatch import Stopwatch
 from tests.support.wire import END, Wire
 
@@ -128,6 +128,8 @@ def test_an_association_that_lives_on_may_do_no_more_than_its_peer_may_now(ward:
     peers = ward.config["tenants"]["hospital"]["peers"]
     next(peer for peer in peers if peer["name"] == "CT2")["allow"] = ["echo"]
     reloaded(ward.gateway, ward.config)
+    # A worker takes its orders in turn: once it has answered this question, it has the new configuration.
+    assert ask(ward.gateway, "status")["ok"]
     wire.send(message(command(C_FIND, sop_class=FIND, data_set=True), b"query", context_id=3))
     answer = decode_command(wire.receive_pdu()[12:])
     assert (answer.field, answer.status) == (C_FIND | RESPONSE, NOT_AUTHORIZED)
